@@ -1,0 +1,1 @@
+//! The agent: sockets, spool, uplink, enrolment. It asks and never judges.

@@ -1,0 +1,253 @@
+//! The operator's commands: one request or a few, then a table or JSON.
+
+use std::io::Read as _;
+
+use anyhow::{Context, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    args::{AgentCommand, Connection, TargetCommand, UserCommand},
+    client::Client,
+    table,
+};
+
+/// Targets asked for in one request.
+const PAGE_LIMIT: u32 = 500;
+/// More than this is a job for the export of the API, not for a terminal.
+const LIST_ROWS_MAX: usize = 100_000;
+/// Names resolved through the list, not one by one: agents are at most some hundreds.
+const AGENTS_PATH: &str = "/agents";
+
+#[expect(clippy::print_stdout, reason = "the answer is the output of these commands")]
+fn say(text: &str) {
+    print!("{text}");
+}
+
+fn say_json(value: &Value) -> anyhow::Result<()> {
+    say(&format!("{}\n", serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// A field as text for a table cell; what is absent is a dash.
+fn cell(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn items(value: &Value) -> &[Value] {
+    let list = value.get("items").unwrap_or(value);
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Finds the id of the thing with this name in a list of the API.
+async fn id_of(client: &Client, path: &str, kind: &str, name: &str) -> anyhow::Result<u64> {
+    let list: Value = client.get(path).await?;
+    let found = items(&list).iter().find(|item| cell(item, "/name") == name);
+    let id = found.and_then(|item| item.get("id")).and_then(Value::as_u64);
+    id.with_context(|| format!("there is no {kind} named `{name}`"))
+}
+
+pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyhow::Result<()> {
+    let client = Client::new(&connection)?;
+    let client = &client;
+    let by_name = async |name: &str| id_of(client, AGENTS_PATH, "agent", name).await;
+    match command {
+        AgentCommand::Create { name } => {
+            let made = client.send(Method::POST, AGENTS_PATH, &json!({ "name": name })).await?;
+            show_token(&connection, &name, &made)
+        }
+        AgentCommand::Token { name } => {
+            let path = format!("{AGENTS_PATH}/{}/token", by_name(&name).await?);
+            let made = client.send(Method::POST, &path, &Value::Null).await?;
+            show_token(&connection, &name, &made)
+        }
+        AgentCommand::List => {
+            let list: Value = client.get(AGENTS_PATH).await?;
+            if connection.json {
+                return say_json(&list);
+            }
+            let fields = ["/name", "/state", "/probes", "/version", "/connected_from", "/impediment"];
+            let headers = ["NAME", "STATE", "PROBES", "VERSION", "FROM", "IMPEDIMENT"];
+            say(&rows(&headers, &fields, items(&list)));
+            Ok(())
+        }
+        AgentCommand::Revoke { name } => {
+            let path = format!("{AGENTS_PATH}/{}/revoke", by_name(&name).await?);
+            let _: Value = client.send(Method::POST, &path, &Value::Null).await?;
+            say(&format!("agent `{name}` is cut off; `faultline agent token {name}` lets it back\n"));
+            Ok(())
+        }
+        AgentCommand::Delete { name } => {
+            let path = format!("{AGENTS_PATH}/{}", by_name(&name).await?);
+            let _: Value = client.send(Method::DELETE, &path, &Value::Null).await?;
+            say(&format!("agent `{name}` is deleted\n"));
+            Ok(())
+        }
+    }
+}
+
+fn show_token(connection: &Connection, name: &str, made: &Value) -> anyhow::Result<()> {
+    if connection.json {
+        return say_json(made);
+    }
+    say(&format!(
+        "Type this on the host of agent `{name}`, before {}:\n\n    {}\n\n",
+        cell(made, "/expires_at"),
+        cell(made, "/command"),
+    ));
+    Ok(())
+}
+
+fn rows(headers: &[&str], fields: &[&str], items: &[Value]) -> String {
+    let row = |item: &Value| fields.iter().map(|field| cell(item, field)).collect();
+    table::render(headers, &items.iter().map(row).collect::<Vec<Vec<String>>>())
+}
+
+pub(crate) async fn target(connection: Connection, command: TargetCommand) -> anyhow::Result<()> {
+    let client = Client::new(&connection)?;
+    match command {
+        TargetCommand::Add { name, address, tier, tags } => {
+            let mut body = json!({ "name": name, "address": address, "tags": tags });
+            if let (Some(tier), Some(fields)) = (tier, body.as_object_mut()) {
+                let id = id_of(&client, "/tiers", "tier", &tier).await?;
+                fields.insert("tier_id".to_owned(), id.into());
+            }
+            let made: Value = client.send(Method::POST, "/targets", &body).await?;
+            if connection.json {
+                return say_json(&made);
+            }
+            say(&format!("watching `{name}` at {}\n", cell(&made, "/address")));
+            Ok(())
+        }
+        TargetCommand::List { query, verdict } => {
+            let list = target_list(&client, query.as_deref(), verdict.as_deref()).await?;
+            if connection.json {
+                return say_json(&Value::Array(list));
+            }
+            let fields = ["/name", "/address", "/verdict", "/since", "/tier/name", "/why"];
+            let headers = ["NAME", "ADDRESS", "VERDICT", "SINCE", "TIER", "WHY"];
+            say(&rows(&headers, &fields, &list));
+            Ok(())
+        }
+        TargetCommand::Import { file, apply } => {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read `{}`", file.display()))?;
+            let is_json = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+            let kind = if is_json { "application/json" } else { "text/csv" };
+            let path = format!("/targets/import?dry_run={}", !apply);
+            let report: Value = client.upload(&path, kind, text).await?;
+            show_import(&connection, &report)
+        }
+        TargetCommand::Delete { name } => {
+            let found = target_list(&client, Some(&name), None).await?;
+            let is_it = |item: &&Value| cell(item, "/name") == name;
+            let id = found.iter().find(is_it).and_then(|item| item.get("id")?.as_u64());
+            let id = id.with_context(|| format!("there is no target named `{name}`"))?;
+            let path = format!("/targets/{id}");
+            let _: Value = client.send(Method::DELETE, &path, &Value::Null).await?;
+            say(&format!("target `{name}` is deleted\n"));
+            Ok(())
+        }
+    }
+}
+
+/// Reads all pages of the list.
+async fn target_list(
+    client: &Client,
+    query: Option<&str>,
+    verdict: Option<&str>,
+) -> anyhow::Result<Vec<Value>> {
+    let mut list = Vec::new();
+    let mut cursor = None;
+    while list.len() < LIST_ROWS_MAX {
+        let limit = PAGE_LIMIT.to_string();
+        let mut path = reqwest::Url::parse("http://path/targets")?;
+        let pairs = [
+            ("limit", Some(limit.as_str())),
+            ("q", query),
+            ("verdict", verdict),
+            ("cursor", cursor.as_deref()),
+        ];
+        for (key, value) in pairs {
+            if let Some(value) = value {
+                path.query_pairs_mut().append_pair(key, value);
+            }
+        }
+        let path = format!("/targets?{}", path.query().unwrap_or_default());
+        let page: Value = client.get(&path).await?;
+        list.extend_from_slice(items(&page));
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    Ok(list)
+}
+
+fn show_import(connection: &Connection, report: &Value) -> anyhow::Result<()> {
+    if connection.json {
+        say_json(report)?;
+    } else {
+        let failed = report.get("rows").map_or(&[][..], items);
+        for row in failed.iter().filter(|row| cell(row, "/action") == "fail") {
+            for error in row.get("errors").map_or(&[][..], items) {
+                let (field, reason) = (cell(error, "/field"), cell(error, "/reason"));
+                say(&format!("row {} ({}): {field}: {reason}\n", cell(row, "/row"), cell(row, "/name")));
+            }
+        }
+        let is_dry = report.get("dry_run") == Some(&Value::Bool(true));
+        say(&format!(
+            "{}create {}, update {}, unchanged {}, failed {}\n",
+            if is_dry { "dry run, nothing changed (add --apply to do it): " } else { "" },
+            cell(report, "/created"),
+            cell(report, "/updated"),
+            cell(report, "/unchanged"),
+            cell(report, "/failed"),
+        ));
+    }
+    if report.get("failed").and_then(Value::as_u64).unwrap_or(0) != 0 {
+        bail!("some rows cannot be taken");
+    }
+    Ok(())
+}
+
+pub(crate) async fn user(connection: Connection, command: UserCommand) -> anyhow::Result<()> {
+    let client = Client::new(&connection)?;
+    let UserCommand::SetPassword { name } = command;
+    let id = id_of(&client, "/users", "user", &name).await?;
+    let mut password = String::new();
+    let limit = 1024;
+    std::io::stdin().take(limit).read_to_string(&mut password).context("cannot read standard input")?;
+    let body = json!({ "password": password.trim_end_matches(['\r', '\n']) });
+    let _: Value = client.send(Method::PATCH, &format!("/users/{id}"), &body).await?;
+    say(&format!("the password of `{name}` is set\n"));
+    Ok(())
+}
+
+pub(crate) async fn status(connection: Connection) -> anyhow::Result<()> {
+    let client = Client::new(&connection)?;
+    let overview: Value = client.get("/overview").await?;
+    if connection.json {
+        return say_json(&overview);
+    }
+    let count = |pointer: &str| cell(&overview, pointer);
+    say(&format!(
+        "targets  {} down, {} degraded, {} unknown, {} up, {} paused\nagents   {} online, {} \
+         offline, {} blind, {} never seen\nas of    {}\n",
+        count("/targets/down"),
+        count("/targets/degraded"),
+        count("/targets/unknown"),
+        count("/targets/up"),
+        count("/targets/paused"),
+        count("/agents/online"),
+        count("/agents/offline"),
+        count("/agents/blind"),
+        count("/agents/never_seen"),
+        count("/as_of"),
+    ));
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `faultline`: starts the server (and, with `up`, a local agent beside it) and carries the
+//! operator's commands to a running server over its API.
+//!
+//! It holds no logic of its own: what can be done here can be done with the API.
+
+mod args;
+mod client;
+mod commands;
+mod serve;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+/// The operator asked for something that cannot be done as asked.
+const EXIT_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    // Two providers in one process panic at the first handshake: this one is chosen here, once.
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    installed.ok().context("a TLS provider was installed twice")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Up(up) => up::run(args.connection, up).await,
+            Command::Server(server) => serve::run(&args.connection.data_dir, server).await,
+            Command::Openapi => print_openapi(),
+            Command::Agent(agent) => commands::agent(args.connection, agent).await,
+            Command::Target(target) => commands::target(args.connection, target).await,
+            Command::User(user) => commands::user(args.connection, user).await,
+            Command::Status => commands::status(args.connection).await,
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the document is the output of this command")]
+fn print_openapi() -> anyhow::Result<()> {
+    print!("{}", server::http::openapi_json());
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("faultline: {error:#}");
+}

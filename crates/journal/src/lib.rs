@@ -1,0 +1,1 @@
+//! A segmented, checksummed record log on disk: the agent's spool and the server's log.

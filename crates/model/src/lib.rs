@@ -1,0 +1,29 @@
+//! The vocabulary of Faultline: ids, units, tiers, probes, rounds, verdicts.
+//!
+//! Everything here is a plain value. There is no clock, no socket, no randomness and no
+//! serialisation format beyond a pinned text form for leaf values: a thing that arrives from
+//! outside is parsed once into these types and trusted afterwards.
+
+pub mod address;
+pub mod id;
+pub mod inventory;
+pub mod name;
+pub mod round;
+pub mod tier;
+pub mod time;
+pub mod verdict;
+
+pub use address::{Address, AddressError, Hostname};
+pub use id::{AgentId, OrgId, ProbeId, TargetId, TierId, UserId};
+pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
+pub use name::{Name, NameError};
+pub use round::{
+    AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NotAsked, Outcome, Round,
+    RoundBatch, RoundFlags, Rtt, Subject,
+};
+pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
+pub use time::{Minute, Tick, UtcMicros};
+pub use verdict::{
+    AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,
+    Verdict, VerdictChange, Wakeup, Why,
+};

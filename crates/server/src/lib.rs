@@ -1,0 +1,1 @@
+//! The control plane: ingest, log, conductor, HTTP API, console.

@@ -1,0 +1,1 @@
+//! Virtual networks, fleets, faults, and the oracle that judges the judge.

@@ -1,0 +1,1 @@
+//! The only crate with SQL: inventory, people, verdicts, history; migrations.
