@@ -53,3 +53,7 @@ id!(
     /// A person who signs in.
     UserId
 );
+id!(
+    /// A key that a program signs in with.
+    ApiKeyId
+);

@@ -8,15 +8,17 @@ pub mod address;
 pub mod id;
 pub mod inventory;
 pub mod name;
+pub mod role;
 pub mod round;
 pub mod tier;
 pub mod time;
 pub mod verdict;
 
 pub use address::{Address, AddressError, Hostname};
-pub use id::{AgentId, OrgId, ProbeId, TargetId, TierId, UserId};
+pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use name::{Name, NameError};
+pub use role::Role;
 pub use round::{
     AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NotAsked, Outcome, Round,
     RoundBatch, RoundFlags, Rtt, Subject,

@@ -1,0 +1,85 @@
+//! The journal on the real file system.
+
+use journal::{Disk, Journal, JournalError, Options, Position, Recovery};
+
+fn options() -> Options {
+    Options {
+        segment_bytes_max: 10_000,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn records_come_back_in_order_from_any_position() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut journal, recovery) = Journal::open(dir.path(), options(), Disk).expect("opens");
+    assert_eq!(recovery, Recovery::default());
+    for n in 1..=1_000u64 {
+        let payload = vec![n as u8; (n % 100) as usize];
+        assert_eq!(journal.append(&payload).expect("appends"), Position(n));
+    }
+    journal.sync().expect("syncs");
+    assert!(3 < journal.segments_total());
+    drop(journal);
+
+    let (mut journal, recovery) = Journal::open(dir.path(), options(), Disk).expect("opens");
+    assert_eq!(recovery.records, 1_000);
+    for from in [0, 1, 2, 499, 999, 1_000, 1_001] {
+        let found: Vec<u64> = journal
+            .read_from(Position(from))
+            .map(|r| r.map(|(p, bytes)| (p.0, bytes)).expect("reads"))
+            .inspect(|(p, bytes)| assert_eq!(*bytes, vec![*p as u8; (p % 100) as usize]))
+            .map(|(p, _)| p)
+            .collect();
+        assert_eq!(found, (from.max(1)..=1_000).collect::<Vec<_>>());
+    }
+
+    journal.trim_before(Position(500)).expect("trims");
+    let first = journal.first();
+    assert!(Position(300) < first && first <= Position(500));
+    journal.trim_before(Position(5_000)).expect("trims");
+    assert_eq!(journal.segments_total(), 1);
+    assert_eq!(journal.next(), Position(1_001));
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let held = Journal::open(dir.path(), options(), Disk).expect("opens");
+    let second = Journal::open(dir.path(), options(), Disk);
+    assert!(matches!(second, Err(JournalError::Locked { .. })));
+    drop(held);
+    assert!(Journal::open(dir.path(), options(), Disk).is_ok());
+}
+
+#[test]
+fn a_position_that_was_used_elsewhere_is_not_used_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut journal, _) = Journal::open(dir.path(), options(), Disk).expect("opens");
+    journal.append(b"1").expect("appends");
+    journal.sync().expect("syncs");
+    drop(journal);
+    let ahead = Options {
+        next_at_least: Position(100),
+        ..options()
+    };
+    for _ in 0..2 {
+        let (journal, recovery) = Journal::open(dir.path(), ahead, Disk).expect("opens");
+        assert_eq!(journal.next(), Position(100));
+        assert_eq!(recovery.records, 1);
+    }
+}
+
+#[test]
+fn a_record_above_the_limit_is_refused_by_its_length() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let small = Options {
+        record_bytes_max: 4,
+        ..options()
+    };
+    let (mut journal, _) = Journal::open(dir.path(), small, Disk).expect("opens");
+    let refused = journal.append(b"12345").map_err(|e| e.to_string());
+    let expected = "a record has at most 4 bytes; this one has 5";
+    assert_eq!(refused, Err(expected.to_owned()));
+    assert_eq!(journal.append(b"1234").expect("appends"), Position(1));
+}

@@ -1,0 +1,1 @@
+//! The prober as its driver sees it: scripts in, rounds out.

@@ -1,0 +1,376 @@
+//! The oracle: slow and simple on purpose, it compares what was said with the truth.
+//!
+//! It never looks into the engine. It sees the decisions as they were stored and the world as it
+//! was, and knows three bounds: how soon a fault must be seen, how long a healed one may linger,
+//! and how long silence may go unnoticed.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, ProbeId,
+    UtcMicros, Verdict,
+};
+
+use crate::{scenario::Scenario, world::World};
+
+/// Loss from which on a path may honestly be called Down for a while.
+const LOSS_PPM_MAYBE_DOWN: u32 = 100_000;
+/// Three heartbeats of 5 s, the limit for an agent gone, and a second of slack.
+const OFFLINE_US: u64 = 17_000_000;
+const SECOND_US: u64 = 1_000_000;
+/// A frame on a rough uplink, a group commit, a flush.
+const TRANSPORT_US: u64 = 6 * SECOND_US;
+
+/// What was said that is not so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Number of the check in the project's list of oracle checks, with a short name.
+    pub check: &'static str,
+    pub at_s: u64,
+    pub text: String,
+}
+
+/// What is currently held, rebuilt from decisions alone.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    world: World,
+    origin: UtcMicros,
+    held: BTreeMap<Entity, Verdict>,
+    changed_us: BTreeMap<Entity, u64>,
+    agents: BTreeMap<AgentId, AgentState>,
+    minutes: BTreeMap<(Entity, Minute), MinuteTruth>,
+    violations: Vec<Violation>,
+}
+
+/// A run that goes wrong goes wrong often: this many are told.
+const VIOLATIONS_MAX: usize = 20;
+
+impl Oracle {
+    pub(crate) fn new(world: World, origin: UtcMicros) -> Oracle {
+        Oracle {
+            world,
+            origin,
+            held: BTreeMap::new(),
+            changed_us: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            minutes: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(crate) fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    pub(crate) fn minutes(&self) -> &BTreeMap<(Entity, Minute), MinuteTruth> {
+        &self.minutes
+    }
+
+    pub(crate) fn object(&mut self, check: &'static str, at_us: u64, text: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation {
+                check,
+                at_s: at_us / SECOND_US,
+                text,
+            });
+        }
+    }
+
+    fn scenario(&self) -> &Scenario {
+        &self.world.scenario
+    }
+
+    /// The longest time from a fault to its verdict when everything else is well: an interval, a
+    /// round, a confirm burst, the way to the server; one more interval where a round was
+    /// already under way.
+    fn detect_us(&self) -> u64 {
+        let interval_us = u64::from(self.scenario().interval_s) * SECOND_US;
+        2 * interval_us + 4 * SECOND_US + TRANSPORT_US
+    }
+
+    /// How long an old verdict may be held after its reason has gone: Degraded apart.
+    fn linger_us(&self) -> u64 {
+        let interval_us = u64::from(self.scenario().interval_s) * SECOND_US;
+        3 * interval_us + OFFLINE_US + TRANSPORT_US
+    }
+
+    fn us(&self, at: UtcMicros) -> u64 {
+        u64::try_from(at.0 - self.origin.0).unwrap_or(0)
+    }
+
+    /// Takes a stored decision. Checks what can be seen of it alone (6: every decision has
+    /// evidence; spans are a chain).
+    pub(crate) fn handle_decision(&mut self, decision: &Decision) {
+        let at_us = self.us(decision.decided_at);
+        match &decision.kind {
+            DecisionKind::Verdict(change) => {
+                let before = self.held.insert(change.entity, change.to);
+                let before = before.unwrap_or(Verdict::Unknown);
+                self.changed_us.insert(change.entity, at_us);
+                if before != change.from || change.from == change.to {
+                    let text = format!("{:?}: held {before}, said {change:?}", change.entity);
+                    self.object("spans are a chain", at_us, text);
+                }
+                if change.why.text.is_empty() {
+                    let text = format!("{:?} turned {} without a word", change.entity, change.to);
+                    self.object("6 every decision has evidence", at_us, text);
+                }
+                self.check_conviction(change.entity, change.to, change.why.cause, at_us);
+            }
+            DecisionKind::Minute(truth) => {
+                let key = (truth.entity, truth.minute);
+                if let Some(old) = self.minutes.get(&key)
+                    && truth.revision != old.revision + 1
+                {
+                    let text =
+                        format!("{key:?} revision {} after {}", truth.revision, old.revision);
+                    self.object("9 a minute is said once a revision", at_us, text);
+                }
+                self.minutes.insert(key, truth.clone());
+            }
+            DecisionKind::Agent(change) => {
+                self.agents.insert(change.agent, change.to);
+            }
+        }
+    }
+
+    /// Down must have a reason beyond the agent's own access, at the moment it is turned.
+    fn check_conviction(&mut self, entity: Entity, to: Verdict, cause: Cause, at_us: u64) {
+        if to != Verdict::Down {
+            return;
+        }
+        let guilty = self.guilty_paths(entity, at_us);
+        let asked = match entity {
+            Entity::Pair { .. } => 1,
+            Entity::Consensus { .. } => self.scenario().agents.min(2),
+        };
+        if guilty < asked {
+            let text = format!("{entity:?} turned Down ({cause}) with {guilty} bad paths");
+            self.object("2 nobody is convicted who answers", at_us, text);
+        }
+    }
+
+    /// How many of the paths behind this entity were bad lately, beyond their agent's access.
+    fn guilty_paths(&self, entity: Entity, at_us: u64) -> u32 {
+        let from_us = at_us.saturating_sub(self.linger_us());
+        let target = entity.probe().0;
+        let is_guilty = |agent: u32| {
+            self.world.ever(from_us, at_us, |t| {
+                LOSS_PPM_MAYBE_DOWN <= self.world.beyond(agent, target, t).loss_ppm
+            })
+        };
+        let agents = match entity.agent() {
+            Some(agent) => agent.0..=agent.0,
+            None => 1..=self.scenario().agents,
+        };
+        u32::try_from(agents.filter(|&agent| is_guilty(agent)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Looks at everything that is held, once a second of the scenario.
+    pub(crate) fn handle_second(&mut self, at_us: u64) {
+        // While the monitor is down it says nothing; after its start it needs a moment.
+        let from_us = at_us.saturating_sub(self.linger_us());
+        if !self
+            .world
+            .throughout(from_us, at_us, |t| self.world.server_runs(t))
+        {
+            return;
+        }
+        for target in 1..=self.scenario().targets {
+            self.check_not_up_while_unreachable(target, at_us);
+            for agent in 1..=self.scenario().agents {
+                self.check_lost_agent_is_unknown(agent, target, at_us);
+            }
+        }
+    }
+
+    /// 1: never Up longer than the bound while nobody can reach it.
+    fn check_not_up_while_unreachable(&mut self, target: u32, at_us: u64) {
+        let slow_us = self.linger_us().max(self.detect_us());
+        let Some(from_us) = at_us.checked_sub(slow_us) else {
+            return;
+        };
+        let is_gone = self.world.throughout(from_us, at_us, |t| {
+            (1..=self.scenario().agents)
+                .all(|agent| self.world.beyond(agent, target, t).loss_ppm == 1_000_000)
+        });
+        let entity = Entity::Consensus {
+            probe: ProbeId(target),
+        };
+        if is_gone && self.held.get(&entity) == Some(&Verdict::Up) {
+            let text = format!(
+                "target {target} is Up, unreachable for {} s",
+                slow_us / SECOND_US
+            );
+            self.object("1 not Up while unreachable", at_us, text);
+        }
+        let all_well = self.world.throughout(from_us, at_us, |t| {
+            (1..=self.scenario().agents).all(|agent| self.is_agent_well(agent, t))
+        });
+        if is_gone && all_well && self.held.get(&entity) != Some(&Verdict::Down) {
+            // Where nothing else proves that an agent sees, Unknown is the honest word.
+            if self.can_prove_sight(from_us, at_us) {
+                let text = format!(
+                    "target {target} is cut off and not Down: {:?}",
+                    self.held.get(&entity)
+                );
+                self.object("1 Down in time", at_us, text);
+            }
+        }
+    }
+
+    /// Whether every agent had something outside that answered throughout.
+    fn can_prove_sight(&self, from_us: u64, until_us: u64) -> bool {
+        let scenario = self.scenario();
+        scenario.has_gateway
+            || self.world.throughout(from_us, until_us, |t| {
+                (1..=scenario.agents).all(|agent| {
+                    let answering = (1..=scenario.targets)
+                        .filter(|&target| self.world.beyond(agent, target, t).loss_ppm == 0);
+                    answering.count() != 0
+                })
+            })
+    }
+
+    /// The agent runs, sends, sees and is heard, its uplink smooth.
+    pub(crate) fn is_agent_well(&self, agent: u32, at_us: u64) -> bool {
+        self.world.agent_runs(agent, at_us)
+            && self.world.agent_may_send(agent, at_us)
+            && self.world.agent_sees(agent, at_us)
+            && self.world.uplink_works(agent, at_us)
+            && !self.world.uplink_is_rough(agent, at_us)
+    }
+
+    /// 2: an agent that is gone, or blind, gives Unknown.
+    fn check_lost_agent_is_unknown(&mut self, agent: u32, target: u32, at_us: u64) {
+        let entity = Entity::Pair {
+            probe: ProbeId(target),
+            agent: AgentId(agent),
+        };
+        let Some(&verdict) = self.held.get(&entity) else {
+            return;
+        };
+        if verdict == Verdict::Unknown {
+            return;
+        }
+        let silent =
+            |t: u64| !self.world.agent_runs(agent, t) || !self.world.uplink_works(agent, t);
+        let gone_from = at_us.saturating_sub(OFFLINE_US + SECOND_US);
+        if self.world.throughout(gone_from, at_us, silent) {
+            let text = format!("agent {agent} is gone, its target {target} is {verdict}");
+            self.object("2 a lost agent gives Unknown", at_us, text);
+        }
+        let blind_from = at_us.saturating_sub(self.linger_us());
+        if self
+            .world
+            .throughout(blind_from, at_us, |t| !self.world.agent_sees(agent, t))
+        {
+            let text = format!("agent {agent} is blind, its target {target} is {verdict}");
+            self.object("2 a blind agent judges nobody", at_us, text);
+        }
+    }
+
+    /// 12: after healing everything is well again.
+    pub(crate) fn handle_end(&mut self, at_us: u64) {
+        for target in 1..=self.scenario().targets {
+            let consensus = Entity::Consensus {
+                probe: ProbeId(target),
+            };
+            let pairs = (1..=self.scenario().agents).map(|agent| Entity::Pair {
+                probe: ProbeId(target),
+                agent: AgentId(agent),
+            });
+            for entity in pairs.chain([consensus]) {
+                if self.held.get(&entity) != Some(&Verdict::Up) {
+                    let held = self.held.get(&entity);
+                    self.object(
+                        "12 healed",
+                        at_us,
+                        format!("{entity:?} is {held:?} at the end"),
+                    );
+                }
+            }
+        }
+        for agent in 1..=self.scenario().agents {
+            if self.agents.get(&AgentId(agent)) != Some(&AgentState::Online) {
+                let state = self.agents.get(&AgentId(agent));
+                self.object(
+                    "12 healed",
+                    at_us,
+                    format!("agent {agent} is {state:?} at the end"),
+                );
+            }
+        }
+        self.check_minutes(at_us);
+    }
+
+    /// The minutes as finally revised, against the truth of each whole minute.
+    fn check_minutes(&mut self, end_us: u64) {
+        let first = UtcMicros(self.origin.0).minute();
+        let last = UtcMicros(self.origin.0 + i64::try_from(end_us).unwrap_or(0)).minute();
+        // The first minute begins before the first round; the last ones are not closed yet.
+        let mut minute = first.next().next();
+        while minute.next().next().next() < last {
+            for target in 1..=self.scenario().targets {
+                for agent in 1..=self.scenario().agents {
+                    self.check_minute(agent, target, minute, end_us);
+                }
+            }
+            minute = minute.next();
+        }
+    }
+
+    fn check_minute(&mut self, agent: u32, target: u32, minute: Minute, end_us: u64) {
+        let entity = Entity::Pair {
+            probe: ProbeId(target),
+            agent: AgentId(agent),
+        };
+        let margin_us = self.linger_us();
+        let from_us = self.us(minute.start()).saturating_sub(margin_us);
+        let until_us = self.us(minute.end()) + margin_us;
+        let Some(truth) = self.minutes.get(&(entity, minute)) else {
+            let text = format!("{entity:?} has no word for {}", minute.start());
+            return self.object("every minute has a truth", end_us, text);
+        };
+        let verdict = truth.verdict;
+        let saw = |t: u64| {
+            self.world.agent_runs(agent, t)
+                && self.world.agent_may_send(agent, t)
+                && self.world.agent_sees(agent, t)
+        };
+        let expected = if !self
+            .world
+            .ever(from_us, until_us, |t| self.world.agent_runs(agent, t))
+        {
+            Verdict::Unknown
+        } else if !self.world.throughout(from_us, until_us, saw) {
+            return; // Partly blind or stopped: several words are honest.
+        } else {
+            let path = |t: u64| self.world.beyond(agent, target, t);
+            let calm = |t: u64| path(t).loss_ppm == 0 && path(t).rtt_us < 100_000;
+            // Degraded clears only with a window of good packets: look further back.
+            let calm_from =
+                from_us.saturating_sub(u64::from(self.scenario().interval_s) * 25 * SECOND_US);
+            if self.world.throughout(calm_from, until_us, calm) {
+                Verdict::Up
+            } else if self
+                .world
+                .throughout(from_us, until_us, |t| path(t).loss_ppm == 1_000_000)
+                && self.can_prove_sight(from_us, until_us)
+            {
+                Verdict::Down
+            } else {
+                return;
+            }
+        };
+        if verdict != expected {
+            let text = format!(
+                "{entity:?} at {} is {verdict} ({}, revision {}), it was {expected}",
+                minute.start(),
+                truth.cause,
+                truth.revision
+            );
+            self.object("the minute is true", self.us(minute.start()), text);
+        }
+    }
+}

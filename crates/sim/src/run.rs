@@ -1,0 +1,314 @@
+//! One scenario from beginning to end: one clock, moved to the earliest wake-up.
+
+use model::{
+    AgentId, AgentSpec, Entity, InventoryChange, Name, OrgId, ProbeId, ProbeSpec, Strategy,
+    TargetId, Tier, TierId, UtcMicros,
+};
+
+use crate::{
+    Defect,
+    agent::SimAgent,
+    net::{VirtualNet, target_address},
+    oracle::{Oracle, Violation},
+    rng::Rng,
+    scenario::Scenario,
+    server::{Answer, Entry, Heard, SimServer, decisions, hear},
+    world::World,
+};
+
+/// When every scenario begins: a whole minute.
+pub(crate) const ORIGIN: UtcMicros = UtcMicros(1_795_240_800_000_000);
+const SECOND_US: u64 = 1_000_000;
+/// A scenario of some minutes takes some hundred thousand steps; more is a clock that stands.
+const STEPS_MAX: u64 = 20_000_000;
+/// Restarts tried on the finished log, beside those that the scenario itself made.
+const RESTARTS: u64 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub scenario: Scenario,
+    pub steps: u64,
+    pub decisions: usize,
+    pub violations: Vec<Violation>,
+}
+
+fn utc(now_us: u64) -> UtcMicros {
+    UtcMicros(ORIGIN.0 + i64::try_from(now_us).unwrap_or(i64::MAX))
+}
+
+fn scenario_us(at: UtcMicros) -> u64 {
+    u64::try_from(at.0 - ORIGIN.0).unwrap_or(0)
+}
+
+/// Everything that takes part.
+struct Stage {
+    world: World,
+    net: VirtualNet,
+    agents: Vec<SimAgent>,
+    server: SimServer,
+    oracle: Oracle,
+}
+
+/// Plays a scenario and says what was not true.
+pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
+    let world = World::new(scenario.clone());
+    let rng = Rng::new(scenario.seed);
+    let mut stage = Stage {
+        net: VirtualNet::new(rng.fork(2)),
+        agents: (1..=scenario.agents)
+            .map(|id| SimAgent::new(id, &rng))
+            .collect(),
+        server: SimServer::new(defect),
+        oracle: Oracle::new(world.clone(), ORIGIN),
+        world,
+    };
+    let end_us = u64::from(scenario.end_s()) * SECOND_US;
+    let mut now_us = 0;
+    let mut steps = 0;
+    let mut next_second_us = 0;
+    while now_us <= end_us && steps < STEPS_MAX {
+        steps += 1;
+        if next_second_us <= now_us {
+            next_second_us = now_us - now_us % SECOND_US + SECOND_US;
+            stage.handle_second(now_us);
+        }
+        stage.handle_step(now_us);
+        now_us = stage.wake(next_second_us).max(now_us + 1);
+    }
+    if STEPS_MAX <= steps {
+        stage.oracle.object(
+            "10 time goes on",
+            now_us,
+            "the simulation does not end".to_owned(),
+        );
+    }
+    stage.handle_end(end_us, &rng);
+    Report {
+        scenario: scenario.clone(),
+        steps,
+        decisions: stage.server.disk.decisions.len(),
+        violations: stage.oracle.violations().to_vec(),
+    }
+}
+
+impl Stage {
+    fn wake(&self, next_second_us: u64) -> u64 {
+        let agents = self
+            .agents
+            .iter()
+            .flat_map(|a| [a.poll_timeout(), a.uplink.poll_timeout()]);
+        let others = [
+            self.net.poll_timeout(),
+            self.server.poll_timeout(scenario_us),
+        ];
+        agents
+            .chain(others)
+            .flatten()
+            .chain([next_second_us])
+            .min()
+            .unwrap_or(next_second_us)
+    }
+
+    /// Faults begin and end on whole seconds.
+    fn handle_second(&mut self, now_us: u64) {
+        for agent in &mut self.agents {
+            agent.follow(&self.world, now_us);
+        }
+        let should_run = self.world.server_runs(now_us);
+        if !should_run {
+            self.server.crash();
+        } else if self.server.running.is_none() {
+            let is_first = self.server.disk.log.is_empty();
+            if let Some(complaint) = self.server.start(utc(now_us)) {
+                self.oracle
+                    .object("8 a restart changes nothing", now_us, complaint);
+            }
+            if is_first {
+                for change in inventory(&self.world.scenario) {
+                    let heard = Heard::Inventory(change);
+                    self.server.append(
+                        Entry {
+                            now: utc(now_us),
+                            heard,
+                        },
+                        now_us,
+                    );
+                }
+            }
+        }
+        self.oracle.handle_second(now_us);
+    }
+
+    fn handle_step(&mut self, now_us: u64) {
+        while let Some(reply) = self.net.poll_arrival(&self.world, now_us) {
+            let index = usize::try_from(reply.agent - 1).unwrap_or(usize::MAX);
+            if let Some(agent) = self.agents.get_mut(index) {
+                agent.handle_reply(reply.from, &reply.bytes, now_us);
+            }
+        }
+        for agent in &mut self.agents {
+            if agent.poll_timeout().is_some_and(|at_us| at_us <= now_us) {
+                agent.handle_timeout(&self.world, &mut self.net, now_us);
+            }
+            while let Some(frame) = agent.uplink.poll_arrival(now_us) {
+                let id = AgentId(agent.id);
+                match self.server.handle_frame(id, frame, utc(now_us), now_us) {
+                    Some(answer) => answer_to(agent, answer),
+                    None => continue,
+                }
+            }
+        }
+        let (said, answers) = self.server.commit(utc(now_us), now_us);
+        for decision in &said {
+            self.oracle.handle_decision(decision);
+        }
+        for (id, answer) in answers {
+            let agent = self.agents.iter_mut().find(|agent| agent.id == id.0);
+            if let Some(agent) = agent.filter(|agent| agent.is_connected()) {
+                answer_to(agent, answer);
+            }
+        }
+    }
+
+    fn handle_end(&mut self, end_us: u64, rng: &Rng) {
+        self.oracle.handle_end(end_us);
+        for agent in &self.agents {
+            if 5 < agent.spool_len() {
+                let text = format!(
+                    "agent {} still keeps {} batches",
+                    agent.id,
+                    agent.spool_len()
+                );
+                self.oracle
+                    .object("10 queues empty after healing", end_us, text);
+            }
+        }
+        self.check_counts(end_us);
+        self.check_replay(end_us, &mut rng.fork(3));
+    }
+
+    /// 9: what the minutes counted is what the agents wrote down, no more and no less.
+    ///
+    /// The last minutes are not closed, so the sums are compared with what the engine heard.
+    fn check_counts(&mut self, end_us: u64) {
+        for agent in &self.agents {
+            for target in 1..=self.world.scenario.targets {
+                let probe = ProbeId(target);
+                let entity = Entity::Pair {
+                    probe,
+                    agent: AgentId(agent.id),
+                };
+                let minutes = self.oracle.minutes();
+                let last = minutes
+                    .keys()
+                    .filter(|(e, _)| *e == entity)
+                    .map(|(_, m)| *m)
+                    .max();
+                let Some(last) = last else { continue };
+                let counted: u64 = minutes
+                    .iter()
+                    .filter(|((e, _), _)| *e == entity)
+                    .map(|(_, truth)| u64::from(truth.counts.sent))
+                    .sum();
+                let heard = crate::adapt::heard_sent(&self.server.disk.log, entity, last);
+                if counted != heard.once {
+                    let text = format!("{entity:?}: minutes count {counted} packets, {heard:?}");
+                    self.oracle
+                        .object("9 nothing counted twice or lost", end_us, text);
+                }
+                let tally = agent.tally.get(&probe).copied().unwrap_or_default();
+                if tally.sent < heard.all_time || heard.all_time + 200 < tally.sent {
+                    let text = format!("{entity:?}: agent {tally:?}, server heard {heard:?}");
+                    self.oracle
+                        .object("9 nothing acknowledged is lost", end_us, text);
+                }
+            }
+        }
+    }
+
+    /// 7 and 8: the log decides the same again, also from a checkpoint taken anywhere in it.
+    fn check_replay(&mut self, end_us: u64, rng: &mut Rng) {
+        let log = &self.server.disk.log;
+        let Some(first) = log.first() else { return };
+        let mut engine = crate::adapt::with_defect(engine::Engine::new(first.now), None);
+        let mut tails = Vec::new();
+        let cuts: Vec<usize> = (0..RESTARTS)
+            .map(|_| usize::try_from(rng.between(1, log.len() as u64)).unwrap_or(1))
+            .collect();
+        let mut said = Vec::new();
+        for (index, entry) in log.iter().enumerate() {
+            if cuts.contains(&index) {
+                tails.push((index, engine.checkpoint()));
+            }
+            hear(&mut engine, entry);
+            said.extend(decisions(&mut engine).map(|decision| (index + 1, decision)));
+        }
+        if said != self.server.disk.decisions {
+            let text = "the log replayed decides otherwise".to_owned();
+            self.oracle.object("7 replay is identical", end_us, text);
+        }
+        for (from, checkpoint) in tails {
+            let Ok(mut engine) = engine::Engine::restore(&checkpoint) else {
+                let text = format!("the checkpoint at {from} is refused");
+                self.oracle.object("8 restart anywhere", end_us, text);
+                continue;
+            };
+            let mut tail = Vec::new();
+            for (index, entry) in log.iter().enumerate().skip(from) {
+                hear(&mut engine, entry);
+                tail.extend(decisions(&mut engine).map(|decision| (index + 1, decision)));
+            }
+            let expected = said.iter().filter(|(at, _)| from < *at);
+            if !expected.eq(tail.iter()) {
+                let text = format!("restarted at entry {from}, the tail differs");
+                self.oracle.object("8 restart anywhere", end_us, text);
+            }
+        }
+    }
+}
+
+fn answer_to(agent: &mut SimAgent, answer: Answer) {
+    match answer {
+        Answer::Welcome { epoch } => agent.handle_welcome(epoch),
+        Answer::Ack { epoch, seq } => agent.handle_ack(epoch, seq),
+    }
+}
+
+fn name(kind: &str, number: u32) -> Name {
+    Name::parse(&format!("{kind}{number}")).unwrap_or_else(|_| unreachable!("a legal name"))
+}
+
+/// The inventory of a scenario, as changes.
+fn inventory(scenario: &Scenario) -> Vec<InventoryChange> {
+    let tier = Tier {
+        interval: std::time::Duration::from_secs(scenario.interval_s.into()),
+        packets: scenario.packets,
+        strategy: Strategy::All,
+        ..Tier::standard(TierId(1), name("tier", 1))
+    };
+    let agents = (1..=scenario.agents).map(|id| {
+        let spec = AgentSpec {
+            id: AgentId(id),
+            org: OrgId(1),
+            name: name("agent", id),
+            is_active: true,
+        };
+        InventoryChange::AgentSet(spec)
+    });
+    let probes = (1..=scenario.targets).map(|id| {
+        InventoryChange::ProbeSet(ProbeSpec {
+            id: ProbeId(id),
+            org: OrgId(1),
+            target: TargetId(id),
+            target_name: name("target", id),
+            address: model::Address::Ip(target_address(id)),
+            tier: TierId(1),
+            paused: false,
+        })
+    });
+    [InventoryChange::TierSet(tier)]
+        .into_iter()
+        .chain(agents)
+        .chain(probes)
+        .collect()
+}

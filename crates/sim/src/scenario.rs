@@ -1,0 +1,161 @@
+//! A scenario: a small network, what goes wrong in it and when. Drawn from a seed, kept as TOML.
+//!
+//! Faults end before the settling time begins: first safety under faults, then liveness after
+//! healing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+
+/// Time before the first fault, so that everything was seen well once.
+const WARM_S: u32 = 60;
+/// Time after the last fault has ended, in which everything must come back.
+const SETTLE_S: u32 = 180;
+const FAULTS_MAX: u64 = 6;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    pub seed: u64,
+    pub agents: u32,
+    pub targets: u32,
+    pub interval_s: u32,
+    pub packets: u8,
+    /// Whether each agent's gateway answers.
+    pub has_gateway: bool,
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that goes wrong from `from_s` until `until_s`, in seconds since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub from_s: u32,
+    pub until_s: u32,
+    #[serde(flatten)]
+    pub kind: FaultKind,
+}
+
+/// Agents and targets are numbered from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The target answers nobody.
+    TargetDown { target: u32 },
+    /// One path loses everything, the others are well.
+    PathDown { agent: u32, target: u32 },
+    /// The target loses this share of packets on every path.
+    TargetLossy { target: u32, loss_ppm: u32 },
+    /// The target answers late but in time.
+    TargetSlow { target: u32, rtt_us: u32 },
+    /// The agent reaches nothing outside its host; the server still hears it.
+    AgentBlind { agent: u32 },
+    /// The agent reaches nothing, the server least of all.
+    AgentIsolated { agent: u32 },
+    /// The agent probes on, but the server is out of its reach.
+    UplinkDown { agent: u32 },
+    /// What the agent sends arrives late, twice, or breaks off and is sent again.
+    UplinkRough { agent: u32 },
+    /// The agent's process is gone and comes back at the end; its spool stays.
+    AgentCrash { agent: u32 },
+    /// The server's process is gone; what it had not synced is lost.
+    ServerCrash,
+    /// The agent's wall clock is wrong by this much.
+    AgentClockStep { agent: u32, by_s: i32 },
+    /// The agent's operating system refuses its packets.
+    SendRefused { agent: u32 },
+}
+
+impl Scenario {
+    /// Draws a scenario. Every option is drawn, so that no seed is special.
+    pub fn draw(seed: u64) -> Scenario {
+        let mut rng = Rng::new(seed).fork(1);
+        let agents = u32_between(&mut rng, 1, 4);
+        let targets = u32_between(&mut rng, 2, 10);
+        let interval_s = *rng.pick(&[5, 5, 10, 30]).unwrap_or(&5);
+        let fault_count = rng.between(1, FAULTS_MAX);
+        let faults = (0..fault_count)
+            .map(|_| draw_fault(&mut rng, agents, targets))
+            .collect();
+        Scenario {
+            seed,
+            agents,
+            targets,
+            interval_s,
+            packets: 5,
+            has_gateway: rng.chance_ppm(700_000),
+            faults,
+        }
+    }
+
+    /// When the last fault has ended and settling begins, in seconds.
+    pub fn healed_s(&self) -> u32 {
+        self.faults
+            .iter()
+            .map(|fault| fault.until_s)
+            .max()
+            .unwrap_or(0)
+            .max(WARM_S)
+    }
+
+    pub fn end_s(&self) -> u32 {
+        // Ten intervals: Degraded needs its window to fill with good packets again.
+        self.healed_s() + SETTLE_S + self.interval_s * 25
+    }
+
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| format!("# cannot be written: {error}\n"))
+    }
+}
+
+fn u32_between(rng: &mut Rng, low: u32, high: u32) -> u32 {
+    u32::try_from(rng.between(low.into(), high.into())).unwrap_or(low)
+}
+
+fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
+    let from_s = WARM_S + u32_between(rng, 0, 240);
+    let until_s = from_s + u32_between(rng, 1, 200);
+    let agent = u32_between(rng, 1, agents);
+    let target = u32_between(rng, 1, targets);
+    let kind = match rng.between(0, 13) {
+        0..=2 => FaultKind::TargetDown { target },
+        3 => FaultKind::PathDown { agent, target },
+        4 => FaultKind::TargetLossy {
+            target,
+            loss_ppm: u32_between(rng, 100_000, 400_000),
+        },
+        5 => FaultKind::TargetSlow {
+            target,
+            rtt_us: u32_between(rng, 200_000, 800_000),
+        },
+        6 => FaultKind::AgentBlind { agent },
+        7 => FaultKind::AgentIsolated { agent },
+        8 => FaultKind::UplinkDown { agent },
+        9 => FaultKind::UplinkRough { agent },
+        10 => FaultKind::AgentCrash { agent },
+        11 => FaultKind::ServerCrash,
+        12 => FaultKind::AgentClockStep {
+            agent,
+            by_s: if rng.chance_ppm(500_000) { 3600 } else { -3600 },
+        },
+        _ => FaultKind::SendRefused { agent },
+    };
+    Fault {
+        from_s,
+        until_s,
+        kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_the_same_scenario_and_toml_keeps_it() {
+        for seed in 0..50 {
+            let scenario = Scenario::draw(seed);
+            assert_eq!(scenario, Scenario::draw(seed));
+            let read: Scenario = toml::from_str(&scenario.to_toml()).expect("its own text");
+            assert_eq!(read, scenario);
+        }
+    }
+}

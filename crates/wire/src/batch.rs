@@ -1,0 +1,95 @@
+//! The head of a batch: its name, its boot, and the two clocks when it was closed.
+
+use model::{Tick, UtcMicros};
+
+use crate::{WireError, limits, v1};
+
+/// One start of an agent's operating system: ticks of different boots do not compare.
+pub type BootId = [u8; 16];
+
+/// An agent's two clocks, read at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub tick: Tick,
+    /// The agent's wall clock: it may be wrong by any amount.
+    pub wall: UtcMicros,
+}
+
+/// Everything of a batch but its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHead {
+    pub epoch: u64,
+    pub seq: u64,
+    pub boot: BootId,
+    pub closed: Anchor,
+    /// Rounds that the agent had to drop before this batch, since the one before it.
+    pub dropped_before: u64,
+}
+
+impl Anchor {
+    pub fn of(clock: v1::Clock) -> Anchor {
+        Anchor {
+            tick: Tick(clock.tick_us),
+            wall: UtcMicros(clock.wall_us),
+        }
+    }
+
+    pub fn to_clock(self) -> v1::Clock {
+        v1::Clock {
+            tick_us: self.tick.0,
+            wall_us: self.wall.0,
+        }
+    }
+
+    /// How long before the anchor `tick` was, in microseconds; negative if it came after.
+    pub fn us_before(self, tick: Tick) -> i64 {
+        let difference = i128::from(self.tick.0) - i128::from(tick.0);
+        i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+impl BatchHead {
+    /// Reads the head of a batch, without touching its payload.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Batch`] names the field; [`WireError::TooLarge`] if the payload is.
+    pub fn of(batch: &v1::Batch) -> Result<BatchHead, WireError> {
+        let broken = |field, must| WireError::Batch { field, must };
+        if limits::SEALED_BYTES_MAX < batch.payload_zstd.len() {
+            return Err(WireError::TooLarge {
+                what: "the payload",
+                length_bytes: batch.payload_zstd.len(),
+                max_bytes: limits::SEALED_BYTES_MAX,
+            });
+        }
+        if batch.epoch == 0 {
+            return Err(broken("epoch", "must be one that was granted"));
+        }
+        if batch.seq == 0 {
+            return Err(broken("seq", "counts from 1"));
+        }
+        Ok(BatchHead {
+            epoch: batch.epoch,
+            seq: batch.seq,
+            boot: boot_id(&batch.boot_id)?,
+            closed: batch
+                .closed
+                .map(Anchor::of)
+                .ok_or(broken("closed", "is missing"))?,
+            dropped_before: batch.dropped_before,
+        })
+    }
+}
+
+/// Reads a boot or spool id.
+///
+/// # Errors
+///
+/// [`WireError::Batch`] if it has not 16 bytes.
+pub fn boot_id(bytes: &[u8]) -> Result<BootId, WireError> {
+    bytes.try_into().map_err(|_| WireError::Batch {
+        field: "boot_id",
+        must: "must have 16 bytes",
+    })
+}

@@ -1,0 +1,4 @@
+//! The contract held against friends and enemies.
+
+mod hostile;
+mod round_trip;
