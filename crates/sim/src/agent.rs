@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use model::{Address, ProbeId, Tick, Tier, TierId};
+use model::{Address, Outcome, ProbeId, Subject, Tick, Tier, TierId};
 use sense::{Assignment, ProbeTask, Prober, TierTiming};
 
 use crate::{
@@ -21,14 +21,6 @@ const HEARTBEAT_US: u64 = 5_000_000;
 const REDIAL_US: u64 = 2_000_000;
 /// A spool that holds more has an end that never acknowledges.
 pub(crate) const SPOOL_BATCHES_MAX: usize = 10_000;
-
-/// What an agent asked and what came of it, as it wrote it down: for counting, not for judging.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub rounds: u64,
-    pub sent: u64,
-    pub received: u64,
-}
 
 pub(crate) struct SimAgent {
     pub id: u32,
@@ -50,7 +42,8 @@ pub(crate) struct SimAgent {
     /// How many of the spool, from its front, are on their way.
     sent_count: usize,
     /// What is in acknowledged or spooled batches, by probe.
-    pub tally: BTreeMap<ProbeId, Tally>,
+    pub closed: BTreeMap<ProbeId, u64>,
+    pub acknowledged: BTreeMap<ProbeId, u64>,
 }
 
 impl std::fmt::Debug for SimAgent {
@@ -82,7 +75,8 @@ impl SimAgent {
             next_seq: 1,
             spool: VecDeque::new(),
             sent_count: 0,
-            tally: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
         }
     }
 
@@ -170,10 +164,14 @@ impl SimAgent {
     }
 
     /// Takes what the network brought.
-    pub(crate) fn handle_reply(&mut self, from: IpAddr, bytes: &[u8], now_us: u64) {
+    pub(crate) fn handle_reply(&mut self, world: &World, from: IpAddr, bytes: &[u8], now_us: u64) {
         let tick = self.tick(now_us);
         if let Some(prober) = &mut self.prober {
-            prober.handle_receive(from, bytes, tick);
+            if from != gateway_address() && world.agent_drops(self.id, now_us) {
+                prober.handle_doubt(tick);
+            } else {
+                prober.handle_receive(from, bytes, tick);
+            }
         }
         self.collect();
     }
@@ -216,15 +214,9 @@ impl SimAgent {
             return;
         }
         let rounds = std::mem::take(&mut self.rounds);
-        for record in &rounds {
-            if let model::Subject::Probe(probe) = record.subject {
-                let tally = self.tally.entry(probe).or_default();
-                if let model::Outcome::Asked { sent, received, .. } = record.outcome {
-                    tally.rounds += 1;
-                    tally.sent += u64::from(sent);
-                    tally.received += u64::from(received);
-                }
-            }
+        let packets = sent_by_probe(&rounds);
+        for (probe, sent) in &packets {
+            *self.closed.entry(*probe).or_default() += sent;
         }
         let payload_zstd = crate::adapt::seal(&rounds);
         self.spool.push_back(SpooledBatch {
@@ -234,6 +226,7 @@ impl SimAgent {
             closed_tick_us: self.tick(now_us).0,
             closed_wall_us: self.wall_us(world, now_us),
             payload_zstd,
+            packets,
         });
         self.next_seq += 1;
     }
@@ -300,6 +293,9 @@ impl SimAgent {
             if batch.epoch != epoch || seq < batch.seq {
                 return;
             }
+            for (probe, sent) in &batch.packets {
+                *self.acknowledged.entry(*probe).or_default() += sent;
+            }
             self.spool.pop_front();
             self.sent_count = self.sent_count.saturating_sub(1);
         }
@@ -308,4 +304,15 @@ impl SimAgent {
     pub(crate) fn spool_len(&self) -> usize {
         self.spool.len()
     }
+}
+
+/// Counts what a batch is about to carry, for the oracle alone.
+fn sent_by_probe(rounds: &[sense::RoundRecord]) -> Vec<(ProbeId, u64)> {
+    let counted = rounds
+        .iter()
+        .filter_map(|record| match (record.subject, record.outcome) {
+            (Subject::Probe(probe), Outcome::Asked { sent, .. }) => Some((probe, u64::from(sent))),
+            _ => None,
+        });
+    counted.collect()
 }

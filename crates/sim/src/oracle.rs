@@ -4,11 +4,11 @@
 //! was, and knows three bounds: how soon a fault must be seen, how long a healed one may linger,
 //! and how long silence may go unnoticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use model::{
-    AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, ProbeId,
-    UtcMicros, Verdict,
+    AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, Outcome,
+    ProbeId, RoundBatch, Subject, UtcMicros, Verdict,
 };
 
 use crate::{scenario::Scenario, world::World};
@@ -36,12 +36,19 @@ pub(crate) struct Oracle {
     world: World,
     origin: UtcMicros,
     held: BTreeMap<Entity, Verdict>,
-    changed_us: BTreeMap<Entity, u64>,
+    /// From when each verdict was held, in order.
+    spans: BTreeMap<Entity, Vec<(UtcMicros, Verdict)>>,
+    /// The newest rounds that the server heard of each pair.
+    heard: BTreeMap<Entity, VecDeque<Outcome>>,
     agents: BTreeMap<AgentId, AgentState>,
     minutes: BTreeMap<(Entity, Minute), MinuteTruth>,
     violations: Vec<Violation>,
 }
 
+/// As many rounds of five packets as the loss window has room for.
+const HEARD_ROUNDS_MAX: usize = 20;
+/// Lost packets that make a pair Degraded, by the tier that the scenarios use.
+const LOST_RAISE: u32 = 7;
 /// A run that goes wrong goes wrong often: this many are told.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -51,7 +58,8 @@ impl Oracle {
             world,
             origin,
             held: BTreeMap::new(),
-            changed_us: BTreeMap::new(),
+            spans: BTreeMap::new(),
+            heard: BTreeMap::new(),
             agents: BTreeMap::new(),
             minutes: BTreeMap::new(),
             violations: Vec::new(),
@@ -106,7 +114,8 @@ impl Oracle {
             DecisionKind::Verdict(change) => {
                 let before = self.held.insert(change.entity, change.to);
                 let before = before.unwrap_or(Verdict::Unknown);
-                self.changed_us.insert(change.entity, at_us);
+                let spans = self.spans.entry(change.entity).or_default();
+                spans.push((change.at, change.to));
                 if before != change.from || change.from == change.to {
                     let text = format!("{:?}: held {before}, said {change:?}", change.entity);
                     self.object("spans are a chain", at_us, text);
@@ -116,6 +125,8 @@ impl Oracle {
                     self.object("6 every decision has evidence", at_us, text);
                 }
                 self.check_conviction(change.entity, change.to, change.why.cause, at_us);
+                self.check_evidence(change.entity, change.to, change.why.cause, at_us);
+                self.check_not_called_gone(change.entity, change.why.cause, at_us);
             }
             DecisionKind::Minute(truth) => {
                 let key = (truth.entity, truth.minute);
@@ -125,6 +136,9 @@ impl Oracle {
                     let text =
                         format!("{key:?} revision {} after {}", truth.revision, old.revision);
                     self.object("9 a minute is said once a revision", at_us, text);
+                }
+                if truth.revision == 0 {
+                    self.check_worst(truth, at_us);
                 }
                 self.minutes.insert(key, truth.clone());
             }
@@ -147,6 +161,87 @@ impl Oracle {
         if guilty < asked {
             let text = format!("{entity:?} turned Down ({cause}) with {guilty} bad paths");
             self.object("2 nobody is convicted who answers", at_us, text);
+        }
+    }
+
+    /// Remembers what the server heard.
+    pub(crate) fn handle_batch(&mut self, batch: &RoundBatch) {
+        for round in &batch.rounds {
+            if let Subject::Probe(probe) = round.subject {
+                let heard = self
+                    .heard
+                    .entry(Entity::Pair {
+                        probe,
+                        agent: batch.agent,
+                    })
+                    .or_default();
+                heard.push_back(round.outcome);
+                if HEARD_ROUNDS_MAX < heard.len() {
+                    heard.pop_front();
+                }
+            }
+        }
+    }
+
+    /// 6: what was said of a pair is in the rounds that were heard.
+    fn check_evidence(&mut self, entity: Entity, to: Verdict, cause: Cause, at_us: u64) {
+        let Some(heard) = self.heard.get(&entity) else {
+            return;
+        };
+        let lost = |outcome: &Outcome| match *outcome {
+            Outcome::Asked { sent, received, .. } => u32::from(sent - received),
+            Outcome::NotAsked(_) => 0,
+        };
+        let is_backed = match (to, cause) {
+            (Verdict::Down, _) => heard
+                .iter()
+                .any(|outcome| matches!(*outcome, Outcome::Asked { received: 0, .. })),
+            (Verdict::Degraded, Cause::Loss) => LOST_RAISE <= heard.iter().map(lost).sum::<u32>(),
+            _ => true,
+        };
+        if !is_backed {
+            let text = format!("{entity:?} turned {to} ({cause}), the rounds do not say so");
+            self.object("6 every decision has evidence", at_us, text);
+        }
+    }
+
+    /// 2: nobody is called gone who is heard, least of all because the monitor was away.
+    fn check_not_called_gone(&mut self, entity: Entity, cause: Cause, at_us: u64) {
+        let Some(agent) = entity.agent().filter(|_| cause == Cause::AgentOffline) else {
+            return;
+        };
+        let is_heard = |t: u64| {
+            self.world.agent_runs(agent.0, t)
+                && self.world.uplink_works(agent.0, t)
+                && !self.world.uplink_is_rough(agent.0, t)
+        };
+        if self
+            .world
+            .throughout(at_us.saturating_sub(2 * OFFLINE_US), at_us, is_heard)
+        {
+            let text = format!("{entity:?} is Unknown as if agent {agent} were gone");
+            self.object("2 nobody is called gone who is heard", at_us, text);
+        }
+    }
+
+    /// A minute is at least as bad as the worst verdict held in it, Down and Degraded above all.
+    fn check_worst(&mut self, truth: &MinuteTruth, at_us: u64) {
+        let spans = self.spans.get(&truth.entity).map_or(&[][..], Vec::as_slice);
+        let (start, end) = (truth.minute.start(), truth.minute.end());
+        let before = spans.iter().rev().find(|(at, _)| *at <= start);
+        let within = spans.iter().filter(|(at, _)| start < *at && *at < end);
+        let worst = before
+            .into_iter()
+            .chain(within)
+            .map(|&(_, verdict)| verdict);
+        let worst = worst.fold(Verdict::Up, Verdict::worse);
+        let is_fault = matches!(worst, Verdict::Down | Verdict::Degraded);
+        if is_fault && truth.verdict.badness() < worst.badness() {
+            let text = format!(
+                "{:?} at {start} is {}, {worst} was held",
+                truth.entity, truth.verdict
+            );
+            self.object("a minute is the worst held in it", at_us, text);
         }
     }
 
@@ -237,6 +332,7 @@ impl Oracle {
         self.world.agent_runs(agent, at_us)
             && self.world.agent_may_send(agent, at_us)
             && self.world.agent_sees(agent, at_us)
+            && !self.world.agent_drops(agent, at_us)
             && self.world.uplink_works(agent, at_us)
             && !self.world.uplink_is_rough(agent, at_us)
     }
@@ -337,6 +433,7 @@ impl Oracle {
             self.world.agent_runs(agent, t)
                 && self.world.agent_may_send(agent, t)
                 && self.world.agent_sees(agent, t)
+                && !self.world.agent_drops(agent, t)
         };
         let expected = if !self
             .world

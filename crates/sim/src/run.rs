@@ -143,7 +143,7 @@ impl Stage {
         while let Some(reply) = self.net.poll_arrival(&self.world, now_us) {
             let index = usize::try_from(reply.agent - 1).unwrap_or(usize::MAX);
             if let Some(agent) = self.agents.get_mut(index) {
-                agent.handle_reply(reply.from, &reply.bytes, now_us);
+                agent.handle_reply(&self.world, reply.from, &reply.bytes, now_us);
             }
         }
         for agent in &mut self.agents {
@@ -158,11 +158,14 @@ impl Stage {
                 }
             }
         }
-        let (said, answers) = self.server.commit(utc(now_us), now_us);
-        for decision in &said {
+        let committed = self.server.commit(utc(now_us), now_us);
+        for batch in &committed.batches {
+            self.oracle.handle_batch(batch);
+        }
+        for decision in &committed.decisions {
             self.oracle.handle_decision(decision);
         }
-        for (id, answer) in answers {
+        for (id, answer) in committed.answers {
             let agent = self.agents.iter_mut().find(|agent| agent.id == id.0);
             if let Some(agent) = agent.filter(|agent| agent.is_connected()) {
                 answer_to(agent, answer);
@@ -216,9 +219,14 @@ impl Stage {
                     self.oracle
                         .object("9 nothing counted twice or lost", end_us, text);
                 }
-                let tally = agent.tally.get(&probe).copied().unwrap_or_default();
-                if tally.sent < heard.all_time || heard.all_time + 200 < tally.sent {
-                    let text = format!("{entity:?}: agent {tally:?}, server heard {heard:?}");
+                let closed = agent.closed.get(&probe).copied().unwrap_or(0);
+                let acknowledged = agent.acknowledged.get(&probe).copied().unwrap_or(0);
+                if heard.all_time < acknowledged || closed < heard.all_time {
+                    let text = format!(
+                        "{entity:?}: {closed} packets written down, {acknowledged} acknowledged, \
+                         {} heard",
+                        heard.all_time
+                    );
                     self.oracle
                         .object("9 nothing acknowledged is lost", end_us, text);
                 }

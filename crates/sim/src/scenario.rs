@@ -62,6 +62,8 @@ pub enum FaultKind {
     AgentClockStep { agent: u32, by_s: i32 },
     /// The agent's operating system refuses its packets.
     SendRefused { agent: u32 },
+    /// The agent's host drops what comes back from targets, and the agent notices.
+    AgentDrops { agent: u32 },
 }
 
 impl Scenario {
@@ -115,7 +117,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
     let until_s = from_s + u32_between(rng, 1, 200);
     let agent = u32_between(rng, 1, agents);
     let target = u32_between(rng, 1, targets);
-    let kind = match rng.between(0, 13) {
+    let kind = match rng.between(0, 14) {
         0..=2 => FaultKind::TargetDown { target },
         3 => FaultKind::PathDown { agent, target },
         4 => FaultKind::TargetLossy {
@@ -136,7 +138,8 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
             agent,
             by_s: if rng.chance_ppm(500_000) { 3600 } else { -3600 },
         },
-        _ => FaultKind::SendRefused { agent },
+        13 => FaultKind::SendRefused { agent },
+        _ => FaultKind::AgentDrops { agent },
     };
     Fault {
         from_s,

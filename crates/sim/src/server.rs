@@ -77,6 +77,14 @@ pub(crate) enum Answer {
     Ack { epoch: u64, seq: u64 },
 }
 
+/// What one commit brought.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    pub batches: Vec<RoundBatch>,
+    pub decisions: Vec<Decision>,
+    pub answers: Vec<(AgentId, Answer)>,
+}
+
 #[derive(Debug)]
 pub(crate) struct SimServer {
     pub disk: Disk,
@@ -265,22 +273,19 @@ impl SimServer {
         acks_early.then_some(Answer::Ack { epoch, seq })
     }
 
-    /// Syncs what is pending, lets the engine hear it, stores what it decided. Returns the
-    /// decisions that are stored now and the acknowledgements that may go out.
-    pub(crate) fn commit(
-        &mut self,
-        now: UtcMicros,
-        now_us: u64,
-    ) -> (Vec<Decision>, Vec<(AgentId, Answer)>) {
+    /// Syncs what is pending, lets the engine hear it, stores what it decided. Returns what is
+    /// stored now and the acknowledgements that may go out.
+    pub(crate) fn commit(&mut self, now: UtcMicros, now_us: u64) -> Committed {
+        let mut committed = Committed::default();
         let Some(running) = &mut self.running else {
-            return (Vec::new(), Vec::new());
+            return committed;
         };
         let is_due = running
             .engine
             .poll_timeout()
             .is_some_and(|wakeup| wakeup.at <= now);
         if running.commit_at_us.is_none_or(|at| now_us < at) && !is_due {
-            return (Vec::new(), Vec::new());
+            return committed;
         }
         running.commit_at_us = None;
         let mut entries = std::mem::take(&mut running.pending);
@@ -290,12 +295,10 @@ impl SimServer {
                 heard: Heard::Timeout,
             });
         }
-        let mut said = Vec::new();
-        let mut answers = Vec::new();
         for entry in entries {
             hear(&mut running.engine, &entry);
             if let Heard::Batch { batch, epoch, seq } = &entry.heard {
-                answers.push((
+                committed.answers.push((
                     batch.agent,
                     Answer::Ack {
                         epoch: *epoch,
@@ -303,18 +306,21 @@ impl SimServer {
                     },
                 ));
             }
+            if let Heard::Batch { batch, .. } = &entry.heard {
+                committed.batches.push(batch.clone());
+            }
             self.disk.log.push(entry);
             let position = self.disk.log.len();
             for decision in decisions(&mut running.engine) {
                 self.disk.decisions.push((position, decision.clone()));
-                said.push(decision);
+                committed.decisions.push(decision);
             }
         }
         if running.checkpoint_at_us <= now_us {
             running.checkpoint_at_us = now_us + CHECKPOINT_US;
             self.disk.checkpoint = Some((self.disk.log.len(), running.engine.checkpoint()));
         }
-        (said, answers)
+        committed
     }
 }
 

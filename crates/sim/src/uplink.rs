@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use model::ProbeId;
+
 use crate::rng::Rng;
 
 /// A batch as the agent keeps it until it is acknowledged: the bytes of the wire.
@@ -13,6 +15,8 @@ pub(crate) struct SpooledBatch {
     pub closed_tick_us: u64,
     pub closed_wall_us: i64,
     pub payload_zstd: Vec<u8>,
+    /// Not on the wire: what the oracle counts.
+    pub packets: Vec<(ProbeId, u64)>,
 }
 
 /// What goes up.

@@ -86,6 +86,12 @@ impl World {
             .any(|fault| matches!(*fault, FaultKind::SendRefused { agent: a } if a == agent))
     }
 
+    /// Whether the agent's own host drops the targets' replies.
+    pub(crate) fn agent_drops(&self, agent: u32, at_us: u64) -> bool {
+        self.active(at_us)
+            .any(|fault| matches!(*fault, FaultKind::AgentDrops { agent: a } if a == agent))
+    }
+
     /// Whether frames pass between agent and server.
     pub(crate) fn uplink_works(&self, agent: u32, at_us: u64) -> bool {
         !self.active(at_us).any(|fault| {
