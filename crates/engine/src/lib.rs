@@ -1,1 +1,36 @@
-//! The brain: verdicts, consensus, minute truth, assignment. Pure: no clock, no socket, no randomness.
+//! The brain of Faultline: rounds in, verdicts and minute truths out.
+//!
+//! [`Engine`] judges what each agent holds of each probe, what all agents together hold, whether
+//! an agent is online, offline or blind, what every minute was, and which agents ask what. It is
+//! pure: no clock, no socket, no log, no randomness. The same inputs give the same decisions and
+//! the same checkpoint, byte for byte, and a restored engine goes on as if it had never stopped.
+//!
+//! It deliberately does not know alerts, incidents, root causes or people; it asks nothing and
+//! stores nothing. Its driver feeds it what the log holds, in order, and stores its decisions
+//! before anyone acts on them.
+//!
+//! The modules form a line, each using those before it: `rules`, `watch` (with `loss`), `sight`,
+//! `consensus`, `minutes`, `state`, then the driver's parts `inventory`, `rounds`, `late`, `turn`,
+//! with `assign`, `why` and `snapshot` beside.
+
+pub mod assign;
+mod consensus;
+mod defect;
+mod engine;
+mod inventory;
+mod late;
+mod loss;
+mod minutes;
+mod rounds;
+mod rules;
+mod sight;
+mod snapshot;
+mod state;
+mod turn;
+mod watch;
+mod why;
+
+#[cfg(feature = "seeded-defects")]
+pub use defect::Defect;
+pub use engine::{AgentStatus, Counters, Engine, PairStatus, ProbeStatus};
+pub use snapshot::CheckpointError;

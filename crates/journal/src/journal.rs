@@ -194,7 +194,8 @@ impl Journal {
 
     /// Removes the segments that hold only records before `position`.
     ///
-    /// The oldest first, each durably, so that a crash never leaves a hole.
+    /// The oldest first, each durably, so that a crash never leaves a hole. The segment of the
+    /// newest record always stays, so that what the record says is known at the next opening.
     ///
     /// # Errors
     ///

@@ -122,13 +122,18 @@ impl Tier {
 
     /// Checks every range.
     ///
-    /// A round and its confirm burst must end before the next round starts, so that one probe
-    /// never has two rounds under way.
-    ///
     /// # Errors
     ///
-    /// The first broken range, with the field's name and what it must be.
+    /// The first of [`Tier::broken_ranges`].
     pub fn check(&self) -> Result<(), TierError> {
+        self.broken_ranges().next().map_or(Ok(()), Err)
+    }
+
+    /// Returns every broken range, with the field's name and what it must be.
+    ///
+    /// A round and its confirm burst must end before the next round starts, so that one probe
+    /// never has two rounds under way.
+    pub fn broken_ranges(&self) -> impl Iterator<Item = TierError> + use<> {
         let in_range = |value: Duration, min: Duration, max: Duration| min <= value && value <= max;
         let rules = [
             (
@@ -183,10 +188,8 @@ impl Tier {
                  or timeout, or a longer interval",
             ),
         ];
-        match rules.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, field, must)) => Err(TierError { field, must }),
-            None => Ok(()),
-        }
+        let broken = rules.into_iter().filter(|(holds, ..)| !holds);
+        broken.map(|(_, field, must)| TierError { field, must })
     }
 }
 

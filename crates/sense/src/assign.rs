@@ -52,7 +52,10 @@ impl Timing {
                 (1..=Tier::PACKETS_MAX).contains(&tier.packets),
                 "its tier's packets per round are out of range",
             ),
-            (is_in(tier.gap, Tier::GAP_MIN, Tier::GAP_MAX), "its tier's gap is out of range"),
+            (
+                is_in(tier.gap, Tier::GAP_MIN, Tier::GAP_MAX),
+                "its tier's gap is out of range",
+            ),
             (
                 is_in(tier.timeout, Tier::TIMEOUT_MIN, Tier::TIMEOUT_MAX),
                 "its tier's timeout is out of range",
@@ -91,7 +94,10 @@ pub(crate) fn accept(
     let mut by_tier: BTreeMap<TierId, Result<usize, &'static str>> = BTreeMap::new();
     for tier in &assignment.tiers {
         let place = Timing::of(tier).and_then(|timing| {
-            let place = timings.iter().position(|t| *t == timing).unwrap_or(timings.len());
+            let place = timings
+                .iter()
+                .position(|t| *t == timing)
+                .unwrap_or(timings.len());
             if TIMINGS_MAX <= place {
                 return Err("the assignment has too many different tiers");
             }
@@ -116,7 +122,10 @@ pub(crate) fn accept(
         };
         match place {
             Ok(place) => probes.push((task.id, place, &task.address)),
-            Err(reason) => refuse(Refusal { probe: task.id, reason }),
+            Err(reason) => refuse(Refusal {
+                probe: task.id,
+                reason,
+            }),
         }
     }
     (timings, probes)
@@ -170,7 +179,10 @@ impl Prober {
 
     fn set_witnesses(&mut self, witnesses: &[IpAddr], now: Tick) {
         let witnesses = witnesses.get(..WITNESSES_MAX).unwrap_or(witnesses);
-        for slot in self.witnesses.split_off(witnesses.len().min(self.witnesses.len())) {
+        for slot in self
+            .witnesses
+            .split_off(witnesses.len().min(self.witnesses.len()))
+        {
             self.remove(slot);
         }
         for (index, address) in (0_u8..).zip(witnesses) {
@@ -192,10 +204,14 @@ impl Prober {
         }
     }
 
-    /// Puts timings into the table, over those that nothing uses any more, and returns their places.
+    /// Puts timings into the table, over those that nothing uses any more; returns their places.
     fn intern(&mut self, timings: &[Timing]) -> Vec<u16> {
         let mut is_used = vec![false; self.timings.len()];
-        let in_use = self.probes.iter().map(|probe| probe.timing).chain(self.flights.timings());
+        let in_use = self
+            .probes
+            .iter()
+            .map(|probe| probe.timing)
+            .chain(self.flights.timings());
         for place in in_use.chain([0]) {
             if let Some(used) = is_used.get_mut(usize::from(place)) {
                 *used = true;
@@ -224,7 +240,9 @@ impl Prober {
     /// Keeps a probe as it is, if rule 1 of the module holds.
     fn keep(&mut self, slot: u32, address: &Address, timing: u16) -> bool {
         let interval_us = |place: u16| self.timings.get(usize::from(place)).map(|t| t.interval_us);
-        let Some(probe) = self.probes.get(slot as usize) else { return false };
+        let Some(probe) = self.probes.get(slot as usize) else {
+            return false;
+        };
         let is_same_address = match address {
             Address::Ip(ip) => probe.name == NONE && probe.address == Some(*ip),
             Address::Name(name) => self.names.is(probe.name, name),

@@ -4,7 +4,7 @@
 //! its own and is handed from round to round. The pool grows to the most rounds that were ever
 //! under way at once, and never allocates otherwise.
 
-use model::{Confirm, IcmpError, NotAsked, Outcome, RoundFlags, Rtt, Tick, Tier};
+use model::{Confirm, NotAsked, Outcome, RoundFlags, Rtt, Tick, Tier};
 
 /// The first packet index of the confirm burst.
 pub(crate) const CONFIRM_FIRST: u8 = Tier::PACKETS_MAX;
@@ -100,7 +100,9 @@ impl Flight {
     /// Takes a reply that was received `us` microseconds after the stamp of its packet.
     pub(crate) fn take_reply(&mut self, index: u8, us: u32, timeout_us: u32) -> Reply {
         let bit = 1_u32.checked_shl(u32::from(index)).unwrap_or(0);
-        let Some(lag) = self.stamp_lag_us.get(usize::from(index)) else { return Reply::Strange };
+        let Some(lag) = self.stamp_lag_us.get(usize::from(index)) else {
+            return Reply::Strange;
+        };
         if self.sent & bit == 0 {
             return Reply::Strange;
         }
@@ -141,16 +143,24 @@ impl Flight {
         if sent == 0 {
             return Outcome::NotAsked(self.failure.unwrap_or(NotAsked::Socket));
         }
-        let rtt = self.rtt_us_sum.checked_div(u32::from(received)).map(|us_mean| Rtt {
-            us_min: self.rtt_us_min,
-            us_mean,
-            us_max: self.rtt_us_max,
-        });
+        let rtt = self
+            .rtt_us_sum
+            .checked_div(u32::from(received))
+            .map(|us_mean| Rtt {
+                us_min: self.rtt_us_min,
+                us_mean,
+                us_max: self.rtt_us_max,
+            });
         let confirm = Confirm {
             sent: count(self.sent & CONFIRM_MASK),
             received: count(self.received & CONFIRM_MASK),
         };
-        Outcome::Asked { sent, received, rtt, confirm }
+        Outcome::Asked {
+            sent,
+            received,
+            rtt,
+            confirm,
+        }
     }
 }
 
@@ -163,8 +173,6 @@ fn count(mask: u32) -> u8 {
 pub(crate) struct Flights {
     pool: Vec<Flight>,
     free: Vec<u32>,
-    /// The first ICMP error of a round, by flight: rare, so not in each of them.
-    pub(crate) errors: std::collections::BTreeMap<u32, IcmpError>,
 }
 
 impl Flights {
@@ -188,10 +196,9 @@ impl Flights {
         index
     }
 
-    /// Frees a round and returns its first ICMP error.
-    pub(crate) fn end(&mut self, index: u32) -> Option<IcmpError> {
+    /// Frees a round.
+    pub(crate) fn end(&mut self, index: u32) {
         self.free.push(index);
-        self.errors.remove(&index)
     }
 
     /// Lists the timings in use, for their table to be tidied.

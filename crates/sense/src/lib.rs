@@ -96,7 +96,8 @@ pub struct RoundRecord {
     pub due: Tick,
     pub outcome: Outcome,
     pub flags: RoundFlags,
-    /// The first ICMP error that came back in this round.
+    /// The first ICMP error that came back since the record before: mostly about this round, at
+    /// times a late one about the round before.
     pub icmp_error: Option<IcmpError>,
     /// The address asked in this round, if the name stood for another one in the round before.
     pub address_changed: Option<IpAddr>,

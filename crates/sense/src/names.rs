@@ -101,7 +101,9 @@ impl Names {
 
     /// Takes one user of a name away, and the name with its last one.
     pub(crate) fn release(&mut self, index: u32) {
-        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return;
+        };
         entry.users = entry.users.saturating_sub(1);
         if entry.users == 0 {
             self.by_name.remove(&entry.hostname);
@@ -113,7 +115,9 @@ impl Names {
 
     /// Says whether `index` is this name's.
     pub(crate) fn is(&self, index: u32, hostname: &Hostname) -> bool {
-        self.entries.get(index as usize).is_some_and(|entry| entry.hostname == *hostname)
+        self.entries
+            .get(index as usize)
+            .is_some_and(|entry| entry.hostname == *hostname)
     }
 
     /// Returns what a name stands for now; `None` if that is not known, or not any more.
@@ -132,7 +136,9 @@ impl Names {
 
     pub(crate) fn poll(&mut self) -> Option<Hostname> {
         let index = self.wanted.pop_front()?;
-        self.entries.get(index as usize).map(|entry| entry.hostname.clone())
+        self.entries
+            .get(index as usize)
+            .map(|entry| entry.hostname.clone())
     }
 
     /// Says whether `poll` has something.
@@ -152,9 +158,13 @@ impl Names {
         ttl: Duration,
         now: Tick,
     ) {
-        let Some(index) = self.by_name.get(hostname).copied() else { return };
+        let Some(index) = self.by_name.get(hostname).copied() else {
+            return;
+        };
         let (has_v4, has_v6) = (self.has_v4, self.has_v6);
-        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return;
+        };
         let chosen = answer.map(|addresses| choose(addresses, entry.address, has_v4, has_v6));
         let again = match chosen {
             Ok(Some(address)) => {
@@ -194,5 +204,8 @@ fn choose(
         IpAddr::V6(_) => has_v6 || !has_v4,
     };
     let usable = || addresses.iter().filter(is_usable);
-    usable().find(|address| in_use == Some(**address)).or_else(|| usable().min()).copied()
+    usable()
+        .find(|address| in_use == Some(**address))
+        .or_else(|| usable().min())
+        .copied()
 }

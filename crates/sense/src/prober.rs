@@ -6,15 +6,19 @@
 //!
 //! The life of a round:
 //!
-//! 1 - it starts at phase + k * interval. Later than half an interval it does not start at all:
-//!     the round is `Overrun`, and the next one is the next in phase;
+//! 1 - it starts at phase + k * interval. A whole interval late it does not start at all: the round
+//!     is `Overrun`, and the next one is the next in phase;
 //! 2 - its packets leave a gap apart; what became of each is told by `handle_sent`;
 //! 3 - a timeout after the last packet it ends;
 //! 4 - if packets left, none was answered, and the round before was not fully lost, a confirm burst
 //!     of [`Tier::CONFIRM_PACKETS`] follows at once, with the same gap and timeout;
 //! 5 - then it is recorded, and the probe rests until its next start.
 
-use std::{collections::VecDeque, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
 
 use model::{Address, NotAsked, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier};
 use model::{Hostname, IcmpError};
@@ -123,8 +127,10 @@ pub struct Prober {
     records: VecDeque<RoundRecord>,
     round: u32,
     sequence: u16,
-    /// Who sent the last packet with a sequence: slot and round.
-    pub(crate) senders: Box<[(u32, u32)]>,
+    /// The slot that sent the last packet with a sequence.
+    pub(crate) senders: Box<[u32]>,
+    /// The first ICMP error since the last record, by slot: rare, so not in each of them.
+    pub(crate) errors: BTreeMap<u32, IcmpError>,
     /// Sorted.
     local_addresses: Vec<IpAddr>,
     /// Whether the kernel chooses the identifier, for version 4 and 6.
@@ -157,7 +163,8 @@ impl Prober {
             records: VecDeque::new(),
             round: 0,
             sequence: 0,
-            senders: vec![(NONE, 0); SEQUENCES].into_boxed_slice(),
+            senders: vec![NONE; SEQUENCES].into_boxed_slice(),
+            errors: BTreeMap::new(),
             local_addresses: Vec::new(),
             is_ident_foreign: [false; 2],
             doubted_at: None,
@@ -214,7 +221,9 @@ impl Prober {
             if TURN_EVENTS_MAX <= self.queue.len() {
                 return;
             }
-            let Some(slot) = self.wheel.pop(now) else { return };
+            let Some(slot) = self.wheel.pop(now) else {
+                return;
+            };
             self.fire(slot, now);
         }
     }
@@ -224,7 +233,10 @@ impl Prober {
         if !self.queue.is_empty() || !self.records.is_empty() || self.names.is_wanting() {
             return Some(self.now);
         }
-        [self.wheel.next(), self.names.next()].into_iter().flatten().min()
+        [self.wheel.next(), self.names.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub fn poll_round(&mut self) -> Option<RoundRecord> {
@@ -257,19 +269,30 @@ impl Prober {
         let now = self.advance_now(now);
         loop {
             let slot = self.queue.pop_front()?;
-            let Some(probe) = self.probes.get(slot as usize) else { continue };
+            let Some(probe) = self.probes.get(slot as usize) else {
+                continue;
+            };
             let (Some(flight), Some(to)) = (self.flights.get(probe.flight), probe.address) else {
                 continue; // Removed while it waited.
             };
             let timing = self.timings.get(usize::from(flight.timing));
             let payload_bytes = timing.map_or(STAMP_BYTES, |t| usize::from(t.payload_bytes));
-            let token = Token { slot, round: flight.round, tick: now, index: flight.next };
+            let token = Token {
+                slot,
+                round: flight.round,
+                tick: now,
+                index: flight.next,
+            };
             self.sequence = self.sequence.wrapping_add(1);
             if let Some(sender) = self.senders.get_mut(usize::from(self.sequence)) {
-                *sender = (slot, token.round);
+                *sender = slot;
             }
-            let stamp =
-                Stamp { slot, round: token.round, tick_us: low(now), index: token.index };
+            let stamp = Stamp {
+                slot,
+                round: token.round,
+                tick_us: low(now),
+                index: token.index,
+            };
             packet.clear();
             packet.resize(icmp::HEADER_BYTES, 0);
             packet.extend_from_slice(&self.key.seal(stamp, self.sequence));
@@ -281,9 +304,13 @@ impl Prober {
 
     /// Takes what became of a packet: when it left, or why it did not.
     pub fn handle_sent(&mut self, token: Token, result: Result<Tick, NotAsked>) {
-        let Some(probe) = self.probes.get(token.slot as usize) else { return };
+        let Some(probe) = self.probes.get(token.slot as usize) else {
+            return;
+        };
         let index = probe.flight;
-        let Some(flight) = self.flights.get_mut(index) else { return };
+        let Some(flight) = self.flights.get_mut(index) else {
+            return;
+        };
         if flight.round != token.round || flight.next != token.index {
             return; // The probe was removed meanwhile, and its slot may be another's.
         }
@@ -309,8 +336,12 @@ impl Prober {
 
     /// Sets the deadline after a packet was sent or failed at `at`.
     fn follow(&mut self, slot: u32, index: u32, at: Tick) {
-        let Some(flight) = self.flights.get_mut(index) else { return };
-        let Some(timing) = self.timings.get(usize::from(flight.timing)) else { return };
+        let Some(flight) = self.flights.get_mut(index) else {
+            return;
+        };
+        let Some(timing) = self.timings.get(usize::from(flight.timing)) else {
+            return;
+        };
         flight.next += 1;
         let last = match flight.stage {
             Stage::Asking | Stage::Waiting => timing.packets,
@@ -330,12 +361,17 @@ impl Prober {
         if flight.sent() == 0 {
             self.finish(slot, index); // Nothing left, so there is nothing to wait for.
         } else {
-            self.wheel.set(slot, at + Duration::from_micros(u64::from(timing.timeout_us)));
+            self.wheel.set(
+                slot,
+                at + Duration::from_micros(u64::from(timing.timeout_us)),
+            );
         }
     }
 
     fn fire(&mut self, slot: u32, now: Tick) {
-        let Some(probe) = self.probes.get(slot as usize) else { return };
+        let Some(probe) = self.probes.get(slot as usize) else {
+            return;
+        };
         let (index, was_lost) = (probe.flight, probe.was_lost);
         let Some(flight) = self.flights.get_mut(index) else {
             self.start(slot, now);
@@ -361,9 +397,13 @@ impl Prober {
 
     /// Starts the round that is due, or says why it cannot.
     fn start(&mut self, slot: u32, now: Tick) {
-        let Some(probe) = self.probes.get_mut(slot as usize) else { return };
-        let Some(timing) = self.timings.get(usize::from(probe.timing)) else { return };
-        let is_overrun = u128::from(timing.interval_us) / 2 <= now.since(probe.due).as_micros();
+        let Some(probe) = self.probes.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(timing) = self.timings.get(usize::from(probe.timing)) else {
+            return;
+        };
+        let is_overrun = u128::from(timing.interval_us) <= now.since(probe.due).as_micros();
         if is_overrun {
             self.refuse(slot, NotAsked::Overrun);
             return;
@@ -397,42 +437,42 @@ impl Prober {
 
     /// Records a round that did not ask.
     fn refuse(&mut self, slot: u32, reason: NotAsked) {
-        let Some(probe) = self.probes.get(slot as usize) else { return };
+        let Some(probe) = self.probes.get(slot as usize) else {
+            return;
+        };
         let (due, outcome) = (probe.due, Outcome::NotAsked(reason));
-        self.record(slot, due, outcome, RoundFlags::default(), None);
+        self.record(slot, due, outcome, RoundFlags::default());
     }
 
     /// Ends a round under way.
     fn finish(&mut self, slot: u32, index: u32) {
-        let Some(flight) = self.flights.get(index) else { return };
+        let Some(flight) = self.flights.get(index) else {
+            return;
+        };
         let (due, outcome, mut flags) = (flight.due, flight.outcome(), flight.flags);
         let is_lost = flight.is_lost();
         if self.doubted_at.is_some_and(|doubted_at| due <= doubted_at) {
             flags = flags.with(RoundFlags::DOUBTFUL);
         }
-        let icmp_error = self.flights.end(index);
+        self.flights.end(index);
         if let Some(probe) = self.probes.get_mut(slot as usize) {
             probe.flight = NONE;
             if matches!(outcome, Outcome::Asked { .. }) {
                 probe.was_lost = is_lost;
             }
         }
-        self.record(slot, due, outcome, flags, icmp_error);
+        self.record(slot, due, outcome, flags);
     }
 
     /// Records a round and sets the deadline of the next one.
-    fn record(
-        &mut self,
-        slot: u32,
-        due: Tick,
-        outcome: Outcome,
-        mut flags: RoundFlags,
-        icmp_error: Option<IcmpError>,
-    ) {
-        let Some(probe) = self.probes.get_mut(slot as usize) else { return };
+    fn record(&mut self, slot: u32, due: Tick, outcome: Outcome, mut flags: RoundFlags) {
+        let Some(probe) = self.probes.get_mut(slot as usize) else {
+            return;
+        };
         if std::mem::take(&mut probe.is_late) {
             flags = flags.with(RoundFlags::LATE);
         }
+        let icmp_error = self.errors.remove(&slot);
         if icmp_error.is_some() {
             flags = flags.with(RoundFlags::ICMP_ERROR);
         }
@@ -447,8 +487,10 @@ impl Prober {
             icmp_error,
             address_changed,
         });
-        let interval_us =
-            self.timings.get(usize::from(probe.timing)).map_or(0, |t| t.interval_us);
+        let interval_us = self
+            .timings
+            .get(usize::from(probe.timing))
+            .map_or(0, |t| t.interval_us);
         let next = due + Duration::from_micros(u64::from(interval_us));
         probe.due = if outcome == Outcome::NotAsked(NotAsked::Overrun) {
             let phase_us = schedule::phase_us(probe.subject, interval_us);
@@ -480,7 +522,10 @@ impl Prober {
         timing: u16,
         now: Tick,
     ) -> u32 {
-        let interval_us = self.timings.get(usize::from(timing)).map_or(0, |t| t.interval_us);
+        let interval_us = self
+            .timings
+            .get(usize::from(timing))
+            .map_or(0, |t| t.interval_us);
         let (address, name, from) = match address {
             Some(Address::Ip(ip)) => (Some(*ip), NONE, now),
             Some(Address::Name(name)) => (None, self.names.acquire(name, now), now + NAME_GRACE),
@@ -518,7 +563,10 @@ impl Prober {
     /// Removes a subject silently.
     pub(crate) fn remove(&mut self, slot: u32) {
         self.wheel.clear(slot);
-        let Some(probe) = self.probes.get_mut(slot as usize) else { return };
+        self.errors.remove(&slot);
+        let Some(probe) = self.probes.get_mut(slot as usize) else {
+            return;
+        };
         let flight = std::mem::replace(&mut probe.flight, NONE);
         let name = std::mem::replace(&mut probe.name, NONE);
         probe.address = None;

@@ -25,10 +25,17 @@ impl Prober {
     pub fn handle_receive(&mut self, from: IpAddr, message: &[u8], at: Tick) {
         match icmp::parse(Family::of(from), message) {
             Some(Message::EchoReply(echo)) => self.handle_reply(from, echo, at),
-            Some(Message::Error { kind, code, destination, original })
-                if self.is_ours(Family::of(destination), original.ident) =>
-            {
-                let error = IcmpError { kind, code, source: from };
+            Some(Message::Error {
+                kind,
+                code,
+                destination,
+                original,
+            }) if self.is_ours(Family::of(destination), original.ident) => {
+                let error = IcmpError {
+                    kind,
+                    code,
+                    source: from,
+                };
                 self.handle_icmp_error(error, destination, original);
             }
             Some(Message::Error { .. }) | None => (),
@@ -39,29 +46,26 @@ impl Prober {
     ///
     /// Error queues give it this way; `original` is the request as it came back, cut as it may be.
     /// Routers need to send only its first 8 bytes (RFC 792): then the sequence tells which one.
-    pub fn handle_icmp_error(
-        &mut self,
-        error: IcmpError,
-        destination: IpAddr,
-        original: Echo<'_>,
-    ) {
-        let (slot, round) = if STAMP_BYTES <= original.payload.len() {
+    /// A router that asks in vain for its neighbour answers after three seconds, when the round may
+    /// be over: then the error is in the next record.
+    pub fn handle_icmp_error(&mut self, error: IcmpError, destination: IpAddr, original: Echo<'_>) {
+        let slot = if STAMP_BYTES <= original.payload.len() {
             match self.key.open(original.payload, original.sequence) {
-                Some(Stamp { slot, round, .. }) => (slot, round),
+                Some(Stamp { slot, .. }) => slot,
                 None => return,
             }
         } else {
             match self.senders.get(usize::from(original.sequence)) {
-                Some(sender) => *sender,
+                Some(slot) => *slot,
                 None => return,
             }
         };
-        let Some(probe) = self.probes.get(slot as usize) else { return };
-        let index = probe.flight;
-        let is_under_way = self.flights.get(index).is_some_and(|f| f.round == round);
-        if is_under_way && probe.address == Some(destination) {
+        let Some(probe) = self.probes.get(slot as usize) else {
+            return;
+        };
+        if probe.address == Some(destination) {
             self.counters.icmp_errors += 1;
-            self.flights.errors.entry(index).or_insert(error);
+            self.errors.entry(slot).or_insert(error);
         }
     }
 
@@ -70,21 +74,36 @@ impl Prober {
             return;
         }
         let stamp = self.key.open(echo.payload, echo.sequence);
-        let Some(Stamp { slot, round, tick_us, index }) = stamp else {
+        let Some(Stamp {
+            slot,
+            round,
+            tick_us,
+            index,
+        }) = stamp
+        else {
             self.counters.strange_replies += 1;
             return;
         };
-        let Some(probe) = self.probes.get(slot as usize).filter(|p| p.address == Some(from)) else {
+        let Some(probe) = self
+            .probes
+            .get(slot as usize)
+            .filter(|p| p.address == Some(from))
+        else {
             self.counters.strange_replies += 1;
             return;
         };
-        let flight = self.flights.get_mut(probe.flight).filter(|flight| flight.round == round);
+        let flight = self
+            .flights
+            .get_mut(probe.flight)
+            .filter(|flight| flight.round == round);
         let Some(flight) = flight else {
             self.mark_late(slot);
             return;
         };
-        let timeout_us =
-            self.timings.get(usize::from(flight.timing)).map_or(0, |timing| timing.timeout_us);
+        let timeout_us = self
+            .timings
+            .get(usize::from(flight.timing))
+            .map_or(0, |timing| timing.timeout_us);
         // Stamped after it was received: only if a clock was bent. It is as fast as can be.
         let us = low(at).wrapping_sub(tick_us);
         let us = if u32::MAX / 2 < us { 0 } else { us };

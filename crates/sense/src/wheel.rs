@@ -50,7 +50,14 @@ impl Wheel {
     /// Makes room for slots below `count`.
     pub(crate) fn grow(&mut self, count: usize) {
         if self.links.len() < count {
-            self.links.resize(count, Link { unit: 0, previous: NONE, next: NONE });
+            self.links.resize(
+                count,
+                Link {
+                    unit: 0,
+                    previous: NONE,
+                    next: NONE,
+                },
+            );
         }
     }
 
@@ -63,7 +70,9 @@ impl Wheel {
 
     /// Retires the deadline of a slot, if it has one.
     pub(crate) fn clear(&mut self, slot: u32) {
-        let Some(link) = self.links.get_mut(slot as usize) else { return };
+        let Some(link) = self.links.get_mut(slot as usize) else {
+            return;
+        };
         let Link { previous, next, .. } = *link;
         if previous == NONE {
             return;
@@ -161,7 +170,11 @@ impl Wheel {
             next.previous = slot;
         }
         if let Some(link) = self.links.get_mut(slot as usize) {
-            *link = Link { unit, previous: BUCKET_MARK | u32::try_from(bucket).unwrap_or(0), next };
+            *link = Link {
+                unit,
+                previous: BUCKET_MARK | u32::try_from(bucket).unwrap_or(0),
+                next,
+            };
             self.set_head(bucket, slot);
         }
     }
@@ -172,7 +185,11 @@ impl Wheel {
             *head = slot;
         }
         if let Some(occupied) = self.occupied.get_mut(level) {
-            if slot == NONE { *occupied &= !bit } else { *occupied |= bit }
+            if slot == NONE {
+                *occupied &= !bit
+            } else {
+                *occupied |= bit
+            }
         }
     }
 }
@@ -181,4 +198,80 @@ fn index(unit: u64, level: usize) -> usize {
     let shift = LEVEL_BITS * u32::try_from(level).unwrap_or(0);
     let position = usize::try_from((unit >> shift) % BUCKETS as u64).unwrap_or(0);
     level * BUCKETS + position
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One grain late is allowed.
+    const GRAIN: u64 = 1 << UNIT_BITS;
+    const SLOTS: u32 = 24;
+
+    fn spans() -> impl Strategy<Value = u64> {
+        // From within a grain to beyond the wheel's 71 minutes.
+        prop_oneof![0..2_000_u64, 0..3_000_000_u64, 0..10_000_000_000_u64]
+    }
+
+    proptest! {
+        /// Against the obvious implementation: every deadline fires once, never early, never more
+        /// than a grain late, and the announced next time is never too late.
+        #[test]
+        fn fires_what_a_sorted_map_would(
+            steps in prop::collection::vec((0..SLOTS, spans(), spans(), any::<bool>()), 1..60)
+        ) {
+            let mut wheel = Wheel::new();
+            wheel.grow(usize::try_from(SLOTS).expect("fits"));
+            let mut deadlines: BTreeMap<u32, u64> = BTreeMap::new();
+            let mut now = 0;
+            for (slot, ahead, step, is_cleared) in steps {
+                if is_cleared {
+                    wheel.clear(slot);
+                    deadlines.remove(&slot);
+                } else {
+                    wheel.set(slot, Tick(now + ahead));
+                    deadlines.insert(slot, now + ahead);
+                }
+                let earliest = deadlines.values().min();
+                prop_assert_eq!(earliest.is_none(), wheel.next().is_none());
+                if let (Some(earliest), Some(next)) = (earliest, wheel.next()) {
+                    prop_assert!(next.0 <= earliest + GRAIN);
+                }
+                now += step;
+                while let Some(fired) = wheel.pop(Tick(now)) {
+                    let due = deadlines.remove(&fired);
+                    prop_assert!(due.is_some_and(|due| due <= now), "{fired} at {now}: {due:?}");
+                }
+                prop_assert!(deadlines.values().all(|due| now < due + GRAIN));
+            }
+        }
+
+        /// Whoever always sleeps until `next` gets there in few steps and misses nothing.
+        #[test]
+        fn following_next_reaches_every_deadline(
+            dues in prop::collection::vec(spans(), 1..24), start in spans()
+        ) {
+            let mut wheel = Wheel::new();
+            wheel.grow(dues.len());
+            prop_assert_eq!(wheel.pop(Tick(start)), None);
+            for (slot, due) in (0..).zip(&dues) {
+                wheel.set(slot, Tick(start + due));
+            }
+            let (mut fired, mut steps) = (0, 0);
+            while let Some(next) = wheel.next() {
+                while let Some(slot) = wheel.pop(next) {
+                    let due = start + dues[usize::try_from(slot).expect("fits")];
+                    prop_assert!(due <= next.0 && next.0 <= due + GRAIN);
+                    fired += 1;
+                }
+                steps += 1;
+                prop_assert!(steps < 200, "{steps} steps");
+            }
+            prop_assert_eq!(fired, dues.len());
+        }
+    }
 }

@@ -1,1 +1,30 @@
 //! The control plane: ingest, log, conductor, HTTP API, console.
+//!
+//! [`serve`] starts everything in the order in which it depends on each other and stops it in the
+//! other: `http -> app -> {store, conductor}`, `tasks -> {store, conductor}`; nobody imports
+//! `http`. Agents come in through `ingest`, whatever the engine hears goes through `log`, and only
+//! `conductor` owns the engine. The clock and the environment have one home each.
+
+pub mod app;
+pub mod authority;
+pub mod clock;
+pub mod conductor;
+pub mod config;
+mod first;
+pub mod http;
+mod ingest;
+mod listen;
+mod log;
+mod metrics;
+mod place;
+pub mod secrets;
+mod serve;
+mod tasks;
+
+pub use app::App;
+pub use config::{Config, LogFormat, Overrides};
+pub use first::{FirstError, FirstStart};
+pub use log::LogUnavailable;
+pub use serve::{Ready, ServeError, serve, serve_with};
+
+pub(crate) use app::chain;

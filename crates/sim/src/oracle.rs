@@ -36,6 +36,7 @@ pub(crate) struct Oracle {
     world: World,
     origin: UtcMicros,
     held: BTreeMap<Entity, Verdict>,
+    causes: BTreeMap<Entity, Cause>,
     /// From when each verdict was held, in order.
     spans: BTreeMap<Entity, Vec<(UtcMicros, Verdict)>>,
     /// The newest rounds that the server heard of each pair.
@@ -58,6 +59,7 @@ impl Oracle {
             world,
             origin,
             held: BTreeMap::new(),
+            causes: BTreeMap::new(),
             spans: BTreeMap::new(),
             heard: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -116,7 +118,10 @@ impl Oracle {
                 let before = before.unwrap_or(Verdict::Unknown);
                 let spans = self.spans.entry(change.entity).or_default();
                 spans.push((change.at, change.to));
-                if before != change.from || change.from == change.to {
+                let cause = self.causes.insert(change.entity, change.why.cause);
+                // A span with the same verdict begins when another rule becomes its reason.
+                let says_nothing = change.from == change.to && cause == Some(change.why.cause);
+                if before != change.from || says_nothing {
                     let text = format!("{:?}: held {before}, said {change:?}", change.entity);
                     self.object("spans are a chain", at_us, text);
                 }

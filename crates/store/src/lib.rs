@@ -1,1 +1,47 @@
 //! The only crate with SQL: inventory, people, verdicts, history; migrations.
+//!
+//! Every statement is bounded by a [`Scope`]; the few that are not either find the scope out
+//! (a session, a key, a certificate) or belong to the whole installation (the engine's state).
+//! The store decides nothing about networks and reads no clock: the time is passed in.
+//!
+//! The database is SQLite. Statements keep to what PostgreSQL understands too; what does not is
+//! in `db`, `migrate` and the migration files.
+
+mod agents;
+mod audit;
+mod code;
+mod commit;
+mod db;
+mod enrolment;
+mod error;
+mod history;
+mod import;
+mod inventory;
+mod migrate;
+mod retention;
+mod rounds;
+mod rows;
+mod scope;
+mod sessions;
+mod target_list;
+mod targets;
+mod tiers;
+mod users;
+
+pub use db::Store;
+pub use error::StoreError;
+pub use rows::*;
+pub use scope::{Actor, ORG_DEFAULT, Scope};
+
+/// Rows of one page of a list, whatever is asked for: bounds memory and time of a request.
+pub const PAGE_ROWS_MAX: u32 = 500;
+/// Users, keys, tiers and agents of an organisation: lists without pages stay readable.
+pub const LIST_ROWS_MAX: u32 = 1_000;
+/// Tags of one target.
+pub const TARGET_TAGS_MAX: usize = 32;
+/// Addresses that prove that an agent sees: as many as an assignment carries.
+pub const AGENT_WITNESSES_MAX: usize = 8;
+/// Rows of one import: as many as the largest installation has targets, some seconds of work.
+pub const IMPORT_ROWS_MAX: usize = 100_000;
+/// Minutes of one history request: a day.
+pub const MINUTES_MAX: u32 = 1_440;

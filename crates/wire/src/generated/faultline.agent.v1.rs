@@ -120,7 +120,8 @@ pub struct Clock {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
-    /// Fences: batches made from now on carry it; batches of older epochs are still taken.
+    /// Fences: batches made from now on carry it; batches of older epochs are still taken. Above
+    /// Hello.last_epoch: an agent does not go back, lest it use the name of a batch twice.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
@@ -135,7 +136,8 @@ pub struct Welcome {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Batch {
-    /// (agent, epoch, seq) names a batch for ever. seq counts from 1 within an epoch, without holes.
+    /// (agent, epoch, seq) names a batch for ever. seq counts from 1 within an epoch. Batches come in
+    /// that order; one that is missing was dropped by the agent and will never come.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
@@ -148,7 +150,7 @@ pub struct Batch {
     /// zstd frame of a `Payload`.
     #[prost(bytes = "vec", tag = "5")]
     pub payload_zstd: ::prost::alloc::vec::Vec<u8>,
-    /// Results the agent had to drop before this batch, since the one before it.
+    /// Results the agent had to drop since it made the batch before this one: they are a gap.
     #[prost(uint64, tag = "6")]
     pub dropped_before: u64,
 }

@@ -1,0 +1,307 @@
+//! The agent at work: one owner of spool, stream and probing, in bounded turns.
+//!
+//! Rounds come from the probing thread, are batched, made durable and then sent; everything the
+//! server wants comes back on the same stream. Probing goes on whatever becomes of the server.
+
+mod turns;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use model::{Tick, UtcMicros};
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
+use sense::RoundRecord;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use wire::{BootId, limits, v1};
+
+use crate::{
+    assignment::Collector,
+    batcher::Batcher,
+    clock::{self, Clock},
+    config::Config,
+    identity::{Identity, IdentityError},
+    pace::Backoff,
+    probing::{Probing, ProbingVitals},
+    spool::{Spool, SpoolError},
+    tls,
+    uplink::{self, Link, LinkError, OUTBOUND_RESERVE},
+};
+
+/// Lists of rounds between the probing thread and this loop: at 10,000 rounds a second and a list
+/// every few milliseconds about a second, which is what a slow disk may take for one sync.
+const ROUNDS_QUEUE_MAX: usize = 256;
+/// Lists of rounds taken in one turn.
+const ROUNDS_TURN_MAX: usize = 64;
+/// A batch is never held longer.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// The first hello waits so long at most for the probing thread to say what it can.
+const CAPABILITY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why the agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("another agent runs with the state directory `{}`", dir.display())]
+    AlreadyRunning { dir: PathBuf },
+    #[error(
+        "cannot use the state directory `{}`: check that it belongs to this user", dir.display()
+    )]
+    StateDir {
+        dir: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("key, certificate and authority do not go together: enrol this agent anew")]
+    Tls(#[from] rustls::Error),
+    #[error("cannot open the spool")]
+    Spool(#[from] SpoolError),
+}
+
+/// Holds a state directory for one process.
+///
+/// # Errors
+///
+/// [`RunError::AlreadyRunning`] if another process has it.
+pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
+    let fail = |source| RunError::StateDir {
+        dir: dir.to_owned(),
+        source,
+    };
+    crate::files::create_private_dir(dir).map_err(fail)?;
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join("lock"));
+    let file = file.map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::AlreadyRunning {
+            dir: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(fail(error)),
+    }
+}
+
+/// Runs the agent until `stop`, then makes durable what it has.
+///
+/// # Errors
+///
+/// [`RunError`] if it cannot start; once it runs, it goes on whatever happens.
+pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunError> {
+    let _lock = lock_state_dir(&config.state_dir)?;
+    let identity = Identity::load(&config.state_dir)?;
+    let clock = Clock::new();
+    let boot = clock::boot_id();
+    let spool = Spool::open(&config.state_dir, config.spool, clock, boot)?;
+    let (sender, rounds) = mpsc::channel(ROUNDS_QUEUE_MAX);
+    let mut flush = interval(FLUSH_INTERVAL);
+    flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut agent = Agent {
+        tls: tls::enrolled(&identity)?,
+        probing: Probing::start(clock, sender),
+        rounds,
+        flush,
+        beat: beat_every(limits::HEARTBEAT_INTERVAL),
+        config: config.clone(),
+        clock,
+        boot,
+        started_at: clock.wall(),
+        identity,
+        spool,
+        batcher: Batcher::default(),
+        vitals: ProbingVitals::default(),
+        link: None,
+        linked_at: Tick(0),
+        wait: Wait::Nothing,
+        dialing: JoinSet::new(),
+        dial_at: Instant::now(),
+        backoff: Backoff::default(),
+        collector: Collector::default(),
+        assignment_version: 0,
+        renewing: JoinSet::new(),
+        renew_after: Tick(0),
+        uplink_problem: None,
+        spool_problem: None,
+        batches_refused: 0,
+        saved_at: Tick(0),
+    };
+    tracing::info!(
+        agent = %agent.identity.agent_name,
+        version = crate::VERSION,
+        backlog_batches = agent.spool.backlog_batches(),
+        "agent started"
+    );
+    agent.resume_assignment();
+    agent.conduct(stop).await;
+    agent.end();
+    Ok(())
+}
+
+fn beat_every(period: Duration) -> Interval {
+    let mut beat = interval(period);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat
+}
+
+/// A dialled and welcomed stream, or why not.
+type Opened = Result<(Link, v1::Welcome), LinkError>;
+/// A new certificate, or why not.
+type Renewed = Result<CertificateDer<'static>, String>;
+
+/// Everything the agent has, in one hand.
+struct Agent {
+    config: Config,
+    clock: Clock,
+    boot: BootId,
+    started_at: UtcMicros,
+    identity: Identity,
+    tls: Arc<ClientConfig>,
+    probing: Probing,
+    rounds: mpsc::Receiver<Vec<RoundRecord>>,
+    batcher: Batcher,
+    spool: Spool,
+    vitals: ProbingVitals,
+    flush: Interval,
+    beat: Interval,
+    link: Option<Link>,
+    linked_at: Tick,
+    /// What sending waits for.
+    wait: Wait,
+    /// At most one.
+    dialing: JoinSet<Opened>,
+    dial_at: Instant,
+    backoff: Backoff,
+    collector: Collector,
+    assignment_version: u64,
+    /// At most one.
+    renewing: JoinSet<Renewed>,
+    renew_after: Tick,
+    uplink_problem: Option<String>,
+    spool_problem: Option<String>,
+    batches_refused: u64,
+    saved_at: Tick,
+}
+
+/// What has to happen before the next batch can go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Whatever comes next.
+    Nothing,
+    /// Room in the connection.
+    Room,
+    /// The server's pace.
+    Until(Instant),
+}
+
+enum Event {
+    Rounds(Vec<Vec<RoundRecord>>),
+    Flush,
+    Beat,
+    Frame(Result<v1::server_frame::Kind, LinkError>),
+    Opened(Box<Opened>),
+    Renewed(Renewed),
+    Dial,
+    Pump,
+    Stop,
+}
+
+impl Agent {
+    async fn conduct(&mut self, stop: &CancellationToken) {
+        loop {
+            self.pump();
+            match self.next_event(stop).await {
+                Event::Rounds(lists) => self.handle_rounds(&lists),
+                Event::Flush => self.flush(),
+                Event::Beat => self.handle_beat(),
+                Event::Frame(Ok(frame)) => self.handle_frame(frame),
+                Event::Frame(Err(error)) => self.handle_link_lost(&error),
+                Event::Opened(opened) => match *opened {
+                    Ok((link, welcome)) => self.handle_opened(link, &welcome),
+                    Err(error) => self.handle_link_lost(&error),
+                },
+                Event::Renewed(renewed) => self.handle_renewed(renewed),
+                Event::Dial => self.dial(),
+                Event::Pump => (),
+                Event::Stop => return,
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Nothing is lost of what does not.
+    async fn next_event(&mut self, stop: &CancellationToken) -> Event {
+        let mut lists = Vec::new();
+        let may_dial = self.link.is_none() && self.dialing.is_empty();
+        let outbound = self.link.as_ref().map(Link::outbound);
+        let wait = self.wait;
+        let room = async {
+            match (wait, outbound) {
+                (Wait::Room, Some(outbound)) => {
+                    // An error is the end of the connection, which the frames will say.
+                    let permits = outbound.reserve_many(OUTBOUND_RESERVE + 1).await;
+                    if permits.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                (Wait::Until(at), Some(_)) => sleep_until(at).await,
+                (Wait::Nothing | Wait::Room | Wait::Until(_), _) => std::future::pending().await,
+            }
+        };
+        let frame = async {
+            match &mut self.link {
+                Some(link) => link.next_frame().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Event::Stop,
+            _ = self.beat.tick() => Event::Beat,
+            frame = frame => Event::Frame(frame),
+            _ = self.flush.tick() => Event::Flush,
+            Some(opened) = self.dialing.join_next() => {
+                Event::Opened(Box::new(opened.unwrap_or(Err(LinkError::Silent))))
+            }
+            Some(renewed) = self.renewing.join_next() => {
+                Event::Renewed(renewed.unwrap_or(Err("the task failed".to_owned())))
+            }
+            () = sleep_until(self.dial_at), if may_dial => Event::Dial,
+            () = room => Event::Pump,
+            count = self.rounds.recv_many(&mut lists, ROUNDS_TURN_MAX) => {
+                if count == 0 {
+                    // The probing thread is gone, which its own log explains; do not spin.
+                    sleep(FLUSH_INTERVAL).await;
+                }
+                Event::Rounds(lists)
+            }
+        }
+    }
+
+    fn dial(&mut self) {
+        self.vitals = self.probing.vitals();
+        let knows = self.vitals.icmp_v4 || self.vitals.icmp_v6 || self.vitals.impediment.is_some();
+        if !knows && self.clock.wall().since(self.started_at) < CAPABILITY_PATIENCE {
+            self.dial_at = Instant::now() + CAPABILITY_PATIENCE / 20;
+            return;
+        }
+        let hello = self.hello();
+        let addresses = self.config.addresses.clone();
+        let addresses = addresses.unwrap_or(self.identity.addresses.clone());
+        let now = self.clock.tick();
+        self.dialing
+            .spawn(uplink::open(addresses, self.tls.clone(), hello, now));
+    }
+}

@@ -1,0 +1,448 @@
+//! What the agent does about each event.
+
+use std::time::Duration;
+
+use model::Tick;
+use sense::RoundRecord;
+use tokio::{task::block_in_place, time::Instant};
+use tonic::transport::Channel;
+use wire::{
+    limits,
+    v1::{self, agent_frame, server_frame},
+};
+
+use super::{Agent, Renewed, Wait, beat_every};
+use crate::{
+    assignment, chain, enroll, files,
+    generated::agent_link_client::AgentLinkClient,
+    host, limited,
+    pace::REFUSED_WAIT,
+    spool::SpoolError,
+    status::Status,
+    tls,
+    uplink::{self, Allowance, Link, LinkError},
+};
+
+/// A stream that held this long was no failure: only then dialling starts over without delay, so
+/// that two agents with one identity do not throw each other out many times a second.
+const STEADY_MIN: Duration = Duration::from_secs(30);
+/// A renewal that failed is tried again after this.
+const RENEW_RETRY: Duration = Duration::from_secs(600);
+const RENEW_TIMEOUT: Duration = Duration::from_secs(20);
+/// What the spool remembers of deliveries is written this often: more only spares repetitions.
+const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Batches handed to the connection in one turn.
+const PUMP_TURN_MAX: u32 = 16;
+
+impl Agent {
+    pub(super) fn handle_rounds(&mut self, lists: &[Vec<RoundRecord>]) {
+        for record in lists.iter().flatten() {
+            self.batcher.push(record);
+            if self.batcher.is_full() {
+                self.flush();
+            }
+        }
+    }
+
+    /// Closes the batch and makes it durable.
+    pub(super) fn flush(&mut self) {
+        let Some(rows) = self.batcher.take() else {
+            return;
+        };
+        if !self.spool.is_open() {
+            // Before the first epoch there is nothing that a number could be missed in.
+            if self.spool.epoch() != 0 {
+                self.spool.drop_rounds(rows.len() as u64);
+            }
+            return;
+        }
+        let result = block_in_place(|| self.spool.append(&rows));
+        self.note_spool(result);
+    }
+
+    /// Says once that the spool has a problem, and once that it is over.
+    fn note_spool(&mut self, result: Result<(), SpoolError>) {
+        let problem = result.err().map(|error| chain(&error));
+        match (&self.spool_problem, &problem) {
+            (None, Some(error)) => tracing::error!(%error, "the spool does not take rounds"),
+            (Some(_), None) => tracing::info!("the spool takes rounds again"),
+            (Some(_), Some(_)) | (None, None) => (),
+        }
+        self.spool_problem = problem;
+    }
+
+    /// Hands batches to the connection for as long as they may go.
+    pub(super) fn pump(&mut self) {
+        self.wait = Wait::Nothing;
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        for _ in 0..PUMP_TURN_MAX {
+            let Some((key, bytes)) = self.spool.next_after(link.cursor) else {
+                return;
+            };
+            match link.allowance(self.clock.tick()) {
+                Allowance::Now => (),
+                Allowance::Acknowledged => return,
+                Allowance::Room => {
+                    self.wait = Wait::Room;
+                    return;
+                }
+                Allowance::Later(wait) => {
+                    self.wait = Wait::Until(Instant::now() + wait);
+                    return;
+                }
+            }
+            match block_in_place(|| self.spool.fetch(key)) {
+                Ok(batch) => link.send_batch(key, bytes, batch),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "a spooled batch is lost");
+                    link.cursor = key;
+                }
+            }
+        }
+        // More is ready: others first, then on at once.
+        self.wait = Wait::Until(Instant::now());
+    }
+
+    pub(super) fn hello(&self) -> v1::Hello {
+        let mut capabilities = Vec::new();
+        if self.vitals.icmp_v4 {
+            capabilities.push(v1::Capability::IcmpV4.into());
+        }
+        if self.vitals.icmp_v6 {
+            capabilities.push(v1::Capability::IcmpV6.into());
+        }
+        v1::Hello {
+            protocol_version: limits::PROTOCOL_VERSION,
+            boot_id: self.boot.to_vec(),
+            spool_id: self.spool.spool_id(),
+            last_epoch: self.spool.epoch(),
+            software_version: crate::VERSION.to_owned(),
+            os: host::os(),
+            hostname: host::name(),
+            capabilities,
+            backlog_batches: self.spool.backlog_batches(),
+            backlog_bytes: self.spool.backlog_bytes(),
+            clock: Some(self.clock.anchor().to_clock()),
+            assignment_version: self.assignment_version,
+        }
+    }
+
+    pub(super) fn handle_opened(&mut self, link: Link, welcome: &v1::Welcome) {
+        if let Err(error) = block_in_place(|| self.spool.grant(welcome.epoch)) {
+            tracing::error!(error = %chain(&error), "cannot use the stream");
+            self.uplink_problem = Some(chain(&error));
+            self.dial_at = Instant::now() + REFUSED_WAIT;
+            return;
+        }
+        tracing::info!(
+            server = %link.address,
+            epoch = welcome.epoch,
+            backlog_batches = self.spool.backlog_batches(),
+            "connected"
+        );
+        self.beat = beat_every(uplink::heartbeat_interval(welcome));
+        self.linked_at = self.clock.tick();
+        self.uplink_problem = None;
+        self.link = Some(link);
+    }
+
+    /// The stream ended or did not come about: says so once, and dials again later.
+    pub(super) fn handle_link_lost(&mut self, error: &LinkError) {
+        let was_connected = self.link.take().is_some();
+        if was_connected && STEADY_MIN <= self.clock.tick().since(self.linked_at) {
+            self.backoff.reset();
+        }
+        let problem = chain(error);
+        let is_refused = matches!(error, LinkError::Refused { .. });
+        let wait = if is_refused {
+            REFUSED_WAIT
+        } else {
+            self.backoff.next(u16::from_ne_bytes(files::random()))
+        };
+        let is_news = was_connected || self.uplink_problem.as_ref() != Some(&problem);
+        if is_news && is_refused {
+            tracing::error!(error = %problem, "refused by the server; trying again once a minute");
+        } else if is_news {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(error = %problem, wait_ms, "not connected; rounds go to the spool");
+        } else {
+            tracing::debug!(error = %problem, "still not connected");
+        }
+        self.uplink_problem = Some(problem);
+        self.dial_at = Instant::now() + wait;
+    }
+
+    pub(super) fn handle_frame(&mut self, frame: server_frame::Kind) {
+        match frame {
+            server_frame::Kind::Ack(ack) => {
+                if let Some(link) = &mut self.link {
+                    link.settle((ack.epoch, 0)..=(ack.epoch, ack.seq));
+                }
+                let result = block_in_place(|| self.spool.acknowledge(ack.epoch, ack.seq));
+                if let Err(error) = result {
+                    tracing::warn!(error = %chain(&error), "cannot trim the spool");
+                }
+            }
+            server_frame::Kind::Refusal(refusal) => self.handle_refusal(&refusal),
+            server_frame::Kind::Assignment(part) => self.handle_part(part),
+            server_frame::Kind::Command(command) => {
+                self.send(agent_frame::Kind::CommandUpdate(v1::CommandUpdate {
+                    id: command.id,
+                    state: v1::CommandState::Unsupported.into(),
+                    reason: "this agent knows no commands".to_owned(),
+                    output: Vec::new(),
+                }))
+            }
+            // No command is ever under way.
+            server_frame::Kind::CommandCancel(_) => (),
+            server_frame::Kind::Welcome(_) => {
+                tracing::warn!("the server welcomed twice; ignored");
+            }
+        }
+    }
+
+    fn send(&self, kind: agent_frame::Kind) {
+        if let Some(link) = &self.link {
+            link.send(kind);
+        }
+    }
+
+    fn handle_refusal(&mut self, refusal: &v1::Refusal) {
+        let key = (refusal.epoch, refusal.seq);
+        self.batches_refused += 1;
+        tracing::warn!(
+            epoch = refusal.epoch,
+            seq = refusal.seq,
+            reason = limited(&refusal.reason),
+            "the server refused a batch; it is dropped"
+        );
+        if let Some(link) = &mut self.link {
+            link.settle(key..=key);
+        }
+        if let Err(error) = block_in_place(|| self.spool.refuse(key)) {
+            tracing::warn!(error = %chain(&error), "cannot trim the spool");
+        }
+    }
+
+    fn handle_part(&mut self, part: v1::AssignmentPart) {
+        let parts = match self.collector.handle_part(part) {
+            Ok(Some(parts)) => parts,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "an assignment is refused; the one before stays in force");
+                return;
+            }
+        };
+        let path = assignment::path_of(&self.config.state_dir);
+        if let Err(error) = block_in_place(|| assignment::store(&path, &parts)) {
+            tracing::warn!(%error, "cannot keep the assignment for the next start");
+        }
+        self.assign(&parts);
+    }
+
+    /// Goes on with what was asked before the restart, whether the server is there or not.
+    pub(super) fn resume_assignment(&mut self) {
+        let path = assignment::path_of(&self.config.state_dir);
+        match block_in_place(|| assignment::load(&path)) {
+            Ok(Some(parts)) => self.assign(&parts),
+            Ok(None) => tracing::info!("no assignment yet: waiting for the server"),
+            Err(error) => tracing::warn!(%error, "the kept assignment cannot be read"),
+        }
+    }
+
+    fn assign(&mut self, parts: &[v1::AssignmentPart]) {
+        let accepted = assignment::accept(parts);
+        let (version, refused) = (accepted.assignment.version, accepted.refused);
+        let probes = accepted.assignment.probes.len();
+        tracing::info!(
+            version,
+            probes,
+            refused = refused.len(),
+            "assignment applied"
+        );
+        for reason in &refused {
+            tracing::debug!(%reason, "probe refused");
+        }
+        self.assignment_version = version;
+        self.probing.assign(accepted.assignment);
+        self.send(agent_frame::Kind::AssignmentApplied(
+            v1::AssignmentApplied {
+                version,
+                probes: u32::try_from(probes).unwrap_or(u32::MAX),
+                refused,
+            },
+        ));
+    }
+
+    /// Says that it lives, to the server and to the operator, and does what is done now and then.
+    pub(super) fn handle_beat(&mut self) {
+        self.vitals = self.probing.vitals();
+        if let Some(link) = &self.link {
+            link.send(agent_frame::Kind::Heartbeat(self.heartbeat()));
+        }
+        let status = self.status();
+        if let Err(error) = block_in_place(|| status.store(&self.config.state_dir)) {
+            tracing::debug!(%error, "cannot write the status");
+        }
+        let now = self.clock.tick();
+        if SAVE_INTERVAL <= now.since(self.saved_at) {
+            self.saved_at = now;
+            if let Err(error) = block_in_place(|| self.spool.save()) {
+                tracing::warn!(error = %chain(&error), "cannot keep the state of the spool");
+            }
+        }
+        self.renew_if_due(now);
+    }
+
+    fn results_dropped(&self) -> u64 {
+        self.vitals.results_dropped + self.spool.dropped_rounds_total()
+    }
+
+    fn heartbeat(&self) -> v1::Heartbeat {
+        let vitals = &self.vitals;
+        let impediment = vitals.impediment.as_deref().unwrap_or_default();
+        v1::Heartbeat {
+            clock: Some(self.clock.anchor().to_clock()),
+            backlog_batches: self.spool.backlog_batches(),
+            backlog_bytes: self.spool.backlog_bytes(),
+            rounds_total: vitals.rounds,
+            packets_sent_total: vitals.packets_sent,
+            replies_total: vitals.replies,
+            strange_replies_total: vitals.strange_replies,
+            kernel_drops_total: vitals.kernel_drops,
+            socket_errors_total: vitals.socket_errors,
+            results_dropped_total: self.results_dropped(),
+            send_lag_us_p50: vitals.send_lag_us_p50,
+            send_lag_us_max: vitals.send_lag_us_max,
+            probes: vitals.probes,
+            impediment: limited(impediment).to_owned(),
+            rss_bytes: host::rss_bytes(),
+            cpu_us_total: host::cpu_us_total(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let vitals = &self.vitals;
+        Status {
+            written_at: self.clock.wall().to_string(),
+            started_at: self.started_at.to_string(),
+            pid: std::process::id(),
+            version: crate::VERSION.to_owned(),
+            agent_id: self.identity.agent_id,
+            agent_name: self.identity.agent_name.clone(),
+            connected_to: self.link.as_ref().map(|link| link.address.clone()),
+            uplink_problem: self.uplink_problem.clone(),
+            epoch: self.spool.epoch(),
+            certificate_not_after: self.identity.validity().map(|(_, until)| until.to_string()),
+            assignment_version: self.assignment_version,
+            probes: vitals.probes,
+            impediment: vitals.impediment.clone(),
+            rounds_total: vitals.rounds,
+            packets_sent_total: vitals.packets_sent,
+            replies_total: vitals.replies,
+            strange_replies_total: vitals.strange_replies,
+            kernel_drops_total: vitals.kernel_drops,
+            socket_errors_total: vitals.socket_errors,
+            send_lag_us_p50: vitals.send_lag_us_p50,
+            send_lag_us_max: vitals.send_lag_us_max,
+            backlog_batches: self.spool.backlog_batches(),
+            backlog_bytes: self.spool.backlog_bytes(),
+            backlog_since: self.spool.oldest().map(|at| at.to_string()),
+            spool_problem: self.spool_problem.clone(),
+            rounds_dropped_total: self.results_dropped(),
+            batches_refused_total: self.batches_refused,
+        }
+    }
+
+    /// Asks for a new certificate over the stream's own connection when it is time.
+    fn renew_if_due(&mut self, now: Tick) {
+        let is_due = self
+            .identity
+            .renew_at()
+            .is_some_and(|at| at <= self.clock.wall());
+        let Some(link) = &self.link else {
+            return;
+        };
+        if !is_due || now < self.renew_after || !self.renewing.is_empty() {
+            return;
+        }
+        self.renew_after = now + RENEW_RETRY;
+        match csr_of(&self.identity) {
+            Ok(csr_der) => {
+                self.renewing.spawn(renew(link.client.clone(), csr_der));
+            }
+            Err(error) => tracing::error!(%error, "cannot renew the certificate"),
+        }
+    }
+
+    /// Takes a new certificate if it is good; the next connection uses it.
+    pub(super) fn handle_renewed(&mut self, renewed: Renewed) {
+        let before = self.identity.certificate.clone();
+        let result = renewed.and_then(|certificate| {
+            self.identity.certificate = certificate;
+            let config = tls::enrolled(&self.identity).map_err(|e| e.to_string())?;
+            let stored = self.identity.store_certificate(&self.config.state_dir);
+            stored.map_err(|e| chain(&e))?;
+            self.tls = config;
+            Ok(())
+        });
+        match result {
+            Ok(()) => tracing::info!("certificate renewed"),
+            Err(error) => {
+                self.identity.certificate = before;
+                tracing::warn!(%error, "the certificate was not renewed; trying again later");
+            }
+        }
+    }
+
+    /// Makes durable what is there. Not blocked by the server: the next start delivers.
+    pub(super) fn end(mut self) {
+        drop(self.probing);
+        let mut lists = Vec::new();
+        while let Ok(list) = self.rounds.try_recv() {
+            lists.push(list);
+        }
+        for record in lists.iter().flatten() {
+            self.batcher.push(record);
+        }
+        let appended = match self.batcher.take() {
+            Some(rows) if self.spool.is_open() => block_in_place(|| self.spool.append(&rows)),
+            Some(_) | None => Ok(()),
+        };
+        let saved = appended.and_then(|()| self.spool.save());
+        match saved {
+            Ok(()) => tracing::info!(
+                backlog_batches = self.spool.backlog_batches(),
+                "agent stopped; what was not delivered is kept"
+            ),
+            Err(error) => tracing::error!(
+                error = %chain(&error),
+                "agent stopped; its last rounds could not be kept"
+            ),
+        }
+    }
+}
+
+/// The key stays, so that a crash between two files cannot part it from its certificate.
+fn csr_of(identity: &crate::identity::Identity) -> Result<Vec<u8>, rcgen::Error> {
+    let key = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
+        identity.key_pkcs8_der(),
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+    )?;
+    enroll::csr(&key)
+}
+
+async fn renew(mut client: AgentLinkClient<Channel>, csr_der: Vec<u8>) -> Renewed {
+    let mut request = tonic::Request::new(v1::RenewRequest { csr_der });
+    request.set_timeout(RENEW_TIMEOUT);
+    let reply = client.renew(request).await;
+    let reply = reply
+        .map_err(|s| limited(s.message()).to_owned())?
+        .into_inner();
+    if limits::DER_BYTES_MAX < reply.certificate_der.len() {
+        return Err("the new certificate is too long".to_owned());
+    }
+    Ok(reply.certificate_der.into())
+}

@@ -1,0 +1,332 @@
+//! Rounds on their way in: what they prove of the agent's sight, then what they say of the probe.
+
+use model::{
+    AgentId, AgentState, Cause, Outcome, Round, RoundBatch, RoundFlags, Subject, UtcMicros,
+};
+use model::{ProbeId, Verdict};
+
+use crate::{
+    defect::Defect,
+    engine::{Engine, frame, pair_facts, rules_of, slot},
+    inventory::refresh_sight,
+    minutes::REVISABLE_MINUTES_MAX,
+    rules::{
+        EVIDENCE_SLACK_US, GRACE_US, MINUTE_US, NEVER, Rules, WITNESS_INTERVAL_US, WITNESS_SPAN_US,
+        after, us_since,
+    },
+    sight::Sight,
+    state::{Agent, Decisions, Frame, Pair, Probe},
+    watch::Watch,
+    why,
+};
+
+/// After this long nothing can be revised any more.
+const REVISABLE_US: i64 = REVISABLE_MINUTES_MAX * MINUTE_US;
+
+/// What a round got back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Every packet was answered.
+    Whole,
+    Partly,
+    /// Only the confirm burst was answered.
+    ConfirmOnly,
+    None,
+    /// It could not ask.
+    NotAsked,
+}
+
+pub(crate) fn answer_of(outcome: &Outcome) -> Answer {
+    match *outcome {
+        Outcome::NotAsked(_) | Outcome::Asked { sent: 0, .. } => Answer::NotAsked,
+        Outcome::Asked { sent, received, .. } if sent <= received => Answer::Whole,
+        Outcome::Asked { received, .. } if 0 < received => Answer::Partly,
+        Outcome::Asked { confirm, .. } if 0 < confirm.received => Answer::ConfirmOnly,
+        Outcome::Asked { .. } => Answer::None,
+    }
+}
+
+/// Tells the sight what a round of a target outside shows.
+///
+/// Rounds to the agent's own host show nothing; doubtful unanswered ones are the agent's own fault
+/// by its own word.
+pub(crate) fn note_probe(sight: &mut Sight, round: &Round, watch: &Watch, rules: &Rules) {
+    if round.flags.contains(RoundFlags::LOCAL) {
+        return;
+    }
+    match answer_of(&round.outcome) {
+        Answer::Whole => sight.note_answer(round.subject, round.at, true),
+        Answer::Partly => sight.note_answer(round.subject, round.at, false),
+        Answer::ConfirmOnly => {
+            sight.note_answer(round.subject, after(round.at, rules.round_us), false);
+        }
+        Answer::None => {
+            if !round.flags.contains(RoundFlags::DOUBTFUL) {
+                let until = after(round.at, rules.round_us);
+                sight.note_unanswered(round.at, until, watch.expects_answer());
+            }
+        }
+        Answer::NotAsked => (),
+    }
+}
+
+/// Tells the sight what a round of the gateway or a witness shows.
+pub(crate) fn note_witness(sight: &mut Sight, round: &Round) {
+    if round.flags.contains(RoundFlags::LOCAL) {
+        return;
+    }
+    match answer_of(&round.outcome) {
+        Answer::Whole => sight.note_answer(round.subject, round.at, true),
+        Answer::Partly | Answer::ConfirmOnly => {
+            sight.note_answer(round.subject, round.at, false);
+        }
+        Answer::None => sight.note_witness_unanswered(round.subject, round.at),
+        Answer::NotAsked => (),
+    }
+}
+
+/// Whether a round speaks for the seconds after it.
+///
+/// An unanswered one does while a verdict is held: it says nothing new. With none it leaves all
+/// open until it convicts: the agent may not see.
+pub(crate) fn speaks(answer: Answer, watch: &Watch) -> bool {
+    match answer {
+        Answer::NotAsked => false,
+        Answer::None => watch.verdict() != Verdict::Unknown,
+        Answer::Whole | Answer::Partly | Answer::ConfirmOnly => true,
+    }
+}
+
+/// From when a round speaks, given what spoke before: evidence that joins it leaves no gap.
+///
+/// A stretch that was cut short because its agent went away counts again when the next round
+/// joins it.
+pub(crate) fn speaks_from(watch: &Watch, at: UtcMicros) -> UtcMicros {
+    let until = watch.evidence_until();
+    if until == NEVER || EVIDENCE_SLACK_US < us_since(at, until) {
+        at
+    } else if watch.is_cut() {
+        watch.last_at().min(at)
+    } else {
+        until.min(at)
+    }
+}
+
+impl Engine {
+    /// Takes in rounds of one agent, in the order in which they arrived.
+    ///
+    /// Rounds of probes that are not assigned to the agent are counted and dropped.
+    pub fn handle_batch(&mut self, batch: &RoundBatch, now: UtcMicros) {
+        let now = self.advance(now);
+        let count = u64::try_from(batch.rounds.len()).unwrap_or(u64::MAX);
+        self.state.counters.rounds_total += count;
+        let taken = slot(&mut self.state.agents, batch.agent.0).and_then(Option::take);
+        let Some(mut agent) = taken else {
+            self.state.counters.stray_rounds_total += count;
+            return;
+        };
+        if agent.is_sight_stale {
+            refresh_sight(self, &mut agent, batch.agent);
+        }
+        let runs_max = self.state.runs_max();
+        for round in &batch.rounds {
+            let round = Round {
+                at: round.at.min(now),
+                ..*round
+            };
+            match round.subject {
+                Subject::Probe(id) => self.hear(&mut agent, batch.agent, id, &round, runs_max),
+                Subject::Gateway | Subject::Witness(_) => {
+                    self.hear_witness(&mut agent, batch.agent, &round);
+                }
+            }
+        }
+        self.look_for_blindness(&mut agent, batch.agent);
+        self.finish_late(&mut agent, batch.agent, runs_max);
+        let lane_at = agent.lane.as_ref().map(|lane| lane.due_at());
+        if let Some(slot) = slot(&mut self.state.agents, batch.agent.0) {
+            *slot = Some(agent);
+        }
+        if let Some(at) = lane_at {
+            self.arm_agent(batch.agent, at);
+        }
+        self.settle_urgent();
+    }
+
+    fn hear_witness(&mut self, agent: &mut Agent, id: AgentId, round: &Round) {
+        let age_us = us_since(self.state.now, round.at);
+        let late_after_us = WITNESS_INTERVAL_US + WITNESS_SPAN_US + GRACE_US;
+        if !agent.is_heard() || late_after_us < age_us {
+            if age_us <= REVISABLE_US {
+                self.hear_late_witness(agent, round);
+            }
+            return;
+        }
+        let seen_before = agent.sight.seen_at();
+        note_witness(&mut agent.sight, round);
+        notice_sight(agent, id, seen_before, self.state.now, &mut self.decisions);
+    }
+
+    /// Takes in a round of a probe, if it is in time.
+    ///
+    /// 1 - A round is late when it comes more than the evidence's span and the grace after its
+    ///     start, when its agent is not heard, or when a newer one of its pair was heard before:
+    ///     then it is history's.
+    /// 2 - A round of a time that was already heard changes nothing.
+    fn hear(
+        &mut self,
+        agent: &mut Agent,
+        agent_id: AgentId,
+        id: ProbeId,
+        round: &Round,
+        runs_max: usize,
+    ) {
+        let now = self.state.now;
+        let probe = slot(&mut self.state.probes, id.0).and_then(Option::as_mut);
+        let found = probe.and_then(|probe| Some((probe.index_of(agent_id)?, probe)));
+        let Some((index, probe)) = found else {
+            self.state.counters.stray_rounds_total += 1;
+            return;
+        };
+        let rules = rules_of(&self.state.tiers, probe.tier);
+        let Some(pair) = probe.pairs.get_mut(index) else {
+            return;
+        };
+        if round.at == pair.watch.last_at() {
+            self.state.counters.repeated_rounds_total += 1;
+            return;
+        }
+        let age_us = us_since(now, round.at);
+        let is_older = round.at < pair.watch.last_at();
+        let is_late = is_older || !agent.is_heard() || rules.late_after_us() < age_us;
+        if is_late && (is_older || !self.defects.has(Defect::LateMovesLive)) {
+            self.state.counters.late_rounds_total += 1;
+            if age_us <= REVISABLE_US {
+                self.hear_late(agent, agent_id, id, round, runs_max);
+            } else {
+                self.state.counters.unrevisable_rounds_total += 1;
+            }
+            return;
+        }
+        if round.at.minute() < probe.oldest {
+            // In time for the verdict of a slow tier, yet of a minute that is closed.
+            self.hear_late(agent, agent_id, id, round, runs_max);
+        }
+        let frame = frame(now, &self.state.monitor, runs_max, self.defects);
+        let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) else {
+            return;
+        };
+        let said_by = (agent, agent_id);
+        if probe.hear_live(index, said_by, round, &rules, &frame, &mut self.decisions) {
+            self.state.urgent.insert(id);
+        }
+    }
+
+    /// Calls an agent blind, and has convictions looked at if it has seen something new.
+    fn look_for_blindness(&mut self, agent: &mut Agent, id: AgentId) {
+        let now = self.state.now;
+        if agent.state == AgentState::Online
+            && let Some(dark_us) = agent.sight.blind_us()
+            && !self.defects.has(Defect::BlindBelieved)
+        {
+            let text = why::agent_blind(agent.sight.seen_at(), dark_us, now);
+            agent.turn(id, AgentState::Blind, text, now, &mut self.decisions);
+            agent.waiting.clear();
+            self.state.urgent.extend(&agent.probes);
+        }
+        let seen_at = agent.sight.seen_at().unwrap_or(NEVER);
+        if agent.looked_at < seen_at {
+            agent.looked_at = seen_at;
+            self.state.urgent.extend(&agent.waiting);
+        }
+    }
+}
+
+impl Probe {
+    /// Takes in a round that is in time; returns whether the probe is to be looked at.
+    fn hear_live(
+        &mut self,
+        index: usize,
+        (agent, agent_id): (&mut Agent, AgentId),
+        round: &Round,
+        rules: &Rules,
+        frame: &Frame<'_>,
+        decisions: &mut Decisions,
+    ) -> bool {
+        self.roll(frame, decisions);
+        let (oldest, newest) = (self.oldest, self.newest);
+        let Some(pair) = self.pairs.get_mut(index) else {
+            return false;
+        };
+        let seen_before = agent.sight.seen_at();
+        note_probe(&mut agent.sight, round, &pair.watch, rules);
+        notice_sight(agent, agent_id, seen_before, frame.now, decisions);
+        let minute = round.at.minute();
+        if oldest <= minute {
+            pair.open_mut(minute).count(round);
+        }
+        if !is_evidence(agent, round) || self.is_paused {
+            return false;
+        }
+        let had_answered = pair.watch.has_answered_outside();
+        let from = speaks_from(&pair.watch, round.at);
+        let does_speak = speaks(answer_of(&round.outcome), &pair.watch);
+        let effect = pair.watch.handle_round(round, rules);
+        if does_speak {
+            let to = after(round.at, rules.evidence_us);
+            pair.open_mut(oldest).cover(oldest, from, to);
+            pair.open_mut(newest).cover(newest, from, to);
+        }
+        if !had_answered && pair.watch.has_answered_outside() {
+            agent.sight.note_target(rules.interval_us + rules.round_us);
+        }
+        let mut is_urgent = effect.needs_settling;
+        if let Some((sent, lost)) = effect.pooled {
+            is_urgent |= self.pool.feed(&mut pair.share, sent, lost, rules.is_fast());
+        }
+        if let Some(turn) = effect.turn {
+            let why = why_of(turn, round, pair, agent, rules, frame.now);
+            self.turn_pair(index, turn, why, frame, decisions);
+            is_urgent = true;
+        }
+        is_urgent
+    }
+}
+
+/// Ends an agent's blindness if something outside answered a newer round than before.
+fn notice_sight(
+    agent: &mut Agent,
+    id: AgentId,
+    before: Option<UtcMicros>,
+    now: UtcMicros,
+    decisions: &mut Decisions,
+) {
+    if agent.state == AgentState::Blind && before < agent.sight.seen_at() {
+        agent.sight.regain();
+        let text = why::agent_sees(agent.sight.seen(), agent.sight.regained_at(), now);
+        agent.turn(id, AgentState::Online, text, now, decisions);
+    }
+}
+
+/// Whether a round may speak for its target: not one of an agent that is blind, nor a lost one
+/// from a blindness that is over.
+fn is_evidence(agent: &Agent, round: &Round) -> bool {
+    agent.state != AgentState::Blind
+        && (answer_of(&round.outcome) != Answer::None || agent.sight.regained_at() <= round.at)
+}
+
+fn why_of(
+    (verdict, cause): (Verdict, Cause),
+    round: &Round,
+    pair: &Pair,
+    agent: &Agent,
+    rules: &Rules,
+    now: UtcMicros,
+) -> model::Why {
+    let facts = pair_facts(pair, Some(agent), rules, now);
+    if verdict == Verdict::Up {
+        why::answered(round.outcome, cause, &facts)
+    } else {
+        why::pair(verdict, cause, &facts)
+    }
+}

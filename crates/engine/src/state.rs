@@ -1,0 +1,597 @@
+//! What the engine holds: agents, probes, and the pairs of both.
+//!
+//! Pairs live inside their probe, so that one round touches one place and the consensus finds all
+//! views side by side. Ids are dense, so probes and agents are found by index. The functions here
+//! keep minutes and turn verdicts; when to do so is the engine's business.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use model::{
+    AgentId, AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, Minute,
+    MinuteTruth, OrgId, ProbeId, TierId, UtcMicros, Verdict, VerdictChange, Why,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    consensus::{Agreement, Pooled},
+    defect::Defects,
+    late::{Lane, Late},
+    loss::{Pool, PoolShare},
+    minutes::{Accumulated, Past, Peers, Said},
+    rules::NEVER,
+    sight::Sight,
+    watch::Watch,
+};
+
+/// Times that the server itself was not running, newest last. More than it can restart within the
+/// time that a minute waits to be closed.
+pub(crate) const DOWNTIMES_MAX: usize = 8;
+
+/// Where decisions go.
+pub(crate) type Decisions = VecDeque<Decision>;
+
+/// What the server knows about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Monitor {
+    /// When it last started to listen: nobody is called silent for what came before.
+    pub(crate) resumed_at: UtcMicros,
+    pub(crate) downtimes: Vec<(UtcMicros, UtcMicros)>,
+}
+
+impl Monitor {
+    fn was_down_in(&self, minute: Minute) -> bool {
+        self.downtimes
+            .iter()
+            .any(|&(from, to)| from < minute.end() && minute.start() < to)
+    }
+}
+
+/// What stays the same while one input is handled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) now: UtcMicros,
+    pub(crate) monitor: &'a Monitor,
+    pub(crate) runs_max: usize,
+    pub(crate) defects: Defects,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    pub(crate) org: OrgId,
+    pub(crate) name: Box<str>,
+    pub(crate) is_active: bool,
+    pub(crate) state: AgentState,
+    pub(crate) since: UtcMicros,
+    pub(crate) why: Box<str>,
+    pub(crate) heard_at: UtcMicros,
+    pub(crate) sight: Sight,
+    /// Its probes or their tiers changed since `sight` was told of them.
+    pub(crate) is_sight_stale: bool,
+    pub(crate) probes: BTreeSet<ProbeId>,
+    /// Probes whose conviction waits for proof of sight.
+    pub(crate) waiting: BTreeSet<ProbeId>,
+    /// What it had last seen when they were looked at.
+    pub(crate) looked_at: UtcMicros,
+    pub(crate) armed: Option<UtcMicros>,
+    pub(crate) lane: Option<Box<Lane>>,
+}
+
+impl Agent {
+    pub(crate) fn new(org: OrgId, name: &str, is_active: bool, now: UtcMicros) -> Agent {
+        Agent {
+            org,
+            name: name.into(),
+            is_active,
+            state: AgentState::NeverSeen,
+            since: now,
+            why: crate::why::agent_created().into(),
+            heard_at: NEVER,
+            sight: Sight::new(),
+            is_sight_stale: true,
+            probes: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            looked_at: NEVER,
+            armed: None,
+            lane: None,
+        }
+    }
+
+    /// Whether its heartbeat comes.
+    pub(crate) fn is_heard(&self) -> bool {
+        matches!(self.state, AgentState::Online | AgentState::Blind)
+    }
+
+    pub(crate) fn turn(
+        &mut self,
+        id: AgentId,
+        to: AgentState,
+        text: String,
+        now: UtcMicros,
+        decisions: &mut Decisions,
+    ) {
+        let from = std::mem::replace(&mut self.state, to);
+        self.since = now;
+        self.why = text.as_str().into();
+        let change = AgentStateChange {
+            agent: id,
+            from,
+            to,
+            at: now,
+            text,
+        };
+        let kind = DecisionKind::Agent(change);
+        decisions.push_back(Decision {
+            org: self.org,
+            decided_at: now,
+            kind,
+        });
+    }
+}
+
+/// What one agent holds of one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) watch: Watch,
+    pub(crate) agent: AgentId,
+    pub(crate) share: PoolShare,
+    pub(crate) since: UtcMicros,
+    /// The open minutes, by the lowest bit of their number.
+    pub(crate) open: [Accumulated; 2],
+    pub(crate) past: Option<Box<Past>>,
+    pub(crate) late: Option<Box<Late>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(crate) id: ProbeId,
+    pub(crate) org: OrgId,
+    pub(crate) tier: TierId,
+    pub(crate) is_paused: bool,
+    pub(crate) pool: Pool,
+    pub(crate) pairs: Vec<Pair>,
+    /// Oldest and newest open minute: one or two.
+    pub(crate) oldest: Minute,
+    pub(crate) newest: Minute,
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Cause,
+    pub(crate) named: Option<AgentId>,
+    pub(crate) since: UtcMicros,
+    pub(crate) open: [Accumulated; 2],
+    pub(crate) past: Option<Box<Past>>,
+    /// Closed minutes, from and up to, of which nothing has been said as yet.
+    pub(crate) unsaid: Option<(Minute, Minute)>,
+    pub(crate) armed: Option<UtcMicros>,
+    pub(crate) closing: Option<UtcMicros>,
+    pub(crate) address: Box<str>,
+}
+
+/// Where an open minute is kept.
+fn place(minute: Minute) -> usize {
+    usize::from(minute.0 & 1 == 1)
+}
+
+impl Pair {
+    pub(crate) fn new(agent: AgentId, now: UtcMicros) -> Pair {
+        let mut open = [Accumulated::new(); 2];
+        if let Some(accumulated) = open.get_mut(place(now.minute())) {
+            accumulated.begin_at(now.minute(), now);
+            accumulated.note_held(Verdict::Unknown, Cause::NotYet);
+        }
+        Pair {
+            watch: Watch::new(),
+            agent,
+            share: PoolShare::default(),
+            since: now,
+            open,
+            past: None,
+            late: None,
+        }
+    }
+
+    pub(crate) fn open_mut(&mut self, minute: Minute) -> &mut Accumulated {
+        &mut self.open[place(minute)]
+    }
+
+    fn begin_minute(&mut self, minute: Minute) {
+        let mut accumulated = Accumulated::new();
+        accumulated.note_held(self.watch.verdict(), self.watch.cause());
+        if !self.watch.is_cut() {
+            accumulated.cover(minute, minute.start(), self.watch.evidence_until());
+        }
+        *self.open_mut(minute) = accumulated;
+    }
+}
+
+impl Probe {
+    pub(crate) fn index_of(&self, agent: AgentId) -> Option<usize> {
+        // Few agents ask one target; with many the ids are in order.
+        if self.pairs.len() <= 8 {
+            self.pairs.iter().position(|pair| pair.agent == agent)
+        } else {
+            self.pairs
+                .binary_search_by_key(&agent, |pair| pair.agent)
+                .ok()
+        }
+    }
+
+    pub(crate) fn open_mut(&mut self, minute: Minute) -> &mut Accumulated {
+        &mut self.open[place(minute)]
+    }
+
+    /// Gives one pair a verdict, from `frame.now` on.
+    pub(crate) fn turn_pair(
+        &mut self,
+        index: usize,
+        (verdict, cause): (Verdict, Cause),
+        why: Why,
+        frame: &Frame<'_>,
+        decisions: &mut Decisions,
+    ) {
+        let (oldest, newest, now) = (self.oldest, self.newest, frame.now);
+        let Some(pair) = self.pairs.get_mut(index) else {
+            return;
+        };
+        let from = pair.watch.verdict();
+        pair.watch.turn(verdict, cause, now);
+        pair.since = now;
+        pair.open_mut(newest).note_held(verdict, cause);
+        if matches!(
+            cause,
+            Cause::AgentOffline | Cause::AgentBlind | Cause::Paused
+        ) {
+            pair.open_mut(oldest).uncover_from(oldest, now);
+            pair.open_mut(newest).uncover_from(newest, now);
+        }
+        let entity = Entity::Pair {
+            probe: self.id,
+            agent: pair.agent,
+        };
+        let change = VerdictChange {
+            entity,
+            from,
+            to: verdict,
+            at: now,
+            why,
+        };
+        let kind = DecisionKind::Verdict(change);
+        decisions.push_back(Decision {
+            org: self.org,
+            decided_at: now,
+            kind,
+        });
+    }
+
+    /// Gives the consensus a verdict, from `frame.now` on.
+    pub(crate) fn turn_consensus(
+        &mut self,
+        agreement: Agreement,
+        why: Why,
+        frame: &Frame<'_>,
+        decisions: &mut Decisions,
+    ) {
+        let from = std::mem::replace(&mut self.verdict, agreement.verdict);
+        self.cause = agreement.cause;
+        self.named = agreement.named;
+        self.since = frame.now;
+        if matches!(agreement.verdict, Verdict::Down | Verdict::Unknown) {
+            self.pool.reset();
+        }
+        let newest = self.newest;
+        self.open_mut(newest)
+            .note_held(agreement.verdict, agreement.cause);
+        let entity = Entity::Consensus { probe: self.id };
+        let change = VerdictChange {
+            entity,
+            from,
+            to: agreement.verdict,
+            at: frame.now,
+            why,
+        };
+        let kind = DecisionKind::Verdict(change);
+        decisions.push_back(Decision {
+            org: self.org,
+            decided_at: frame.now,
+            kind,
+        });
+    }
+
+    /// Whose packets raised the pooled test: one agent's alone if all others together lost at most
+    /// an eighth of them, which chance explains. Also the number of lost packets.
+    pub(crate) fn pooled(&self) -> (Pooled, u32) {
+        if !self.pool.is_raised() {
+            return (Pooled::Calm, 0);
+        }
+        let lost_of = |pair: &Pair| u32::from(self.pool.lost_of(pair.share));
+        let lost: u32 = self.pairs.iter().map(lost_of).sum();
+        match self
+            .pairs
+            .iter()
+            .max_by_key(|pair| (lost_of(pair), std::cmp::Reverse(pair.agent)))
+        {
+            Some(most) if (lost - lost_of(most)) * 8 <= lost => (Pooled::One(most.agent), lost),
+            _ => (Pooled::Many, lost),
+        }
+    }
+
+    /// Opens minutes up to the one of `frame.now`.
+    ///
+    /// At most two are open. Minutes that passed while nobody looked (the server was not running)
+    /// are kept as `MonitorDown` and said later, in bounded turns.
+    pub(crate) fn roll(&mut self, frame: &Frame<'_>, decisions: &mut Decisions) {
+        let minute = frame.now.minute();
+        if minute <= self.newest {
+            return;
+        }
+        if self.newest.next() < minute {
+            self.close_oldest(frame, decisions);
+            if self.oldest < self.newest {
+                self.close_oldest(frame, decisions);
+            }
+            self.skip(self.newest.next(), minute, frame);
+            self.oldest = minute;
+        } else if self.oldest < self.newest {
+            self.close_oldest(frame, decisions);
+        }
+        self.newest = minute;
+        self.begin_minute(minute);
+    }
+
+    fn begin_minute(&mut self, minute: Minute) {
+        let (verdict, cause) = (self.verdict, self.cause);
+        let accumulated = self.open_mut(minute);
+        *accumulated = Accumulated::new();
+        accumulated.note_held(verdict, cause);
+        for pair in &mut self.pairs {
+            pair.begin_minute(minute);
+        }
+    }
+
+    /// Keeps the minutes from `first` up to `end` as Unknown, to be said later.
+    fn skip(&mut self, first: Minute, end: Minute, frame: &Frame<'_>) {
+        let first = first.max(Minute(end.0 - crate::minutes::REVISABLE_MINUTES_MAX));
+        let Ok(minutes) = u16::try_from(end.0.saturating_sub(first.0)) else {
+            return;
+        };
+        if minutes == 0 {
+            return;
+        }
+        let unknown = |cause| {
+            let mut accumulated = Accumulated::new();
+            accumulated.note_unknown(cause);
+            let verdict = Verdict::Unknown;
+            (
+                accumulated,
+                Said {
+                    verdict,
+                    cause,
+                    first: verdict,
+                    revision: 0,
+                },
+            )
+        };
+        let cause = if self.is_paused {
+            Cause::Paused
+        } else {
+            Cause::MonitorDown
+        };
+        let (accumulated, said) = unknown(cause);
+        let mut pasts: Vec<&mut Option<Box<Past>>> =
+            self.pairs.iter_mut().map(|pair| &mut pair.past).collect();
+        pasts.push(&mut self.past);
+        for past in pasts {
+            let past = past.get_or_insert_default();
+            past.keep(
+                first,
+                minutes,
+                accumulated,
+                said,
+                Peers::default(),
+                frame.runs_max,
+            );
+        }
+        let from = self.unsaid.map_or(first, |(from, _)| from);
+        self.unsaid = Some((from, end));
+    }
+
+    /// Says the truth of the oldest open minute, for each pair and for all.
+    pub(crate) fn close_oldest(&mut self, frame: &Frame<'_>, decisions: &mut Decisions) {
+        let minute = self.oldest;
+        let was_down = frame.monitor.was_down_in(minute);
+        let mut all = *self.open_mut(minute);
+        let mut peers = Peers::default();
+        let mut is_any_gap = false;
+        for pair in &mut self.pairs {
+            let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
+            let accumulated = pair.open_mut(minute);
+            if !accumulated.is_whole() {
+                if was_down {
+                    accumulated.note_unknown(Cause::MonitorDown);
+                } else if !accumulated.is_told() && verdict == Verdict::Unknown {
+                    accumulated.note_unknown(cause);
+                }
+            }
+            let accumulated = *accumulated;
+            all.join(&accumulated);
+            let truth = accumulated.truth(frame.defects);
+            let entity = Entity::Pair {
+                probe: self.id,
+                agent: pair.agent,
+            };
+            let said = first_said(truth);
+            say(
+                self.org,
+                entity,
+                minute,
+                &accumulated,
+                &said,
+                frame.now,
+                decisions,
+            );
+            if accumulated.is_whole() {
+                peers.add(truth);
+            } else {
+                is_any_gap = true;
+                let past = pair.past.get_or_insert_default();
+                past.keep(
+                    minute,
+                    1,
+                    accumulated,
+                    said,
+                    Peers::default(),
+                    frame.runs_max,
+                );
+            }
+        }
+        let said = first_said(all.truth(frame.defects));
+        let entity = Entity::Consensus { probe: self.id };
+        say(self.org, entity, minute, &all, &said, frame.now, decisions);
+        if is_any_gap {
+            let past = self.past.get_or_insert_default();
+            past.keep(minute, 1, all, said, peers, frame.runs_max);
+        }
+        self.oldest = if self.oldest < self.newest {
+            self.newest
+        } else {
+            minute.next()
+        };
+    }
+
+    /// Says skipped minutes, at most `minutes_max` of them; returns whether all are said.
+    pub(crate) fn say_skipped(
+        &mut self,
+        minutes_max: i64,
+        now: UtcMicros,
+        decisions: &mut Decisions,
+    ) -> bool {
+        let Some((from, end)) = self.unsaid else {
+            return true;
+        };
+        let until = Minute(end.0.min(from.0.saturating_add(minutes_max)));
+        let mut minute = from;
+        while minute < until {
+            let (org, probe) = (self.org, self.id);
+            for pair in &mut self.pairs {
+                let entity = Entity::Pair {
+                    probe,
+                    agent: pair.agent,
+                };
+                say_kept(
+                    org,
+                    entity,
+                    minute,
+                    pair.past.as_deref_mut(),
+                    now,
+                    decisions,
+                );
+            }
+            let entity = Entity::Consensus { probe };
+            say_kept(
+                org,
+                entity,
+                minute,
+                self.past.as_deref_mut(),
+                now,
+                decisions,
+            );
+            minute = minute.next();
+        }
+        self.unsaid = (until < end).then_some((until, end));
+        self.unsaid.is_none()
+    }
+
+    pub(crate) fn is_unsaid(&self, minute: Minute) -> bool {
+        self.unsaid
+            .is_some_and(|(from, end)| from <= minute && minute < end)
+    }
+}
+
+impl Peers {
+    fn add(&mut self, (verdict, cause): (Verdict, Cause)) {
+        match verdict {
+            Verdict::Up => self.up = self.up.saturating_add(1),
+            Verdict::Degraded => self.degraded = self.degraded.saturating_add(1),
+            Verdict::Down => self.down = self.down.saturating_add(1),
+            Verdict::Unknown => (),
+        }
+        self.is_lossy |= cause == Cause::Loss;
+    }
+}
+
+fn first_said((verdict, cause): (Verdict, Cause)) -> Said {
+    Said {
+        verdict,
+        cause,
+        first: verdict,
+        revision: 0,
+    }
+}
+
+/// Reports a minute.
+pub(crate) fn say(
+    org: OrgId,
+    entity: Entity,
+    minute: Minute,
+    accumulated: &Accumulated,
+    said: &Said,
+    now: UtcMicros,
+    decisions: &mut Decisions,
+) {
+    let truth = MinuteTruth {
+        entity,
+        minute,
+        verdict: said.verdict,
+        cause: said.cause,
+        counts: accumulated.counts,
+        revision: said.revision,
+        said_first: (0 < said.revision).then_some(said.first),
+    };
+    let kind = DecisionKind::Minute(truth);
+    decisions.push_back(Decision {
+        org,
+        decided_at: now,
+        kind,
+    });
+}
+
+/// Reports a skipped minute for the first time, as it stands by now.
+fn say_kept(
+    org: OrgId,
+    entity: Entity,
+    minute: Minute,
+    past: Option<&mut Past>,
+    now: UtcMicros,
+    decisions: &mut Decisions,
+) {
+    let Some(past) = past else {
+        return;
+    };
+    // Untouched minutes stay in their run: only looking at them must not cut it.
+    let Some(kept) = past.get(minute) else {
+        return;
+    };
+    if !kept.is_touched {
+        let kept = *kept;
+        return say(
+            org,
+            entity,
+            minute,
+            &kept.accumulated,
+            &kept.said,
+            now,
+            decisions,
+        );
+    }
+    if let Some(kept) = past.get_mut(minute) {
+        kept.is_touched = false;
+        kept.said = first_said(kept.accumulated.truth(Defects::default()));
+        say(
+            org,
+            entity,
+            minute,
+            &kept.accumulated,
+            &kept.said,
+            now,
+            decisions,
+        );
+    }
+}

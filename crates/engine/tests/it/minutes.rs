@@ -1,0 +1,398 @@
+//! Minute truth, revised by late rounds.
+
+use expect_test::expect;
+
+use crate::play::{Show, check};
+
+#[test]
+fn ordinary_rounds_make_every_minute_up() {
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        probe p2 interval=30s
+        0s..400s/5s fra1 gw good
+        4s..400s/5s fra1 p1 good
+        29s..400s/30s fra1 p2 good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:00 fra1/p2 unknown not_yet 10/10 of 2
+            12:00 all/p2 unknown not_yet 10/10 of 2
+            12:01 fra1/p1 up answering 60/60 of 12
+            12:01 all/p1 up answering 60/60 of 12
+            12:01 fra1/p2 up answering 10/10 of 2
+            12:01 all/p2 up answering 10/10 of 2
+            12:02 fra1/p1 up answering 60/60 of 12
+            12:02 all/p1 up answering 60/60 of 12
+            12:02 fra1/p2 up answering 10/10 of 2
+            12:02 all/p2 up answering 10/10 of 2
+            12:03 fra1/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 60/60 of 12
+            12:03 fra1/p2 up answering 10/10 of 2
+            12:03 all/p2 up answering 10/10 of 2
+            12:04 fra1/p1 up answering 60/60 of 12
+            12:04 all/p1 up answering 60/60 of 12
+            12:04 fra1/p2 up answering 10/10 of 2
+            12:04 all/p2 up answering 10/10 of 2
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 60/60 of 12
+            12:05 fra1/p2 up answering 10/10 of 2
+            12:05 all/p2 up answering 10/10 of 2
+        "#]],
+    );
+}
+
+#[test]
+fn the_worst_verdict_held_is_the_minute() {
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        0s..300s/5s fra1 gw good
+        0s..60s/5s fra1 p1 good
+        60s fra1 p1 lost!
+        65s fra1 p1 lost
+        70s..150s/5s fra1 p1 good
+        150s..172s/5s fra1 p1 300ms
+        175s..300s/5s fra1 p1 good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 up answering 60/60 of 12
+            12:00 all/p1 up answering 60/60 of 12
+            12:01 fra1/p1 down no_answer 50/60 of 12
+            12:01 all/p1 down no_answer 50/60 of 12
+            12:02 fra1/p1 degraded slow 60/60 of 12
+            12:02 all/p1 degraded slow 60/60 of 12
+            12:03 fra1/p1 degraded slow 60/60 of 12
+            12:03 all/p1 degraded slow 60/60 of 12
+        "#]],
+    );
+}
+
+#[test]
+fn a_gap_is_unknown_with_its_cause() {
+    check(
+        Show::Minutes,
+        "fra1 ams2",
+        "
+        probe p1
+        probe p2 agents=1
+        0s..600s/5s fra1 gw good
+        0s..600s/5s ams2 gw good
+        0s..90s/5s fra1 p1 good
+        90s..200s fra1 dies
+        200s..230s/5s fra1 p1 good
+        230s..600s/5s fra1 p1 denied
+        0s..600s/5s ams2 p1 good
+        0s..300s/5s fra1 p2 good
+        0s..300s/5s ams2 p2 good
+        400s probe p2 paused
+        400s probe p1 gone
+        600s ams2 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 up answering 60/60 of 12
+            12:00 ams2/p1 up answering 60/60 of 12
+            12:00 all/p1 up answering 120/120 of 24
+            12:00 ams2/p2 up answering 60/60 of 12
+            12:00 all/p2 up answering 60/60 of 12
+            12:01 fra1/p1 unknown agent_offline 30/30 of 6
+            12:01 ams2/p1 up answering 60/60 of 12
+            12:01 all/p1 up answering 90/90 of 18
+            12:01 ams2/p2 up answering 60/60 of 12
+            12:01 all/p2 up answering 60/60 of 12
+            12:02 fra1/p1 unknown agent_offline 0/0 of 0
+            12:02 ams2/p1 up answering 60/60 of 12
+            12:02 all/p1 up answering 60/60 of 12
+            12:02 ams2/p2 up answering 60/60 of 12
+            12:02 all/p2 up answering 60/60 of 12
+            12:03 fra1/p1 unknown not_asked_permission 30/30 of 6
+            12:03 ams2/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 90/90 of 18
+            12:03 ams2/p2 up answering 60/60 of 12
+            12:03 all/p2 up answering 60/60 of 12
+            12:04 fra1/p1 unknown not_asked_permission 0/0 of 0
+            12:04 ams2/p1 up answering 60/60 of 12
+            12:04 all/p1 up answering 60/60 of 12
+            12:04 ams2/p2 up answering 60/60 of 12
+            12:04 all/p2 up answering 60/60 of 12
+            12:05 fra1/p1 unknown not_asked_permission 0/0 of 0
+            12:05 ams2/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 60/60 of 12
+            12:05 ams2/p2 unknown silent 0/0 of 0
+            12:05 all/p2 unknown silent 0/0 of 0
+            12:06 fra1/p2 unknown paused 0/0 of 0
+            12:06 ams2/p2 unknown paused 0/0 of 0
+            12:06 all/p2 unknown paused 0/0 of 0
+            12:07 fra1/p2 unknown paused 0/0 of 0
+            12:07 ams2/p2 unknown paused 0/0 of 0
+            12:07 all/p2 unknown paused 0/0 of 0
+            12:08 fra1/p2 unknown paused 0/0 of 0
+            12:08 ams2/p2 unknown paused 0/0 of 0
+            12:08 all/p2 unknown paused 0/0 of 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_backlog_completes_the_minutes_that_were_unknown() {
+    // The agent only loses the server from 70 s to 250 s; its rounds come afterwards, in order.
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        0s..70s/5s fra1 gw good
+        1s..70s/5s fra1 p1 good
+        70s..250s fra1 dies
+        70s..250s/5s fra1 gw good @251s
+        71s..250s/5s fra1 p1 good @251s
+        251s..400s/5s fra1 p1 good
+        250s..400s/5s fra1 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:01 fra1/p1 unknown agent_offline 10/10 of 2
+            12:01 all/p1 unknown agent_offline 10/10 of 2
+            12:02 fra1/p1 unknown agent_offline 0/0 of 0
+            12:02 all/p1 unknown agent_offline 0/0 of 0
+            12:03 fra1/p1 unknown agent_offline 0/0 of 0
+            12:03 all/p1 unknown agent_offline 0/0 of 0
+            12:01 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:01 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:02 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:02 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:04 fra1/p1 up answering 60/60 of 12
+            12:04 all/p1 up answering 60/60 of 12
+            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+}
+
+#[test]
+fn a_backlog_is_judged_like_live_rounds() {
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        0s..70s/5s fra1 gw good
+        1s..70s/5s fra1 p1 good
+        70s..310s fra1 dies
+        70s..310s/5s fra1 gw good @311s
+        71s..140s/5s fra1 p1 good @311s
+        141s fra1 p1 lost! @311s
+        146s..160s/5s fra1 p1 lost @311s
+        161s..310s/5s fra1 p1 good @311s
+        311s..500s/5s fra1 p1 good
+        310s..500s/5s fra1 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:01 fra1/p1 unknown agent_offline 10/10 of 2
+            12:01 all/p1 unknown agent_offline 10/10 of 2
+            12:02 fra1/p1 unknown agent_offline 0/0 of 0
+            12:02 all/p1 unknown agent_offline 0/0 of 0
+            12:03 fra1/p1 unknown agent_offline 0/0 of 0
+            12:03 all/p1 unknown agent_offline 0/0 of 0
+            12:04 fra1/p1 unknown agent_offline 0/0 of 0
+            12:04 all/p1 unknown agent_offline 0/0 of 0
+            12:01 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:01 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:02 fra1/p1 down no_answer 40/60 of 12 revision 1 of unknown
+            12:02 all/p1 down no_answer 40/60 of 12 revision 1 of unknown
+            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 60/60 of 12
+            12:04 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:04 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:06 fra1/p1 up answering 60/60 of 12
+            12:06 all/p1 up answering 60/60 of 12
+            12:07 fra1/p1 up answering 60/60 of 12
+            12:07 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+}
+
+#[test]
+fn an_agent_that_was_cut_off_wholly_was_blind_in_the_past_too() {
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        probe p2
+        0s..70s/5s fra1 gw good
+        1s..70s/5s fra1 p1 good
+        2s..70s/5s fra1 p2 good
+        70s..310s fra1 dies
+        70s..310s/5s fra1 gw lost @311s
+        71s fra1 p1 lost! @311s
+        76s..310s/5s fra1 p1 lost @311s
+        72s fra1 p2 lost! @311s
+        77s..310s/5s fra1 p2 lost @311s
+        311s..500s/5s fra1 p1 good
+        312s..500s/5s fra1 p2 good
+        310s..500s/5s fra1 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:00 fra1/p2 unknown not_yet 60/60 of 12
+            12:00 all/p2 unknown not_yet 60/60 of 12
+            12:01 fra1/p1 unknown agent_offline 10/10 of 2
+            12:01 all/p1 unknown agent_offline 10/10 of 2
+            12:01 fra1/p2 unknown agent_offline 10/10 of 2
+            12:01 all/p2 unknown agent_offline 10/10 of 2
+            12:02 fra1/p1 unknown agent_offline 0/0 of 0
+            12:02 all/p1 unknown agent_offline 0/0 of 0
+            12:02 fra1/p2 unknown agent_offline 0/0 of 0
+            12:02 all/p2 unknown agent_offline 0/0 of 0
+            12:03 fra1/p1 unknown agent_offline 0/0 of 0
+            12:03 all/p1 unknown agent_offline 0/0 of 0
+            12:03 fra1/p2 unknown agent_offline 0/0 of 0
+            12:03 all/p2 unknown agent_offline 0/0 of 0
+            12:04 fra1/p1 unknown agent_offline 0/0 of 0
+            12:04 all/p1 unknown agent_offline 0/0 of 0
+            12:04 fra1/p2 unknown agent_offline 0/0 of 0
+            12:04 all/p2 unknown agent_offline 0/0 of 0
+            12:01 fra1/p1 unknown agent_blind 10/60 of 12 revision 1 of unknown
+            12:01 all/p1 unknown agent_blind 10/60 of 12 revision 1 of unknown
+            12:01 fra1/p2 unknown agent_blind 10/60 of 12 revision 1 of unknown
+            12:01 all/p2 unknown agent_blind 10/60 of 12 revision 1 of unknown
+            12:02 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:02 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:02 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:02 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:03 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:03 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:03 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:03 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:05 fra1/p1 unknown agent_offline 50/60 of 12
+            12:05 all/p1 unknown agent_offline 50/60 of 12
+            12:05 fra1/p2 unknown agent_offline 50/60 of 12
+            12:05 all/p2 unknown agent_offline 50/60 of 12
+            12:04 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:04 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:04 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:04 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
+            12:06 fra1/p1 up answering 60/60 of 12
+            12:06 all/p1 up answering 60/60 of 12
+            12:06 fra1/p2 up answering 60/60 of 12
+            12:06 all/p2 up answering 60/60 of 12
+            12:07 fra1/p1 up answering 60/60 of 12
+            12:07 all/p1 up answering 60/60 of 12
+            12:07 fra1/p2 up answering 60/60 of 12
+            12:07 all/p2 up answering 60/60 of 12
+        "#]],
+    );
+}
+
+#[test]
+fn minutes_without_a_server_are_revised_by_what_agents_kept() {
+    check(
+        Show::Minutes,
+        "fra1 ams2",
+        "
+        probe p1
+        0s..400s/5s fra1 gw good
+        1s..400s/5s fra1 p1 good
+        0s..80s/5s ams2 gw good
+        1s..80s/5s ams2 p1 good
+        80s..400s ams2 dies
+        80s..260s server down
+        500s fra1 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 ams2/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 120/120 of 24
+            12:01 fra1/p1 unknown monitor_down 20/20 of 4
+            12:01 ams2/p1 unknown monitor_down 20/20 of 4
+            12:01 all/p1 unknown monitor_down 40/40 of 8
+            12:02 fra1/p1 unknown monitor_down 0/0 of 0
+            12:02 ams2/p1 unknown monitor_down 0/0 of 0
+            12:02 all/p1 unknown monitor_down 0/0 of 0
+            12:03 fra1/p1 unknown monitor_down 0/0 of 0
+            12:03 ams2/p1 unknown monitor_down 0/0 of 0
+            12:03 all/p1 unknown monitor_down 0/0 of 0
+            12:01 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:01 all/p1 up answering 80/80 of 16 revision 1 of unknown
+            12:02 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:02 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:04 fra1/p1 up answering 60/60 of 12
+            12:04 ams2/p1 unknown monitor_down 0/0 of 0
+            12:04 all/p1 up answering 60/60 of 12
+            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 ams2/p1 unknown agent_offline 0/0 of 0
+            12:05 all/p1 up answering 60/60 of 12
+            12:06 fra1/p1 unknown silent 40/40 of 8
+            12:06 ams2/p1 unknown agent_offline 0/0 of 0
+            12:06 all/p1 unknown agent_offline 40/40 of 8
+            12:07 fra1/p1 unknown silent 0/0 of 0
+            12:07 ams2/p1 unknown agent_offline 0/0 of 0
+            12:07 all/p1 unknown agent_offline 0/0 of 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_late_confirmation_revises_what_all_held() {
+    check(
+        Show::Minutes,
+        "fra1 ams2",
+        "
+        probe p1
+        0s..400s/5s fra1 gw good
+        0s..60s/5s ams2 gw good
+        1s..60s/5s fra1 p1 good
+        1s..60s/5s ams2 p1 good
+        60s..200s ams2 dies
+        61s fra1 p1 lost!
+        66s..150s/5s fra1 p1 lost
+        151s..400s/5s fra1 p1 good
+        60s..200s/5s ams2 gw good @201s
+        61s ams2 p1 lost! @201s
+        66s..150s/5s ams2 p1 lost @201s
+        151s..200s/5s ams2 p1 good @201s
+        201s..400s/5s ams2 p1 good
+        200s..400s/5s ams2 gw good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 ams2/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 120/120 of 24
+            12:01 fra1/p1 down no_answer 0/60 of 12
+            12:01 ams2/p1 unknown agent_offline 0/0 of 0
+            12:01 all/p1 degraded unconfirmed 0/60 of 12
+            12:02 fra1/p1 down no_answer 30/60 of 12
+            12:02 ams2/p1 unknown agent_offline 0/0 of 0
+            12:02 all/p1 degraded unconfirmed 30/60 of 12
+            12:01 ams2/p1 down no_answer 0/60 of 12 revision 1 of unknown
+            12:01 all/p1 down no_answer 0/120 of 24 revision 1 of degraded
+            12:03 fra1/p1 up answering 60/60 of 12
+            12:03 ams2/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 120/120 of 24
+            12:02 ams2/p1 down no_answer 30/60 of 12 revision 1 of unknown
+            12:02 all/p1 down no_answer 60/120 of 24 revision 1 of degraded
+            12:04 fra1/p1 up answering 60/60 of 12
+            12:04 ams2/p1 up answering 60/60 of 12
+            12:04 all/p1 up answering 120/120 of 24
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 ams2/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 120/120 of 24
+        "#]],
+    );
+}

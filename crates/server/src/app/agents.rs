@@ -1,0 +1,99 @@
+//! Agents: created by a person, enrolled with a one-time token, cut off at once.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use model::{AgentId, UtcMicros};
+use store::{AgentPatch, AgentRow, NewAgent, Scope};
+
+use super::{App, AppError, keys::Secret};
+use crate::authority::token_hash;
+
+/// Long enough to walk to the host, short enough that a forgotten token is worthless.
+pub(crate) const TOKEN_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Starts every enrolment token; the digit is the version of its form.
+const TOKEN_PREFIX: &str = "flt1.";
+
+/// A one-time token and the command that uses it.
+#[derive(Debug)]
+pub(crate) struct Enrolment {
+    pub(crate) token: String,
+    pub(crate) command: String,
+    pub(crate) expires_at: UtcMicros,
+}
+
+/// What a token carries: where the server is, how to recognise it, and the secret.
+#[derive(serde::Serialize)]
+struct TokenBody<'a> {
+    a: &'a [String],
+    f: &'a str,
+    s: &'a str,
+}
+
+impl App {
+    pub(crate) async fn agents(&self, scope: &Scope) -> Result<Vec<AgentRow>, AppError> {
+        Ok(self.store.agent_list(scope).await?)
+    }
+
+    pub(crate) async fn agent_get(&self, scope: &Scope, id: AgentId) -> Result<AgentRow, AppError> {
+        Ok(self.store.agent_get(scope, id).await?)
+    }
+
+    pub(crate) async fn agent_create(
+        &self,
+        scope: &Scope,
+        new: NewAgent,
+    ) -> Result<(AgentRow, Enrolment), AppError> {
+        let (store, by, now) = (self.store.clone(), scope.clone(), self.clock.now());
+        let row = self.change(async move { store.agent_create(&by, &new, now).await }).await?;
+        let enrolment = self.agent_token(scope, row.id).await?;
+        Ok((row, enrolment))
+    }
+
+    pub(crate) async fn agent_update(
+        &self,
+        scope: &Scope,
+        id: AgentId,
+        patch: AgentPatch,
+    ) -> Result<AgentRow, AppError> {
+        let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
+        self.change(async move { store.agent_update(&scope, id, &patch, now).await }).await
+    }
+
+    pub(crate) async fn agent_delete(&self, scope: &Scope, id: AgentId) -> Result<(), AppError> {
+        let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
+        self.change(async move { store.agent_delete(&scope, id, now).await }).await?;
+        self.conductor.disconnect(id);
+        Ok(())
+    }
+
+    /// Makes a new token; the agent's earlier ones are void.
+    pub(crate) async fn agent_token(
+        &self,
+        scope: &Scope,
+        id: AgentId,
+    ) -> Result<Enrolment, AppError> {
+        let secret = Secret::generate("").map_err(AppError::internal)?;
+        let now = self.clock.now();
+        let expires_at = now + TOKEN_AGE_MAX;
+        let hash = token_hash(&secret.text);
+        self.store.token_create(scope, id, &hash, expires_at, now).await?;
+        let body = TokenBody {
+            a: &self.config.agents.advertise,
+            f: &self.authority.fingerprint(),
+            s: &secret.text,
+        };
+        let body = serde_json::to_vec(&body).map_err(AppError::internal)?;
+        let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(body));
+        let command = format!("faultline-agent enroll {token} && faultline-agent run");
+        Ok(Enrolment { token, command, expires_at })
+    }
+
+    /// Revokes the agent's certificates and ends its stream.
+    pub(crate) async fn agent_revoke(&self, scope: &Scope, id: AgentId) -> Result<(), AppError> {
+        let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
+        self.change(async move { store.certificates_revoke(&scope, id, now).await }).await?;
+        self.conductor.disconnect(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! How this server fares: what it measures, and the checks with what to do about each.
+
+use std::time::Duration;
+
+use model::{AgentState, Minute, UtcMicros};
+use store::{AgentRow, Freshness, MinuteGaps, MonitorGap, Scope, TargetCounts};
+
+use super::{
+    App, AppError,
+    machine::{self, Disk, Load, Memory},
+};
+use crate::conductor::ServerVitals;
+
+/// Judging further behind than this is no longer live.
+const INGEST_LAG_MAX: Duration = Duration::from_secs(10);
+/// A commit slower than this at the 95th percentile holds up judging.
+const COMMIT_MAX: Duration = Duration::from_secs(1);
+/// Below this the log or the database may soon be unable to grow.
+const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
+/// Below this share (1 / 20) of the machine's memory, it starts to swap or kill.
+const MEMORY_FREE_SHARE: u64 = 20;
+/// Twice the default interval and its timeout: rounds should have come in by then.
+const FRESHNESS_MAX: Duration = Duration::from_secs(120);
+/// A difference that people notice when they compare times.
+const WALL_AHEAD_US_MAX: u64 = 1_000_000;
+const GAPS_LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The page shows a list, not an archive.
+const GAPS_MAX: usize = 100;
+const MINUTES_PER_DAY: i64 = 1_440;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) detail: String,
+    /// What to do about it; `None` if all is well.
+    pub(crate) remedy: Option<&'static str>,
+}
+
+/// Everything the Health page shows.
+#[derive(Debug)]
+pub(crate) struct Health {
+    pub(crate) now: UtcMicros,
+    pub(crate) vitals: ServerVitals,
+    pub(crate) load: Option<Load>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) database: Database,
+    pub(crate) freshness: Freshness,
+    pub(crate) missing: MinuteGaps,
+    pub(crate) gaps: Vec<MonitorGap>,
+    pub(crate) checks: Vec<Check>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) version: String,
+    pub(crate) schema_version: u32,
+    pub(crate) size_bytes: u64,
+}
+
+impl App {
+    pub(crate) async fn health(&self, scope: &Scope) -> Result<Health, AppError> {
+        let now = self.clock.now();
+        let database = Database {
+            version: self.store.engine_version().await?,
+            schema_version: self.store.schema_version().await?,
+            size_bytes: self.store.size_bytes().await?,
+        };
+        let today = Minute(now.minute().0 - MINUTES_PER_DAY)..now.minute();
+        let missing = self.store.minute_gaps(scope, today.start, today.end).await?;
+        let mut gaps = self.store.gaps(scope, now - GAPS_LOOKBACK, now).await?;
+        gaps.sort_by_key(|gap| std::cmp::Reverse(gap.from));
+        gaps.truncate(GAPS_MAX);
+        let mut health = Health {
+            now,
+            vitals: self.conductor.vitals(),
+            load: machine::load(),
+            memory: machine::memory(),
+            disk: machine::disk(&self.config.data_dir),
+            database,
+            freshness: self.store.freshness(scope).await?,
+            missing,
+            gaps,
+            checks: Vec::new(),
+        };
+        let targets = self.store.target_counts(scope).await?;
+        let agents = self.store.agent_list(scope).await?;
+        health.checks = health.check(targets, &agents);
+        Ok(health)
+    }
+
+    /// Returns what keeps this server from its work, each with its name; empty when it is ready.
+    pub(crate) async fn not_ready(&self) -> Vec<(&'static str, String)> {
+        let mut reasons = Vec::new();
+        if let Err(error) = self.store.probe().await {
+            reasons.push(("database", crate::chain(&error)));
+        }
+        if let Some(impediment) = self.conductor.vitals().impediment {
+            reasons.push(("log", impediment));
+        }
+        if !self.conductor.is_ready() {
+            reasons.push(("conductor", "is still reading the log; wait".to_owned()));
+        }
+        reasons
+    }
+}
+
+impl Health {
+    /// How long ago the newest round was; `None` if there is none.
+    pub(crate) fn freshness(&self) -> Option<Duration> {
+        self.freshness.newest_round_at.map(|at| self.now.since(at))
+    }
+
+    /// The longest time without a record: minutes of today, or the monitor's own gaps.
+    pub(crate) fn largest_gap(&self) -> Duration {
+        let minutes = Duration::from_secs(u64::from(self.missing.largest) * 60);
+        let gaps = self.gaps.iter().map(|gap| gap.to.since(gap.from));
+        gaps.fold(minutes, Duration::max)
+    }
+
+    fn check(&self, targets: TargetCounts, agents: &[AgentRow]) -> Vec<Check> {
+        vec![
+            self.check_intake(),
+            self.check_database(),
+            self.check_disk(),
+            self.check_memory(),
+            self.check_history(targets),
+            check_agents(agents),
+            self.check_clock(),
+        ]
+    }
+
+    fn check_intake(&self) -> Check {
+        let lag = Duration::from_micros(self.vitals.ingest_lag_us);
+        let (detail, remedy) = match &self.vitals.impediment {
+            Some(impediment) => (impediment.clone(), Some("results wait at the agents until then")),
+            None if INGEST_LAG_MAX < lag => (
+                format!("judging is {} s behind what came in", lag.as_secs()),
+                Some("see whether the disk or the processor is busy; it catches up by itself"),
+            ),
+            None => (format!("judging is {} ms behind what came in", lag.as_millis()), None),
+        };
+        Check { name: "intake", detail, remedy }
+    }
+
+    fn check_database(&self) -> Check {
+        let commit = Duration::from_micros(self.vitals.commit_us_p95);
+        let remedy = "put the data directory on a faster disk, or stop what else writes to it";
+        Check {
+            name: "database",
+            detail: format!("95 % of the commits took at most {} ms", commit.as_millis()),
+            remedy: (COMMIT_MAX < commit).then_some(remedy),
+        }
+    }
+
+    fn check_disk(&self) -> Check {
+        let (detail, is_low) = match self.disk {
+            Some(disk) => (
+                format!("{} MiB of {} MiB free", mib(disk.free_bytes), mib(disk.total_bytes)),
+                disk.free_bytes < DISK_FREE_BYTES_MIN,
+            ),
+            None => ("the file system of the data directory cannot be read".to_owned(), true),
+        };
+        let remedy = "free space, or shorten `retention` in the configuration";
+        Check { name: "disk", detail, remedy: is_low.then_some(remedy) }
+    }
+
+    fn check_memory(&self) -> Check {
+        let (detail, is_low) = match self.memory {
+            Some(memory) => (
+                format!(
+                    "{} MiB used by this process, {} MiB of {} MiB available",
+                    mib(memory.rss_bytes),
+                    mib(memory.available_bytes),
+                    mib(memory.total_bytes)
+                ),
+                memory.available_bytes < memory.total_bytes / MEMORY_FREE_SHARE,
+            ),
+            None => ("/proc cannot be read".to_owned(), true),
+        };
+        let remedy = "stop what else uses memory on this machine, or give it more";
+        Check { name: "memory", detail, remedy: is_low.then_some(remedy) }
+    }
+
+    fn check_history(&self, targets: TargetCounts) -> Check {
+        let is_watching = targets.paused < targets.total;
+        let uptime = self.now.since(self.vitals.started_at);
+        let is_stale = self.freshness().is_none_or(|age| FRESHNESS_MAX < age);
+        let detail = match self.freshness() {
+            Some(age) => format!("the newest round is {} s old", age.as_secs()),
+            None => "no round has come in yet".to_owned(),
+        };
+        let is_bad = is_watching && is_stale && FRESHNESS_MAX < uptime;
+        let remedy = "look at the agents: one must be online and able to send";
+        Check { name: "history", detail, remedy: is_bad.then_some(remedy) }
+    }
+
+    fn check_clock(&self) -> Check {
+        let ahead_us = self.vitals.wall_ahead_us;
+        let is_off = WALL_AHEAD_US_MAX < ahead_us.unsigned_abs();
+        let remedy = "let a time service discipline the clock of this machine; a restart of the \
+                      server takes the corrected time over";
+        Check {
+            name: "clock",
+            detail: format!("the machine's clock is {} ms ahead of the server's", ahead_us / 1_000),
+            remedy: is_off.then_some(remedy),
+        }
+    }
+}
+
+fn check_agents(agents: &[AgentRow]) -> Check {
+    let active = agents.iter().filter(|agent| !agent.is_paused && !agent.is_revoked);
+    let (mut online, mut troubled) = (0, Vec::new());
+    for agent in active {
+        match agent.state {
+            AgentState::Online => online += 1,
+            AgentState::NeverSeen | AgentState::Offline | AgentState::Blind => {
+                troubled.push(format!("{} is {}", agent.name, agent.state.as_str()));
+            }
+        }
+    }
+    let (detail, remedy) = if online == 0 && troubled.is_empty() {
+        ("there is no agent".to_owned(), Some("create an agent and type its command on a host"))
+    } else if troubled.is_empty() {
+        (format!("all {online} online"), None)
+    } else {
+        let remedy = "start the agent on its host, or pause it if it is meant to be away";
+        (format!("{online} online; {}", troubled.join(", ")), Some(remedy))
+    };
+    Check { name: "agents", detail, remedy }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes / (1024 * 1024)
+}

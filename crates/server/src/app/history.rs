@@ -1,0 +1,278 @@
+//! The record of a target, minute by minute: what is stored, and in words why the rest is not.
+//!
+//! Every minute of the asked range is told, but for those that have not begun.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use model::{AgentId, Cause, Minute, MinuteCounts, MinuteTruth, TargetId, UtcMicros, Verdict};
+use store::{AgentRef, MinuteSeries, MonitorGap, Scope, TargetRow};
+
+use super::{App, AppError};
+
+/// Minutes of one request: a day.
+pub(crate) const MINUTES_MAX: i64 = 1_440;
+/// A minute is written down when its last rounds must have come in, a moment after its end; until
+/// then it is told from the live verdict. Later than this it is not on its way, it is missing.
+const OPEN_MINUTES_MAX: i64 = 3;
+
+/// The minutes of one agent, or of all together.
+#[derive(Debug)]
+pub(crate) struct PaddedSeries {
+    pub(crate) agent: Option<AgentRef>,
+    pub(crate) minutes: Vec<PaddedMinute>,
+}
+
+/// One minute as it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PaddedMinute {
+    pub(crate) minute: Minute,
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Cause,
+    pub(crate) counts: MinuteCounts,
+    pub(crate) revision: u16,
+    pub(crate) said_first: Option<Verdict>,
+    /// Not written down yet: what is held right now, which may still change.
+    pub(crate) is_open: bool,
+}
+
+/// What is needed to tell why a minute is not stored.
+#[derive(Clone, Copy, Debug)]
+struct Context<'a> {
+    /// The minute in which the target was created.
+    created: Minute,
+    now: Minute,
+    gaps: &'a [MonitorGap],
+    /// The verdict held right now and since when; `None` if nobody holds one.
+    held: Option<(Verdict, Cause, UtcMicros)>,
+    /// Why a minute is missing that should have been stored.
+    missing: Cause,
+}
+
+impl App {
+    /// Returns the consensus first, then every agent that asked or is assigned, by name.
+    pub(crate) async fn history(
+        &self,
+        scope: &Scope,
+        id: TargetId,
+        range: Range<Minute>,
+    ) -> Result<(TargetRow, Vec<PaddedSeries>), AppError> {
+        let target = self.store.target_get(scope, id).await?;
+        let now = self.clock.now().minute();
+        let range = range.start..range.end.min(now.next()).max(range.start);
+        let stored = self.store.minutes(scope, target.probe, range.start, range.end).await?;
+        let gaps = self.store.gaps(scope, range.start.start(), range.end.start()).await?;
+        let held = self.probe_status(target.probe).await?;
+        let mut by_agent = BTreeMap::<Option<AgentId>, MinuteSeries>::new();
+        for series in stored {
+            by_agent.insert(series.agent.as_ref().map(|agent| agent.id), series);
+        }
+        let empty = |agent| MinuteSeries { agent, minutes: Vec::new() };
+        by_agent.entry(None).or_insert_with(|| empty(None));
+        if held.pairs.iter().any(|pair| !by_agent.contains_key(&Some(pair.agent))) {
+            for agent in self.store.agent_list(scope).await? {
+                if held.pairs.iter().any(|pair| pair.agent == agent.id) {
+                    let name = AgentRef { id: agent.id, name: agent.name };
+                    by_agent.entry(Some(name.id)).or_insert_with(|| empty(Some(name)));
+                }
+            }
+        }
+        let mut padded = Vec::with_capacity(by_agent.len());
+        for (agent, series) in by_agent {
+            let live = match agent {
+                None => held.consensus.as_ref(),
+                Some(id) => held.pairs.iter().find(|pair| pair.agent == id).map(|pair| &pair.held),
+            };
+            let context = Context {
+                created: target.created_at.minute(),
+                now,
+                gaps: &gaps,
+                held: live.map(|held| (held.verdict, held.why.cause, held.since)),
+                missing: if agent.is_none() { Cause::Silent } else { Cause::NoAgent },
+            };
+            let minutes = pad(series.minutes, range.clone(), context);
+            padded.push(PaddedSeries { agent: series.agent, minutes });
+        }
+        padded.sort_by(|a, b| {
+            let name = |series: &PaddedSeries| series.agent.as_ref().map(|agent| agent.name.clone());
+            name(a).cmp(&name(b))
+        });
+        Ok((target, padded))
+    }
+}
+
+/// Tells every minute of `range`, which ends at the latest after the present one.
+///
+/// 1 - A stored minute is told as it is stored.
+/// 2 - Before the target existed: Unknown, not yet.
+/// 3 - Wholly in a gap of the monitor: Unknown, monitor down.
+/// 4 - After the last stored minute and at most [`OPEN_MINUTES_MAX`] ago: the verdict held now,
+///     as open; Unknown, not yet, if that verdict began later.
+/// 5 - Partly in a gap of the monitor: Unknown, monitor down.
+/// 6 - Else it should have been stored and is not: Unknown, with the cause of the series.
+fn pad(stored: Vec<MinuteTruth>, range: Range<Minute>, context: Context<'_>) -> Vec<PaddedMinute> {
+    let last_stored = stored.last().map(|truth| truth.minute);
+    let mut stored = stored.into_iter().peekable();
+    let mut padded = Vec::new();
+    let mut minute = range.start;
+    while minute < range.end {
+        while stored.next_if(|truth| truth.minute < minute).is_some() {}
+        padded.push(match stored.next_if(|truth| truth.minute == minute) {
+            Some(truth) => told(truth),
+            None => untold(minute, last_stored, context),
+        });
+        minute = minute.next();
+    }
+    padded
+}
+
+fn told(truth: MinuteTruth) -> PaddedMinute {
+    PaddedMinute {
+        minute: truth.minute,
+        verdict: truth.verdict,
+        cause: truth.cause,
+        counts: truth.counts,
+        revision: truth.revision,
+        said_first: truth.said_first,
+        is_open: false,
+    }
+}
+
+fn untold(minute: Minute, last_stored: Option<Minute>, context: Context<'_>) -> PaddedMinute {
+    let is_recent = context.now.0 - OPEN_MINUTES_MAX < minute.0;
+    let is_open = is_recent && last_stored.is_none_or(|last| last < minute);
+    let (start, end) = (minute.start(), minute.end());
+    let in_gap = |is_in: fn(&MonitorGap, UtcMicros, UtcMicros) -> bool| {
+        context.gaps.iter().any(|gap| is_in(gap, start, end))
+    };
+    let (verdict, cause, is_open) = if minute < context.created {
+        (Verdict::Unknown, Cause::NotYet, false)
+    } else if in_gap(|gap, start, end| gap.from <= start && end <= gap.to) {
+        (Verdict::Unknown, Cause::MonitorDown, false)
+    } else if let Some((verdict, cause, since)) = context.held.filter(|_| is_open) {
+        let is_held = since < end;
+        let (verdict, cause) =
+            if is_held { (verdict, cause) } else { (Verdict::Unknown, Cause::NotYet) };
+        (verdict, cause, true)
+    } else if in_gap(|gap, start, end| gap.from < end && start < gap.to) {
+        (Verdict::Unknown, Cause::MonitorDown, false)
+    } else {
+        (Verdict::Unknown, context.missing, false)
+    };
+    let counts = MinuteCounts::default();
+    PaddedMinute { minute, verdict, cause, counts, revision: 0, said_first: None, is_open }
+}
+
+/// Parses the range of a request into whole minutes: from the minute of `from` to the one that
+/// `to` lies in or ends.
+///
+/// # Errors
+///
+/// A text for the field `to` if it is not after `from`, or the range is too long.
+pub(crate) fn range(from: UtcMicros, to: UtcMicros) -> Result<Range<Minute>, String> {
+    if to <= from {
+        return Err("must be after `from`".to_owned());
+    }
+    let start = from.minute();
+    // `to` is excluded, so a full minute does not begin another.
+    let end = UtcMicros(to.0 - 1).minute().next();
+    if MINUTES_MAX < end.0 - start.0 {
+        return Err(format!("must be at most {MINUTES_MAX} minutes after `from`"));
+    }
+    Ok(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use model::{Entity, ProbeId};
+
+    use super::*;
+
+    /// Stored minutes as `minute verdict`, padded over 0..=`now`.
+    #[track_caller]
+    fn check(stored: &[(i64, Verdict)], context: Context<'_>, expected: Expect) {
+        let truth = |&(minute, verdict): &(i64, Verdict)| MinuteTruth {
+            entity: Entity::Consensus { probe: ProbeId(1) },
+            minute: Minute(minute),
+            verdict,
+            cause: Cause::Answering,
+            counts: MinuteCounts::default(),
+            revision: 0,
+            said_first: None,
+        };
+        let range = Minute(0)..context.now.next();
+        let padded = pad(stored.iter().map(truth).collect(), range, context);
+        let line = |m: &PaddedMinute| {
+            let open = if m.is_open { " open" } else { "" };
+            format!("{} {} {}{open}\n", m.minute.0, m.verdict, m.cause)
+        };
+        expected.assert_eq(&padded.iter().map(line).collect::<String>());
+    }
+
+    fn context() -> Context<'static> {
+        Context {
+            created: Minute(0),
+            now: Minute(5),
+            gaps: &[],
+            held: Some((Verdict::Down, Cause::NoAnswer, Minute(4).start())),
+            missing: Cause::Silent,
+        }
+    }
+
+    #[test]
+    fn each_missing_minute_says_why() {
+        let gaps = [MonitorGap {
+            from: UtcMicros(Minute(2).start().0 + 1),
+            to: UtcMicros(Minute(2).start().0 + 2),
+            cause: Cause::MonitorDown,
+        }];
+        let context = Context { created: Minute(1), gaps: &gaps, ..context() };
+        check(
+            &[(1, Verdict::Up), (4, Verdict::Up)],
+            context,
+            expect![[r#"
+                0 unknown not_yet
+                1 up answering
+                2 unknown monitor_down
+                3 unknown silent
+                4 up answering
+                5 down no_answer open
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_present_is_open_and_an_old_silence_is_not() {
+        check(
+            &[],
+            context(),
+            expect![[r#"
+                0 unknown silent
+                1 unknown silent
+                2 unknown silent
+                3 unknown not_yet open
+                4 down no_answer open
+                5 down no_answer open
+            "#]],
+        );
+    }
+
+    #[test]
+    fn nobody_holds_a_verdict() {
+        let context = Context { held: None, now: Minute(0), missing: Cause::NoAgent, ..context() };
+        check(&[], context, expect![[r#"
+            0 unknown no_agent
+        "#]]);
+    }
+
+    #[test]
+    fn a_range_is_whole_minutes() {
+        let minute = |m: i64| Minute(m).start();
+        assert_eq!(range(minute(1), minute(2)), Ok(Minute(1)..Minute(2)));
+        let inside = range(UtcMicros(minute(1).0 + 5), UtcMicros(minute(2).0 + 5));
+        assert_eq!(inside, Ok(Minute(1)..Minute(3)));
+        assert!(range(minute(2), minute(2)).is_err());
+        assert!(range(minute(0), minute(MINUTES_MAX)).is_ok());
+        assert!(range(minute(0), minute(MINUTES_MAX + 1)).is_err());
+    }
+}

@@ -1,0 +1,218 @@
+//! What people can do with the server: the operations that the HTTP API calls.
+//!
+//! They work on domain types, know nothing of HTTP, and are the only ones that change the
+//! inventory: each change is committed first and then handed to the conductor, in the order of
+//! the commits.
+
+pub(crate) mod agents;
+pub(crate) mod attempts;
+pub(crate) mod health;
+pub(crate) mod history;
+pub(crate) mod import;
+pub mod keys;
+pub(crate) mod machine;
+pub mod password;
+pub(crate) mod sessions;
+pub(crate) mod targets;
+pub(crate) mod tiers;
+pub(crate) mod users;
+
+use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
+
+use store::{Changed, Store, StoreError};
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
+use attempts::Attempts;
+
+/// What the HTTP API works with. A clone is the same server.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub store: Store,
+    pub conductor: Conductor,
+    pub authority: Arc<Authority>,
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    attempts: Arc<Attempts>,
+    /// Held from a commit until the conductor has it, so that changes arrive in their order.
+    inventory_order: Arc<Mutex<()>>,
+    /// Changes under way. They end even if the caller hangs up between commit and hand-over.
+    changes: TaskTracker,
+}
+
+/// One value that cannot be accepted, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    pub field: String,
+    pub reason: String,
+}
+
+impl FieldError {
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> FieldError {
+        FieldError { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// Why an operation was not done: one variant for each answer a caller can give.
+#[derive(Debug)]
+pub enum AppError {
+    NotFound { what: &'static str },
+    /// All fields that cannot be accepted.
+    Invalid(Vec<FieldError>),
+    /// It clashes with what is there. The field is empty if no single one is to blame.
+    Conflict(FieldError),
+    /// A later attempt may succeed.
+    Unavailable { detail: String, source: Option<Box<dyn StdError + Send + Sync>> },
+    BadCredentials,
+    TooManyAttempts { retry_after: Duration },
+    /// A failure of ours.
+    Internal(Box<dyn StdError + Send + Sync>),
+}
+
+impl AppError {
+    fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> AppError {
+        AppError::Internal(source.into())
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> AppError {
+        let conflict = |field: &str, reason: String| AppError::Conflict(FieldError::new(field, reason));
+        match error {
+            StoreError::NotFound { what } => AppError::NotFound { what },
+            StoreError::NameTaken { field } => conflict(field, "is taken".to_owned()),
+            StoreError::InUse { what, count } => conflict(
+                "",
+                format!("the {what} is still used {count} times: move or delete its users first"),
+            ),
+            StoreError::LastAdmin => conflict(
+                "role",
+                "nobody could administer this server: make another user an admin first".to_owned(),
+            ),
+            StoreError::LastTier => {
+                conflict("", "targets need a tier: create another one first".to_owned())
+            }
+            StoreError::Tier { source } => {
+                AppError::Invalid(vec![FieldError::new(source.field, source.must)])
+            }
+            StoreError::CursorInvalid => AppError::Invalid(vec![FieldError::new(
+                "cursor",
+                "is not one that this list gave; start again without it",
+            )]),
+            StoreError::TooMany { what, max } => {
+                AppError::Invalid(vec![FieldError::new(what, format!("at most {max} are allowed"))])
+            }
+            error @ StoreError::Busy => AppError::Unavailable {
+                detail: "the database is busy; try again".to_owned(),
+                source: Some(error.into()),
+            },
+            error @ (StoreError::SchemaTooNew { .. }
+            | StoreError::SchemaChanged { .. }
+            | StoreError::Setting { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Database { .. }) => AppError::internal(error),
+        }
+    }
+}
+
+/// Joins an error and its sources into one line, for the log.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let sources = iter::successors(Some(error), |error| (*error).source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Collects the values that cannot be accepted, so that a person learns of all at once.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Vec<FieldError>);
+
+impl Fields {
+    /// Keeps a good value, notes a bad one.
+    pub(crate) fn take<T>(&mut self, field: &str, result: Result<T, impl fmt::Display>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.refuse(field, reason.to_string());
+                None
+            }
+        }
+    }
+
+    /// As [`Fields::take`], for a value that may be left out.
+    pub(crate) fn take_some<T, E: fmt::Display>(
+        &mut self,
+        field: &str,
+        result: Option<Result<T, E>>,
+    ) -> Option<T> {
+        result.and_then(|result| self.take(field, result))
+    }
+
+    pub(crate) fn refuse(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.0.push(FieldError::new(field, reason));
+    }
+
+    /// Fails with everything that was noted.
+    pub(crate) fn check(&mut self) -> Result<(), AppError> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.error()) }
+    }
+
+    /// The error for a value that is missing because it was noted.
+    pub(crate) fn error(&mut self) -> AppError {
+        AppError::Invalid(std::mem::take(&mut self.0))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_errors(self) -> Vec<FieldError> {
+        self.0
+    }
+}
+
+impl App {
+    pub fn new(
+        store: Store,
+        conductor: Conductor,
+        authority: Arc<Authority>,
+        config: Arc<Config>,
+        clock: Clock,
+    ) -> App {
+        App {
+            store,
+            conductor,
+            authority,
+            config,
+            clock,
+            attempts: Arc::default(),
+            inventory_order: Arc::default(),
+            changes: TaskTracker::new(),
+        }
+    }
+
+    /// Commits a change of the inventory and hands it to the conductor.
+    ///
+    /// A conductor that does not take it is no error of the caller: the change is stored, and the
+    /// conductor reads what it missed from the store when it starts.
+    pub(crate) async fn change<T, F>(&self, commit: F) -> Result<T, AppError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Changed<T>, StoreError>> + Send + 'static,
+    {
+        let app = self.clone();
+        let task = self.changes.spawn(async move {
+            let _order = app.inventory_order.lock().await;
+            let changed = commit.await?;
+            if changed.changes.is_empty() {
+                return Ok(changed.row);
+            }
+            let handed_over = app.conductor.inventory_changed(changed.changes, changed.version);
+            if let Err(error) = handed_over.await {
+                let error = crate::chain(&error);
+                tracing::error!(%error, "a stored change of the inventory is not yet in force");
+            }
+            Ok(changed.row)
+        });
+        task.await.map_err(AppError::internal)?
+    }
+}

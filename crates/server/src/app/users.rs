@@ -1,0 +1,48 @@
+//! Who may sign in.
+
+use model::{Name, Role, UserId};
+use store::{NewUser, Scope, UserPatch, UserRow};
+
+use super::{
+    App, AppError,
+    password::{self, NewPassword},
+};
+
+impl App {
+    pub(crate) async fn users(&self, scope: &Scope) -> Result<Vec<UserRow>, AppError> {
+        Ok(self.store.user_list(scope).await?)
+    }
+
+    pub(crate) async fn user_create(
+        &self,
+        scope: &Scope,
+        name: Name,
+        role: Role,
+        password: NewPassword,
+    ) -> Result<UserRow, AppError> {
+        let password_hash = password::hash(password).await.map_err(AppError::internal)?;
+        let new = NewUser { name, role, password_hash };
+        Ok(self.store.user_create(scope, &new, self.clock.now()).await?)
+    }
+
+    /// Changes a user; with a new password all the user's sessions end.
+    pub(crate) async fn user_update(
+        &self,
+        scope: &Scope,
+        id: UserId,
+        patch: &UserPatch,
+        password: Option<NewPassword>,
+    ) -> Result<UserRow, AppError> {
+        let row = self.store.user_update(scope, id, patch, self.clock.now()).await?;
+        if let Some(password) = password {
+            let hash = password::hash(password).await.map_err(AppError::internal)?;
+            let now = self.clock.now();
+            self.store.user_set_password_hash(scope, id, &hash, None, now).await?;
+        }
+        Ok(row)
+    }
+
+    pub(crate) async fn user_delete(&self, scope: &Scope, id: UserId) -> Result<(), AppError> {
+        Ok(self.store.user_delete(scope, id, self.clock.now()).await?)
+    }
+}

@@ -1,0 +1,250 @@
+//! The one owner of the engine, and the handle that everybody else has of it.
+//!
+//! Whatever the engine hears is an entry of the log first. The owner ([`owner`]) takes durable
+//! entries in their order, lets the engine decide, stores what it decided, and only then tells
+//! anyone: consoles through [`Live`], agents through their new assignment. Nothing here decides;
+//! nothing here reads a socket.
+
+mod board;
+mod judge;
+mod live;
+mod mirror;
+mod owner;
+mod replay;
+mod vitals;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use model::{
+    Address, AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, ProbeId, Tier,
+    TierId, UtcMicros,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use board::{Link, LinkEnd};
+pub use live::{LIVE_RING_MAX, Live, LiveEvent, LiveItem, LiveStream};
+pub(crate) use owner::Owner;
+pub(crate) use replay::{Replay, Replayed};
+pub use replay::{CatchUpError, ReplayError};
+pub use vitals::{AgentVitals, HeldVerdict, PairStatusView, ProbeStatusView, ServerVitals};
+
+use crate::{
+    log::{Appended, Body, LogHandle, LogUnavailable, Submission},
+    metrics::Metrics,
+};
+use board::Board;
+
+/// Questions that may wait for the owner: each is one page of one person, or one agent's session.
+const REQUESTS_MAX: usize = 256;
+/// Changes in one entry of the log: keeps an entry of a large import below its size limit.
+const CHANGES_PER_ENTRY_MAX: usize = 5_000;
+
+/// Why the conductor did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductError {
+    /// Nothing was appended; a later attempt may succeed.
+    #[error(transparent)]
+    Log(#[from] LogUnavailable),
+    #[error("the server is stopping")]
+    Stopped,
+}
+
+/// What an agent is to ask, as its session sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentAssignment {
+    /// Grows with every change, also over restarts: the position of the log it was made at.
+    pub(crate) version: u64,
+    /// Those that `probes` name, in the order of their ids.
+    pub(crate) tiers: Vec<Tier>,
+    pub(crate) probes: Vec<(ProbeId, TierId, Address)>,
+}
+
+/// What the owner is asked.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Status { probe: ProbeId, reply: oneshot::Sender<ProbeStatusView> },
+    Assignment { agent: AgentId, reply: oneshot::Sender<AgentAssignment> },
+}
+
+/// The handle. A clone is the same conductor.
+#[derive(Clone, Debug)]
+pub struct Conductor {
+    log: LogHandle,
+    requests: mpsc::Sender<Request>,
+    board: Arc<Board>,
+}
+
+impl Conductor {
+    /// Makes the handle; the receiver is for the [`Owner`].
+    pub(crate) fn new(
+        log: LogHandle,
+        metrics: Arc<Metrics>,
+        started_at: UtcMicros,
+        position: LogPosition,
+    ) -> (Conductor, mpsc::Receiver<Request>) {
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let board = Arc::new(Board::new(metrics, started_at, position));
+        (Conductor { log, requests, board }, asked)
+    }
+
+    /// Feeds already committed inventory changes to log and engine, in order; returns when the
+    /// engine has them.
+    ///
+    /// # Errors
+    ///
+    /// [`ConductError`]: the change is stored and will be caught up with at the next start.
+    pub async fn inventory_changed(
+        &self,
+        changes: Vec<InventoryChange>,
+        version: u64,
+    ) -> Result<LogPosition, ConductError> {
+        let mut position = self.position();
+        let chunks = changes.len().div_ceil(CHANGES_PER_ENTRY_MAX).max(1);
+        let mut changes = changes.into_iter();
+        for chunk in 1..=chunks {
+            let part = changes.by_ref().take(CHANGES_PER_ENTRY_MAX).collect();
+            // Only the last entry completes the version: a crash in between is caught up with.
+            let version = (chunk == chunks).then_some(version);
+            position = self.append(Body::Inventory { version, changes: part }).await?;
+        }
+        self.applied(position).await?;
+        Ok(position)
+    }
+
+    /// Appends an entry and waits until it is durable.
+    pub(crate) async fn append(&self, body: Body) -> Result<LogPosition, ConductError> {
+        let appended = self.submit(Submission::of(body)).await?.await;
+        match appended.map_err(|_| ConductError::Stopped)?? {
+            Appended::New(position) | Appended::Duplicate(position) => Ok(position),
+        }
+    }
+
+    /// Queues an entry; the receiver answers when it is durable.
+    pub(crate) async fn submit(
+        &self,
+        (submission, done): (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>),
+    ) -> Result<oneshot::Receiver<Result<Appended, LogUnavailable>>, ConductError> {
+        self.log.submit(submission).await.map_err(|_| ConductError::Stopped)?;
+        Ok(done)
+    }
+
+    /// Notes what the server noticed about an agent; the engine hears it in its turn.
+    pub(crate) async fn agent_event(
+        &self,
+        agent: AgentId,
+        event: AgentEvent,
+    ) -> Result<(), ConductError> {
+        self.submit(Submission::of(Body::Agent { agent, event })).await.map(drop)
+    }
+
+    /// Notes what the server noticed about itself.
+    pub(crate) async fn monitor_event(&self, event: MonitorEvent) -> Result<(), ConductError> {
+        self.append(Body::Monitor(event)).await.map(drop)
+    }
+
+    /// Waits until the engine has everything up to `position` and it is stored.
+    async fn applied(&self, position: LogPosition) -> Result<(), ConductError> {
+        let mut applied = self.board.position.subscribe();
+        let reached = applied.wait_for(|at| position <= *at).await;
+        reached.map(drop).map_err(|_| ConductError::Stopped)
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, ConductError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.send(request(reply)).await;
+        sent.map_err(|_| ConductError::Stopped)?;
+        answer.await.map_err(|_| ConductError::Stopped)
+    }
+
+    /// Returns what the engine holds of a probe right now.
+    ///
+    /// # Errors
+    ///
+    /// [`ConductError::Stopped`].
+    pub async fn pair_statuses(&self, probe: ProbeId) -> Result<ProbeStatusView, ConductError> {
+        self.ask(|reply| Request::Status { probe, reply }).await
+    }
+
+    pub(crate) async fn assignment(&self, agent: AgentId) -> Result<AgentAssignment, ConductError> {
+        self.ask(|reply| Request::Assignment { agent, reply }).await
+    }
+
+    /// Changes whenever any agent's assignment may have changed.
+    pub(crate) fn assignments(&self) -> watch::Receiver<u64> {
+        self.board.assignments.subscribe()
+    }
+
+    /// Where to subscribe to what changed.
+    pub fn live(&self) -> Live {
+        self.board.live.clone()
+    }
+
+    /// The last position that is applied and stored.
+    pub fn position(&self) -> LogPosition {
+        *self.board.position.borrow()
+    }
+
+    /// Whether everything in the log of the last run has been applied.
+    pub fn is_ready(&self) -> bool {
+        self.board.is_ready()
+    }
+
+    pub fn vitals(&self) -> ServerVitals {
+        self.board.vitals(&self.log)
+    }
+
+    /// Returns an agent as it was last heard since the server started; `None` if it was not.
+    pub fn agent_vitals(&self, agent: AgentId) -> Option<AgentVitals> {
+        self.board.agent(agent)
+    }
+
+    /// Ends an agent's stream at once: after it was revoked or deleted.
+    pub fn disconnect(&self, agent: AgentId) {
+        self.board.end_link(agent, LinkEnd::Revoked);
+    }
+
+    /// What Prometheus reads.
+    pub fn metrics_text(&self) -> String {
+        self.board.set_levels(&self.vitals());
+        self.board.metrics.to_text()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.board.metrics
+    }
+
+    /// Enters a new stream of an agent; the one before it ends.
+    pub(crate) fn link(
+        &self,
+        agent: AgentId,
+        from: Option<SocketAddr>,
+        now: UtcMicros,
+        stop: &CancellationToken,
+    ) -> Link {
+        Board::link(&self.board, agent, from, now, stop)
+    }
+
+    /// Changes what is known of an agent.
+    pub(crate) fn note(&self, agent: AgentId, edit: impl FnOnce(&mut AgentVitals)) {
+        self.board.note(agent, edit);
+    }
+
+    /// Agents that were heard at or after `since`, and when last.
+    pub(crate) fn heard_since(&self, since: UtcMicros) -> Vec<(AgentId, UtcMicros)> {
+        self.board.heard_since(since)
+    }
+
+    /// Once a second: rates, and what else is measured over time.
+    pub(crate) fn pulse(&self, now: UtcMicros, wall_ahead_us: i64) {
+        self.board.pulse(now, wall_ahead_us);
+    }
+
+    /// Tells consoles that the server lives.
+    pub(crate) fn tell_tick(&self, at: UtcMicros) {
+        self.board.live.tell_tick(at);
+    }
+}

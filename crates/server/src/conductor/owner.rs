@@ -1,0 +1,237 @@
+//! The task that owns the engine: hear, decide, store, and only then act.
+//!
+//! Turns are bounded, by entries and by rounds. A commit that fails is tried again until it
+//! succeeds: everything behind it waits in the log, and what waits there is bounded by permits, so
+//! agents are slowed down rather than lied to. The engine's deadlines become `Tick` entries of the
+//! log first, so that replay meets them at the same place.
+
+use std::{future, sync::Arc, time::Duration};
+
+use model::{LogPosition, UtcMicros};
+use store::{Commit, Store};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    AgentAssignment, HeldVerdict, PairStatusView, ProbeStatusView, Request,
+    board::Board,
+    judge::{Judge, Turn},
+};
+use crate::{
+    clock::Clock,
+    log::{Appended, Body, Durable, LogHandle, LogUnavailable, Submission},
+};
+
+/// Entries taken from the queue at once.
+const TURN_ENTRIES_MAX: usize = 256;
+/// Rounds in one transaction: some hundred milliseconds of writing.
+pub(super) const TURN_ROUNDS_MAX: usize = 20_000;
+/// Decisions in one transaction, likewise: a closed minute makes one for each agent and probe.
+const TURN_DECISIONS_MAX: usize = 50_000;
+/// The engine is not woken more often for its own deadlines; entries wake it besides.
+const TICK_SPACING: Duration = Duration::from_millis(200);
+/// How much log a restart replays at most, besides what happened since.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
+const CHECKPOINT_ENTRIES: u64 = 50_000;
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Attempts to commit while the server stops. The log keeps what is not stored.
+const STOPPING_ATTEMPTS_MAX: u32 = 5;
+
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub(super) judge: Judge,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) log: LogHandle,
+    pub(super) board: Arc<Board>,
+    pub(super) stop: CancellationToken,
+    /// Where the present assignments were made.
+    pub(super) assigned_at: LogPosition,
+    pub(super) checkpoint_at: UtcMicros,
+    pub(super) entries_since: u64,
+}
+
+/// A `Tick` that is on its way through the log.
+type TickDone = oneshot::Receiver<Result<Appended, LogUnavailable>>;
+
+impl Owner {
+    /// Runs until the log has ended and everything in it is stored.
+    ///
+    /// # Errors
+    ///
+    /// If the store takes nothing while the server stops: the log keeps it.
+    pub(crate) async fn run(
+        mut self,
+        mut entries: mpsc::Receiver<Durable>,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> Result<(), store::StoreError> {
+        let mut turn = Vec::with_capacity(TURN_ENTRIES_MAX);
+        let mut tick: Option<TickDone> = None;
+        let mut ticked_at = self.clock.now();
+        loop {
+            tokio::select! {
+                biased;
+                count = entries.recv_many(&mut turn, TURN_ENTRIES_MAX) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    self.hear(turn.drain(..)).await?;
+                }
+                Some(request) = requests.recv() => self.answer(request),
+                () = wait(&mut tick) => tick = None,
+                () = self.sleep(ticked_at), if tick.is_none() => {
+                    ticked_at = self.clock.now();
+                    let (submission, done) = Submission::of(Body::Tick);
+                    // A full queue brings entries, and they bring the time.
+                    tick = self.log.try_submit(submission).then_some(done);
+                }
+            }
+        }
+    }
+
+    /// Waits until the engine has something due, but not closer to the last tick than allowed.
+    async fn sleep(&self, ticked_at: UtcMicros) {
+        match self.judge.engine.poll_timeout() {
+            Some(wakeup) => {
+                let at = wakeup.at.max(ticked_at + TICK_SPACING);
+                tokio::time::sleep(at.since(self.clock.now())).await;
+            }
+            None => future::pending().await,
+        }
+    }
+
+    async fn hear(
+        &mut self,
+        entries: impl Iterator<Item = Durable>,
+    ) -> Result<(), store::StoreError> {
+        let mut turn = Turn::default();
+        for entry in entries {
+            self.judge.hear(&mut turn, entry);
+            let is_full = TURN_ROUNDS_MAX <= turn.rounds_total
+                || TURN_DECISIONS_MAX <= turn.decisions.len();
+            if is_full {
+                self.conclude(std::mem::take(&mut turn)).await?;
+            }
+        }
+        if turn.entries != 0 {
+            self.conclude(turn).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a turn, then tells everybody.
+    async fn conclude(&mut self, turn: Turn) -> Result<(), store::StoreError> {
+        self.entries_since += turn.entries;
+        let is_due = CHECKPOINT_INTERVAL <= turn.at.since(self.checkpoint_at)
+            || CHECKPOINT_ENTRIES <= self.entries_since
+            || self.stop.is_cancelled();
+        let checkpoint = is_due.then(|| self.judge.engine.checkpoint());
+        self.commit(&turn, checkpoint.as_deref()).await?;
+        if checkpoint.is_some() {
+            self.checkpoint_at = turn.at;
+            self.entries_since = 0;
+            self.board.set_checkpoint(turn.position);
+            self.log.trim(turn.position);
+        }
+        self.judge.metrics.decisions.inc_by(u64::try_from(turn.decisions.len()).unwrap_or(0));
+        for (position, events) in turn.told {
+            self.board.live.tell(position, events);
+        }
+        self.board.set_applied(turn.position, turn.at);
+        if turn.is_assignment_changed {
+            self.assigned_at = turn.position;
+            self.board.assignments.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        turn: &Turn,
+        checkpoint: Option<&[u8]>,
+    ) -> Result<(), store::StoreError> {
+        let highwaters = turn.highwaters();
+        let commit = Commit {
+            position: turn.position,
+            inventory_version: self.judge.inventory_version,
+            decisions: &turn.decisions,
+            rounds: &turn.rounds,
+            highwaters: &highwaters,
+            checkpoint,
+        };
+        let mut pause = RETRY_MIN;
+        let mut attempts = 0;
+        loop {
+            let started_at = self.clock.now();
+            let error = match self.store.commit(&commit, started_at).await {
+                Ok(_) => {
+                    let took = self.clock.now().since(started_at);
+                    let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                    self.judge.metrics.commit_took(took_us);
+                    self.board.set_commit_impediment(None);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            self.judge.metrics.commit_failures.inc();
+            let reason = crate::chain(&error);
+            tracing::error!(error = %reason, position = turn.position.0, "cannot store decisions");
+            let impediment = format!("the database takes nothing and is tried again: {reason}");
+            self.board.set_commit_impediment(Some(impediment));
+            if self.stop.is_cancelled() {
+                attempts += 1;
+                if attempts == STOPPING_ATTEMPTS_MAX {
+                    return Err(error);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Answers a reader. One that has gone does not need it.
+    fn answer(&self, request: Request) {
+        let engine = &self.judge.engine;
+        match request {
+            Request::Status { probe, reply } => {
+                reply.send(self.status(probe)).map_or_else(drop, drop);
+            }
+            Request::Assignment { agent, reply } => {
+                let (tiers, probes) = self.judge.mirror.tasks(&engine.assignment(agent));
+                let assignment = AgentAssignment { version: self.assigned_at.0, tiers, probes };
+                reply.send(assignment).map_or_else(drop, drop);
+            }
+        }
+    }
+
+    fn status(&self, probe: model::ProbeId) -> ProbeStatusView {
+        let engine = &self.judge.engine;
+        let position = *self.board.position.borrow();
+        let Some(status) = engine.probe_status(probe) else {
+            return ProbeStatusView { probe, position, consensus: None, pairs: Vec::new() };
+        };
+        let pair = |agent| {
+            let pair = engine.pair_status(probe, agent)?;
+            Some(PairStatusView {
+                agent,
+                held: HeldVerdict { verdict: pair.verdict, why: pair.why, since: pair.since },
+                last_round_at: pair.last_round_at,
+                window_packets: u32::from(pair.window_packets),
+                window_lost: u32::from(pair.window_lost),
+                rtt_us_mean: pair.rtt_us,
+            })
+        };
+        let held = HeldVerdict { verdict: status.verdict, why: status.why, since: status.since };
+        let pairs = status.agents.iter().copied().filter_map(pair).collect();
+        ProbeStatusView { probe, position, consensus: Some(held), pairs }
+    }
+}
+
+/// Waits until a tick is through the log, or refused.
+async fn wait(tick: &mut Option<TickDone>) {
+    match tick {
+        Some(done) => done.await.map_or_else(drop, drop),
+        None => future::pending().await,
+    }
+}

@@ -1,0 +1,481 @@
+//! The configuration: a TOML file, the environment, the command line; each wins over the one
+//! before. Everything has a documented default, so an empty file is a complete one.
+//!
+//! The only place that reads the environment. An unknown key is an error that names it: a
+//! misspelt limit must not be a silent default. It deliberately starts nothing and opens nothing
+//! but the file itself.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
+
+/// Where everything is kept.
+pub const DATA_DIR_DEFAULT: &str = "data";
+/// Console and API: this machine only, until TLS or a proxy is set up.
+pub const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:7480";
+/// Agents dial in from anywhere; the listener takes nobody without a certificate or a token.
+pub const AGENT_LISTEN_DEFAULT: &str = "0.0.0.0:7481";
+/// Batches that one agent may send a second: it flushes once a second, the rest is for catching up.
+pub const BATCHES_PER_SECOND_DEFAULT: u32 = 50;
+/// Bytes that one agent may send a second: 100,000 targets each 30 s are about 100 kB/s.
+pub const BYTES_PER_SECOND_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Rounds are for looking into a recent minute.
+pub const ROUNDS_KEPT_DEFAULT: Duration = Duration::from_secs(7 * DAY_S);
+/// Minutes are the record that customers are answered from.
+pub const MINUTES_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
+/// Changes of verdicts are small and tell the story of a year.
+pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
+/// Addresses that an enrolment token carries.
+pub const ADVERTISE_MAX: usize = 8;
+
+const DAY_S: u64 = 86_400;
+/// A configuration is a page of text.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why the configuration cannot be used: the key, the reason, the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration `{}`", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the configuration is no valid TOML or has a key that nobody knows: {reason}")]
+    Syntax { reason: String },
+    #[error("`{key}`: {reason}")]
+    Value { key: &'static str, reason: String },
+    #[error(
+        "`http.listen` is {listen}, which other machines reach, and there is no TLS: set \
+         `http.tls_certificate` and `http.tls_key`, or `http.allow_plaintext = true` if a proxy \
+         in front of it does TLS"
+    )]
+    Plaintext { listen: SocketAddr },
+    #[error(transparent)]
+    MasterKey(#[from] SecretsError),
+}
+
+/// The server's configuration, complete and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub http: HttpConfig,
+    pub agents: AgentsConfig,
+    pub log_format: LogFormat,
+    pub retention: RetentionConfig,
+    /// From the environment only; without it the key file is used.
+    pub master_key: Option<MasterKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// PEM files. `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// A proxy in front does TLS: plain HTTP on an address that others reach is meant so.
+    pub allow_plaintext: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentsConfig {
+    pub listen: SocketAddr,
+    /// `host:port` of this server as agents reach it; tokens carry them. Empty in a file means
+    /// this machine's own addresses; once the server runs it is never empty.
+    pub advertise: Vec<String>,
+    pub batches_per_second_max: u32,
+    pub bytes_per_second_max: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    pub rounds: Duration,
+    pub minutes: Duration,
+    pub changes: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What the command line says; it wins over everything.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub data_dir: Option<PathBuf>,
+    pub http_listen: Option<String>,
+    pub agent_listen: Option<String>,
+    pub log_format: Option<String>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileConfig {
+    data_dir: Option<PathBuf>,
+    log_format: Option<String>,
+    http: FileHttp,
+    agents: FileAgents,
+    retention: FileRetention,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileHttp {
+    listen: Option<String>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    allow_plaintext: Option<bool>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileAgents {
+    listen: Option<String>,
+    advertise: Option<Vec<String>>,
+    batches_per_second_max: Option<u32>,
+    bytes_per_second_max: Option<u64>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileRetention {
+    rounds: Option<String>,
+    minutes: Option<String>,
+    changes: Option<String>,
+}
+
+impl Config {
+    /// Reads the file, the environment and what the command line said.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming the key.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => read(path)?,
+        };
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Config::resolve(&text, &variable, overrides)
+    }
+
+    /// The pure part of [`Config::load`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn resolve(
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+        overrides: &Overrides,
+    ) -> Result<Config, ConfigError> {
+        let file: FileConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            reason: error.to_string().trim_end().to_owned(),
+        })?;
+        let over = |flag: &Option<String>, name: &str, file: Option<String>| {
+            flag.clone().or_else(|| variable(name)).or(file)
+        };
+        let data_dir = overrides
+            .data_dir
+            .clone()
+            .or_else(|| variable("FAULTLINE_DATA_DIR").map(PathBuf::from))
+            .or(file.data_dir)
+            .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
+        let http_listen = over(&overrides.http_listen, "FAULTLINE_HTTP_LISTEN", file.http.listen);
+        let agent_listen =
+            over(&overrides.agent_listen, "FAULTLINE_AGENT_LISTEN", file.agents.listen);
+        let log_format = over(&overrides.log_format, "FAULTLINE_LOG_FORMAT", file.log_format);
+        let advertise = match variable("FAULTLINE_AGENT_ADVERTISE") {
+            Some(list) => list.split(',').map(|a| a.trim().to_owned()).collect(),
+            None => file.agents.advertise.unwrap_or_default(),
+        };
+        let master_key = variable(MASTER_KEY_VARIABLE)
+            .map(|text| MasterKey::parse(&text, MASTER_KEY_VARIABLE))
+            .transpose()?;
+        let config = Config {
+            data_dir,
+            http: HttpConfig {
+                listen: parse_listen("http.listen", http_listen, HTTP_LISTEN_DEFAULT)?,
+                tls: tls_files(file.http.tls_certificate, file.http.tls_key)?,
+                allow_plaintext: file.http.allow_plaintext.unwrap_or(false),
+            },
+            agents: AgentsConfig {
+                listen: parse_listen("agents.listen", agent_listen, AGENT_LISTEN_DEFAULT)?,
+                advertise,
+                batches_per_second_max: (file.agents.batches_per_second_max)
+                    .unwrap_or(BATCHES_PER_SECOND_DEFAULT),
+                bytes_per_second_max: (file.agents.bytes_per_second_max)
+                    .unwrap_or(BYTES_PER_SECOND_DEFAULT),
+            },
+            log_format: parse_log_format(log_format)?,
+            retention: retention(&file.retention)?,
+            master_key,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_reachable = !self.http.listen.ip().is_loopback();
+        if is_reachable && self.http.tls.is_none() && !self.http.allow_plaintext {
+            return Err(ConfigError::Plaintext { listen: self.http.listen });
+        }
+        let value = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.to_owned() });
+        if ADVERTISE_MAX < self.agents.advertise.len() {
+            return value("agents.advertise", "has more than 8 addresses");
+        }
+        if let Some(bad) = self.agents.advertise.iter().find(|a| !is_host_port(a)) {
+            let reason = format!("`{bad}` is not host:port, such as `monitor.example.net:7481`");
+            return Err(ConfigError::Value { key: "agents.advertise", reason });
+        }
+        if self.agents.batches_per_second_max < 2 {
+            return value("agents.batches_per_second_max", "must be 2 or more: one is sent a second");
+        }
+        if self.agents.bytes_per_second_max < wire::limits::FRAME_BYTES_MAX as u64 {
+            return value("agents.bytes_per_second_max", "must be 1048576 or more: one frame");
+        }
+        Ok(())
+    }
+
+    /// The configuration in force as TOML, without secrets, for `--print-config`.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let path = |path: &Path| quote(&path.to_string_lossy());
+        let days = |duration: Duration| quote(&format!("{}d", duration.as_secs() / DAY_S));
+        let advertise: Vec<_> = self.agents.advertise.iter().map(|a| quote(a)).collect();
+        let mut line = |line: String| {
+            // Writing to a String cannot fail.
+            writeln!(text, "{line}").unwrap_or(());
+        };
+        line(format!("data_dir = {}", path(&self.data_dir)));
+        let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
+        line(format!("log_format = {}", quote(format)));
+        line("\n[http]".to_owned());
+        line(format!("listen = {}", quote(&self.http.listen.to_string())));
+        if let Some(tls) = &self.http.tls {
+            line(format!("tls_certificate = {}", path(&tls.certificate)));
+            line(format!("tls_key = {}", path(&tls.key)));
+        }
+        line(format!("allow_plaintext = {}", self.http.allow_plaintext));
+        line("\n[agents]".to_owned());
+        line(format!("listen = {}", quote(&self.agents.listen.to_string())));
+        line(format!("advertise = [{}]", advertise.join(", ")));
+        line(format!("batches_per_second_max = {}", self.agents.batches_per_second_max));
+        line(format!("bytes_per_second_max = {}", self.agents.bytes_per_second_max));
+        line("\n[retention]".to_owned());
+        line(format!("rounds = {}", days(self.retention.rounds)));
+        line(format!("minutes = {}", days(self.retention.minutes)));
+        line(format!("changes = {}", days(self.retention.changes)));
+        text
+    }
+
+    pub fn keys_dir(&self) -> PathBuf {
+        self.data_dir.join("keys")
+    }
+
+    pub fn database_path(&self) -> PathBuf {
+        self.data_dir.join("faultline.db")
+    }
+
+    pub fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("log")
+    }
+
+    /// The API key for whoever may read this machine's data directory.
+    pub fn local_api_key_path(&self) -> PathBuf {
+        self.keys_dir().join("local-api.key")
+    }
+
+    /// Fills in this machine's own addresses if none are configured.
+    pub(crate) fn complete_advertise(&mut self, bound: SocketAddr) {
+        if !self.agents.advertise.is_empty() {
+            return;
+        }
+        let mut ips = if bound.ip().is_unspecified() { own_addresses() } else { vec![bound.ip()] };
+        if bound.ip().is_unspecified() {
+            ips.truncate(ADVERTISE_MAX - 1);
+            ips.push(IpAddr::from([127, 0, 0, 1]));
+        }
+        let texts = ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port()).to_string());
+        self.agents.advertise = texts.collect();
+    }
+}
+
+/// This machine's addresses that others could dial.
+fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let mut found = Vec::new();
+    for storage in interfaces.filter_map(|interface| interface.address) {
+        let v4 = storage.as_sockaddr_in().map(|a| IpAddr::from(a.ip()));
+        let v6 = storage.as_sockaddr_in6().map(|a| IpAddr::from(a.ip()));
+        let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        found.extend(v4.or(v6).filter(|ip| !ip.is_loopback() && !is_link_local(ip)));
+    }
+    found
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let read = || {
+        if FILE_BYTES_MAX < fs::metadata(path)?.len() {
+            return Err(io::Error::other("it is larger than 1 MiB"));
+        }
+        fs::read_to_string(path)
+    };
+    read().map_err(|source| ConfigError::File { path: path.to_owned(), source })
+}
+
+fn parse_listen(
+    key: &'static str,
+    text: Option<String>,
+    default: &str,
+) -> Result<SocketAddr, ConfigError> {
+    let text = text.unwrap_or_else(|| default.to_owned());
+    text.parse().map_err(|_| ConfigError::Value {
+        key,
+        reason: format!("`{text}` is not an address with a port, such as `{default}`"),
+    })
+}
+
+fn parse_log_format(text: Option<String>) -> Result<LogFormat, ConfigError> {
+    match text.as_deref() {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(other) => Err(ConfigError::Value {
+            key: "log_format",
+            reason: format!("`{other}` is neither `text` nor `json`"),
+        }),
+    }
+}
+
+fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (Some(_), None) => Err(ConfigError::Value {
+            key: "http.tls_key",
+            reason: "is missing while `http.tls_certificate` is set".to_owned(),
+        }),
+        (None, Some(_)) => Err(ConfigError::Value {
+            key: "http.tls_certificate",
+            reason: "is missing while `http.tls_key` is set".to_owned(),
+        }),
+    }
+}
+
+fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
+    Ok(RetentionConfig {
+        rounds: parse_days("retention.rounds", file.rounds.as_deref(), ROUNDS_KEPT_DEFAULT)?,
+        minutes: parse_days("retention.minutes", file.minutes.as_deref(), MINUTES_KEPT_DEFAULT)?,
+        changes: parse_days("retention.changes", file.changes.as_deref(), CHANGES_KEPT_DEFAULT)?,
+    })
+}
+
+fn parse_days(
+    key: &'static str,
+    text: Option<&str>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    let days = text.strip_suffix('d').and_then(|n| n.parse::<u64>().ok());
+    match days {
+        Some(days @ 1..=36_500) => Ok(Duration::from_secs(days * DAY_S)),
+        Some(_) | None => {
+            let reason = format!("`{text}` is not a number of days from `1d` to `36500d`");
+            Err(ConfigError::Value { key, reason })
+        }
+    }
+}
+
+fn is_host_port(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    !host.contains(':') && model::Address::parse(host).is_ok() && port.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let variable = |name: &str| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::resolve(text, &variable, &Overrides::default())
+    }
+
+    #[track_caller]
+    fn refused(text: &str, expected: &str) {
+        let error = resolve(text, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_complete_and_prints_as_one_that_reads_back() {
+        let config = resolve("", &[]).unwrap();
+        assert_eq!(config.http.listen.to_string(), HTTP_LISTEN_DEFAULT);
+        let again = resolve(&config.to_text(), &[]).unwrap();
+        assert_eq!(again.to_text(), config.to_text());
+    }
+
+    #[test]
+    fn the_flag_wins_over_the_environment_and_that_over_the_file() {
+        let file = "data_dir = \"a\"\n[http]\nlisten = \"127.0.0.1:1\"";
+        let variables = [("FAULTLINE_HTTP_LISTEN", "127.0.0.1:2")];
+        let config = resolve(file, &variables).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("a"));
+        assert_eq!(config.http.listen.port(), 2);
+        let overrides =
+            Overrides { http_listen: Some("127.0.0.1:3".to_owned()), ..Overrides::default() };
+        let config = Config::resolve(file, &|_| None, &overrides).unwrap();
+        assert_eq!(config.http.listen.port(), 3);
+    }
+
+    #[test]
+    fn each_refusal_names_the_key() {
+        refused("listne = 1", "listne");
+        refused("[http]\nlistne = 1", "listne");
+        refused("[http]\nlisten = \"x\"", "`http.listen`");
+        refused("[http]\nlisten = \"0.0.0.0:80\"", "http.allow_plaintext = true");
+        refused("[http]\ntls_key = \"k\"", "`http.tls_certificate`");
+        refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
+        refused("[retention]\nrounds = \"7\"", "`retention.rounds`");
+        refused("log_format = \"xml\"", "`log_format`");
+        let error = resolve("", &[(MASTER_KEY_VARIABLE, "short")]).unwrap_err();
+        assert!(error.to_string().contains(MASTER_KEY_VARIABLE));
+    }
+
+    #[test]
+    fn plain_http_for_others_must_be_meant() {
+        let text = "[http]\nlisten = \"0.0.0.0:80\"\nallow_plaintext = true";
+        assert!(resolve(text, &[]).is_ok());
+    }
+
+    #[test]
+    fn without_addresses_the_machines_own_are_advertised() {
+        let mut config = resolve("", &[]).unwrap();
+        config.complete_advertise("0.0.0.0:99".parse().unwrap());
+        assert_eq!(config.agents.advertise.last().unwrap(), "127.0.0.1:99");
+        let mut config = resolve("", &[("FAULTLINE_AGENT_ADVERTISE", "a.b:1, [::1]:2")]).unwrap();
+        config.complete_advertise("0.0.0.0:99".parse().unwrap());
+        assert_eq!(config.agents.advertise, ["a.b:1", "[::1]:2"]);
+    }
+}

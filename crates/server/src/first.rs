@@ -1,0 +1,133 @@
+//! The first start: directories, the first user, the key for this machine's own command line.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use model::{Name, Role, UtcMicros};
+use nix::fcntl::{Flock, FlockArg};
+use store::{NewApiKey, NewUser, ORG_DEFAULT, Scope, Store, StoreError};
+
+use crate::{
+    app::{
+        keys::{API_KEY_PREFIX, Secret},
+        password::{self, NewPassword, PasswordError},
+    },
+    config::Config,
+    secrets::{SecretsError, random, write_secret_file},
+};
+
+/// Only the server's user may look into the data directory.
+const DIR_MODE: u32 = 0o700;
+const ADMIN: &str = "admin";
+const LOCAL_KEY: &str = "local";
+/// No letters that look like digits or like each other.
+const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// 20 letters of 32: 100 bits.
+const PASSWORD_BYTES: usize = 20;
+
+/// Why the server cannot settle in its data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstError {
+    #[error("cannot use `{}`", path.display())]
+    Dir {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{}` is in use by another server", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot create the first user or key")]
+    Store(#[from] StoreError),
+    #[error("cannot make the first password")]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    #[error("cannot make the local key: {reason}")]
+    Key { reason: String },
+}
+
+/// What is said once and never again.
+#[derive(Clone)]
+pub struct FirstStart {
+    pub admin_password: String,
+}
+
+impl std::fmt::Debug for FirstStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FirstStart(..)")
+    }
+}
+
+/// Makes the directories and takes the lock that keeps a second server out.
+pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
+    for dir in [&config.data_dir, &config.keys_dir()] {
+        make_private(dir).map_err(|source| FirstError::Dir { path: dir.clone(), source })?;
+    }
+    let path = config.data_dir.join("lock");
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| FirstError::Dir { path: path.clone(), source })?;
+    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+    locked.map_err(|(_, _)| FirstError::InUse { path: config.data_dir.clone() })
+}
+
+/// Makes a directory that only its owner enters; one that is there already is closed to others.
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(DIR_MODE))
+}
+
+/// Creates the user `admin` if there is no user at all.
+pub(crate) async fn first_user(
+    store: &Store,
+    now: UtcMicros,
+) -> Result<Option<FirstStart>, FirstError> {
+    let scope = Scope::system(ORG_DEFAULT);
+    if store.user_count(&scope).await? != 0 {
+        return Ok(None);
+    }
+    let letter = |byte: u8| char::from(PASSWORD_LETTERS[usize::from(byte) % 32]);
+    let text: String = random::<PASSWORD_BYTES>()?.into_iter().map(letter).collect();
+    let new = NewPassword::parse(&text).map_err(|reason| FirstError::Key { reason })?;
+    let password_hash = password::hash(new).await?;
+    let user = NewUser { name: name(ADMIN)?, role: Role::Admin, password_hash };
+    store.user_create(&scope, &user, now).await?;
+    Ok(Some(FirstStart { admin_password: text }))
+}
+
+/// Makes the key for the command line on this machine if its file is not there.
+pub(crate) async fn local_key(
+    store: &Store,
+    config: &Config,
+    now: UtcMicros,
+) -> Result<(), FirstError> {
+    let path = config.local_api_key_path();
+    if path.exists() {
+        return Ok(());
+    }
+    let scope = Scope::system(ORG_DEFAULT);
+    // One whose file was lost opens nothing any more.
+    for key in store.api_key_list(&scope).await? {
+        if key.name.as_str() == LOCAL_KEY {
+            store.api_key_delete(&scope, key.id, now).await?;
+        }
+    }
+    let secret = Secret::generate(API_KEY_PREFIX);
+    let secret = secret.map_err(|error| FirstError::Key { reason: error.to_string() })?;
+    let new = NewApiKey {
+        name: name(LOCAL_KEY)?,
+        key_hash: secret.hash,
+        role: Role::Admin,
+        permissions: None,
+        expires_at: None,
+    };
+    store.api_key_create(&scope, &new, now).await?;
+    write_secret_file(&path, format!("{}\n", secret.text).as_bytes())?;
+    Ok(())
+}
+
+fn name(text: &str) -> Result<Name, FirstError> {
+    Name::parse(text).map_err(|error| FirstError::Key { reason: error.to_string() })
+}

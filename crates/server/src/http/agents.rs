@@ -1,0 +1,330 @@
+//! Agents: their state and what they measure of themselves; create, enrol, cut off.
+
+use std::net::IpAddr;
+
+use axum::extract::State;
+use http::StatusCode;
+use model::{AgentId, Name, UtcMicros};
+use serde::{Deserialize, Serialize};
+use store::{AgentPatch, AgentRow, CertificateRow, NewAgent};
+use utoipa::ToSchema;
+
+use super::{
+    caller::Caller,
+    extract::{Json, Path},
+    permission::Permission,
+    problem::ApiError,
+    views::{AgentStateView, Timestamp},
+};
+use crate::{
+    app::{App, Fields, agents::Enrolment},
+    conductor::AgentVitals,
+};
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Agents)]
+pub(crate) struct AgentsView {
+    /// By name.
+    items: Vec<AgentView>,
+}
+
+/// A process that asks, and what it measured of itself when it was last heard.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Agent)]
+pub(crate) struct AgentView {
+    id: u32,
+    #[schema(example = "pop-north")]
+    name: String,
+    state: AgentStateView,
+    state_since: Timestamp,
+    state_why: String,
+    is_paused: bool,
+    #[schema(required)]
+    version: Option<String>,
+    #[schema(required)]
+    os: Option<String>,
+    #[schema(required)]
+    hostname: Option<String>,
+    /// Null while it is not connected.
+    #[schema(required)]
+    connected_from: Option<String>,
+    #[schema(required)]
+    last_heartbeat_at: Option<Timestamp>,
+    /// Probes that it works on.
+    probes: u32,
+    /// Batches that wait in its spool.
+    backlog_batches: u64,
+    backlog_bytes: u64,
+    /// How late its packets left, since its last heartbeat.
+    send_lag_us_p50: u32,
+    send_lag_us_max: u32,
+    /// Replies that its kernel dropped before it could read them.
+    kernel_drops: u64,
+    socket_errors: u64,
+    /// Replies that no packet of its own explains.
+    strange_replies: u64,
+    /// Its clock less the server's.
+    clock_offset_ms: i64,
+    /// Why it cannot ask, with the remedy.
+    #[schema(required)]
+    impediment: Option<String>,
+    #[schema(required)]
+    certificate: Option<CertificateView>,
+    /// Addresses that it asks to know whether it sees at all.
+    witnesses: Vec<String>,
+    created_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Certificate)]
+pub(crate) struct CertificateView {
+    serial: String,
+    not_after: Timestamp,
+    status: CertificateStatusView,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CertificateStatus)]
+pub(crate) enum CertificateStatusView {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl CertificateView {
+    fn new(row: &CertificateRow, now: UtcMicros) -> CertificateView {
+        let status = if row.revoked_at.is_some() {
+            CertificateStatusView::Revoked
+        } else if row.not_after <= now {
+            CertificateStatusView::Expired
+        } else {
+            CertificateStatusView::Active
+        };
+        CertificateView { serial: row.serial.clone(), not_after: row.not_after.into(), status }
+    }
+}
+
+impl AgentView {
+    fn new(app: &App, row: &AgentRow) -> AgentView {
+        let vitals = app.conductor.agent_vitals(row.id).unwrap_or_default();
+        let AgentVitals { last_heartbeat_at, .. } = vitals;
+        AgentView {
+            id: row.id.0,
+            name: row.name.to_string(),
+            state: row.state.into(),
+            state_since: row.state_since.into(),
+            state_why: row.state_why.clone(),
+            is_paused: row.is_paused,
+            version: row.hello.as_ref().map(|hello| hello.version.clone()),
+            os: row.hello.as_ref().map(|hello| hello.os.clone()),
+            hostname: row.hello.as_ref().map(|hello| hello.hostname.clone()),
+            connected_from: vitals.connected_from.map(|peer| peer.to_string()),
+            last_heartbeat_at: last_heartbeat_at.or(row.last_seen_at).map(Timestamp::from),
+            probes: vitals.probes,
+            backlog_batches: vitals.backlog_batches,
+            backlog_bytes: vitals.backlog_bytes,
+            send_lag_us_p50: vitals.send_lag_us_p50,
+            send_lag_us_max: vitals.send_lag_us_max,
+            kernel_drops: vitals.kernel_drops_total,
+            socket_errors: vitals.socket_errors_total,
+            strange_replies: vitals.strange_replies_total,
+            clock_offset_ms: vitals.clock_offset_us.unwrap_or_default() / 1_000,
+            impediment: vitals.impediment,
+            certificate: (row.certificate.as_ref())
+                .map(|certificate| CertificateView::new(certificate, app.now())),
+            witnesses: row.witnesses.iter().map(IpAddr::to_string).collect(),
+            created_at: row.created_at.into(),
+        }
+    }
+}
+
+/// An agent to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AgentBody)]
+pub(crate) struct AgentBody {
+    #[schema(example = "pop-north")]
+    name: String,
+    /// Up to 8 addresses beyond its own network that practically always answer.
+    #[serde(default)]
+    witnesses: Vec<String>,
+}
+
+/// What to change; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AgentPatch)]
+pub(crate) struct AgentPatchBody {
+    name: Option<String>,
+    is_paused: Option<bool>,
+    witnesses: Option<Vec<String>>,
+}
+
+/// A one-time token. It is shown once.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EnrolToken)]
+pub(crate) struct EnrolTokenView {
+    token: String,
+    /// To be typed on the agent's host.
+    command: String,
+    expires_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentCreated)]
+pub(crate) struct AgentCreatedView {
+    agent: AgentView,
+    token: String,
+    command: String,
+    expires_at: Timestamp,
+}
+
+impl From<Enrolment> for EnrolTokenView {
+    fn from(enrolment: Enrolment) -> EnrolTokenView {
+        EnrolTokenView {
+            token: enrolment.token,
+            command: enrolment.command,
+            expires_at: enrolment.expires_at.into(),
+        }
+    }
+}
+
+/// List agents
+#[utoipa::path(
+    get, path = "/api/v1/agents", tag = "agents",
+    responses((status = 200, description = "All of them", body = AgentsView))
+)]
+pub(crate) async fn agent_list(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<AgentsView>, ApiError> {
+    let scope = caller.authorize(Permission::AgentRead)?;
+    let rows = app.agents(&scope).await?;
+    Ok(Json(AgentsView { items: rows.iter().map(|row| AgentView::new(&app, row)).collect() }))
+}
+
+/// Create an agent
+///
+/// The answer has the command to type on its host within 10 minutes.
+#[utoipa::path(
+    post, path = "/api/v1/agents", tag = "agents",
+    responses((status = 201, description = "Created", body = AgentCreatedView))
+)]
+pub(crate) async fn agent_create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<AgentBody>,
+) -> Result<(StatusCode, Json<AgentCreatedView>), ApiError> {
+    let scope = caller.authorize(Permission::AgentWrite)?;
+    let mut fields = Fields::default();
+    let name = fields.take("name", Name::parse(&body.name));
+    let witnesses = fields.take("witnesses", parse_witnesses(&body.witnesses));
+    let (Some(name), Some(witnesses)) = (name, witnesses) else {
+        return Err(fields.error().into());
+    };
+    let (row, enrolment) = app.agent_create(&scope, NewAgent { name, witnesses }).await?;
+    let EnrolTokenView { token, command, expires_at } = enrolment.into();
+    let agent = AgentView::new(&app, &row);
+    Ok((StatusCode::CREATED, Json(AgentCreatedView { agent, token, command, expires_at })))
+}
+
+/// Get an agent
+#[utoipa::path(
+    get, path = "/api/v1/agents/{id}", tag = "agents", params(("id" = u32, Path)),
+    responses((status = 200, description = "The agent", body = AgentView))
+)]
+pub(crate) async fn agent_get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+) -> Result<Json<AgentView>, ApiError> {
+    let scope = caller.authorize(Permission::AgentRead)?;
+    let row = app.agent_get(&scope, id).await?;
+    Ok(Json(AgentView::new(&app, &row)))
+}
+
+/// Change an agent
+///
+/// A paused agent gets nothing to ask and judges nobody.
+#[utoipa::path(
+    patch, path = "/api/v1/agents/{id}", tag = "agents", params(("id" = u32, Path)),
+    responses((status = 200, description = "As it is now", body = AgentView))
+)]
+pub(crate) async fn agent_update(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+    Json(body): Json<AgentPatchBody>,
+) -> Result<Json<AgentView>, ApiError> {
+    let scope = caller.authorize(Permission::AgentWrite)?;
+    let mut fields = Fields::default();
+    let witnesses = body.witnesses.as_deref().map(parse_witnesses);
+    let patch = AgentPatch {
+        name: fields.take_some("name", body.name.as_deref().map(Name::parse)),
+        is_paused: body.is_paused,
+        witnesses: fields.take_some("witnesses", witnesses),
+    };
+    fields.check()?;
+    let row = app.agent_update(&scope, id, patch).await?;
+    Ok(Json(AgentView::new(&app, &row)))
+}
+
+/// Delete an agent
+///
+/// Its certificates are revoked and it is cut off at once.
+#[utoipa::path(
+    delete, path = "/api/v1/agents/{id}", tag = "agents", params(("id" = u32, Path)),
+    responses((status = 204, description = "Deleted"))
+)]
+pub(crate) async fn agent_delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+) -> Result<StatusCode, ApiError> {
+    let scope = caller.authorize(Permission::AgentWrite)?;
+    app.agent_delete(&scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Make a new one-time token
+///
+/// Earlier tokens of the agent are void.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/token", tag = "agents", params(("id" = u32, Path)),
+    responses((status = 200, description = "Valid for 10 minutes, once", body = EnrolTokenView))
+)]
+pub(crate) async fn agent_token(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+) -> Result<Json<EnrolTokenView>, ApiError> {
+    let scope = caller.authorize(Permission::AgentWrite)?;
+    Ok(Json(app.agent_token(&scope, id).await?.into()))
+}
+
+/// Revoke an agent's certificates
+///
+/// It is cut off at once and stays so until it enrols with a new token.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/revoke", tag = "agents", params(("id" = u32, Path)),
+    responses((status = 204, description = "Revoked"))
+)]
+pub(crate) async fn agent_revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+) -> Result<StatusCode, ApiError> {
+    let scope = caller.authorize(Permission::AgentWrite)?;
+    app.agent_revoke(&scope, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn parse_witnesses(texts: &[String]) -> Result<Vec<IpAddr>, String> {
+    let parse = |text: &String| match model::Address::parse(text) {
+        Ok(model::Address::Ip(ip)) => Ok(ip),
+        Ok(model::Address::Name(_)) => Err(format!("`{text}` is not an IP address")),
+        Err(error) => Err(format!("`{text}`: {error}")),
+    };
+    texts.iter().map(parse).collect()
+}

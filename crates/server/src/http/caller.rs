@@ -1,0 +1,213 @@
+//! Who sends a request, and whether the request's route is open to them.
+//!
+//! The gate stands in front of every route, before anything else of the request is read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::cookie::CookieJar;
+use http::{Extensions, HeaderMap, Method, header::AUTHORIZATION, request::Parts};
+use model::{OrgId, UserId};
+use store::{Scope, TokenHash, UserRow};
+use subtle::ConstantTimeEq;
+
+use super::{
+    permission::{self, Permission},
+    problem::{ApiError, Code},
+    routes::Access,
+};
+use crate::app::{App, sessions::Proof};
+
+pub(crate) const SESSION_COOKIE: &str = "faultline_session";
+pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Whoever sent a request, proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    org: OrgId,
+    proof: Proof,
+}
+
+/// A person with the session the request came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) user: UserRow,
+    pub(crate) token_hash: TokenHash,
+    pub(crate) csrf_token: String,
+}
+
+impl Caller {
+    /// Returns the bounds in which the caller may do this; the only way to get them.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] naming the permission that is missing.
+    pub(crate) fn authorize(&self, permission: Permission) -> Result<Scope, ApiError> {
+        if self.allows(permission) {
+            return Ok(Scope { org: self.org, actor: self.proof.actor() });
+        }
+        let name = permission.as_str();
+        let role = self.proof.role();
+        Err(ApiError::new(Code::Forbidden, format!("this needs `{name}`, which {role} has not")))
+    }
+
+    fn allows(&self, permission: Permission) -> bool {
+        let is_listed = match &self.proof {
+            Proof::Session { .. } => true,
+            Proof::ApiKey(key) => key.permissions.as_deref().is_none_or(|listed| {
+                listed.split(',').any(|name| name == permission.as_str())
+            }),
+        };
+        is_listed && permission::allows(self.proof.role(), permission)
+    }
+
+    /// Returns the person and the bounds for what everyone may do with their own account.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`] for an API key: it has no account.
+    pub(crate) fn person(&self) -> Result<(Scope, Person), ApiError> {
+        let scope = Scope { org: self.org, actor: self.proof.actor() };
+        match self.proof.clone() {
+            Proof::Session { token_hash, csrf_token, user } => {
+                Ok((scope, Person { user, token_hash, csrf_token }))
+            }
+            Proof::ApiKey(_) => {
+                Err(ApiError::new(Code::Forbidden, "only a person who signed in can do this"))
+            }
+        }
+    }
+
+    /// Returns the id of the person, to keep them from locking themselves out.
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        match &self.proof {
+            Proof::Session { user, .. } => Some(user.id),
+            Proof::ApiKey(_) => None,
+        }
+    }
+}
+
+/// Lets a request through to its route, or answers it.
+pub(crate) async fn gate(
+    State((app, access)): State<(App, Access)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&app, access, &parts).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                parts.extensions.insert(caller);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// 1 - A public route is open to everyone, a local one to this machine.
+/// 2 - Everyone else shows an API key or a session, in this order.
+/// 3 - A session's request that may change something carries the session's CSRF token.
+/// 4 - The caller has the route's permission, or is a person where the route is about them.
+async fn admit(app: &App, access: Access, parts: &Parts) -> Result<Option<Caller>, ApiError> {
+    let is_local = || peer(&parts.extensions, &parts.headers).is_some_and(|ip| ip.is_loopback());
+    let is_open = match access {
+        Access::Public => true,
+        Access::LocalOr(_) => is_local(),
+        Access::Person | Access::Needs(_) => false,
+    };
+    if is_open {
+        return Ok(None);
+    }
+    let caller = authenticate(app, &parts.headers).await?;
+    if let Proof::Session { csrf_token, .. } = &caller.proof
+        && is_unsafe(&parts.method)
+    {
+        check_csrf(&parts.headers, csrf_token)?;
+    }
+    match access {
+        Access::Needs(permission) | Access::LocalOr(permission) => {
+            caller.authorize(permission)?;
+        }
+        Access::Public | Access::Person => {
+            caller.person()?;
+        }
+    }
+    Ok(Some(caller))
+}
+
+async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let key = value.to_str().ok().and_then(|text| text.split_once(' '));
+        let key = key.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let proof = match key {
+            Some((_, key)) => app.api_key_proof(key.trim()).await?,
+            None => None,
+        };
+        let refused = "the API key is unknown, deleted or expired";
+        return caller(proof, refused);
+    }
+    let jar = CookieJar::from_headers(headers);
+    let Some(cookie) = jar.get(SESSION_COOKIE) else {
+        return caller(None, "sign in, or send `authorization: Bearer flk_…`");
+    };
+    caller(app.session_proof(cookie.value()).await?, "the session has ended: sign in again")
+}
+
+fn caller(proof: Option<(OrgId, Proof)>, refused: &str) -> Result<Caller, ApiError> {
+    let (org, proof) = proof.ok_or_else(|| ApiError::new(Code::NotSignedIn, refused))?;
+    Ok(Caller { org, proof })
+}
+
+fn is_unsafe(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn check_csrf(headers: &HeaderMap, expected: &str) -> Result<(), ApiError> {
+    let shown = headers.get(CSRF_HEADER).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if bool::from(shown.ct_eq(expected.as_bytes())) {
+        return Ok(());
+    }
+    let detail = format!("send the session's token in `{CSRF_HEADER}`; GET /api/v1/session has it");
+    Err(ApiError::new(Code::BadCsrfToken, detail))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| ApiError::new(Code::NotSignedIn, "this route is open to nobody"))
+    }
+}
+
+/// Where a request comes from, if the listener says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Peer, Self::Rejection> {
+        Ok(Peer(peer(&parts.extensions, &parts.headers)))
+    }
+}
+
+/// 1 - The other end of the connection.
+/// 2 - If that is this machine and it says for whom it asks, it is a proxy in front of the server:
+///     then whom it heard from, which is what it added last. Strangers cannot connect from this
+///     machine, so they cannot choose.
+fn peer(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    let direct = address.ip().to_canonical();
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back();
+    match last.filter(|_| direct.is_loopback()) {
+        None => Some(direct),
+        Some(list) => list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok(),
+    }
+}

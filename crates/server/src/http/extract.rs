@@ -1,0 +1,138 @@
+//! The parts of a request as typed values; what cannot be read becomes an [`ApiError`].
+//!
+//! Meaning is not checked here: bodies and queries hold texts and numbers, and the handlers parse
+//! them into domain types.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+};
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::problem::{ApiError, Code};
+use crate::app::FieldError;
+
+/// A JSON body, in or out.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The query. A key that comes several times is read as one list, separated by commas; an
+/// unknown key is an error, since a mistyped filter would silently show everything.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The variable parts of the path.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Json(value)),
+            Err(rejection) => Err(json_error(&rejection)),
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<T>, ApiError> {
+        let bad = |text: String| bad(Code::BadQuery, &text);
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|error| bad(error.body_text()))?;
+        let mut joined = BTreeMap::<String, String>::new();
+        for (key, value) in pairs.0 {
+            let known = joined.entry(key).or_default();
+            if !known.is_empty() {
+                known.push(',');
+            }
+            known.push_str(&value);
+        }
+        let texts = joined.into_iter().map(|(key, value)| (key, Value::String(value)));
+        serde_json::from_value(Value::Object(texts.collect()))
+            .map(Query)
+            .map_err(|error| bad(error.to_string()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, ApiError> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Path(value)),
+            Err(rejection) => Err(ApiError::new(Code::BadPath, rejection.body_text())),
+        }
+    }
+}
+
+fn json_error(rejection: &JsonRejection) -> ApiError {
+    match rejection {
+        JsonRejection::MissingJsonContentType(_) => {
+            ApiError::new(Code::BadMediaType, "send `content-type: application/json`")
+        }
+        JsonRejection::BytesRejection(_) => too_large_or_cut(rejection.status()),
+        JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) | _ => {
+            bad(Code::BadBody, &rejection.body_text())
+        }
+    }
+}
+
+/// The body did not arrive whole: it exceeds the limit of its route, or the sender went away.
+pub(crate) fn too_large_or_cut(status: http::StatusCode) -> ApiError {
+    if status == http::StatusCode::PAYLOAD_TOO_LARGE {
+        ApiError::new(Code::TooLarge, "the body exceeds the limit of this route; send it in parts")
+    } else {
+        ApiError::new(Code::BadBody, "the body did not arrive whole")
+    }
+}
+
+/// Makes the error, with the field that serde names in its message.
+fn bad(code: Code, text: &str) -> ApiError {
+    let error = ApiError::new(code, text);
+    match named_field(text) {
+        Some(error_of_field) => error.with_errors(vec![error_of_field]),
+        None => error,
+    }
+}
+
+fn named_field(text: &str) -> Option<FieldError> {
+    let reasons = [("missing field `", "is missing"), ("unknown field `", "is not known here")];
+    let (rest, reason) = reasons.into_iter().find_map(|(prefix, reason)| {
+        text.split_once(prefix).map(|(_, rest)| (rest, reason))
+    })?;
+    let (field, _) = rest.split_once('`')?;
+    Some(FieldError::new(field, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_is_read_from_the_message_of_serde() {
+        let field = |text| named_field(text).map(|error| (error.field, error.reason));
+        assert_eq!(
+            field("missing field `name` at line 1 column 2"),
+            Some(("name".to_owned(), "is missing".to_owned()))
+        );
+        assert_eq!(
+            field("unknown field `nam`, expected `name`"),
+            Some(("nam".to_owned(), "is not known here".to_owned()))
+        );
+        assert_eq!(field("expected value"), None);
+    }
+}

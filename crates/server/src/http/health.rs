@@ -1,0 +1,220 @@
+//! How this server fares.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    caller::Caller,
+    extract::Json,
+    permission::Permission,
+    problem::ApiError,
+    views::{CauseView, Timestamp},
+};
+use crate::app::{
+    App,
+    health::{Check, Health},
+};
+
+/// What this server measures of itself, and what to do about what is not well.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
+pub(crate) struct HealthView {
+    /// `degraded` if any check is.
+    status: HealthStatusView,
+    version: &'static str,
+    started_at: Timestamp,
+    uptime_s: u64,
+    /// Over 1, 5 and 15 minutes.
+    load: Vec<f64>,
+    memory: MemoryView,
+    disk: DiskView,
+    database: DatabaseView,
+    log: LogView,
+    ingest: IngestView,
+    history: HistoryHealthView,
+    /// When the monitoring itself did not work, in the last 7 days, newest first.
+    gaps: Vec<GapView>,
+    checks: Vec<CheckView>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = HealthStatus)]
+pub(crate) enum HealthStatusView {
+    Ok,
+    Degraded,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthMemory)]
+pub(crate) struct MemoryView {
+    /// Of this process.
+    rss_bytes: u64,
+    total_bytes: u64,
+    available_bytes: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthDisk)]
+pub(crate) struct DiskView {
+    path: String,
+    total_bytes: u64,
+    free_bytes: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthDatabase)]
+pub(crate) struct DatabaseView {
+    engine: &'static str,
+    version: String,
+    size_bytes: u64,
+    schema_version: u32,
+    /// Of the last commits.
+    latency_ms_p95: f64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthLog)]
+pub(crate) struct LogView {
+    position: u64,
+    /// Records that no stored checkpoint covers yet.
+    depth_records: u64,
+    bytes: u64,
+    segments: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthIngest)]
+pub(crate) struct IngestView {
+    /// How far judging is behind what was accepted.
+    lag_ms: f64,
+    rounds_per_s: f64,
+    batches_per_s: f64,
+    refused_total: u64,
+    duplicates_total: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthHistory)]
+pub(crate) struct HistoryHealthView {
+    #[schema(required)]
+    newest_round_at: Option<Timestamp>,
+    #[schema(required)]
+    newest_minute: Option<Timestamp>,
+    /// Age of the newest round; null if there is none.
+    #[schema(required)]
+    freshness_s: Option<u64>,
+    missing_minutes_24h: u32,
+    largest_gap_s: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Gap)]
+pub(crate) struct GapView {
+    from: Timestamp,
+    to: Timestamp,
+    cause: CauseView,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthCheck)]
+pub(crate) struct CheckView {
+    name: &'static str,
+    status: HealthStatusView,
+    detail: String,
+    /// What to do about it; empty if all is well.
+    remedy: &'static str,
+}
+
+impl From<Check> for CheckView {
+    fn from(check: Check) -> CheckView {
+        let status = match check.remedy {
+            None => HealthStatusView::Ok,
+            Some(_) => HealthStatusView::Degraded,
+        };
+        let remedy = check.remedy.unwrap_or_default();
+        CheckView { name: check.name, status, detail: check.detail, remedy }
+    }
+}
+
+/// How this server fares
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "server",
+    responses((status = 200, description = "As of now", body = HealthView))
+)]
+pub(crate) async fn health_get(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<HealthView>, ApiError> {
+    let scope = caller.authorize(Permission::HealthRead)?;
+    let health = app.health(&scope).await?;
+    Ok(Json(view(&app, health)))
+}
+
+fn view(app: &App, health: Health) -> HealthView {
+    let history = history_view(&health);
+    let vitals = &health.vitals;
+    let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
+    let is_degraded = checks.iter().any(|check| check.status == HealthStatusView::Degraded);
+    let gap = |gap: &store::MonitorGap| GapView {
+        from: gap.from.into(),
+        to: gap.to.into(),
+        cause: gap.cause.into(),
+    };
+    HealthView {
+        status: if is_degraded { HealthStatusView::Degraded } else { HealthStatusView::Ok },
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: vitals.started_at.into(),
+        uptime_s: health.now.since(vitals.started_at).as_secs(),
+        load: health.load.map(Vec::from).unwrap_or_default(),
+        memory: MemoryView {
+            rss_bytes: health.memory.map_or(0, |memory| memory.rss_bytes),
+            total_bytes: health.memory.map_or(0, |memory| memory.total_bytes),
+            available_bytes: health.memory.map_or(0, |memory| memory.available_bytes),
+        },
+        disk: DiskView {
+            path: app.config.data_dir.display().to_string(),
+            total_bytes: health.disk.map_or(0, |disk| disk.total_bytes),
+            free_bytes: health.disk.map_or(0, |disk| disk.free_bytes),
+        },
+        database: DatabaseView {
+            engine: "sqlite",
+            version: health.database.version,
+            size_bytes: health.database.size_bytes,
+            schema_version: health.database.schema_version,
+            latency_ms_p95: in_ms(vitals.commit_us_p95),
+        },
+        log: LogView {
+            position: vitals.position.0,
+            depth_records: vitals.log_depth_records,
+            bytes: vitals.log_bytes,
+            segments: vitals.log_segments,
+        },
+        ingest: IngestView {
+            lag_ms: in_ms(vitals.ingest_lag_us),
+            rounds_per_s: vitals.rounds_per_s,
+            batches_per_s: vitals.batches_per_s,
+            refused_total: vitals.refusals_total,
+            duplicates_total: vitals.duplicates_total,
+        },
+        history,
+        gaps: health.gaps.iter().map(gap).collect(),
+        checks,
+    }
+}
+
+fn history_view(health: &Health) -> HistoryHealthView {
+    HistoryHealthView {
+        newest_round_at: health.freshness.newest_round_at.map(Timestamp::from),
+        newest_minute: health.freshness.newest_minute.map(|minute| minute.start().into()),
+        freshness_s: health.freshness().map(|age| age.as_secs()),
+        missing_minutes_24h: health.missing.missing,
+        largest_gap_s: health.largest_gap().as_secs(),
+    }
+}
+
+fn in_ms(us: u64) -> f64 {
+    std::time::Duration::from_micros(us).as_secs_f64() * 1_000.0
+}

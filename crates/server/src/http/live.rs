@@ -1,0 +1,191 @@
+//! What changes, as server-sent events: ids and versions, not bodies.
+//!
+//! The event id is the position in the log, so a browser that comes back resumes where it was; if
+//! that place is no longer kept it is told to read everything anew.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderMap;
+use model::LogPosition;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    caller::Caller,
+    permission::Permission,
+    problem::{ApiError, Code},
+    views::{AgentStateView, Timestamp, VerdictView},
+};
+use crate::{
+    app::App,
+    conductor::{LiveEvent, LiveItem},
+};
+
+/// Consoles at once; each holds a connection and its place in the ring.
+const SUBSCRIBERS_MAX: usize = 1_000;
+/// A stream ends after this, and the browser comes back by itself: then it is asked again who it
+/// is, so that a revoked session does not listen for ever.
+const AGE_MAX: Duration = Duration::from_secs(300);
+/// Longer silence would make proxies close the connection.
+const ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// The data of an event; which one it is says the event's name.
+///
+/// `verdict`, `agent`, `inventory`, `minute`, `tick` and `resync` come by these names. The event's
+/// id is the position in the log; send it as `Last-Event-ID` to resume.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = LiveEvent)]
+pub(crate) enum LiveEventView {
+    /// `verdict`: what is held of a target changed.
+    Verdict(VerdictEventView),
+    /// `agent`: the state of an agent changed.
+    Agent(AgentEventView),
+    /// `inventory`: targets, tiers or agents were changed.
+    Inventory(InventoryEventView),
+    /// `minute`: a minute was closed, for all targets.
+    Minute(MinuteEventView),
+    /// `tick`: the server lives, whatever happens.
+    Tick(TickEventView),
+    /// `resync`: events were missed; read everything anew.
+    Resync(ResyncEventView),
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VerdictEvent)]
+pub(crate) struct VerdictEventView {
+    position: u64,
+    /// Id of the target.
+    target: u32,
+    /// Id of the probe.
+    probe: u32,
+    /// Id of the agent; null for all agents together.
+    #[schema(required)]
+    agent: Option<u32>,
+    from: VerdictView,
+    to: VerdictView,
+    at: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentEvent)]
+pub(crate) struct AgentEventView {
+    position: u64,
+    /// Id of the agent.
+    agent: u32,
+    to: AgentStateView,
+    at: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InventoryEvent)]
+pub(crate) struct InventoryEventView {
+    position: u64,
+    version: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MinuteEvent)]
+pub(crate) struct MinuteEventView {
+    position: u64,
+    /// Its start.
+    minute: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TickEvent)]
+pub(crate) struct TickEventView {
+    position: u64,
+    at: Timestamp,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResyncEvent)]
+pub(crate) struct ResyncEventView {
+    position: u64,
+}
+
+/// What changes, as it changes
+///
+/// Server-sent events. Each has a name and as data one of the schemas of `LiveEvent`.
+#[utoipa::path(
+    get, path = "/api/v1/live", tag = "server",
+    params(("Last-Event-ID" = Option<u64>, Header, description = "Resume after this event")),
+    responses((
+        status = 200, description = "Events", content_type = "text/event-stream",
+        body = LiveEventView
+    ))
+)]
+pub(crate) async fn live(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    caller.authorize(Permission::TargetRead)?;
+    let live = app.conductor.live();
+    if SUBSCRIBERS_MAX <= live.subscribers() {
+        let detail = format!("{SUBSCRIBERS_MAX} consoles listen already; close some");
+        return Err(ApiError::new(Code::Unavailable, detail));
+    }
+    // An id that is no position was never given: such a subscriber must read everything anew.
+    let after = headers.get("last-event-id").map(|id| {
+        let position = id.to_str().ok().and_then(|id| id.parse().ok());
+        LogPosition(position.unwrap_or(u64::MAX))
+    });
+    let events = stream::unfold(live.subscribe(after), async |mut stream| {
+        let item = stream.next().await?;
+        Some((Ok(event(&item)), stream))
+    });
+    let events = events.take_until(tokio::time::sleep(AGE_MAX));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY).text("alive")))
+}
+
+fn event(item: &LiveItem) -> Event {
+    let (name, view) = view(&item.event);
+    // The views hold texts and numbers, which always become JSON.
+    let data = serde_json::to_string(&view).unwrap_or_default();
+    let event = Event::default().event(name).data(data);
+    match item.id {
+        Some(position) => event.id(position.0.to_string()),
+        None => event,
+    }
+}
+
+fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
+    let position = event.position().0;
+    match event {
+        LiveEvent::Verdict { probe, target, agent, from, to, at, .. } => {
+            let view = VerdictEventView {
+                position,
+                target: target.0,
+                probe: probe.0,
+                agent: agent.map(|agent| agent.0),
+                from: (*from).into(),
+                to: (*to).into(),
+                at: (*at).into(),
+            };
+            ("verdict", LiveEventView::Verdict(view))
+        }
+        LiveEvent::Agent { agent, to, at, .. } => {
+            let (to, at) = ((*to).into(), (*at).into());
+            ("agent", LiveEventView::Agent(AgentEventView { position, agent: agent.0, to, at }))
+        }
+        LiveEvent::Inventory { version, .. } => {
+            let view = InventoryEventView { position, version: *version };
+            ("inventory", LiveEventView::Inventory(view))
+        }
+        LiveEvent::Minute { minute, .. } => {
+            let view = MinuteEventView { position, minute: minute.start().into() };
+            ("minute", LiveEventView::Minute(view))
+        }
+        LiveEvent::Tick { at, .. } => {
+            ("tick", LiveEventView::Tick(TickEventView { position, at: (*at).into() }))
+        }
+        LiveEvent::Resync { .. } => ("resync", LiveEventView::Resync(ResyncEventView { position })),
+    }
+}

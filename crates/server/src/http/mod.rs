@@ -1,0 +1,51 @@
+//! The HTTP side: routes, permissions, problem details, live events, the embedded console.
+//!
+//! Each handler authorises, parses, calls [`crate::app`] and shows. No SQL, no business steps, no
+//! domain type on the wire: `…Body`, `…Query` and `…View` beside their handler are the only
+//! serialisable structs. Nobody else imports this module.
+
+mod agents;
+mod api_keys;
+mod audit;
+mod caller;
+mod console;
+mod extract;
+mod health;
+mod import;
+mod live;
+mod openapi;
+mod overview;
+pub mod permission;
+mod probes;
+mod problem;
+mod rounds;
+pub mod routes;
+mod session;
+mod shell;
+mod targets;
+mod tiers;
+mod users;
+mod views;
+
+use axum::{Router, middleware, response::IntoResponse};
+use tower_http::compression::CompressionLayer;
+
+use crate::app::App;
+use problem::{ApiError, Code};
+
+pub use openapi::openapi_json;
+
+/// Everything that is answered over HTTP.
+pub fn router(app: App) -> Router {
+    routes::add_all(Router::new(), &app)
+        .fallback(console::console)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app.clone())
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(app, shell::shell))
+}
+
+async fn method_not_allowed() -> axum::response::Response {
+    let detail = "this path has no such method; see /api/v1/openapi.json";
+    ApiError::new(Code::MethodNotAllowed, detail).into_response()
+}

@@ -1,0 +1,168 @@
+//! The description of the API, made from the table of routes and the types of the handlers.
+//!
+//! Its text is the same for the same program: keys are sorted.
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Components, Content, HttpMethod, InfoBuilder, License, OpenApi, OpenApiBuilder, PathItem,
+        Ref, ResponseBuilder, SecurityRequirement,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{
+    caller::SESSION_COOKIE,
+    problem::Problem,
+    routes::{self, Access},
+};
+
+const DESCRIPTION: &str = "Faultline's API. People sign in with POST /api/v1/session and send the \
+    session's token in `x-csrf-token` with everything that changes something; programs send \
+    `authorization: Bearer flk_…`. Errors are problem details (RFC 9457). Times are RFC 3339 in \
+    UTC, ids are never used twice.";
+const SESSION: &str = "session";
+const API_KEY: &str = "api_key";
+
+/// The description of the API
+///
+/// This document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "server",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn openapi_get() -> Response {
+    ([(CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+}
+
+/// Returns the OpenAPI document of this program as text, with sorted keys.
+pub fn openapi_json() -> String {
+    let value = serde_json::to_value(document()).map(sorted).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Sorts the keys whatever map `serde_json` is built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let map: BTreeMap<String, Value> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(map.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => leaf,
+    }
+}
+
+fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Faultline")
+        // Of the API, not of the program: the document must not change with each release.
+        .version("1")
+        .description(Some(DESCRIPTION))
+        .license(Some(License::new("Apache-2.0")))
+        .build();
+    let mut document = OpenApiBuilder::new().info(info).build();
+    let mut components = Components::new();
+    add_security(&mut components);
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    for mut route in routes::table() {
+        schemas.append(&mut route.schemas);
+        for (path, mut item) in route.paths.paths {
+            let methods = methods(&item);
+            for operation in operations(&mut item) {
+                finish(operation, route.access);
+            }
+            for method in methods {
+                if let Some(operation) = take(&mut item, &method) {
+                    document.paths.add_path_operation(&path, vec![method], operation);
+                }
+            }
+        }
+    }
+    components.schemas.extend(schemas);
+    document.components = Some(components);
+    document
+}
+
+fn add_security(components: &mut Components) {
+    let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+        SESSION_COOKIE,
+        "Set by POST /api/v1/session. What changes something also needs `x-csrf-token`.",
+    ));
+    components.add_security_scheme(SESSION, SecurityScheme::ApiKey(cookie));
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("flk_…").build();
+    components.add_security_scheme(API_KEY, SecurityScheme::Http(bearer));
+}
+
+/// Adds to an operation what is the same for all: the problem, and who may call it.
+fn finish(operation: &mut Operation, access: Access) {
+    let problem = ResponseBuilder::new()
+        .description("Problem details; `code` says which, `errors` names the fields.")
+        .content(
+            "application/problem+json",
+            Content::new(Some(Ref::from_schema_name(Problem::name()))),
+        )
+        .build();
+    operation.responses.responses.insert("default".to_owned(), problem.into());
+    let none: [&str; 0] = [];
+    let session = SecurityRequirement::new(SESSION, none);
+    let (security, words) = match access {
+        Access::Public => (vec![], "Open to everyone.".to_owned()),
+        Access::Person => (vec![session], "Open to every person who signed in.".to_owned()),
+        Access::Needs(permission) => (
+            vec![session, SecurityRequirement::new(API_KEY, none)],
+            format!("Needs the permission `{}`.", permission.as_str()),
+        ),
+        Access::LocalOr(permission) => (
+            vec![SecurityRequirement::default(), session, SecurityRequirement::new(API_KEY, none)],
+            format!(
+                "Open to the server's own machine; others need the permission `{}`.",
+                permission.as_str()
+            ),
+        ),
+    };
+    operation.security = Some(security);
+    operation.description = Some(match operation.description.take() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{words}"),
+        Some(_) | None => words,
+    });
+}
+
+/// Returns the methods of a path.
+pub(crate) fn methods(item: &PathItem) -> Vec<HttpMethod> {
+    let all = [
+        (HttpMethod::Get, item.get.is_some()),
+        (HttpMethod::Post, item.post.is_some()),
+        (HttpMethod::Put, item.put.is_some()),
+        (HttpMethod::Patch, item.patch.is_some()),
+        (HttpMethod::Delete, item.delete.is_some()),
+    ];
+    all.into_iter().filter(|(_, is_there)| *is_there).map(|(method, _)| method).collect()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .flatten()
+}
+
+fn take(item: &mut PathItem, method: &HttpMethod) -> Option<Operation> {
+    match method {
+        HttpMethod::Get => item.get.take(),
+        HttpMethod::Post => item.post.take(),
+        HttpMethod::Put => item.put.take(),
+        HttpMethod::Patch => item.patch.take(),
+        HttpMethod::Delete => item.delete.take(),
+        HttpMethod::Options | HttpMethod::Head | HttpMethod::Trace => None,
+    }
+}

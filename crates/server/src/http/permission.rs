@@ -1,0 +1,109 @@
+//! Who may do what: a closed list of permissions, and the roles as a static table.
+//!
+//! It does not decide which route needs which permission: that is the table in
+//! [`super::routes`].
+
+use model::Role;
+
+/// Something a caller may be allowed to do. Every route names one, or says why it needs none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// See targets, their verdicts, history and rounds, and the overview.
+    TargetRead,
+    /// Create, change, import and delete targets.
+    TargetWrite,
+    TierRead,
+    TierWrite,
+    AgentRead,
+    /// Create agents, make enrolment tokens, revoke certificates.
+    AgentWrite,
+    /// See the state of this server.
+    HealthRead,
+    /// See and change who may sign in.
+    UserManage,
+    /// See, create and delete API keys.
+    ApiKeyManage,
+    /// See who changed what.
+    AuditRead,
+}
+
+impl Permission {
+    pub const ALL: [Permission; 10] = [
+        Permission::TargetRead,
+        Permission::TargetWrite,
+        Permission::TierRead,
+        Permission::TierWrite,
+        Permission::AgentRead,
+        Permission::AgentWrite,
+        Permission::HealthRead,
+        Permission::UserManage,
+        Permission::ApiKeyManage,
+        Permission::AuditRead,
+    ];
+
+    /// The name as the API says it and API keys list it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::TargetRead => "target_read",
+            Permission::TargetWrite => "target_write",
+            Permission::TierRead => "tier_read",
+            Permission::TierWrite => "tier_write",
+            Permission::AgentRead => "agent_read",
+            Permission::AgentWrite => "agent_write",
+            Permission::HealthRead => "health_read",
+            Permission::UserManage => "user_manage",
+            Permission::ApiKeyManage => "api_key_manage",
+            Permission::AuditRead => "audit_read",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Permission> {
+        Permission::ALL.into_iter().find(|permission| permission.as_str() == text)
+    }
+}
+
+const VIEWER: &[Permission] = &[
+    Permission::TargetRead,
+    Permission::TierRead,
+    Permission::AgentRead,
+    Permission::HealthRead,
+];
+
+const OPERATOR: &[Permission] = &[
+    Permission::TargetRead,
+    Permission::TargetWrite,
+    Permission::TierRead,
+    Permission::TierWrite,
+    Permission::AgentRead,
+    Permission::HealthRead,
+];
+
+/// Returns what a role may do.
+pub fn permissions(role: Role) -> &'static [Permission] {
+    match role {
+        Role::Viewer => VIEWER,
+        Role::Operator => OPERATOR,
+        Role::Admin => &Permission::ALL,
+    }
+}
+
+/// Returns whether `role` holds `permission`.
+pub fn allows(role: Role, permission: Permission) -> bool {
+    permissions(role).contains(&permission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_can_do_all_that_the_one_below_can() {
+        for permission in Permission::ALL {
+            let [viewer, operator, admin] =
+                [Role::Viewer, Role::Operator, Role::Admin].map(|role| allows(role, permission));
+            assert!(viewer <= operator, "{permission:?}: viewer may, operator may not");
+            assert!(operator <= admin, "{permission:?}: operator may, admin may not");
+            assert!(admin, "{permission:?}: nobody may");
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! What happened to one target: minutes, rounds, changes.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use model::{AgentId, Confirm, NotAsked, Outcome, RoundFlags, TargetId, UtcMicros};
+use serde::{Deserialize, Serialize};
+use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    caller::Caller,
+    extract::{Json, Path, Query},
+    permission::Permission,
+    problem::ApiError,
+    views::{
+        CauseView, LimitQuery, RefView, Timestamp, VerdictView, parse_limit, parse_time,
+    },
+};
+use crate::app::{
+    App, Fields,
+    history::{self, PaddedMinute, PaddedSeries},
+};
+
+/// What is told if no range is asked for.
+const RANGE_DEFAULT: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// An hour before `to` if left out.
+    #[param(value_type = Option<Timestamp>)]
+    from: Option<String>,
+    /// Excluded; now if left out. At most 1,440 minutes after `from`.
+    #[param(value_type = Option<Timestamp>)]
+    to: Option<String>,
+    /// `json` (if left out) or `csv`.
+    format: Option<String>,
+}
+
+/// Every minute of the range that has begun; one that is not stored is told with its cause.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = History)]
+pub(crate) struct HistoryView {
+    from: Timestamp,
+    to: Timestamp,
+    /// All agents together first, then each agent by name.
+    series: Vec<SeriesView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Series)]
+pub(crate) struct SeriesView {
+    /// Null for all agents together.
+    #[schema(required)]
+    agent: Option<RefView>,
+    minutes: Vec<MinuteView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Minute)]
+pub(crate) struct MinuteView {
+    /// Its start.
+    minute: Timestamp,
+    /// The worst verdict held in it.
+    verdict: VerdictView,
+    cause: CauseView,
+    rounds: u32,
+    /// Rounds that could not ask.
+    not_asked: u32,
+    /// Packets, confirm bursts apart.
+    sent: u32,
+    received: u32,
+    /// Null if nothing was received.
+    #[schema(required)]
+    rtt_us_min: Option<u32>,
+    #[schema(required)]
+    rtt_us_mean: Option<u64>,
+    #[schema(required)]
+    rtt_us_max: Option<u32>,
+    /// Each revision by rounds that arrived late adds 1.
+    revision: u16,
+    /// What was said before the first revision.
+    #[schema(required)]
+    said_first: Option<VerdictView>,
+    /// Not closed yet: the verdict held right now, which may still change.
+    is_open: bool,
+}
+
+impl From<&PaddedMinute> for MinuteView {
+    fn from(minute: &PaddedMinute) -> MinuteView {
+        let counts = minute.counts;
+        let is_answered = 0 < counts.received;
+        MinuteView {
+            minute: minute.minute.start().into(),
+            verdict: minute.verdict.into(),
+            cause: minute.cause.into(),
+            rounds: counts.rounds,
+            not_asked: counts.not_asked,
+            sent: counts.sent,
+            received: counts.received,
+            rtt_us_min: is_answered.then_some(counts.rtt_us_min),
+            rtt_us_mean: counts.rtt_us_sum.checked_div(u64::from(counts.received)),
+            rtt_us_max: is_answered.then_some(counts.rtt_us_max),
+            revision: minute.revision,
+            said_first: minute.said_first.map(VerdictView::from),
+            is_open: minute.is_open,
+        }
+    }
+}
+
+/// Minute by minute
+#[utoipa::path(
+    get, path = "/api/v1/targets/{id}/history", tag = "history",
+    params(("id" = u32, Path), HistoryQuery),
+    responses((
+        status = 200, description = "Every minute of the range that has begun",
+        content((HistoryView = "application/json"), (String = "text/csv"))
+    ))
+)]
+pub(crate) async fn target_history(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<TargetId>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response, ApiError> {
+    let scope = caller.authorize(Permission::TargetRead)?;
+    let mut fields = Fields::default();
+    let is_csv = match query.format.as_deref() {
+        None | Some("json") => false,
+        Some("csv") => true,
+        Some(_) => {
+            fields.refuse("format", "must be json or csv");
+            false
+        }
+    };
+    let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
+    let range = if fields.is_empty() { fields.take("to", history::range(from, to)) } else { None };
+    let range = range.ok_or_else(|| fields.error())?;
+    let (target, series) = app.history(&scope, id, range.clone()).await?;
+    if is_csv {
+        let disposition = format!("attachment; filename=\"{}-history.csv\"", target.name);
+        let headers = [
+            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+            (CONTENT_DISPOSITION, disposition),
+        ];
+        return Ok((headers, history_csv(&series)?).into_response());
+    }
+    let series = series.into_iter().map(|series| SeriesView {
+        agent: series.agent.as_ref().map(RefView::from),
+        minutes: series.minutes.iter().map(MinuteView::from).collect(),
+    });
+    let view = HistoryView {
+        from: range.start.start().into(),
+        to: range.end.start().into(),
+        series: series.collect(),
+    };
+    Ok(Json(view).into_response())
+}
+
+/// The agent, then the fields of [`MinuteView`] in their order.
+const CSV_COLUMNS: [&str; 14] = [
+    "agent",
+    "minute",
+    "verdict",
+    "cause",
+    "rounds",
+    "not_asked",
+    "sent",
+    "received",
+    "rtt_us_min",
+    "rtt_us_mean",
+    "rtt_us_max",
+    "revision",
+    "said_first",
+    "is_open",
+];
+
+/// One line for each agent and minute; the agent is empty for all together.
+fn history_csv(series: &[PaddedSeries]) -> Result<Vec<u8>, ApiError> {
+    // The header is written by hand: agent and minute are two values that become one line.
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(CSV_COLUMNS).map_err(ApiError::internal)?;
+    for series in series {
+        let agent = series.agent.as_ref().map(|agent| agent.name.as_str()).unwrap_or_default();
+        for minute in &series.minutes {
+            let line = (agent, MinuteView::from(minute));
+            writer.serialize(line).map_err(ApiError::internal)?;
+        }
+    }
+    writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RoundsQuery {
+    /// An hour before `to` if left out.
+    #[param(value_type = Option<Timestamp>)]
+    from: Option<String>,
+    /// Excluded; now if left out.
+    #[param(value_type = Option<Timestamp>)]
+    to: Option<String>,
+    /// Only of the agent with this id.
+    #[param(value_type = Option<u32>)]
+    agent: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// 1 to 500; 100 if left out.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RoundPage)]
+pub(crate) struct RoundPageView {
+    /// Oldest first.
+    items: Vec<RoundView>,
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// One round of one agent: what it sent and what came back.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Round)]
+pub(crate) struct RoundView {
+    agent: RefView,
+    at: Timestamp,
+    sent: u8,
+    received: u8,
+    /// The burst after a fully lost round; it confirms and is never counted as loss.
+    confirm_sent: u8,
+    confirm_received: u8,
+    /// Null if nothing was received.
+    #[schema(required)]
+    rtt_us_min: Option<u32>,
+    #[schema(required)]
+    rtt_us_mean: Option<u32>,
+    #[schema(required)]
+    rtt_us_max: Option<u32>,
+    /// Why it could not ask; null if it did.
+    #[schema(required)]
+    not_asked: Option<NotAskedView>,
+    flags: Vec<FlagView>,
+    /// The first ICMP error that came back.
+    #[schema(required)]
+    icmp_error: Option<IcmpErrorView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = NotAsked)]
+pub(crate) enum NotAskedView {
+    NoRoute,
+    Permission,
+    Resolver,
+    BufferFull,
+    Socket,
+    Overrun,
+}
+
+/// A mark on a round that does not change what it learned.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RoundFlag)]
+pub(crate) enum FlagView {
+    /// The agent's own lag, drops or a clock jump may have bent it.
+    Doubtful,
+    /// The address is the agent's own host.
+    Local,
+    /// A reply came more than once.
+    Duplicate,
+    /// A reply of an earlier round came after its timeout.
+    Late,
+    /// An ICMP error came back.
+    IcmpError,
+    /// The name resolved to another address than before.
+    AddressChanged,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IcmpError)]
+pub(crate) struct IcmpErrorView {
+    /// ICMP type as on the wire.
+    #[serde(rename = "type")]
+    kind: u8,
+    code: u8,
+    /// Who sent it: often the router that knows why.
+    source: String,
+}
+
+impl From<&RoundRow> for RoundView {
+    fn from(row: &RoundRow) -> RoundView {
+        let round = &row.round;
+        let (sent, received, rtt, confirm, not_asked) = match round.outcome {
+            Outcome::Asked { sent, received, rtt, confirm } => (sent, received, rtt, confirm, None),
+            Outcome::NotAsked(reason) => (0, 0, None, Confirm::default(), Some(reason)),
+        };
+        RoundView {
+            agent: RefView::from(&row.agent),
+            at: round.at.into(),
+            sent,
+            received,
+            confirm_sent: confirm.sent,
+            confirm_received: confirm.received,
+            rtt_us_min: rtt.map(|rtt| rtt.us_min),
+            rtt_us_mean: rtt.map(|rtt| rtt.us_mean),
+            rtt_us_max: rtt.map(|rtt| rtt.us_max),
+            not_asked: not_asked.map(NotAskedView::from),
+            flags: flags(round.flags),
+            icmp_error: round.icmp_error.map(|error| IcmpErrorView {
+                kind: error.kind,
+                code: error.code,
+                source: error.source.to_string(),
+            }),
+        }
+    }
+}
+
+impl From<NotAsked> for NotAskedView {
+    fn from(reason: NotAsked) -> NotAskedView {
+        match reason {
+            NotAsked::NoRoute => NotAskedView::NoRoute,
+            NotAsked::Permission => NotAskedView::Permission,
+            NotAsked::Resolver => NotAskedView::Resolver,
+            NotAsked::BufferFull => NotAskedView::BufferFull,
+            NotAsked::Socket => NotAskedView::Socket,
+            NotAsked::Overrun => NotAskedView::Overrun,
+        }
+    }
+}
+
+fn flags(flags: RoundFlags) -> Vec<FlagView> {
+    let all = [
+        (RoundFlags::DOUBTFUL, FlagView::Doubtful),
+        (RoundFlags::LOCAL, FlagView::Local),
+        (RoundFlags::DUPLICATE, FlagView::Duplicate),
+        (RoundFlags::LATE, FlagView::Late),
+        (RoundFlags::ICMP_ERROR, FlagView::IcmpError),
+        (RoundFlags::ADDRESS_CHANGED, FlagView::AddressChanged),
+    ];
+    all.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, view)| view).collect()
+}
+
+/// The rounds behind the minutes
+#[utoipa::path(
+    get, path = "/api/v1/targets/{id}/rounds", tag = "history",
+    params(("id" = u32, Path), RoundsQuery),
+    responses((status = 200, description = "A page", body = RoundPageView))
+)]
+pub(crate) async fn target_rounds(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<TargetId>,
+    Query(query): Query<RoundsQuery>,
+) -> Result<Json<RoundPageView>, ApiError> {
+    let scope = caller.authorize(Permission::TargetRead)?;
+    let mut fields = Fields::default();
+    let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
+    let limit = parse_limit(&mut fields, query.limit.as_deref());
+    let parse_agent = |text: &str| text.parse::<AgentId>().map_err(|_| "must be an id");
+    let agent = fields.take_some("agent", query.agent.as_deref().map(parse_agent));
+    let parse_cursor = |text: &str| RoundCursor::parse(text).ok_or("is not one of this list");
+    let after = fields.take_some("cursor", query.cursor.as_deref().map(parse_cursor));
+    fields.check()?;
+    let probe = app.target_get(&scope, id).await?.probe;
+    let query = RoundQuery { probe, agent, from, to, after, limit };
+    let page = app.rounds(&scope, &query).await?;
+    Ok(Json(RoundPageView {
+        items: page.rows.iter().map(RoundView::from).collect(),
+        next_cursor: page.next.map(|next| next.to_string()),
+    }))
+}
+
+fn parse_range(
+    fields: &mut Fields,
+    now: UtcMicros,
+    from: Option<String>,
+    to: Option<String>,
+) -> (UtcMicros, UtcMicros) {
+    let to = fields.take_some("to", to.as_deref().map(parse_time)).unwrap_or(now);
+    let from = fields.take_some("from", from.as_deref().map(parse_time));
+    (from.unwrap_or(to - RANGE_DEFAULT), to)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TargetChanges)]
+pub(crate) struct TargetChangesView {
+    /// Newest first.
+    items: Vec<TargetChangeView>,
+}
+
+/// A change of what is held of a target.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TargetChange)]
+pub(crate) struct TargetChangeView {
+    at: Timestamp,
+    /// Null for all agents together.
+    #[schema(required)]
+    agent: Option<RefView>,
+    from: VerdictView,
+    to: VerdictView,
+    cause: CauseView,
+    why: String,
+}
+
+impl TargetChangeView {
+    fn of(row: ChangeRow) -> Option<TargetChangeView> {
+        match row.kind {
+            ChangeKind::Verdict { from, to, cause } => Some(TargetChangeView {
+                at: row.at.into(),
+                agent: row.agent.as_ref().map(RefView::from),
+                from: from.into(),
+                to: to.into(),
+                cause: cause.into(),
+                why: row.why,
+            }),
+            ChangeKind::Agent { .. } => None,
+        }
+    }
+}
+
+/// How a target's verdicts changed
+#[utoipa::path(
+    get, path = "/api/v1/targets/{id}/changes", tag = "history",
+    params(("id" = u32, Path), LimitQuery),
+    responses((status = 200, description = "Newest first", body = TargetChangesView))
+)]
+pub(crate) async fn target_changes(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<TargetId>,
+    Query(query): Query<LimitQuery>,
+) -> Result<Json<TargetChangesView>, ApiError> {
+    let scope = caller.authorize(Permission::TargetRead)?;
+    let rows = app.changes_of(&scope, id, query.parse()?).await?;
+    let items = rows.into_iter().filter_map(TargetChangeView::of).collect();
+    Ok(Json(TargetChangesView { items }))
+}

@@ -1,0 +1,142 @@
+//! The table of routes: every route with what its caller must be allowed to do.
+//!
+//! Path, method and documentation come from the handler's own `utoipa::path`; who may call it is
+//! said here and nowhere else. A handler that is not in the table is not reachable, and there is
+//! no way into the table without an [`Access`].
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::MethodRouter};
+use http::Method;
+use utoipa::openapi::{
+    RefOr, Schema,
+    path::{HttpMethod, Paths},
+};
+use utoipa_axum::routes;
+
+use super::{
+    agents, api_keys, audit, caller, health, import, live, openapi, overview,
+    permission::Permission, probes, rounds, session, targets, tiers, users,
+};
+use crate::app::App;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone, without signing in.
+    Public,
+    /// Every person who signed in, for what is theirs; no API key.
+    Person,
+    /// Whoever has the permission.
+    Needs(Permission),
+    /// As [`Access::Needs`], and whoever asks from the server's own machine, without signing in.
+    LocalOr(Permission),
+}
+
+/// A form has a few fields; the longest is a note.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The rows of the largest import at some 160 bytes each.
+const IMPORT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One path with one method.
+pub(crate) struct Route {
+    pub(crate) access: Access,
+    pub(crate) paths: Paths,
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    body_bytes_max: usize,
+    handler: MethodRouter<App>,
+}
+
+macro_rules! route {
+    ($handler:path, $access:expr) => {{
+        let (schemas, paths, handler) = routes!($handler);
+        Route { access: $access, paths, schemas, body_bytes_max: BODY_BYTES_MAX, handler }
+    }};
+}
+
+/// Returns every route there is.
+pub(crate) fn table() -> Vec<Route> {
+    use Access::{LocalOr, Needs, Person, Public};
+    use Permission as P;
+    let import = route!(import::target_import, Needs(P::TargetWrite));
+    vec![
+        route!(session::session_create, Public),
+        route!(session::session_get, Person),
+        route!(session::session_delete, Person),
+        route!(session::password_change, Person),
+        route!(overview::overview_get, Needs(P::TargetRead)),
+        route!(targets::target_list, Needs(P::TargetRead)),
+        route!(targets::target_create, Needs(P::TargetWrite)),
+        Route { body_bytes_max: IMPORT_BODY_BYTES_MAX, ..import },
+        route!(targets::target_get, Needs(P::TargetRead)),
+        route!(targets::target_update, Needs(P::TargetWrite)),
+        route!(targets::target_delete, Needs(P::TargetWrite)),
+        route!(targets::target_status, Needs(P::TargetRead)),
+        route!(rounds::target_history, Needs(P::TargetRead)),
+        route!(rounds::target_rounds, Needs(P::TargetRead)),
+        route!(rounds::target_changes, Needs(P::TargetRead)),
+        route!(live::live, Needs(P::TargetRead)),
+        route!(tiers::tier_list, Needs(P::TierRead)),
+        route!(tiers::tier_create, Needs(P::TierWrite)),
+        route!(tiers::tier_get, Needs(P::TierRead)),
+        route!(tiers::tier_update, Needs(P::TierWrite)),
+        route!(tiers::tier_delete, Needs(P::TierWrite)),
+        route!(agents::agent_list, Needs(P::AgentRead)),
+        route!(agents::agent_create, Needs(P::AgentWrite)),
+        route!(agents::agent_get, Needs(P::AgentRead)),
+        route!(agents::agent_update, Needs(P::AgentWrite)),
+        route!(agents::agent_delete, Needs(P::AgentWrite)),
+        route!(agents::agent_token, Needs(P::AgentWrite)),
+        route!(agents::agent_revoke, Needs(P::AgentWrite)),
+        route!(health::health_get, Needs(P::HealthRead)),
+        route!(users::user_list, Needs(P::UserManage)),
+        route!(users::user_create, Needs(P::UserManage)),
+        route!(users::user_update, Needs(P::UserManage)),
+        route!(users::user_delete, Needs(P::UserManage)),
+        route!(api_keys::api_key_list, Needs(P::ApiKeyManage)),
+        route!(api_keys::api_key_create, Needs(P::ApiKeyManage)),
+        route!(api_keys::api_key_delete, Needs(P::ApiKeyManage)),
+        route!(audit::audit_list, Needs(P::AuditRead)),
+        route!(openapi::openapi_get, Public),
+        route!(probes::healthz, Public),
+        route!(probes::readyz, Public),
+        route!(probes::metrics, LocalOr(P::HealthRead)),
+    ]
+}
+
+/// Returns method, path and access of every route.
+pub fn catalogue() -> Vec<(Method, String, Access)> {
+    let mut all = Vec::new();
+    for route in table() {
+        for (path, item) in &route.paths.paths {
+            for method in openapi::methods(item) {
+                all.push((plain_method(&method), path.clone(), route.access));
+            }
+        }
+    }
+    all
+}
+
+fn plain_method(method: &HttpMethod) -> Method {
+    match method {
+        HttpMethod::Get => Method::GET,
+        HttpMethod::Post => Method::POST,
+        HttpMethod::Put => Method::PUT,
+        HttpMethod::Delete => Method::DELETE,
+        HttpMethod::Options => Method::OPTIONS,
+        HttpMethod::Head => Method::HEAD,
+        HttpMethod::Patch => Method::PATCH,
+        HttpMethod::Trace => Method::TRACE,
+    }
+}
+
+/// Puts every route behind its gate.
+pub(crate) fn add_all(router: Router<App>, app: &App) -> Router<App> {
+    table().into_iter().fold(router, |router, route| {
+        let path = route.paths.paths.keys().next().cloned().unwrap_or_default();
+        let gate = middleware::from_fn_with_state((app.clone(), route.access), caller::gate);
+        let handler = route
+            .handler
+            .route_layer(DefaultBodyLimit::max(route.body_bytes_max))
+            .route_layer(gate);
+        router.route(&path, handler)
+    })
+}

@@ -1,0 +1,506 @@
+//! One stream of one agent.
+//!
+//! 1 - The certificate is looked up again after the stream is entered on the board: whoever
+//!     revoked it in between did not find the stream to end.
+//! 2 - Hello first; it gets an epoch, and the agent's older stream ends.
+//! 3 - A batch: size cap, rate limit, open, place, log. It is acknowledged when it is durable.
+//!     Several are on their way at once, so that a slow disk does not cost a round trip each.
+//! 4 - What is wrong with a batch is said in a refusal and the stream goes on; an agent that sends
+//!     little else is cut off.
+//! 5 - Over its rate an agent is not read from: HTTP/2 holds it back, and nothing is lost.
+
+use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
+
+use model::{AgentEvent, UtcMicros};
+use store::{AgentHello, Scope};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use wire::{Anchor, BatchHead, BootId, boot_id, limits, v1};
+
+use super::{Shared, assignment, limits::Bucket, unavailable};
+use crate::{
+    authority::AgentIdentity,
+    conductor::{AgentVitals, ConductError, Link, LinkEnd},
+    log::{Appended, BatchBody, Lane, LogUnavailable, Submission},
+    place::{self, PlaceError},
+};
+
+/// A stream that says nothing first is none of ours.
+const HELLO_MAX: Duration = Duration::from_secs(10);
+/// Batches of one agent that are not yet durable; each holds its rounds' permits besides.
+const IN_FLIGHT_MAX: usize = 16;
+/// What may be owed to the rate limit before an agent is held back.
+const BURST: Duration = Duration::from_secs(2);
+/// Refusals after which a stream is cut off: an honest agent has none.
+const REFUSALS_MAX: u32 = 50;
+/// The engine hears no more heartbeats than this; the rest only moves the figures.
+const HEARTBEAT_SPACING: Duration = Duration::from_secs(1);
+/// Changes of an assignment that come together are sent together.
+const ASSIGNMENT_DEBOUNCE: Duration = Duration::from_millis(200);
+/// An agent that reads nothing for this long is gone.
+const SEND_MAX: Duration = Duration::from_secs(60);
+
+/// A batch on its way into the log.
+#[derive(Debug)]
+struct InFlight {
+    epoch: u64,
+    seq: u64,
+    rounds: usize,
+    bytes: usize,
+    done: oneshot::Receiver<Result<Appended, LogUnavailable>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    identity: AgentIdentity,
+    link: Link,
+    frames: mpsc::Sender<Result<v1::ServerFrame, Status>>,
+    /// Marks what this stream has queued in the log.
+    lane: Lane,
+    boot: BootId,
+    epoch: u64,
+    in_flight: VecDeque<InFlight>,
+    batches: Bucket,
+    bytes: Bucket,
+    /// Not read from before this.
+    held_until: UtcMicros,
+    refusals: u32,
+    heartbeat_at: UtcMicros,
+    assignments: watch::Receiver<u64>,
+    assign_at: Option<UtcMicros>,
+    assigned: Option<[u8; 32]>,
+}
+
+impl Session {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        identity: AgentIdentity,
+        from: Option<SocketAddr>,
+        frames: mpsc::Sender<Result<v1::ServerFrame, Status>>,
+        stop: &CancellationToken,
+    ) -> Session {
+        let now = shared.now();
+        let conductor = &shared.app.conductor;
+        let link = conductor.link(identity.agent, from, now, stop);
+        let assignments = conductor.assignments();
+        Session {
+            shared,
+            identity,
+            link,
+            frames,
+            lane: Lane::default(),
+            boot: BootId::default(),
+            epoch: 0,
+            in_flight: VecDeque::new(),
+            batches: Bucket::default(),
+            bytes: Bucket::default(),
+            held_until: now,
+            refusals: 0,
+            heartbeat_at: UtcMicros::default(),
+            assignments,
+            assign_at: Some(now),
+            assigned: None,
+        }
+    }
+
+    /// Runs until either side ends it.
+    pub(super) async fn run(mut self, mut inbound: Streaming<v1::AgentFrame>) {
+        self.shared.app.conductor.metrics().sessions.inc();
+        let agent = self.identity.agent;
+        let ended = self.serve(&mut inbound).await;
+        let is_replaced = matches!(self.link.end(), Some(LinkEnd::Newer { .. }));
+        if self.epoch != 0 && !is_replaced {
+            let event = AgentEvent::Disconnected;
+            let told = self.shared.app.conductor.agent_event(agent, event).await;
+            told.unwrap_or(());
+        }
+        if let Err(status) = ended {
+            let reason = status.message();
+            tracing::info!(%agent, code = ?status.code(), reason, "an agent's stream ends");
+            // An agent that reads nothing more finds out by itself.
+            self.frames.try_send(Err(status)).unwrap_or(());
+        }
+    }
+
+    async fn serve(&mut self, inbound: &mut Streaming<v1::AgentFrame>) -> Result<(), Status> {
+        self.shared.check_certificate(&self.identity).await?;
+        let first = tokio::select! {
+            () = self.link.ended.cancelled() => return Err(self.ended()),
+            first = timeout(HELLO_MAX, inbound.message()) => first,
+        };
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        match first.and_then(|frame| frame.kind) {
+            Some(v1::agent_frame::Kind::Hello(hello)) => self.welcome(hello).await?,
+            _ => return Err(Status::invalid_argument("the first frame must be a hello")),
+        }
+        loop {
+            let now = self.shared.now();
+            let is_open = self.in_flight.len() < IN_FLIGHT_MAX;
+            let held = self.held_until.since(now);
+            let assign_in = self.assign_at.map(|at| at.since(now));
+            tokio::select! {
+                biased;
+                () = self.link.ended.cancelled() => return Err(self.ended()),
+                done = first_done(&mut self.in_flight) => self.acknowledge(done).await?,
+                () = sleep_some(assign_in) => self.assign().await?,
+                changed = self.assignments.changed() => {
+                    changed.map_err(|_| stopping())?;
+                    self.assign_at.get_or_insert(now + ASSIGNMENT_DEBOUNCE);
+                }
+                () = sleep(held), if !held.is_zero() => (),
+                frame = inbound.message(), if is_open && held.is_zero() => match frame? {
+                    Some(frame) => self.hear(frame).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn ended(&self) -> Status {
+        match self.link.end() {
+            Some(LinkEnd::Revoked) => Status::permission_denied("the certificate was revoked"),
+            Some(LinkEnd::Newer { from }) => {
+                let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+                Status::aborted(format!("a newer session of this agent began{from}"))
+            }
+            None => stopping(),
+        }
+    }
+
+    async fn welcome(&mut self, hello: v1::Hello) -> Result<(), Status> {
+        let agent = self.identity.agent;
+        check_hello(&hello)?;
+        let invalid = |error: wire::WireError| Status::invalid_argument(error.to_string());
+        self.boot = boot_id(&hello.boot_id).map_err(invalid)?;
+        let spool_id = boot_id(&hello.spool_id)
+            .map_err(|_| Status::invalid_argument("hello field `spool_id` must have 16 bytes"))?;
+        let now = self.shared.now();
+        let store = self.shared.store();
+        let grant = store.epoch_grant(agent, &spool_id, hello.last_epoch, now).await;
+        let grant = grant.map_err(unavailable)?;
+        let known = AgentHello {
+            version: hello.software_version.clone(),
+            os: hello.os.clone(),
+            hostname: hello.hostname.clone(),
+        };
+        store.agent_hello(agent, &known, now).await.map_err(unavailable)?;
+        self.epoch = grant.epoch;
+        if grant.is_new_spool && hello.last_epoch != 0 {
+            tracing::warn!(%agent, "the agent's spool is another one than before");
+        }
+        self.observe(hello.clock, |vitals| {
+            vitals.software_version = hello.software_version;
+            vitals.os = hello.os;
+            vitals.hostname = hello.hostname;
+            vitals.backlog_batches = hello.backlog_batches;
+            vitals.backlog_bytes = hello.backlog_bytes;
+            vitals.assignment_version = hello.assignment_version;
+        });
+        self.tell_heartbeat(now).await?;
+        let rate = self.shared.limits();
+        let welcome = v1::Welcome {
+            epoch: self.epoch,
+            server_wall_us: self.shared.now().0.unsigned_abs(),
+            heartbeat_interval_ms: in_ms(limits::HEARTBEAT_INTERVAL),
+            batches_per_second_max: rate.batches_per_second_max,
+            bytes_per_second_max: rate.bytes_per_second_max,
+        };
+        self.send(v1::server_frame::Kind::Welcome(welcome)).await
+    }
+
+    async fn hear(&mut self, frame: v1::AgentFrame) -> Result<(), Status> {
+        self.pay(&frame);
+        match frame.kind {
+            Some(v1::agent_frame::Kind::Batch(batch)) => self.take(batch).await,
+            Some(v1::agent_frame::Kind::Heartbeat(heartbeat)) => {
+                self.hear_heartbeat(heartbeat).await
+            }
+            Some(v1::agent_frame::Kind::AssignmentApplied(applied)) => {
+                self.note_applied(applied);
+                Ok(())
+            }
+            // No command is sent yet, so an update of one says nothing.
+            Some(v1::agent_frame::Kind::CommandUpdate(_)) => self.count_refusal(),
+            Some(v1::agent_frame::Kind::Hello(_)) | None => self.count_refusal(),
+        }
+    }
+
+    /// Counts a frame against the agent's rate; over it, the agent is held back.
+    fn pay(&mut self, frame: &v1::AgentFrame) {
+        let now = self.shared.now();
+        let rate = self.shared.limits();
+        let bytes = match &frame.kind {
+            Some(v1::agent_frame::Kind::Batch(batch)) => batch.payload_zstd.len(),
+            Some(_) | None => 0,
+        };
+        let second_us = 1_000_000;
+        let frame_cost = Duration::from_micros(second_us / u64::from(rate.batches_per_second_max));
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes_cost = Duration::from_micros(bytes * second_us / rate.bytes_per_second_max);
+        let wait = self.batches.take(frame_cost, BURST, now);
+        let wait = wait.max(self.bytes.take(bytes_cost, BURST, now));
+        if !wait.is_zero() {
+            self.shared.app.conductor.metrics().waits.inc();
+            self.held_until = now + wait;
+        }
+    }
+
+    async fn take(&mut self, batch: v1::Batch) -> Result<(), Status> {
+        let (epoch, seq) = (batch.epoch, batch.seq);
+        match self.open(batch) {
+            Ok((body, rounds)) => self.submit(body, rounds).await,
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::debug!(agent = %self.identity.agent, epoch, seq, reason, "refused");
+                let refusal = v1::Refusal { epoch, seq, reason };
+                self.send(v1::server_frame::Kind::Refusal(refusal)).await?;
+                self.count_refusal()
+            }
+        }
+    }
+
+    /// Turns a batch into what the log takes.
+    fn open(&self, batch: v1::Batch) -> Result<(BatchBody, model::RoundBatch), PlaceError> {
+        let agent = self.identity.agent;
+        let head = BatchHead::of(&batch)?;
+        if self.epoch < head.epoch {
+            return Err(PlaceError::Epoch);
+        }
+        let offset_us = self.shared.placer(agent, |placer| placer.offset_us(&head));
+        let offset_us = offset_us.ok_or(PlaceError::NoAnchor)?;
+        let rounds = place::open_and_place(agent, &batch.payload_zstd, offset_us)?;
+        place::check_future(&rounds, self.shared.now())?;
+        self.shared.app.conductor.metrics().results_dropped.inc_by(head.dropped_before);
+        let body = BatchBody {
+            agent,
+            epoch: head.epoch,
+            seq: head.seq,
+            offset_us,
+            payload_zstd: batch.payload_zstd.into(),
+        };
+        Ok((body, rounds))
+    }
+
+    async fn submit(&mut self, body: BatchBody, rounds: model::RoundBatch) -> Result<(), Status> {
+        let weight = u32::try_from(rounds.rounds.len().max(1)).unwrap_or(u32::MAX);
+        let permit = tokio::select! {
+            () = self.link.ended.cancelled() => return Err(self.ended()),
+            permit = Arc::clone(&self.shared.rounds).acquire_many_owned(weight) => permit,
+        };
+        let permit = permit.map_err(|_| stopping())?;
+        let (epoch, seq, bytes) = (body.epoch, body.seq, body.payload_zstd.len());
+        let count = rounds.rounds.len();
+        let submission = Submission::of_batch(body, rounds, permit, self.lane.clone());
+        let conductor = &self.shared.app.conductor;
+        let done = tokio::select! {
+            () = self.link.ended.cancelled() => return Err(self.ended()),
+            done = conductor.submit(submission) => done.map_err(|_| stopping())?,
+        };
+        self.in_flight.push_back(InFlight { epoch, seq, rounds: count, bytes, done });
+        Ok(())
+    }
+
+    /// Acknowledges the oldest batch on its way and whatever became durable with it.
+    async fn acknowledge(
+        &mut self,
+        (first, done): (InFlight, Option<Result<Appended, LogUnavailable>>),
+    ) -> Result<(), Status> {
+        let mut acks: Vec<v1::Ack> = Vec::new();
+        let mut next = Some((first, done));
+        while let Some((batch, done)) = next.take() {
+            let appended = done.ok_or_else(stopping)?;
+            match appended.map_err(|error| Status::unavailable(error.to_string()))? {
+                Appended::New(_) => self.count_taken(&batch),
+                Appended::Duplicate(_) => {
+                    self.shared.app.conductor.metrics().duplicates.inc();
+                }
+            }
+            match acks.last_mut() {
+                Some(ack) if ack.epoch == batch.epoch => ack.seq = ack.seq.max(batch.seq),
+                Some(_) | None => acks.push(v1::Ack { epoch: batch.epoch, seq: batch.seq }),
+            }
+            if let Some(front) = self.in_flight.front_mut()
+                && let Ok(done) = front.done.try_recv()
+            {
+                next = self.in_flight.pop_front().map(|batch| (batch, Some(done)));
+            }
+        }
+        for ack in acks {
+            self.send(v1::server_frame::Kind::Ack(ack)).await?;
+        }
+        Ok(())
+    }
+
+    fn count_taken(&self, batch: &InFlight) {
+        let metrics = self.shared.app.conductor.metrics();
+        let in_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        metrics.batches.inc();
+        metrics.rounds.inc_by(in_u64(batch.rounds));
+        metrics.bytes.inc_by(in_u64(batch.bytes));
+    }
+
+    async fn hear_heartbeat(&mut self, heartbeat: v1::Heartbeat) -> Result<(), Status> {
+        if limits::TEXT_BYTES_MAX < heartbeat.impediment.len() {
+            return self.count_refusal();
+        }
+        self.shared.app.conductor.metrics().heartbeats.inc();
+        self.observe(heartbeat.clock, |vitals| {
+            vitals.backlog_batches = heartbeat.backlog_batches;
+            vitals.backlog_bytes = heartbeat.backlog_bytes;
+            vitals.rounds_total = heartbeat.rounds_total;
+            vitals.packets_sent_total = heartbeat.packets_sent_total;
+            vitals.replies_total = heartbeat.replies_total;
+            vitals.strange_replies_total = heartbeat.strange_replies_total;
+            vitals.kernel_drops_total = heartbeat.kernel_drops_total;
+            vitals.socket_errors_total = heartbeat.socket_errors_total;
+            vitals.results_dropped_total = heartbeat.results_dropped_total;
+            vitals.send_lag_us_p50 = heartbeat.send_lag_us_p50;
+            vitals.send_lag_us_max = heartbeat.send_lag_us_max;
+            vitals.probes = heartbeat.probes;
+            vitals.rss_bytes = heartbeat.rss_bytes;
+            vitals.cpu_us_total = heartbeat.cpu_us_total;
+            let impediment = heartbeat.impediment;
+            vitals.impediment = (!impediment.is_empty()).then_some(impediment);
+        });
+        let now = self.shared.now();
+        if now.since(self.heartbeat_at) < HEARTBEAT_SPACING {
+            return Ok(());
+        }
+        self.tell_heartbeat(now).await
+    }
+
+    async fn tell_heartbeat(&mut self, now: UtcMicros) -> Result<(), Status> {
+        self.heartbeat_at = now;
+        let conductor = &self.shared.app.conductor;
+        let told = tokio::select! {
+            () = self.link.ended.cancelled() => return Err(self.ended()),
+            told = conductor.agent_event(self.identity.agent, AgentEvent::Heartbeat) => told,
+        };
+        told.map_err(conduct_status)
+    }
+
+    /// Takes a reading of the agent's clocks and what came with it.
+    fn observe(&self, clock: Option<v1::Clock>, edit: impl FnOnce(&mut AgentVitals)) {
+        let (agent, now) = (self.identity.agent, self.shared.now());
+        let jumps = self.shared.app.clock.jumps();
+        let wall_error_us = self.shared.placer(agent, |placer| {
+            if let Some(clock) = clock {
+                placer.observe(self.boot, Anchor::of(clock), now, jumps);
+            }
+            placer.wall_error_us()
+        });
+        self.shared.app.conductor.note(agent, |vitals| {
+            edit(vitals);
+            vitals.last_heartbeat_at = Some(now);
+            vitals.clock_offset_us = wall_error_us;
+        });
+    }
+
+    fn note_applied(&self, applied: v1::AssignmentApplied) {
+        let is_short = |reason: &String| reason.len() <= limits::TEXT_BYTES_MAX;
+        let mut refused = applied.refused;
+        refused.truncate(limits::APPLIED_REFUSED_MAX);
+        refused.retain(is_short);
+        self.shared.app.conductor.note(self.identity.agent, |vitals| {
+            vitals.assignment_version = applied.version;
+            vitals.probes = applied.probes;
+            vitals.assignment_refused = refused;
+        });
+    }
+
+    /// Counts something that was not taken; too many end the stream.
+    fn count_refusal(&mut self) -> Result<(), Status> {
+        self.shared.app.conductor.metrics().refusals.inc();
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(());
+        }
+        Err(Status::invalid_argument("too much of what was sent had to be refused"))
+    }
+
+    /// Sends the assignment if it says something else than the one before.
+    async fn assign(&mut self) -> Result<(), Status> {
+        self.assign_at = None;
+        let agent = self.identity.agent;
+        let conductor = &self.shared.app.conductor;
+        let assignment = conductor.assignment(agent).await.map_err(conduct_status)?;
+        let scope = Scope::system(self.identity.org);
+        let row = self.shared.store().agent_get(&scope, agent).await.map_err(unavailable)?;
+        let cut = assignment::parts(&assignment, &row.witnesses);
+        if self.assigned == Some(cut.digest) {
+            return Ok(());
+        }
+        for part in cut.parts {
+            self.send(v1::server_frame::Kind::Assignment(part)).await?;
+        }
+        self.assigned = Some(cut.digest);
+        Ok(())
+    }
+
+    async fn send(&self, kind: v1::server_frame::Kind) -> Result<(), Status> {
+        let frame = v1::ServerFrame { kind: Some(kind) };
+        let sent = tokio::select! {
+            () = self.link.ended.cancelled() => return Err(self.ended()),
+            sent = timeout(SEND_MAX, self.frames.send(Ok(frame))) => sent,
+        };
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Status::cancelled("the agent has gone")),
+            Err(_) => Err(Status::deadline_exceeded("the agent reads nothing")),
+        }
+    }
+}
+
+fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
+    if hello.protocol_version != limits::PROTOCOL_VERSION {
+        return Err(Status::failed_precondition(format!(
+            "this server speaks version {} of the protocol, the agent version {}: update the older",
+            limits::PROTOCOL_VERSION,
+            hello.protocol_version
+        )));
+    }
+    let texts = [&hello.software_version, &hello.os, &hello.hostname];
+    if texts.iter().any(|text| limits::TEXT_BYTES_MAX < text.len()) {
+        return Err(Status::invalid_argument("a text of the hello has more than 256 bytes"));
+    }
+    if hello.clock.is_none() {
+        return Err(Status::invalid_argument("hello field `clock` is missing"));
+    }
+    Ok(())
+}
+
+/// Waits for the oldest batch on its way; for ever if there is none.
+async fn first_done(
+    in_flight: &mut VecDeque<InFlight>,
+) -> (InFlight, Option<Result<Appended, LogUnavailable>>) {
+    let Some(front) = in_flight.front_mut() else { return future::pending().await };
+    let done = (&mut front.done).await.ok();
+    match in_flight.pop_front() {
+        Some(batch) => (batch, done),
+        None => future::pending().await,
+    }
+}
+
+async fn sleep_some(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => future::pending().await,
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the server is stopping")
+}
+
+fn conduct_status(error: ConductError) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn in_ms(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,184 @@
+//! Listening sockets: TCP, and TLS over it with handshakes that cannot hold up anyone else.
+//!
+//! A handshake runs beside the others, has a time limit, and only a bounded number are under way.
+//! What is done with a connection is not known here.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    server::{ResolvesServerCert, WebPkiClientVerifier},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{authority::Authority, config::TlsFiles, metrics::Metrics};
+
+/// Handshakes under way: each costs a signature and some memory.
+const HANDSHAKES_MAX: usize = 256;
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Connections that are through and wait to be taken.
+const ACCEPTED_MAX: usize = 64;
+/// After an accept that failed, usually for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on {address}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot read `{}` as PEM: {reason}", path.display())]
+    Pem { path: std::path::PathBuf, reason: String },
+    #[error("cannot use the certificate for TLS")]
+    Tls(#[from] rustls::Error),
+    #[error("cannot use the authority to verify agents: {reason}")]
+    Verifier { reason: String },
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ListenError::Bind { address, source })
+}
+
+fn versions() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
+}
+
+/// TLS for agents: a client certificate of the authority, or none at all.
+pub(crate) fn agents_tls(
+    authority: &Authority,
+    certificate: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig, ListenError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate_der().clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| ListenError::Verifier { reason: error.to_string() })?;
+    let mut config =
+        versions()?.with_client_cert_verifier(verifier).with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// TLS for the console and the API, from the operator's files.
+pub(crate) fn http_tls(files: &TlsFiles) -> Result<ServerConfig, ListenError> {
+    let pem = |path: &std::path::Path, error: rustls_pki_types::pem::Error| ListenError::Pem {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| pem(&files.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem(&files.key, error))?;
+    let mut config = versions()?.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Connections whose handshake is through.
+#[derive(Debug)]
+pub(crate) struct TlsListener {
+    address: SocketAddr,
+    accepted: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl TlsListener {
+    /// Makes a listener, and the task that accepts for it until `stop`.
+    pub(crate) fn new(
+        listener: TcpListener,
+        config: ServerConfig,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) -> io::Result<(TlsListener, impl Future<Output = ()> + Send + 'static)> {
+        let address = listener.local_addr()?;
+        let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let task = async move {
+            let accepting = accept(&listener, &acceptor, &sender, &metrics);
+            stop.run_until_cancelled(accepting).await.unwrap_or(());
+        };
+        Ok((TlsListener { address, accepted }, task))
+    }
+
+    /// The streams alone, as tonic takes them.
+    pub(crate) fn into_streams(
+        self,
+    ) -> impl futures_util::Stream<Item = io::Result<TlsStream<TcpStream>>> {
+        futures_util::stream::unfold(self.accepted, |mut accepted| async move {
+            let (stream, _) = accepted.recv().await?;
+            Some((Ok(stream), accepted))
+        })
+    }
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TlsStream<TcpStream>, SocketAddr) {
+        match self.accepted.recv().await {
+            Some(accepted) => accepted,
+            // The accepting task has ended because the server stops.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    sender: &mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+    metrics: &Arc<Metrics>,
+) {
+    let mut handshakes = JoinSet::new();
+    loop {
+        while HANDSHAKES_MAX <= handshakes.len() {
+            handshakes.join_next().await;
+        }
+        while handshakes.try_join_next().is_some() {}
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                metrics.handshakes_failed.inc();
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (acceptor, sender) = (acceptor.clone(), sender.clone());
+        let metrics = Arc::clone(metrics);
+        handshakes.spawn(async move {
+            // Latency matters more than the bytes of a few small segments.
+            stream.set_nodelay(true).unwrap_or(());
+            match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => sender.send((stream, address)).await.unwrap_or(()),
+                Ok(Err(error)) => {
+                    metrics.handshakes_failed.inc();
+                    tracing::debug!(%error, %address, "a TLS handshake failed");
+                }
+                Err(_) => {
+                    metrics.handshakes_failed.inc();
+                    tracing::debug!(%address, "a TLS handshake took too long");
+                }
+            }
+        });
+    }
+}

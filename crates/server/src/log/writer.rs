@@ -1,0 +1,533 @@
+//! The one thread that appends to the journal and syncs it, for everybody at once.
+//!
+//! 1 - Everything that waits, up to a limit, is appended and synced together: the longer a sync
+//!     takes, the more it covers. There is no timer to linger on.
+//! 2 - Only after the sync is anyone told, and only then does the entry go to the engine.
+//! 3 - A batch that is in the log already is not appended again, and is answered after the same
+//!     sync, so that the answer holds for it too.
+//! 4 - If one append fails, everything behind it in the group fails, and so does what the same
+//!     sender has queued: a batch must not overtake the one before it, or that one would be taken
+//!     for a duplicate when it comes again.
+//! 5 - The server's time is moved here, by the entry that says so, and that entry is the first of
+//!     its group: the engine hears of the step before it sees the new time.
+//! 6 - A failed sync closes the journal; it is opened anew before anything else is taken, and what
+//!     recovery found to be durable after all is handed on.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use journal::{Disk, Journal, JournalError, Options, Position};
+use model::{AgentId, LogPosition, MonitorEvent, UtcMicros};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Appended, Body, Durable, ENTRY_BYTES_MAX, LogUnavailable, LogVitals, Submission, decode, encode,
+};
+use crate::{clock::Clock, metrics::Metrics};
+
+/// Requests that may wait for the thread; each batch holds a permit for its rounds besides.
+const REQUESTS_MAX: usize = 1_024;
+/// Entries covered by one sync: at most 128 MiB of batches, so that a sync stays short.
+const GROUP_MAX: usize = 256;
+/// A closed journal is not tried more often: opening it reads every segment.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The highest sequence number in the log, by agent and epoch.
+pub(crate) type Highwaters = BTreeMap<(AgentId, u64), u64>;
+
+#[derive(Debug)]
+enum LogRequest {
+    Append(Submission),
+    /// The engine's state up to here is stored: nobody will read it again.
+    Trim(LogPosition),
+    Stop,
+}
+
+/// What everybody else has of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct LogHandle {
+    requests: mpsc::Sender<LogRequest>,
+    vitals: Arc<Mutex<LogVitals>>,
+}
+
+/// The log has stopped.
+#[derive(Debug)]
+pub(crate) struct LogStopped;
+
+impl LogHandle {
+    pub(crate) async fn submit(&self, submission: Submission) -> Result<(), LogStopped> {
+        let request = LogRequest::Append(submission);
+        self.requests.send(request).await.map_err(|_| LogStopped)
+    }
+
+    /// Lets go of everything up to `position`, if the queue has room; the next checkpoint asks
+    /// again.
+    pub(crate) fn trim(&self, position: LogPosition) {
+        self.requests.try_send(LogRequest::Trim(position)).unwrap_or(());
+    }
+
+    /// Queues an entry if there is room for it.
+    pub(crate) fn try_submit(&self, submission: Submission) -> bool {
+        self.requests.try_send(LogRequest::Append(submission)).is_ok()
+    }
+
+    /// Ends the log behind everything that is queued.
+    pub(crate) async fn stop(&self) {
+        self.requests.send(LogRequest::Stop).await.unwrap_or(());
+    }
+
+    pub(crate) fn vitals(&self) -> LogVitals {
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What the thread starts with: the journal after replay.
+#[derive(Debug)]
+pub(crate) struct LogStart {
+    pub(crate) journal: Journal,
+    pub(crate) highwaters: Highwaters,
+    /// When the last entry was appended.
+    pub(crate) last_at: UtcMicros,
+}
+
+/// How the journal of the log is opened.
+pub(crate) fn options(applied: LogPosition) -> Options {
+    Options {
+        record_bytes_max: ENTRY_BYTES_MAX,
+        next_at_least: Position(applied.0).next(),
+        ..Options::default()
+    }
+}
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// If the operating system gives no thread.
+pub(crate) fn start(
+    start: LogStart,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    durable: mpsc::Sender<Durable>,
+) -> std::io::Result<(LogHandle, oneshot::Receiver<()>)> {
+    let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+    let vitals = Arc::new(Mutex::new(LogVitals::default()));
+    let (ended, has_ended) = oneshot::channel();
+    let mut writer = Writer {
+        dir: start.journal.dir().to_owned(),
+        last: LogPosition(start.journal.next().0.saturating_sub(1)),
+        last_at: start.last_at,
+        journal: Some(start.journal),
+        highwaters: start.highwaters,
+        opened_at: UtcMicros(0),
+        clock,
+        metrics,
+        durable,
+        vitals: Arc::clone(&vitals),
+    };
+    writer.publish(None, 0);
+    thread::Builder::new().name("log".to_owned()).spawn(move || {
+        writer.run(asked);
+        ended.send(()).unwrap_or(());
+    })?;
+    Ok((LogHandle { requests, vitals }, has_ended))
+}
+
+struct Writer {
+    dir: PathBuf,
+    /// `None` after a failed sync, until it could be opened anew.
+    journal: Option<Journal>,
+    highwaters: Highwaters,
+    last: LogPosition,
+    last_at: UtcMicros,
+    /// The last attempt to open it anew.
+    opened_at: UtcMicros,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    durable: mpsc::Sender<Durable>,
+    vitals: Arc<Mutex<LogVitals>>,
+}
+
+/// What one sync covers.
+#[derive(Default)]
+struct Group {
+    appended: Vec<(LogPosition, Submission)>,
+    duplicates: Vec<Submission>,
+    failed: Vec<Submission>,
+    failure: Option<LogUnavailable>,
+    /// High-water marks as they were, to go back to.
+    before: Vec<((AgentId, u64), Option<u64>)>,
+}
+
+impl Writer {
+    fn run(&mut self, mut asked: mpsc::Receiver<LogRequest>) {
+        let mut turn = Vec::with_capacity(GROUP_MAX);
+        loop {
+            if asked.blocking_recv_many(&mut turn, GROUP_MAX) == 0 {
+                return;
+            }
+            let mut submissions = Vec::with_capacity(turn.len());
+            let mut trim = None;
+            let mut is_stopping = false;
+            for request in turn.drain(..) {
+                match request {
+                    LogRequest::Append(submission) => submissions.push(submission),
+                    LogRequest::Trim(position) => trim = Some(position),
+                    LogRequest::Stop => is_stopping = true,
+                }
+            }
+            if !submissions.is_empty() && !self.commit(submissions) {
+                return;
+            }
+            if let Some(position) = trim {
+                self.trim(position);
+            }
+            if is_stopping {
+                return;
+            }
+        }
+    }
+
+    /// Appends and syncs a group; `false` if nobody takes entries any more.
+    fn commit(&mut self, mut submissions: Vec<Submission>) -> bool {
+        if self.journal.is_none() && !self.reopen() {
+            return false;
+        }
+        submissions.sort_by_key(|submission| !is_step(&submission.body));
+        if submissions.first().is_some_and(|submission| is_step(&submission.body)) {
+            self.clock.follow();
+        }
+        let now = self.clock.now().max(self.last_at);
+        let mut group = Group::default();
+        for submission in submissions {
+            self.append(&mut group, submission, now);
+        }
+        let started_at = self.clock.now();
+        let synced = match &mut self.journal {
+            Some(journal) => journal.sync().map_err(|error| unavailable(&error)),
+            None => Ok(()),
+        };
+        let sync_us = self.clock.now().since(started_at);
+        self.metrics.log_sync_seconds.observe(sync_us.as_secs_f64());
+        let sync_us = u64::try_from(sync_us.as_micros()).unwrap_or(u64::MAX);
+        if let Err(failure) = synced {
+            tracing::error!(error = %failure, "the log could not be made durable");
+            self.metrics.log_failures.inc();
+            self.journal = None;
+            self.go_back(&mut group, failure);
+        }
+        if let Some((position, _)) = group.appended.last() {
+            self.last = *position;
+            self.last_at = now;
+        }
+        self.publish(group.failure.as_ref(), sync_us);
+        self.answer(group, now)
+    }
+
+    fn append(&mut self, group: &mut Group, submission: Submission, now: UtcMicros) {
+        if group.failure.is_some() || submission.lane.is_broken() {
+            group.failed.push(submission);
+            return;
+        }
+        let key = match &submission.body {
+            Body::Batch(batch) => Some(((batch.agent, batch.epoch), batch.seq)),
+            Body::Agent { .. } | Body::Inventory { .. } | Body::Monitor(_) | Body::Tick => None,
+        };
+        if let Some((lane, seq)) = key
+            && self.highwaters.get(&lane).is_some_and(|high| seq <= *high)
+        {
+            group.duplicates.push(submission);
+            return;
+        }
+        let appended = match &mut self.journal {
+            Some(journal) => {
+                let bytes = encode(now, &submission.body);
+                journal.append(&bytes).map_err(|error| unavailable(&error))
+            }
+            None => Err(LogUnavailable { reason: "it could not be opened again yet".to_owned() }),
+        };
+        match appended {
+            Ok(position) => {
+                if let Some((lane, seq)) = key {
+                    group.before.push((lane, self.highwaters.insert(lane, seq)));
+                }
+                group.appended.push((LogPosition(position.0), submission));
+            }
+            Err(failure) => {
+                tracing::error!(error = %failure, "the log takes nothing");
+                self.metrics.log_failures.inc();
+                group.failure = Some(failure);
+                group.failed.push(submission);
+            }
+        }
+    }
+
+    /// Nothing of the group is durable: as if it had never been asked for.
+    fn go_back(&mut self, group: &mut Group, failure: LogUnavailable) {
+        for (lane, high) in group.before.drain(..).rev() {
+            match high {
+                Some(seq) => self.highwaters.insert(lane, seq),
+                None => self.highwaters.remove(&lane),
+            };
+        }
+        let appended = group.appended.drain(..).map(|(_, submission)| submission);
+        let duplicates = group.duplicates.drain(..);
+        group.failed.extend(appended.chain(duplicates));
+        group.failure = Some(failure);
+    }
+
+    /// Tells everybody what became of theirs, and hands durable entries on in their order.
+    fn answer(&mut self, group: Group, now: UtcMicros) -> bool {
+        let closed = LogUnavailable { reason: "an entry before this one failed".to_owned() };
+        let failure = group.failure.unwrap_or(closed);
+        for submission in group.failed {
+            submission.lane.set_broken();
+            submission.done.send(Err(failure.clone())).unwrap_or(());
+        }
+        for submission in group.duplicates {
+            submission.done.send(Ok(Appended::Duplicate(self.last))).unwrap_or(());
+        }
+        for (position, submission) in group.appended {
+            let Submission { body, rounds, permit, done, .. } = submission;
+            // A sender that has gone does not need to know.
+            done.send(Ok(Appended::New(position))).unwrap_or(());
+            let entry = Durable { position, now, body, rounds, permit };
+            if self.durable.blocking_send(entry).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Opens the journal anew after a failed sync; `false` if nobody takes entries any more.
+    fn reopen(&mut self) -> bool {
+        let now = self.clock.now();
+        if now.since(self.opened_at) < REOPEN_INTERVAL {
+            return true;
+        }
+        self.opened_at = now;
+        let recovered = match Journal::open(&self.dir, options(self.last), Disk) {
+            Ok((journal, _)) => self.hand_on_recovered(&journal).map(|taken| (journal, taken)),
+            Err(error) => Err(error),
+        };
+        match recovered {
+            Ok((journal, is_taken)) => {
+                tracing::info!("the log takes entries again");
+                self.journal = Some(journal);
+                is_taken
+            }
+            Err(error) => {
+                let error = crate::chain(&error);
+                tracing::error!(%error, "the log cannot be opened again");
+                true
+            }
+        }
+    }
+
+    /// Hands on entries that were durable although their sync failed: they will be replayed, so
+    /// the engine must hear them now.
+    fn hand_on_recovered(&mut self, journal: &Journal) -> Result<bool, JournalError> {
+        for record in journal.read_from(Position(self.last.0).next()) {
+            let (position, bytes) = record?;
+            self.last = LogPosition(position.0);
+            let Ok(entry) = decode(bytes.into()) else {
+                self.metrics.log_entries_unreadable.inc();
+                continue;
+            };
+            if let Body::Batch(batch) = &entry.body {
+                let high = self.highwaters.entry((batch.agent, batch.epoch)).or_default();
+                *high = batch.seq.max(*high);
+            }
+            self.last_at = self.last_at.max(entry.now);
+            let durable = Durable {
+                position: self.last,
+                now: entry.now,
+                body: entry.body,
+                rounds: None,
+                permit: None,
+            };
+            if self.durable.blocking_send(durable).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn trim(&mut self, position: LogPosition) {
+        let Some(journal) = &mut self.journal else { return };
+        if let Err(error) = journal.trim_before(Position(position.0).next()) {
+            self.metrics.log_failures.inc();
+            let error = crate::chain(&error);
+            tracing::warn!(%error, "old segments of the log stay until the next checkpoint");
+        }
+        let sync_us = self.vitals.lock().unwrap_or_else(PoisonError::into_inner).sync_us;
+        self.publish(None, sync_us);
+    }
+
+    fn publish(&mut self, failure: Option<&LogUnavailable>, sync_us: u64) {
+        let mut vitals = self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
+        vitals.last = self.last;
+        vitals.last_at = self.last_at;
+        vitals.sync_us = sync_us;
+        vitals.impediment = failure.map(ToString::to_string);
+        if let Some(journal) = &self.journal {
+            vitals.bytes = journal.len_bytes();
+            vitals.segments = u64::try_from(journal.segments_total()).unwrap_or(u64::MAX);
+        }
+    }
+}
+
+fn is_step(body: &Body) -> bool {
+    matches!(body, Body::Monitor(MonitorEvent::ClockStepped { .. }))
+}
+
+fn unavailable(error: &JournalError) -> LogUnavailable {
+    LogUnavailable { reason: crate::chain(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        path::Path,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use bytes::Bytes;
+    use journal::{FileLayer, LayerFile, Lock};
+
+    use super::*;
+    use crate::log::{BatchBody, Lane};
+
+    /// A disk whose syncs fail while the switch is on.
+    #[derive(Clone, Debug, Default)]
+    struct Failing(Arc<AtomicBool>);
+
+    #[derive(Debug)]
+    struct FailingFile(Box<dyn LayerFile>, Failing);
+
+    impl FileLayer for Failing {
+        fn create_dir(&self, dir: &Path) -> io::Result<()> {
+            Disk.create_dir(dir)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+            Disk.list(dir)
+        }
+        fn create(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
+            Ok(Box::new(FailingFile(Disk.create(path)?, self.clone())))
+        }
+        fn open(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
+            Ok(Box::new(FailingFile(Disk.open(path)?, self.clone())))
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            Disk.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            Disk.remove(path)
+        }
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            Disk.sync_dir(dir)
+        }
+        fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+            Disk.lock(path)
+        }
+    }
+
+    impl LayerFile for FailingFile {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.0.read_at(buffer, offset)
+        }
+        fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.0.write_at(bytes, offset)
+        }
+        fn truncate(&self, length: u64) -> io::Result<()> {
+            self.0.truncate(length)
+        }
+        fn sync(&self) -> io::Result<()> {
+            match self.1.0.load(Ordering::SeqCst) {
+                true => Err(io::Error::other("input/output error")),
+                false => self.0.sync(),
+            }
+        }
+    }
+
+    fn batch(seq: u64) -> Body {
+        Body::Batch(BatchBody {
+            agent: AgentId(1),
+            epoch: 1,
+            seq,
+            offset_us: 0,
+            payload_zstd: Bytes::new(),
+        })
+    }
+
+    fn open(dir: &Path, layer: Failing) -> (LogHandle, mpsc::Receiver<Durable>) {
+        let (journal, _) = Journal::open(dir, options(LogPosition(0)), layer).unwrap();
+        let highwaters = Highwaters::default();
+        let start_with = LogStart { journal, highwaters, last_at: UtcMicros(0) };
+        let (durable, entries) = mpsc::channel(16);
+        let metrics = Arc::default();
+        let (handle, _) = start(start_with, Clock::system(), metrics, durable).unwrap();
+        (handle, entries)
+    }
+
+    async fn append(log: &LogHandle, body: Body) -> Appended {
+        let (submission, done) = Submission::of(body);
+        log.submit(submission).await.unwrap();
+        done.await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn entries_come_out_durable_in_order_and_a_duplicate_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, mut entries) = open(dir.path(), Failing::default());
+        assert_eq!(append(&log, batch(1)).await, Appended::New(LogPosition(1)));
+        assert_eq!(append(&log, batch(1)).await, Appended::Duplicate(LogPosition(1)));
+        assert_eq!(append(&log, Body::Tick).await, Appended::New(LogPosition(2)));
+        log.stop().await;
+        assert_eq!(entries.recv().await.unwrap().body, batch(1));
+        assert_eq!(entries.recv().await.unwrap().body, Body::Tick);
+        assert!(entries.recv().await.is_none());
+        assert_eq!(log.vitals().last, LogPosition(2));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_durable_is_not_acknowledged_and_comes_again_as_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Failing::default();
+        let (log, mut entries) = open(dir.path(), disk.clone());
+        assert_eq!(append(&log, batch(1)).await, Appended::New(LogPosition(1)));
+        disk.0.store(true, Ordering::SeqCst);
+        let (submission, done) = Submission::of(batch(2));
+        log.submit(submission).await.unwrap();
+        assert!(done.await.unwrap().is_err());
+        assert!(log.vitals().impediment.is_some());
+        assert_eq!(append(&log, batch(2)).await, Appended::New(LogPosition(2)));
+        assert_eq!(append(&log, batch(1)).await, Appended::Duplicate(LogPosition(2)));
+        assert_eq!(log.vitals().impediment, None);
+        log.stop().await;
+        assert_eq!(entries.recv().await.unwrap().body, batch(1));
+        assert_eq!(entries.recv().await.unwrap().body, batch(2));
+        assert!(entries.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_broken_sender_has_queued_fails_and_a_new_one_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _entries) = open(dir.path(), Failing::default());
+        let lane = Lane::default();
+        lane.set_broken();
+        let (submission, done) = Submission::of(batch(2));
+        log.submit(Submission { lane, ..submission }).await.unwrap();
+        assert!(done.await.unwrap().is_err());
+        assert_eq!(append(&log, batch(1)).await, Appended::New(LogPosition(1)));
+    }
+}

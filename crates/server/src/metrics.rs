@@ -1,0 +1,301 @@
+//! What the server counts of itself, as Prometheus reads it and as the Health page shows it.
+//!
+//! Counters are the only source: the page's totals and rates are read from them. No label names a
+//! target or an agent: their number is not ours to bound.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+};
+
+use model::UtcMicros;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// Commits whose duration is remembered for the percentile on the Health page.
+const COMMITS_KEPT_MAX: usize = 256;
+/// Rates are over this many samples, one a second.
+const SAMPLES_KEPT_MAX: usize = 11;
+/// 50 µs to about 1.6 s, doubling.
+const SECONDS_BUCKETS: (f64, f64, u16) = (0.000_05, 2.0, 16);
+
+type Level = Gauge<f64, AtomicU64>;
+
+/// Everything counted. Cheap to add to from any task.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) batches: Counter,
+    pub(crate) rounds: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) refusals: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) waits: Counter,
+    pub(crate) heartbeats: Counter,
+    pub(crate) results_dropped: Counter,
+    pub(crate) enrolments: Counter,
+    pub(crate) enrolments_refused: Counter,
+    pub(crate) handshakes_failed: Counter,
+    pub(crate) sessions: Counter,
+    pub(crate) decisions: Counter,
+    pub(crate) log_failures: Counter,
+    pub(crate) log_entries_unreadable: Counter,
+    pub(crate) commit_failures: Counter,
+    pub(crate) clock_steps: Counter,
+    pub(crate) task_failures: Counter,
+    pub(crate) log_sync_seconds: Histogram,
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) levels: Levels,
+    recent: Mutex<Recent>,
+}
+
+/// Present levels, set by the pulse just before they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Levels {
+    pub(crate) lag_seconds: Level,
+    pub(crate) log_depth: Level,
+    pub(crate) log_bytes: Level,
+    pub(crate) log_position: Level,
+    pub(crate) agents_connected: Level,
+    pub(crate) spool_batches: Level,
+    pub(crate) spool_batches_max: Level,
+    pub(crate) spool_bytes: Level,
+    pub(crate) live_subscribers: Level,
+    pub(crate) wall_ahead_seconds: Level,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    commits_us: VecDeque<u64>,
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: UtcMicros,
+    batches: u64,
+    rounds: u64,
+    decisions: u64,
+}
+
+/// Per second, over the last ten.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) batches: f64,
+    pub(crate) rounds: f64,
+    pub(crate) decisions: f64,
+}
+
+fn seconds() -> Histogram {
+    let (start, factor, count) = SECONDS_BUCKETS;
+    Histogram::new(exponential_buckets(start, factor, count))
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("faultline"),
+            batches: Counter::default(),
+            rounds: Counter::default(),
+            bytes: Counter::default(),
+            refusals: Counter::default(),
+            duplicates: Counter::default(),
+            waits: Counter::default(),
+            heartbeats: Counter::default(),
+            results_dropped: Counter::default(),
+            enrolments: Counter::default(),
+            enrolments_refused: Counter::default(),
+            handshakes_failed: Counter::default(),
+            sessions: Counter::default(),
+            decisions: Counter::default(),
+            log_failures: Counter::default(),
+            log_entries_unreadable: Counter::default(),
+            commit_failures: Counter::default(),
+            clock_steps: Counter::default(),
+            task_failures: Counter::default(),
+            log_sync_seconds: seconds(),
+            commit_seconds: seconds(),
+            levels: Levels::default(),
+            recent: Mutex::default(),
+        };
+        metrics.register_counters();
+        metrics.register_levels();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register_counters(&mut self) {
+        let counters = [
+            ("ingest_batches", "Batches taken into the log", &self.batches),
+            ("ingest_rounds", "Rounds taken into the log", &self.rounds),
+            ("ingest_bytes", "Compressed bytes of batches taken", &self.bytes),
+            ("ingest_refusals", "Batches and frames refused", &self.refusals),
+            ("ingest_duplicates", "Batches that were in the log already", &self.duplicates),
+            ("ingest_waits", "Frames that waited for their agent's rate limit", &self.waits),
+            ("ingest_heartbeats", "Heartbeats heard", &self.heartbeats),
+            ("ingest_results_dropped", "Results agents had to drop", &self.results_dropped),
+            ("ingest_sessions", "Streams of agents begun", &self.sessions),
+            ("enrolment_accepted", "Certificates given for a token", &self.enrolments),
+            ("enrolment_refused", "Enrolments refused", &self.enrolments_refused),
+            ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
+            ("engine_decisions", "Decisions of the engine", &self.decisions),
+            ("log_failures", "Appends or syncs of the log that failed", &self.log_failures),
+            (
+                "log_entries_unreadable",
+                "Entries of the log that could not be understood",
+                &self.log_entries_unreadable,
+            ),
+            ("store_commit_failures", "Commits that failed and were retried", &self.commit_failures),
+            ("clock_steps", "Steps of the wall clock", &self.clock_steps),
+            ("task_failures", "Failures of periodic tasks", &self.task_failures),
+        ];
+        for (name, help, counter) in counters {
+            self.registry.register(name, help, counter.clone());
+        }
+        let histograms = [
+            ("log_sync_seconds", "Time of one sync of the log", &self.log_sync_seconds),
+            ("store_commit_seconds", "Time of one commit", &self.commit_seconds),
+        ];
+        for (name, help, histogram) in histograms {
+            self.registry.register(name, help, histogram.clone());
+        }
+    }
+
+    fn register_levels(&mut self) {
+        let levels = &self.levels;
+        let levels = [
+            ("ingest_lag_seconds", "How far judging is behind ingest", &levels.lag_seconds),
+            ("log_depth_records", "Records behind no checkpoint", &levels.log_depth),
+            ("log_size_bytes", "Size of the log on disk", &levels.log_bytes),
+            ("log_position", "Last position applied", &levels.log_position),
+            ("agents_connected", "Agents with a stream", &levels.agents_connected),
+            ("spool_batches", "Batches in all agents' spools", &levels.spool_batches),
+            ("spool_batches_max", "Batches in the deepest spool", &levels.spool_batches_max),
+            ("spool_bytes", "Bytes in all agents' spools", &levels.spool_bytes),
+            ("live_subscribers", "Subscribers of live events", &levels.live_subscribers),
+            (
+                "clock_wall_ahead_seconds",
+                "How far the wall clock is ahead of the server's time",
+                &levels.wall_ahead_seconds,
+            ),
+        ];
+        for (name, help, level) in levels {
+            self.registry.register(name, help, level.clone());
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        encode(&mut text, &self.registry).unwrap_or(());
+        text
+    }
+
+    pub(crate) fn commit_took(&self, took_us: u64) {
+        self.commit_seconds.observe(in_seconds(took_us));
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.commits_us.len() == COMMITS_KEPT_MAX {
+            recent.commits_us.pop_front();
+        }
+        recent.commits_us.push_back(took_us);
+    }
+
+    pub(crate) fn commit_us_p95(&self) -> u64 {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sorted: Vec<u64> = recent.commits_us.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() * 95 / 100).copied().unwrap_or(0)
+    }
+
+    /// Remembers the counters; call it once a second.
+    pub(crate) fn sample(&self, at: UtcMicros) {
+        let sample = Sample {
+            at,
+            batches: self.batches.get(),
+            rounds: self.rounds.get(),
+            decisions: self.decisions.get(),
+        };
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.samples.len() == SAMPLES_KEPT_MAX {
+            recent.samples.pop_front();
+        }
+        recent.samples.push_back(sample);
+    }
+
+    pub(crate) fn rates(&self) -> Rates {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(first), Some(last)) = (recent.samples.front(), recent.samples.back()) else {
+            return Rates::default();
+        };
+        let span_s = last.at.since(first.at).as_secs_f64();
+        if span_s <= 0.0 {
+            return Rates::default();
+        }
+        let rate = |from: u64, to: u64| in_float(to.saturating_sub(from)) / span_s;
+        Rates {
+            batches: rate(first.batches, last.batches),
+            rounds: rate(first.rounds, last.rounds),
+            decisions: rate(first.decisions, last.decisions),
+        }
+    }
+}
+
+pub(crate) fn in_seconds(us: u64) -> f64 {
+    std::time::Duration::from_micros(us).as_secs_f64()
+}
+
+/// Counts and bytes as Prometheus wants them; beyond 2^53 the last digits are nobody's business.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn in_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_the_catalogues_names() {
+        let metrics = Metrics::default();
+        metrics.batches.inc();
+        metrics.commit_took(1_000);
+        let text = metrics.to_text();
+        for line in [
+            "faultline_ingest_batches_total 1",
+            "faultline_store_commit_seconds_count 1",
+            "# TYPE faultline_log_size_bytes gauge",
+        ] {
+            assert!(text.contains(line), "{line} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_over_the_time_that_was_sampled() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.rates(), Rates::default());
+        for second in 0..20 {
+            metrics.sample(UtcMicros(second * 1_000_000));
+            metrics.rounds.inc_by(50);
+        }
+        assert_eq!(metrics.rates(), Rates { rounds: 50.0, ..Rates::default() });
+    }
+
+    #[test]
+    fn the_percentile_is_of_the_last_commits() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.commit_us_p95(), 0);
+        for us in 1..=300 {
+            metrics.commit_took(us);
+        }
+        assert_eq!(metrics.commit_us_p95(), 288);
+    }
+}

@@ -1,0 +1,201 @@
+//! What happens from time to time. Each task can be run at any moment, twice or never, and only
+//! brings things to where they should be; a failure is counted, logged and met again next time.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use model::{MonitorEvent, UtcMicros};
+use store::{AuditEntry, ORG_DEFAULT, Retention, Scope, StoreError};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    app::App,
+    authority::{AuthorityError, SERVER_RENEW_BEFORE, ServerCertificate},
+    conductor::ConductError,
+};
+
+const PULSE_INTERVAL: Duration = Duration::from_secs(1);
+/// Pulses between two signs of life to consoles and in the database.
+const PULSES_PER_TICK: u64 = 5;
+/// Pulses between two notes of when agents were last seen.
+const PULSES_PER_SEEN: u64 = 30;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// Steps of one sweep; what is left is met ten minutes later.
+const SWEEP_STEPS_MAX: u32 = 1_000;
+/// Between two steps of a sweep, so that commits get their turn.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Why a task did not do its work this time.
+#[derive(Debug, thiserror::Error)]
+enum TaskError {
+    #[error("cannot use the database")]
+    Store(#[from] StoreError),
+    #[error("cannot use the log")]
+    Conduct(#[from] ConductError),
+    #[error("cannot sign")]
+    Authority(#[from] AuthorityError),
+}
+
+/// Starts all of them; they end with `stop`.
+pub(crate) fn start(
+    tasks: &TaskTracker,
+    app: &App,
+    certificate: &Arc<ServerCertificate>,
+    stop: &CancellationToken,
+) {
+    let pulse = Pulse { app: app.clone(), count: 0, seen_at: app.clock.now() };
+    tasks.spawn(every(PULSE_INTERVAL, stop.clone(), pulse, "pulse", Pulse::beat));
+    tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), app.clone(), "sweep", sweep));
+    let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
+    tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
+}
+
+/// Runs `act` on `state` at once and then each `period`.
+async fn every<S, A, F>(
+    period: Duration,
+    stop: CancellationToken,
+    mut state: S,
+    name: &'static str,
+    act: A,
+) where
+    S: HasApp,
+    A: Fn(S) -> F,
+    F: Future<Output = (S, Result<(), TaskError>)>,
+{
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => (),
+        }
+        let Some((next, done)) = stop.run_until_cancelled(act(state)).await else { return };
+        state = next;
+        if let Err(error) = done {
+            state.app().conductor.metrics().task_failures.inc();
+            let error = crate::chain(&error);
+            tracing::warn!(%error, task = name, "a periodic task failed");
+        }
+    }
+}
+
+trait HasApp {
+    fn app(&self) -> &App;
+}
+
+impl HasApp for App {
+    fn app(&self) -> &App {
+        self
+    }
+}
+
+/// Looks at the clocks, measures rates, gives signs of life.
+struct Pulse {
+    app: App,
+    count: u64,
+    seen_at: UtcMicros,
+}
+
+impl HasApp for Pulse {
+    fn app(&self) -> &App {
+        &self.app
+    }
+}
+
+impl Pulse {
+    async fn beat(mut self) -> (Pulse, Result<(), TaskError>) {
+        let done = self.try_beat().await;
+        (self, done)
+    }
+
+    async fn try_beat(&mut self) -> Result<(), TaskError> {
+        let App { conductor, clock, store, .. } = &self.app;
+        let look = clock.look();
+        let now = clock.now();
+        conductor.pulse(now, clock.wall_ahead_us());
+        self.count += 1;
+        if self.count.is_multiple_of(PULSES_PER_TICK) {
+            conductor.tell_tick(now);
+            store.alive(now).await?;
+        }
+        if self.count.is_multiple_of(PULSES_PER_SEEN) {
+            let seen = conductor.heard_since(self.seen_at);
+            if !seen.is_empty() {
+                store.agents_seen(&seen).await?;
+            }
+            self.seen_at = now;
+        }
+        if let Some((forward, by)) = look.stepped {
+            conductor.metrics().clock_steps.inc();
+            tracing::warn!(forward, ?by, "the wall clock was stepped; the server's time was not");
+            let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+            let entry = AuditEntry {
+                action: "clock.step",
+                object_kind: "server",
+                object_id: None,
+                object_name: "wall clock",
+                before: None,
+                after: Some(serde_json::json!({ "forward": forward, "by_us": by_us })),
+            };
+            store.audit_append(&Scope::system(ORG_DEFAULT), &entry, now).await?;
+        }
+        if let Some(by) = look.to_follow {
+            tracing::warn!(?by, "the wall clock has stayed ahead; the server's time follows");
+            conductor.monitor_event(MonitorEvent::ClockStepped { forward: true, by }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Forgets what is too old, in steps that let others write in between.
+async fn sweep(app: App) -> (App, Result<(), TaskError>) {
+    let done = try_sweep(&app).await;
+    (app, done)
+}
+
+async fn try_sweep(app: &App) -> Result<(), TaskError> {
+    let now = app.clock.now();
+    let kept = app.config.retention;
+    app.store.sessions_sweep(now).await?;
+    let retention = Retention {
+        rounds_before: now - kept.rounds,
+        minutes_before: now - kept.minutes,
+        changes_before: now - kept.changes,
+    };
+    for _ in 0..SWEEP_STEPS_MAX {
+        if app.store.retain(&retention).await?.is_done {
+            break;
+        }
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+    app.store.vacuum_step().await?;
+    Ok(())
+}
+
+/// Makes the server's certificate anew before it ends.
+struct Renewal {
+    app: App,
+    certificate: Arc<ServerCertificate>,
+}
+
+impl HasApp for Renewal {
+    fn app(&self) -> &App {
+        &self.app
+    }
+}
+
+impl Renewal {
+    #[expect(clippy::unused_async, reason = "has the form of the other tasks")]
+    async fn renew(self) -> (Renewal, Result<(), TaskError>) {
+        let now = self.app.clock.now();
+        let not_after = self.certificate.not_after();
+        let is_fresh = not_after.is_some_and(|at| now + SERVER_RENEW_BEFORE < at);
+        if is_fresh {
+            return (self, Ok(()));
+        }
+        let renewed = self.app.authority.sign_server(now);
+        let done = renewed.map(|certified| self.certificate.replace(certified));
+        (self, done.map_err(TaskError::from))
+    }
+}

@@ -1,0 +1,147 @@
+//! Every route against every kind of caller, as the table says.
+
+use model::Role;
+use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
+use serde_json::json;
+use server::http::{
+    permission::allows,
+    routes::{Access, catalogue},
+};
+
+use super::{Session, Site, read};
+
+const PASSWORD: &str = "a long enough password";
+
+enum Kind {
+    Anonymous,
+    Session(Role),
+    Key(Role, String),
+}
+
+/// What the table says that a caller gets.
+fn expected(kind: &Kind, access: Access) -> Option<StatusCode> {
+    let is_allowed = match (kind, access) {
+        (_, Access::Public) => true,
+        (Kind::Anonymous, _) => return Some(StatusCode::UNAUTHORIZED),
+        (Kind::Session(_), Access::Person) => true,
+        (Kind::Key(..), Access::Person) => false,
+        (
+            Kind::Session(role) | Kind::Key(role, _),
+            Access::Needs(permission) | Access::LocalOr(permission),
+        ) => allows(*role, permission),
+    };
+    (!is_allowed).then_some(StatusCode::FORBIDDEN)
+}
+
+async fn users(site: &Site) {
+    for role in [Role::Viewer, Role::Operator] {
+        let body = json!({"name": role.as_str(), "role": role.as_str(), "password": PASSWORD});
+        site.post("/users", body).await;
+    }
+}
+
+async fn key(site: &Site, role: Role) -> String {
+    let body = json!({"name": format!("key-{role}"), "role": role.as_str()});
+    super::text(&site.post("/api-keys", body).await["key"])
+}
+
+async fn session(site: &Site, role: Role) -> Session {
+    match role {
+        Role::Admin => site.session("admin", &site.admin_password).await,
+        Role::Viewer | Role::Operator => site.session(role.as_str(), PASSWORD).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_open_to_whom_the_table_says() {
+    let site = Site::start().await;
+    users(&site).await;
+    let mut kinds = vec![Kind::Anonymous];
+    kinds.extend(Role::ALL.map(Kind::Session));
+    for role in Role::ALL {
+        kinds.push(Kind::Key(role, key(&site, role).await));
+    }
+    for kind in &kinds {
+        let mut signed_in = match kind {
+            Kind::Session(role) => Some(session(&site, *role).await),
+            Kind::Anonymous | Kind::Key(..) => None,
+        };
+        for (method, path, access) in catalogue() {
+            // As from another machine, or the test itself would be local.
+            let request = site
+                .request(method.clone(), &path.replace("{id}", "999999"))
+                .header("x-forwarded-for", "203.0.113.9")
+                .header(CONTENT_TYPE, "application/json")
+                .body("{}");
+            let request = match (kind, &signed_in) {
+                (Kind::Key(_, key), _) => request.bearer_auth(key),
+                (_, Some(session)) => session.on(request),
+                (_, None) => request,
+            };
+            let status = request.send().await.expect("an answer").status();
+            let who = match kind {
+                Kind::Anonymous => "anonymous".to_owned(),
+                Kind::Session(role) => format!("{role} by session"),
+                Kind::Key(role, _) => format!("{role} by key"),
+            };
+            match expected(kind, access) {
+                Some(refusal) => assert_eq!(status, refusal, "{who}: {method} {path}"),
+                None => assert!(
+                    ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status)
+                        && !status.is_server_error(),
+                    "{who}: {method} {path}: {status}"
+                ),
+            }
+            if let Kind::Session(role) = kind
+                && method == Method::DELETE
+                && path == "/api/v1/session"
+            {
+                signed_in = Some(session(&site, *role).await);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_browser_sends_unasked_changes_nothing() {
+    let site = Site::start().await;
+    let session = session(&site, Role::Admin).await;
+    for (method, path, access) in catalogue() {
+        if access == Access::Public || method == Method::GET {
+            continue;
+        }
+        for token in ["", "wrong"] {
+            let request = site.request(method.clone(), &path.replace("{id}", "1"));
+            let request = request.header("cookie", &session.cookie).header("x-csrf-token", token);
+            let (status, problem) = read(request.send().await.expect("an answer")).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path}");
+            assert_eq!(problem["code"], "bad_csrf_token", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_can_be_less_than_its_role() {
+    let site = Site::start().await;
+    let body = json!({"name": "narrow", "role": "admin", "permissions": ["target_read"]});
+    let created = site.post("/api-keys", body).await;
+    assert_eq!(created["permissions"], json!(["target_read"]));
+    let get = async |path: &str| {
+        let request = site.request(Method::GET, path).bearer_auth(super::text(&created["key"]));
+        request.send().await.expect("an answer").status()
+    };
+    assert_eq!(get("/api/v1/targets").await, StatusCode::OK);
+    assert_eq!(get("/api/v1/tiers").await, StatusCode::FORBIDDEN);
+    let (status, problem) = site
+        .send(
+            Method::POST,
+            "/api-keys",
+            Some(json!({"name": "wide", "role": "viewer", "permissions": ["tier_write"]})),
+        )
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        super::errors(&problem),
+        "permissions: `tier_write` is not one of the role viewer\n"
+    );
+}

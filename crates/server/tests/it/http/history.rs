@@ -1,0 +1,99 @@
+//! The record of a target through the API.
+
+use std::time::Duration;
+
+use model::{Cause, UtcMicros};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use store::{MonitorGap, ORG_DEFAULT, Scope, Store};
+
+use super::{START_US, Site, errors, text};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_minute_that_has_begun_is_told() {
+    let site = Site::start().await;
+    let id = site.target("core1", "192.0.2.1").await;
+    let start = UtcMicros(START_US);
+    let store = Store::open(&site.dir.path().join("faultline.db")).await.expect("the database");
+    let gap = MonitorGap {
+        from: start + 2 * MINUTE,
+        to: start + 3 * MINUTE + Duration::from_secs(5),
+        cause: Cause::MonitorDown,
+    };
+    store.gap_add(&Scope::system(ORG_DEFAULT), &gap).await.expect("stores");
+    site.pass(10 * MINUTE);
+    let path = format!("/targets/{id}/history?from=2026-11-21T05:52:30Z&to=2026-11-21T07:00:00Z");
+    let history = site.get(&path).await;
+    assert_eq!(history["from"], "2026-11-21T05:52:00Z");
+    assert_eq!(history["to"], "2026-11-21T07:00:00Z");
+    let consensus = &history["series"][0];
+    assert_eq!(consensus["agent"], Value::Null);
+    let minutes = consensus["minutes"].as_array().expect("minutes");
+    let told = minutes.iter().map(|minute| {
+        let open = if minute["is_open"] == true { "open" } else { "closed" };
+        let at = text(&minute["minute"]);
+        format!("{at} {} {} {open}", text(&minute["verdict"]), text(&minute["cause"]))
+    });
+    let told: Vec<String> = told.collect();
+    assert_eq!(told.len(), 13, "from 05:52 to 06:04: {told:#?}");
+    assert_eq!(told[0], "2026-11-21T05:52:00Z unknown not_yet closed");
+    assert_eq!(told[1], "2026-11-21T05:53:00Z unknown not_yet closed");
+    assert!(told[4].starts_with("2026-11-21T05:56:00Z unknown monitor_down"), "{told:#?}");
+    assert!(told[12].starts_with("2026-11-21T06:04:00Z unknown"), "{told:#?}");
+    assert!(told[12].ends_with("open"), "{told:#?}");
+
+    let csv = site.request(Method::GET, &format!("/api/v1{path}&format=csv"));
+    let csv = csv.bearer_auth(&site.key).send().await.expect("an answer");
+    assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+    let disposition = csv.headers()["content-disposition"].to_str().expect("text").to_owned();
+    assert_eq!(disposition, "attachment; filename=\"core1-history.csv\"");
+    let csv = csv.text().await.expect("a body");
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "agent,minute,verdict,cause,rounds,not_asked,sent,received,rtt_us_min,rtt_us_mean,\
+             rtt_us_max,revision,said_first,is_open"
+        )
+    );
+    assert_eq!(lines.next(), Some(",2026-11-21T05:52:00Z,unknown,not_yet,0,0,0,0,,,,0,,false"));
+    assert_eq!(lines.count(), 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_cannot_be_told_says_why() {
+    let site = Site::start().await;
+    let id = site.target("core1", "192.0.2.1").await;
+    let refuse = async |query: &str| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let path = format!("/targets/{id}/{query}");
+        errors(&site.expect(status, Method::GET, &path, None).await)
+    };
+    assert_eq!(
+        refuse("history?from=yesterday&to=now&format=xml").await,
+        "format: must be json or csv\n\
+         to: must be a time such as 2026-11-21T05:54:33Z\n\
+         from: must be a time such as 2026-11-21T05:54:33Z\n"
+    );
+    assert_eq!(
+        refuse("history?from=2026-11-21T05:00:00Z&to=2026-11-21T05:00:00Z").await,
+        "to: must be after `from`\n"
+    );
+    assert_eq!(
+        refuse("history?from=2026-11-20T05:00:00Z&to=2026-11-21T05:01:00Z").await,
+        "to: must be at most 1440 minutes after `from`\n"
+    );
+    assert_eq!(
+        refuse("rounds?agent=x&cursor=y&limit=501").await,
+        "limit: must be a number from 1 to 500\nagent: must be an id\n\
+         cursor: is not one of this list\n"
+    );
+    let rounds = site.get(&format!("/targets/{id}/rounds")).await;
+    assert_eq!(rounds["items"], Value::Array(vec![]));
+    assert_eq!(rounds["next_cursor"], Value::Null);
+    site.get(&format!("/targets/{id}/changes?limit=5")).await;
+    site.expect(StatusCode::NOT_FOUND, Method::GET, "/targets/99/history", None).await;
+    site.expect(StatusCode::NOT_FOUND, Method::GET, "/targets/99/changes", None).await;
+}

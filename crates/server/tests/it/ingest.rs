@@ -1,0 +1,199 @@
+//! Agents at the door: enrolment, fences, acknowledgements, hostile payloads, restarts.
+
+use journal::{Disk, Journal, Options, Position};
+use serde_json::json;
+use tonic::Code;
+use wire::{rounds::encode_rounds, v1};
+
+use crate::harness::{NOW_S, Server, answered, enrol, not_asked, soon};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_enrols_once_and_gets_what_it_is_to_ask() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    assert!(server.ready.first_start.is_some());
+    let (_, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let again = enrol(&token).await.err().unwrap();
+    assert_eq!(again.code(), Code::PermissionDenied);
+
+    let mut link = identity.link().await.unwrap();
+    let part = link.assigned(&[probe]).await;
+    assert_eq!(part.probes[0].address, "192.0.2.1");
+    assert_eq!(part.tiers.len(), 1);
+    let (_, second) = server.new_target("core2", "2001:db8::1").await;
+    let newer = link.assigned(&[probe, second]).await;
+    assert!(part.version < newer.version);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_certificate_only_enrolment_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (_, token) = server.new_agent("fra1").await;
+    let mut stranger = token.clone();
+    stranger.secret = "guessed".to_owned();
+    let refused = enrol(&stranger).await.err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(enrol(&token).await.is_ok());
+    assert_eq!(server.metric("faultline_enrolment_refused_total").await, 1.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_agent_is_cut_off_at_once_and_stays_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (id, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    server.post(&format!("/agents/{id}/revoke"), &json!({})).await;
+    assert_eq!(link.end().await.code(), Code::PermissionDenied);
+    assert_eq!(identity.link().await.err().unwrap().code(), Code::PermissionDenied);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_stream_ends_the_older_and_has_a_later_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut older = identity.link().await.unwrap();
+    let newer = identity.link().await.unwrap();
+    assert_eq!(older.end().await.code(), Code::Aborted);
+    assert!(older.epoch < newer.epoch);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_counts_once_however_often_it_comes_also_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    let epoch = link.epoch;
+    let rows = [answered(probe, 60), answered(probe, 30), not_asked(probe, 0)];
+    link.send_rounds(1, &rows).await;
+    link.acknowledged(epoch, 1).await;
+    link.send_rounds(1, &rows).await;
+    link.acknowledged(epoch, 1).await;
+    assert_eq!(server.rounds_reach(target, 3).await.len(), 3);
+    assert_eq!(server.metric("faultline_ingest_batches_total").await, 1.0);
+    assert_eq!(server.metric("faultline_ingest_duplicates_total").await, 1.0);
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    assert!(server.ready.first_start.is_none());
+    let mut link = identity.at(&server).link().await.unwrap();
+    assert!(epoch < link.epoch);
+    let rounds = v1::payload::Kind::Rounds(encode_rounds(&rows));
+    let payload = wire::seal(&v1::Payload { kind: Some(rounds) }).unwrap();
+    link.send_payload(epoch, 1, payload).await;
+    link.acknowledged(epoch, 1).await;
+    let fresh = link.epoch;
+    link.send_rounds(1, &[answered(probe, 10)]).await;
+    link.acknowledged(fresh, 1).await;
+    assert_eq!(server.rounds_reach(target, 4).await.len(), 4);
+    assert_eq!(server.metric("faultline_ingest_duplicates_total").await, 1.0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_is_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (_, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    let epoch = link.epoch;
+    let rounds = v1::payload::Kind::Rounds(encode_rounds(&[answered(probe, 0)]));
+    let payload = wire::seal(&v1::Payload { kind: Some(rounds) }).unwrap();
+    link.send_payload(epoch, 1, payload.clone()).await;
+    link.acknowledged(epoch, 1).await;
+
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path().join("log")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let options = Options { record_bytes_max: 16 << 20, ..Options::default() };
+    let (journal, _) = Journal::open(copy.path(), options, Disk).unwrap();
+    let is_there = journal.read_from(Position(1)).any(|record| {
+        let (_, bytes) = record.unwrap();
+        bytes.windows(payload.len()).any(|window| window == payload)
+    });
+    assert!(is_there);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("hostile").await;
+    let mut hostile = enrol(&token).await.unwrap().link().await.unwrap();
+    let (_, token) = server.new_agent("honest").await;
+    let mut honest = enrol(&token).await.unwrap().link().await.unwrap();
+
+    let future = encode_rounds(&[answered(probe, 0)]);
+    let mut future_rounds = future.clone();
+    future_rounds.due_tick_us_delta[0] = i64::try_from((NOW_S + 3_600) * 1_000_000).unwrap();
+    let mut short = future.clone();
+    short.sent.clear();
+    let sealed = |rounds: v1::Rounds| {
+        wire::seal(&v1::Payload { kind: Some(v1::payload::Kind::Rounds(rounds)) }).unwrap()
+    };
+    let facts = v1::payload::Kind::Facts(v1::Facts::default());
+    let facts = wire::seal(&v1::Payload { kind: Some(facts) }).unwrap();
+    let cases = [
+        (hostile.epoch, b"garbage".to_vec(), "no zstd frame"),
+        (hostile.epoch, sealed(future_rounds), "in the future"),
+        (hostile.epoch, sealed(short), "column"),
+        (hostile.epoch, facts, "rounds only"),
+        (hostile.epoch + 1, sealed(future.clone()), "not granted"),
+        (0, sealed(future.clone()), "epoch"),
+    ];
+    for (seq, (epoch, payload, expected)) in (1..).zip(cases) {
+        hostile.send_payload(epoch, seq, payload).await;
+        let answer = hostile.answer().await.unwrap();
+        let v1::server_frame::Kind::Refusal(refusal) = answer else {
+            panic!("not a refusal: {answer:?}")
+        };
+        assert_eq!((refusal.epoch, refusal.seq), (epoch, seq));
+        assert!(refusal.reason.contains(expected), "{}", refusal.reason);
+    }
+    for seq in 1..=60 {
+        hostile.send_payload(hostile.epoch, 100 + seq, b"garbage".to_vec()).await;
+    }
+    assert_eq!(hostile.end().await.code(), Code::InvalidArgument);
+
+    let epoch = honest.epoch;
+    honest.send_rounds(1, &[answered(probe, 0)]).await;
+    honest.acknowledged(epoch, 1).await;
+    assert_eq!(server.rounds_reach(target, 1).await.len(), 1);
+    assert!(6.0 <= server.metric("faultline_ingest_refusals_total").await);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_is_kept_out_of_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let overrides = server::Overrides {
+        data_dir: Some(dir.path().to_owned()),
+        ..server::Overrides::default()
+    };
+    let config = server::Config::resolve("", &|_| None, &overrides).unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (ready, _) = tokio::sync::oneshot::channel();
+    let error = soon(server::serve(config, stop, ready)).await.unwrap_err();
+    assert!(error.to_string().contains("in use by another server"), "{error}");
+    server.stop().await;
+}

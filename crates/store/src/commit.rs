@@ -1,0 +1,486 @@
+//! The engine's side: its decisions, the rounds behind them and how far the log is applied, in
+//! one transaction. Nobody may act on a decision before it is here.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth, OrgId,
+    UtcMicros, VerdictChange,
+};
+use sqlx::SqliteConnection;
+
+use crate::{
+    Applied, Checkpoint, Commit, EpochGrant, Highwater, Store, StoreError, code,
+    db::{Bulk, Columns, Tx, big},
+    rounds,
+};
+
+/// Checkpoints kept: the newest, and one more in case it cannot be read.
+const CHECKPOINTS: u32 = 2;
+/// Highwaters given at once: epochs of a month, for all agents.
+const HIGHWATERS_MAX: u32 = 1_000_000;
+
+const STATE: &str = "
+    SELECT position, inventory_version, alive_at FROM engine_state WHERE id = 1";
+const STATE_SET: &str = "
+    UPDATE engine_state SET position = $1, inventory_version = $2, alive_at = $3 WHERE id = 1";
+const ALIVE_SET: &str = "UPDATE engine_state SET alive_at = $1 WHERE id = 1";
+const CHECKPOINT_ADD: &str = "
+    INSERT INTO engine_checkpoint (position, at, body) VALUES ($1, $2, $3)";
+const CHECKPOINTS_TRIM: &str = "
+    DELETE FROM engine_checkpoint
+     WHERE position NOT IN (
+               SELECT position FROM engine_checkpoint ORDER BY position DESC LIMIT $1)";
+const CHECKPOINT_LATEST: &str = "
+    SELECT position, at, body FROM engine_checkpoint ORDER BY position DESC LIMIT 1";
+const HIGHWATERS: &str = "
+    SELECT agent_id, epoch, seq FROM highwater ORDER BY agent_id, epoch LIMIT $1";
+const HIGHWATER_SET: &str = "
+    INSERT INTO highwater (agent_id, epoch, org_id, seq, at)
+    SELECT id, $2, org_id, $3, $4 FROM agent WHERE id = $1
+    ON CONFLICT (agent_id, epoch) DO UPDATE SET seq = excluded.seq, at = excluded.at
+     WHERE highwater.seq < excluded.seq";
+const EPOCH_OF: &str = "SELECT spool_id FROM agent_epoch WHERE agent_id = $1";
+const EPOCH_GRANT: &str = "
+    INSERT INTO agent_epoch (agent_id, org_id, epoch, spool_id, at)
+    SELECT id, org_id, $4 + 1, $2, $3 FROM agent WHERE id = $1
+    ON CONFLICT (agent_id) DO UPDATE
+       SET epoch = CASE WHEN agent_epoch.epoch < $4 THEN $4 ELSE agent_epoch.epoch END + 1,
+           spool_id = excluded.spool_id, at = excluded.at
+    RETURNING epoch";
+
+/// No agent lives through a million million sessions; a larger claim is a broken or hostile one.
+const EPOCH_CLAIM_MAX: u64 = 1_000_000_000_000;
+
+const AGENT_STATE_SET: &str = "
+    INSERT INTO agent_state_now (agent_id, org_id, state, since_at, why)
+    SELECT id, org_id, $2, $3, $4 FROM agent WHERE id = $1
+    ON CONFLICT (agent_id) DO UPDATE
+       SET state = excluded.state, since_at = excluded.since_at, why = excluded.why";
+const AGENT_EVENT_ADD: &str = "
+    INSERT INTO agent_event (org_id, agent_id, state_before, state, at, why, position)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+// Columns of a VALUES list are column1, column2, … here and on PostgreSQL.
+const SPAN_END: Bulk = Bulk {
+    head: "UPDATE verdict_span SET to_at = ended.column3 FROM (VALUES",
+    columns: 3,
+    tail: ") AS ended
+           WHERE verdict_span.probe_id = ended.column1
+             AND verdict_span.agent_id = ended.column2
+             AND verdict_span.to_at IS NULL",
+};
+const SPAN_ADD: Bulk = Bulk {
+    head: "INSERT INTO verdict_span (
+               org_id, probe_id, agent_id, verdict_before, verdict, cause, why,
+               from_at, to_at, position, inventory_version
+           ) VALUES",
+    columns: 11,
+    tail: "",
+};
+const NOW_SET: Bulk = Bulk {
+    head: "INSERT INTO verdict_now (
+               probe_id, agent_id, org_id, verdict, cause, why, since_at
+           ) VALUES",
+    columns: 7,
+    tail: "ON CONFLICT (probe_id, agent_id) DO UPDATE
+           SET verdict = excluded.verdict, cause = excluded.cause, why = excluded.why,
+               since_at = excluded.since_at",
+};
+const TARGET_NOW: Bulk = Bulk {
+    head: "UPDATE target SET verdict_order = held.column2, since_at = held.column3 FROM (VALUES",
+    columns: 3,
+    // A join with probe would let the planner scan every target.
+    tail: ") AS held
+           WHERE target.id = (SELECT target_id FROM probe WHERE probe.id = held.column1)",
+};
+const MINUTE_SET: Bulk = Bulk {
+    head: "INSERT INTO verdict_minute (
+               org_id, minute, probe_id, agent_id, verdict, cause, rounds, not_asked,
+               sent, received, rtt_us_min, rtt_us_sum, rtt_us_max, revision, said_first
+           ) VALUES",
+    columns: 15,
+    tail: "ON CONFLICT (org_id, minute, probe_id, agent_id) DO UPDATE
+           SET verdict = excluded.verdict, cause = excluded.cause, rounds = excluded.rounds,
+               not_asked = excluded.not_asked, sent = excluded.sent,
+               received = excluded.received, rtt_us_min = excluded.rtt_us_min,
+               rtt_us_sum = excluded.rtt_us_sum, rtt_us_max = excluded.rtt_us_max,
+               revision = excluded.revision, said_first = excluded.said_first
+         WHERE verdict_minute.revision <= excluded.revision",
+};
+// What was deleted while the engine did not know it yet: nothing may be held of it.
+const UNHEARD: &str = "SELECT count(*) FROM tombstone WHERE version > $1";
+const UNHEARD_FORGET: [&str; 4] = [
+    "DELETE FROM verdict_now
+      WHERE probe_id IN (SELECT probe_id FROM tombstone WHERE version > $1)",
+    "DELETE FROM verdict_now
+      WHERE agent_id IN (
+                SELECT object_id FROM tombstone WHERE version > $1 AND kind = 'agent')",
+    "UPDATE verdict_span
+        SET to_at = from_at
+      WHERE to_at IS NULL
+        AND probe_id IN (SELECT probe_id FROM tombstone WHERE version > $1)",
+    "UPDATE verdict_span
+        SET to_at = from_at
+      WHERE to_at IS NULL
+        AND agent_id IN (
+                SELECT object_id FROM tombstone WHERE version > $1 AND kind = 'agent')",
+];
+
+/// A decision's content with the organisation it belongs to.
+type Owned<'a, T> = (OrgId, &'a T);
+
+#[derive(Default)]
+struct Sorted<'a> {
+    verdicts: Vec<Owned<'a, VerdictChange>>,
+    minutes: Vec<Owned<'a, MinuteTruth>>,
+    agents: Vec<Owned<'a, AgentStateChange>>,
+}
+
+impl Store {
+    /// Stores one turn of the engine; false if it was stored before, and then changes nothing.
+    pub async fn commit(&self, commit: &Commit<'_>, now: UtcMicros) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        if commit.position <= applied(&mut tx).await?.position {
+            return Ok(false);
+        }
+        let sorted = sort(commit.decisions);
+        write_verdicts(&mut tx, &sorted.verdicts, commit).await?;
+        write_minutes(&mut tx, sorted.minutes).await?;
+        for (org, change) in &sorted.agents {
+            write_agent(&mut tx, *org, change, commit.position).await?;
+        }
+        rounds::write(&mut tx, commit.rounds).await?;
+        for highwater in commit.highwaters {
+            sqlx::query(HIGHWATER_SET)
+                .bind(highwater.agent.0)
+                .bind(big(highwater.epoch))
+                .bind(big(highwater.seq))
+                .bind(now.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        forget_unheard(&mut tx, commit.inventory_version).await?;
+        if let Some(bytes) = commit.checkpoint {
+            write_checkpoint(&mut tx, commit.position, bytes, now).await?;
+        }
+        sqlx::query(STATE_SET)
+            .bind(big(commit.position.0))
+            .bind(big(commit.inventory_version))
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Says how far the log is applied.
+    pub async fn applied(&self) -> Result<Applied, StoreError> {
+        applied(&mut *self.read().await?).await
+    }
+
+    /// Leaves a sign of life, so that the next start knows how long nobody watched.
+    pub async fn alive(&self, now: UtcMicros) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query(ALIVE_SET).bind(now.0).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub async fn checkpoint_latest(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let row = sqlx::query(CHECKPOINT_LATEST)
+            .fetch_optional(self.readers())
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        Ok(Some(Checkpoint {
+            position: LogPosition(row.number("position")?),
+            bytes: row.value("body")?,
+            at: row.at("at")?,
+        }))
+    }
+
+    /// The newest batch of each agent and epoch that was applied.
+    pub async fn highwaters(&self) -> Result<Vec<Highwater>, StoreError> {
+        let rows = sqlx::query(HIGHWATERS)
+            .bind(HIGHWATERS_MAX)
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Highwater {
+                    agent: AgentId(row.number("agent_id")?),
+                    epoch: row.number("epoch")?,
+                    seq: row.number("seq")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Grants an agent a new epoch, higher than any before. It is durable when this returns.
+    ///
+    /// `last_epoch` is the newest that the agent says it was granted: a database restored from an
+    /// older backup must not grant one again, or two batches would have one name. It is believed
+    /// up to [`EPOCH_CLAIM_MAX`].
+    pub async fn epoch_grant(
+        &self,
+        agent: AgentId,
+        spool_id: &[u8; 16],
+        last_epoch: u64,
+        now: UtcMicros,
+    ) -> Result<EpochGrant, StoreError> {
+        let mut tx = self.write().await?;
+        let before: Option<Vec<u8>> = sqlx::query_scalar(EPOCH_OF)
+            .bind(agent.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let row = sqlx::query(EPOCH_GRANT)
+            .bind(agent.0)
+            .bind(spool_id.as_slice())
+            .bind(now.0)
+            .bind(i64::try_from(last_epoch.min(EPOCH_CLAIM_MAX)).unwrap_or(0))
+            .fetch_optional(&mut *tx)
+            .await?;
+        let row = row.ok_or(StoreError::NotFound { what: "agent" })?;
+        let grant = EpochGrant {
+            epoch: row.number("epoch")?,
+            is_new_spool: before.is_some_and(|before| before != spool_id),
+        };
+        tx.commit().await?;
+        Ok(grant)
+    }
+}
+
+async fn applied(connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
+    let row = sqlx::query(STATE).fetch_one(connection).await?;
+    Ok(Applied {
+        position: LogPosition(row.number("position")?),
+        inventory_version: row.number("inventory_version")?,
+        alive_at: row.at_opt("alive_at")?,
+    })
+}
+
+fn sort(decisions: &[Decision]) -> Sorted<'_> {
+    let mut sorted = Sorted::default();
+    for decision in decisions {
+        let org = decision.org;
+        match &decision.kind {
+            DecisionKind::Verdict(change) => sorted.verdicts.push((org, change)),
+            DecisionKind::Minute(truth) => sorted.minutes.push((org, truth)),
+            DecisionKind::Agent(change) => sorted.agents.push((org, change)),
+        }
+    }
+    sorted
+}
+
+/// The agent's number in a key; 0 for a consensus.
+fn agent_key(entity: Entity) -> u32 {
+    entity.agent().map_or(0, |agent| agent.0)
+}
+
+/// Ends the open spans, adds the new ones and updates what is held now.
+async fn write_verdicts(
+    tx: &mut Tx,
+    changes: &[Owned<'_, VerdictChange>],
+    commit: &Commit<'_>,
+) -> Result<(), StoreError> {
+    // Where an entity changes more than once, each change ends the span of the one before.
+    let mut ends: Vec<Option<UtcMicros>> = vec![None; changes.len()];
+    let mut firsts: Vec<&VerdictChange> = Vec::new();
+    let mut lasts: BTreeMap<Entity, usize> = BTreeMap::new();
+    for (index, (_, change)) in changes.iter().enumerate() {
+        match lasts.insert(change.entity, index) {
+            None => firsts.push(change),
+            Some(before) => {
+                if let Some(end) = ends.get_mut(before) {
+                    *end = Some(change.at);
+                }
+            }
+        }
+    }
+    SPAN_END
+        .run(tx, &firsts, |change, row| {
+            row.add(change.entity.probe().0)
+                .add(agent_key(change.entity))
+                .add(change.at.0);
+        })
+        .await?;
+    let spans: Vec<_> = changes.iter().zip(ends).collect();
+    SPAN_ADD
+        .run(tx, &spans, |((org, change), end), row| {
+            row.add(org.0)
+                .add(change.entity.probe().0)
+                .add(agent_key(change.entity))
+                .add(code::of_verdict(change.from))
+                .add(code::of_verdict(change.to))
+                .add(code::of_cause(change.why.cause))
+                .add(change.why.text.clone())
+                .add(change.at.0)
+                .add(end.map(|at| at.0))
+                .add(big(commit.position.0))
+                .add(big(commit.inventory_version));
+        })
+        .await?;
+    let held: Vec<&Owned<'_, VerdictChange>> = lasts
+        .values()
+        .filter_map(|index| changes.get(*index))
+        .collect();
+    write_held(tx, &held).await
+}
+
+async fn write_held(tx: &mut Tx, held: &[&Owned<'_, VerdictChange>]) -> Result<(), StoreError> {
+    NOW_SET
+        .run(tx, held, |(org, change), row| {
+            row.add(change.entity.probe().0)
+                .add(agent_key(change.entity))
+                .add(org.0)
+                .add(code::of_verdict(change.to))
+                .add(code::of_cause(change.why.cause))
+                .add(change.why.text.clone())
+                .add(change.at.0);
+        })
+        .await?;
+    let consensus: Vec<&VerdictChange> = held
+        .iter()
+        .map(|(_, change)| *change)
+        .filter(|change| change.entity.agent().is_none())
+        .collect();
+    TARGET_NOW
+        .run(tx, &consensus, |change, row| {
+            row.add(change.entity.probe().0)
+                .add(code::of_verdict(change.to))
+                .add(change.at.0);
+        })
+        .await?;
+    Ok(())
+}
+
+async fn write_minutes(
+    tx: &mut Tx,
+    mut minutes: Vec<Owned<'_, MinuteTruth>>,
+) -> Result<(), StoreError> {
+    // In the order of the key, so that pages are filled one after the other; and once each,
+    // the highest revision, because PostgreSQL refuses to update a row twice.
+    let key = |(org, truth): &Owned<'_, MinuteTruth>| {
+        let entity = truth.entity;
+        (*org, truth.minute, entity.probe(), agent_key(entity))
+    };
+    minutes.sort_by_key(|minute| (key(minute), std::cmp::Reverse(minute.1.revision)));
+    minutes.dedup_by_key(|minute| key(minute));
+    MINUTE_SET
+        .run(tx, &minutes, |(org, truth), row| {
+            let counts = &truth.counts;
+            row.add(org.0)
+                .add(truth.minute.0)
+                .add(truth.entity.probe().0)
+                .add(agent_key(truth.entity))
+                .add(code::of_verdict(truth.verdict))
+                .add(code::of_cause(truth.cause))
+                .add(counts.rounds)
+                .add(counts.not_asked)
+                .add(counts.sent)
+                .add(counts.received)
+                .add(counts.rtt_us_min)
+                .add(big(counts.rtt_us_sum))
+                .add(counts.rtt_us_max)
+                .add(truth.revision)
+                .add(truth.said_first.map(code::of_verdict));
+        })
+        .await?;
+    Ok(())
+}
+
+async fn write_agent(
+    tx: &mut Tx,
+    org: OrgId,
+    change: &AgentStateChange,
+    position: LogPosition,
+) -> Result<(), StoreError> {
+    sqlx::query(AGENT_STATE_SET)
+        .bind(change.agent.0)
+        .bind(change.to.as_str())
+        .bind(change.at.0)
+        .bind(&change.text)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(AGENT_EVENT_ADD)
+        .bind(org.0)
+        .bind(change.agent.0)
+        .bind(change.from.as_str())
+        .bind(change.to.as_str())
+        .bind(change.at.0)
+        .bind(&change.text)
+        .bind(big(position.0))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn forget_unheard(tx: &mut Tx, version: u64) -> Result<(), StoreError> {
+    let unheard: i64 = sqlx::query_scalar(UNHEARD)
+        .bind(big(version))
+        .fetch_one(&mut **tx)
+        .await?;
+    if unheard == 0 {
+        return Ok(());
+    }
+    for text in UNHEARD_FORGET {
+        sqlx::query(text)
+            .bind(big(version))
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn write_checkpoint(
+    tx: &mut Tx,
+    position: LogPosition,
+    bytes: &[u8],
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    sqlx::query(CHECKPOINT_ADD)
+        .bind(big(position.0))
+        .bind(now.0)
+        .bind(bytes.to_vec())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(CHECKPOINTS_TRIM)
+        .bind(CHECKPOINTS)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_bulk_update_scans_a_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        for (bulk, search) in [
+            (
+                SPAN_END,
+                "SEARCH verdict_span USING INDEX verdict_span_open",
+            ),
+            (TARGET_NOW, "SEARCH target USING INTEGER PRIMARY KEY"),
+        ] {
+            let text = format!("EXPLAIN QUERY PLAN {}", bulk.text(16));
+            let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(store.readers());
+            let plan: Vec<String> = rows
+                .await
+                .unwrap()
+                .iter()
+                .map(|r| r.get("detail"))
+                .collect();
+            assert!(
+                plan.iter().any(|step| step.starts_with(search)),
+                "{plan:#?}"
+            );
+        }
+    }
+}

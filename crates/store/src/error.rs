@@ -1,0 +1,97 @@
+//! Why the store could not do what it was asked: one variant per decision of the caller.
+
+use model::TierError;
+
+/// Why a call of the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing in this organisation.
+    #[error("there is no such {what}")]
+    NotFound { what: &'static str },
+    /// Names are unique per organisation.
+    #[error("this {field} is already taken")]
+    NameTaken { field: &'static str },
+    /// It cannot go while others refer to it.
+    #[error("the {what} is still used by {count} others")]
+    InUse { what: &'static str, count: u64 },
+    /// Somebody must be able to manage the installation.
+    #[error("the last active administrator cannot be deleted, demoted or deactivated")]
+    LastAdmin,
+    /// A new target needs a tier.
+    #[error("the last tier cannot be deleted")]
+    LastTier,
+    /// A tier outside its ranges.
+    #[error("the tier's {} is out of range", source.field)]
+    Tier {
+        #[source]
+        source: TierError,
+    },
+    /// A page cursor that was not made by this list in this order.
+    #[error("the cursor does not belong to this list and order")]
+    CursorInvalid,
+    /// More than one call may carry or one organisation may have.
+    #[error("at most {max} {what} are allowed")]
+    TooMany { what: &'static str, max: usize },
+    /// The database was locked for longer than the configured wait. A later attempt may succeed.
+    #[error("the database was busy for too long; try again")]
+    Busy,
+    /// The database was written by a newer version of the software.
+    #[error(
+        "the database has schema {found} and this version knows schemas up to {known}; \
+         start the newer version, or restore a backup made before the upgrade"
+    )]
+    SchemaTooNew { found: u32, known: u32 },
+    /// A migration that was applied is not the one this version carries.
+    #[error("schema step {version} was applied with another text than this version carries")]
+    SchemaChanged { version: u32 },
+    /// The database does not keep what it acknowledges, or not in the form it must have.
+    #[error("the database refuses the setting {setting}: it is {found}")]
+    Setting {
+        setting: &'static str,
+        found: String,
+    },
+    /// A stored value that no version of the software writes.
+    #[error("the database holds an impossible value in {column}")]
+    Damaged { column: String },
+    /// Anything else the database said.
+    #[error("the database failed")]
+    Database {
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// SQLite's primary result codes for a lock held elsewhere.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> StoreError {
+        if matches!(source, sqlx::Error::PoolTimedOut) {
+            return StoreError::Busy;
+        }
+        let code = source
+            .as_database_error()
+            .and_then(|e| e.code())
+            .and_then(|c| c.parse::<i32>().ok());
+        // The low byte is the primary code, the rest says more of it.
+        match code.map(|c| c & 0xff) {
+            Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy,
+            Some(_) | None => StoreError::Database { source },
+        }
+    }
+}
+
+/// Turns a broken uniqueness into [`StoreError::NameTaken`].
+pub(crate) fn name_taken(field: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| {
+        let is_taken = source
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        if is_taken {
+            StoreError::NameTaken { field }
+        } else {
+            source.into()
+        }
+    }
+}

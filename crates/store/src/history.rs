@@ -1,0 +1,412 @@
+//! What was held to be true: changes, minutes, and the gaps in which nobody watched.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AgentId, AgentState, Cause, Entity, Minute, MinuteCounts, MinuteTruth, ProbeId, TargetId,
+    UtcMicros,
+};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries, MonitorGap,
+    PAGE_ROWS_MAX, Ref, Scope, Store, StoreError, code,
+    db::{Columns, damaged},
+};
+
+/// Minutes of one request over all its agents: a day of a consensus and 63 agents.
+const MINUTE_ROWS_MAX: u32 = 64 * MINUTES_MAX;
+
+const CHANGES_RECENT: &str = "
+    SELECT from_at, verdict_before, verdict, cause, why, agent_id, NULL AS agent_name,
+           coalesce(target.id, tombstone.object_id) AS target_id,
+           coalesce(target.name, tombstone.name) AS target_name
+      FROM verdict_span
+      LEFT JOIN probe ON probe.id = verdict_span.probe_id
+      LEFT JOIN target ON target.id = probe.target_id
+      LEFT JOIN tombstone ON tombstone.probe_id = verdict_span.probe_id
+     WHERE verdict_span.org_id = $1
+       AND verdict_span.agent_id = 0
+       AND coalesce(target.name, tombstone.name) IS NOT NULL
+     ORDER BY verdict_span.from_at DESC, verdict_span.id DESC
+     LIMIT $2";
+const AGENT_EVENTS_RECENT: &str = "
+    SELECT agent_event.at, state_before, state, why, agent_id,
+           coalesce(agent.name, tombstone.name) AS agent_name
+      FROM agent_event
+      LEFT JOIN agent ON agent.id = agent_event.agent_id
+      LEFT JOIN tombstone ON tombstone.kind = 'agent'
+                         AND tombstone.object_id = agent_event.agent_id
+     WHERE agent_event.org_id = $1
+       AND coalesce(agent.name, tombstone.name) IS NOT NULL
+     ORDER BY agent_event.at DESC, agent_event.id DESC
+     LIMIT $2";
+const CHANGES_OF: &str = "
+    SELECT from_at, verdict_before, verdict, cause, why, agent_id,
+           coalesce(agent.name, tombstone.name) AS agent_name,
+           target.id AS target_id, target.name AS target_name
+      FROM target
+      CROSS JOIN probe
+      CROSS JOIN verdict_span
+      LEFT JOIN agent ON agent.id = verdict_span.agent_id
+      LEFT JOIN tombstone ON tombstone.kind = 'agent'
+                         AND tombstone.object_id = verdict_span.agent_id
+     WHERE target.org_id = $1
+       AND target.id = $2
+       AND probe.target_id = target.id
+       AND verdict_span.probe_id = probe.id
+     ORDER BY verdict_span.from_at DESC, verdict_span.id DESC
+     LIMIT $3";
+const TARGET_FOUND: &str = "SELECT count(*) FROM target WHERE org_id = $1 AND id = $2";
+
+// The minutes are counted out and each is searched for: the table is clustered by minute.
+// CROSS JOIN keeps SQLite's planner to this order; elsewhere it means nothing.
+const MINUTES: &str = "
+    WITH RECURSIVE wanted (minute) AS (
+        SELECT CAST($3 AS BIGINT)
+         UNION ALL
+        SELECT minute + 1 FROM wanted WHERE minute < $4
+    )
+    SELECT verdict_minute.minute, agent_id, verdict, cause, rounds, not_asked, sent, received,
+           rtt_us_min, rtt_us_sum, rtt_us_max, revision, said_first
+      FROM wanted
+      CROSS JOIN verdict_minute
+     WHERE verdict_minute.org_id = $1
+       AND verdict_minute.minute = wanted.minute
+       AND verdict_minute.probe_id = $2
+     ORDER BY verdict_minute.minute, agent_id
+     LIMIT $5";
+const AGENT_NAME: &str = "
+    SELECT name FROM agent WHERE org_id = $1 AND id = $2
+    UNION ALL
+    SELECT name FROM tombstone WHERE org_id = $1 AND kind = 'agent' AND object_id = $2
+    LIMIT 1";
+const MINUTE_FIRST: &str = "
+    SELECT minute FROM verdict_minute WHERE org_id = $1 ORDER BY minute LIMIT 1";
+const MINUTES_MISSING: &str = "
+    WITH RECURSIVE wanted (minute) AS (
+        SELECT CAST($2 AS BIGINT)
+         UNION ALL
+        SELECT minute + 1 FROM wanted WHERE minute < $3
+    )
+    SELECT wanted.minute
+      FROM wanted
+     WHERE NOT EXISTS (
+               SELECT 1
+                 FROM verdict_minute
+                WHERE verdict_minute.org_id = $1
+                  AND verdict_minute.minute = +wanted.minute)
+     ORDER BY wanted.minute
+     LIMIT $4";
+const FRESHNESS: &str = "
+    SELECT (SELECT newest_round_at FROM freshness WHERE org_id = $1) AS newest_round_at,
+           (SELECT minute
+              FROM verdict_minute
+             WHERE org_id = $1
+             ORDER BY minute DESC
+             LIMIT 1) AS newest_minute";
+const GAP_ADD: &str =
+    "INSERT INTO monitor_gap (org_id, from_at, to_at, cause) VALUES ($1, $2, $3, $4)";
+const GAPS: &str = "
+    SELECT from_at, to_at, cause
+      FROM monitor_gap
+     WHERE org_id = $1
+       AND to_at > $2
+       AND from_at < $3
+     ORDER BY to_at, id
+     LIMIT $4";
+
+impl Store {
+    /// Lists what changed last: the consensus of targets and the state of agents, newest first.
+    pub async fn changes_recent(
+        &self,
+        scope: &Scope,
+        limit: u32,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        let mut tx = self.read().await?;
+        let mut changes = Vec::new();
+        for (text, read) in [
+            (CHANGES_RECENT, verdict_change as fn(&SqliteRow) -> _),
+            (AGENT_EVENTS_RECENT, agent_change),
+        ] {
+            let rows = sqlx::query(text)
+                .bind(scope.org.0)
+                .bind(limit)
+                .fetch_all(&mut *tx)
+                .await?;
+            for row in &rows {
+                changes.push(read(row)?);
+            }
+        }
+        changes.sort_by_key(|change: &ChangeRow| std::cmp::Reverse(change.at));
+        changes.truncate(limit as usize);
+        Ok(changes)
+    }
+
+    /// Lists what changed at a target, for its consensus and for each agent, newest first.
+    pub async fn changes_of(
+        &self,
+        scope: &Scope,
+        target: TargetId,
+        limit: u32,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        let mut tx = self.read().await?;
+        let found: i64 = sqlx::query_scalar(TARGET_FOUND)
+            .bind(scope.org.0)
+            .bind(target.0)
+            .fetch_one(&mut *tx)
+            .await?;
+        if found == 0 {
+            return Err(StoreError::NotFound { what: "target" });
+        }
+        let rows = sqlx::query(CHANGES_OF)
+            .bind(scope.org.0)
+            .bind(target.0)
+            .bind(limit.min(PAGE_ROWS_MAX))
+            .fetch_all(&mut *tx)
+            .await?;
+        rows.iter().map(verdict_change).collect()
+    }
+
+    /// Reads the stored minutes from `from` to before `to`: the consensus first, then each agent
+    /// that has any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooMany`] if the range is longer than [`MINUTES_MAX`], or if so many agents
+    /// ask the target that a shorter one is needed.
+    pub async fn minutes(
+        &self,
+        scope: &Scope,
+        probe: ProbeId,
+        from: Minute,
+        to: Minute,
+    ) -> Result<Vec<MinuteSeries>, StoreError> {
+        let mut all: BTreeMap<u32, Vec<MinuteTruth>> = BTreeMap::from([(0, Vec::new())]);
+        let mut tx = self.read().await?;
+        if from < to {
+            let rows = sqlx::query(MINUTES)
+                .bind(scope.org.0)
+                .bind(probe.0)
+                .bind(from.0)
+                .bind(last_minute(from, to)?)
+                .bind(MINUTE_ROWS_MAX)
+                .fetch_all(&mut *tx)
+                .await?;
+            // A cut answer would look like minutes that were never recorded.
+            if rows.len() == MINUTE_ROWS_MAX as usize {
+                return Err(StoreError::TooMany {
+                    what: "minutes of all agents",
+                    max: MINUTE_ROWS_MAX as usize,
+                });
+            }
+            for row in &rows {
+                let agent: u32 = row.number("agent_id")?;
+                all.entry(agent)
+                    .or_default()
+                    .push(minute(probe, agent, row)?);
+            }
+        }
+        let mut series = Vec::with_capacity(all.len());
+        for (agent, minutes) in all {
+            let agent = match agent {
+                0 => None,
+                id => {
+                    let row = sqlx::query(AGENT_NAME)
+                        .bind(scope.org.0)
+                        .bind(id)
+                        .fetch_optional(&mut *tx)
+                        .await?;
+                    let row = row.ok_or_else(|| damaged("verdict_minute.agent_id"))?;
+                    Some(agent_ref(id, &row, "name")?)
+                }
+            };
+            series.push(MinuteSeries { agent, minutes });
+        }
+        Ok(series)
+    }
+
+    /// The newest round and minute there are.
+    pub async fn freshness(&self, scope: &Scope) -> Result<Freshness, StoreError> {
+        let row = sqlx::query(FRESHNESS)
+            .bind(scope.org.0)
+            .fetch_one(self.readers())
+            .await?;
+        Ok(Freshness {
+            newest_round_at: row.at_opt("newest_round_at")?,
+            newest_minute: row.value::<Option<i64>>("newest_minute")?.map(Minute),
+        })
+    }
+
+    /// Counts the minutes from `from` to before `to` in which nothing was recorded at all, since
+    /// the first one ever.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooMany`] if the range is longer than [`MINUTES_MAX`].
+    pub async fn minute_gaps(
+        &self,
+        scope: &Scope,
+        from: Minute,
+        to: Minute,
+    ) -> Result<MinuteGaps, StoreError> {
+        let mut tx = self.read().await?;
+        let first: Option<i64> = sqlx::query_scalar(MINUTE_FIRST)
+            .bind(scope.org.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(first) = first else {
+            return Ok(MinuteGaps::default());
+        };
+        let from = from.max(Minute(first));
+        if to <= from {
+            return Ok(MinuteGaps::default());
+        }
+        let missing: Vec<i64> = sqlx::query_scalar(MINUTES_MISSING)
+            .bind(scope.org.0)
+            .bind(from.0)
+            .bind(last_minute(from, to)?)
+            .bind(MINUTES_MAX)
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut gaps = MinuteGaps::default();
+        let mut run = 0_u32;
+        let mut before = None;
+        for minute in missing {
+            run = if before == Some(minute.saturating_sub(1)) {
+                run.saturating_add(1)
+            } else {
+                1
+            };
+            before = Some(minute);
+            gaps.missing = gaps.missing.saturating_add(1);
+            gaps.largest = gaps.largest.max(run);
+        }
+        Ok(gaps)
+    }
+
+    /// Records a time in which the monitoring itself did not work.
+    pub async fn gap_add(&self, scope: &Scope, gap: &MonitorGap) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query(GAP_ADD)
+            .bind(scope.org.0)
+            .bind(gap.from.0)
+            .bind(gap.to.0)
+            .bind(code::of_cause(gap.cause))
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Lists the gaps that touch the range, oldest first.
+    pub async fn gaps(
+        &self,
+        scope: &Scope,
+        from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Vec<MonitorGap>, StoreError> {
+        let rows = sqlx::query(GAPS)
+            .bind(scope.org.0)
+            .bind(from.0)
+            .bind(to.0)
+            .bind(PAGE_ROWS_MAX)
+            .fetch_all(self.readers())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(MonitorGap {
+                    from: row.at("from_at")?,
+                    to: row.at("to_at")?,
+                    cause: row.cause("cause")?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The last minute before `to`, of a range that is not too long.
+fn last_minute(from: Minute, to: Minute) -> Result<i64, StoreError> {
+    if i64::from(MINUTES_MAX) < to.0.saturating_sub(from.0) {
+        return Err(StoreError::TooMany {
+            what: "minutes",
+            max: MINUTES_MAX as usize,
+        });
+    }
+    Ok(to.0.saturating_sub(1))
+}
+
+fn agent_ref(id: u32, row: &SqliteRow, column: &'static str) -> Result<AgentRef, StoreError> {
+    Ok(Ref {
+        id: AgentId(id),
+        name: row.name(column)?,
+    })
+}
+
+fn verdict_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
+    let target = Ref {
+        id: TargetId(row.number("target_id")?),
+        name: row.name("target_name")?,
+    };
+    let agent = match row.number("agent_id")? {
+        0 => None,
+        id => Some(agent_ref(id, row, "agent_name")?),
+    };
+    Ok(ChangeRow {
+        at: row.at("from_at")?,
+        target: Some(target),
+        agent,
+        kind: ChangeKind::Verdict {
+            from: row.verdict("verdict_before")?,
+            to: row.verdict("verdict")?,
+            cause: row.cause("cause")?,
+        },
+        why: row.value("why")?,
+    })
+}
+
+fn agent_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
+    Ok(ChangeRow {
+        at: row.at("at")?,
+        target: None,
+        agent: Some(agent_ref(row.number("agent_id")?, row, "agent_name")?),
+        kind: ChangeKind::Agent {
+            from: row.parsed("state_before", AgentState::parse)?,
+            to: row.parsed("state", AgentState::parse)?,
+        },
+        why: row.value("why")?,
+    })
+}
+
+fn minute(probe: ProbeId, agent: u32, row: &SqliteRow) -> Result<MinuteTruth, StoreError> {
+    let cause: Cause = row.cause("cause")?;
+    let said_first = match row.number_opt("said_first")? {
+        None => None,
+        Some(number) => {
+            Some(code::verdict(number).ok_or_else(|| damaged("verdict_minute.said_first"))?)
+        }
+    };
+    Ok(MinuteTruth {
+        entity: match agent {
+            0 => Entity::Consensus { probe },
+            id => Entity::Pair {
+                probe,
+                agent: AgentId(id),
+            },
+        },
+        minute: Minute(row.value("minute")?),
+        verdict: row.verdict("verdict")?,
+        cause,
+        counts: MinuteCounts {
+            rounds: row.number("rounds")?,
+            not_asked: row.number("not_asked")?,
+            sent: row.number("sent")?,
+            received: row.number("received")?,
+            rtt_us_min: row.number("rtt_us_min")?,
+            rtt_us_sum: row.number("rtt_us_sum")?,
+            rtt_us_max: row.number("rtt_us_max")?,
+        },
+        revision: row.number("revision")?,
+        said_first,
+    })
+}

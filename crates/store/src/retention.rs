@@ -1,0 +1,124 @@
+//! Forgetting: history that is old enough goes, in steps that never hold the writer for long.
+
+use model::UtcMicros;
+
+use crate::{Retained, Retention, Store, StoreError, db::Tx};
+
+/// Rows of one table deleted by one step: some tens of milliseconds.
+const SWEEP_ROWS: u32 = 10_000;
+/// Organisations swept by one step.
+const ORGS_MAX: u32 = 1_000;
+
+const ORGS: &str = "SELECT id FROM org ORDER BY id LIMIT $1";
+const ROUNDS_SWEEP: &str = "
+    DELETE FROM probe_round
+     WHERE (org_id, minute, probe_id, agent_id, at) IN (
+               SELECT org_id, minute, probe_id, agent_id, at
+                 FROM probe_round
+                WHERE org_id = $1
+                  AND minute < $2
+                ORDER BY minute, probe_id, agent_id, at
+                LIMIT $3)";
+const MINUTES_SWEEP: &str = "
+    DELETE FROM verdict_minute
+     WHERE (org_id, minute, probe_id, agent_id) IN (
+               SELECT org_id, minute, probe_id, agent_id
+                 FROM verdict_minute
+                WHERE org_id = $1
+                  AND minute < $2
+                ORDER BY minute, probe_id, agent_id
+                LIMIT $3)";
+const SPANS_SWEEP: &str = "
+    DELETE FROM verdict_span
+     WHERE id IN (
+               SELECT id
+                 FROM verdict_span
+                WHERE org_id = $1
+                  AND to_at IS NOT NULL
+                  AND to_at < $2
+                ORDER BY to_at
+                LIMIT $3)";
+const EVENTS_SWEEP: &str = "
+    DELETE FROM agent_event
+     WHERE id IN (
+               SELECT id
+                 FROM agent_event
+                WHERE org_id = $1
+                  AND at < $2
+                ORDER BY at, id
+                LIMIT $3)";
+// A batch of an epoch this old cannot come again: no spool keeps it so long.
+const HIGHWATERS_SWEEP: &str = "
+    DELETE FROM highwater
+     WHERE (agent_id, epoch) IN (
+               SELECT agent_id, epoch
+                 FROM highwater
+                WHERE org_id = $1
+                  AND at < $2
+                ORDER BY agent_id, epoch
+                LIMIT $3)";
+const GAPS_SWEEP: &str = "
+    DELETE FROM monitor_gap
+     WHERE id IN (
+               SELECT id
+                 FROM monitor_gap
+                WHERE org_id = $1
+                  AND to_at < $2
+                ORDER BY to_at, id
+                LIMIT $3)";
+
+impl Store {
+    /// Deletes some of what is too old: one bounded step. Call it until `is_done`.
+    ///
+    /// A minute goes as a whole: rounds and minutes of the minute that an instant falls into stay.
+    pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
+        let orgs: Vec<u32> = sqlx::query_scalar(ORGS)
+            .bind(ORGS_MAX)
+            .fetch_all(self.readers())
+            .await?;
+        let mut retained = Retained {
+            is_done: true,
+            ..Retained::default()
+        };
+        let UtcMicros(changes_before) = retention.changes_before;
+        for org in orgs {
+            // A transaction for each organisation, so that others may write in between.
+            let mut tx = self.write().await?;
+            let rounds = retention.rounds_before.minute().0;
+            retained.rounds +=
+                sweep(&mut tx, ROUNDS_SWEEP, (org, rounds), &mut retained.is_done).await?;
+            let minutes = retention.minutes_before.minute().0;
+            retained.minutes += sweep(
+                &mut tx,
+                MINUTES_SWEEP,
+                (org, minutes),
+                &mut retained.is_done,
+            )
+            .await?;
+            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, HIGHWATERS_SWEEP] {
+                retained.changes +=
+                    sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(retained)
+    }
+}
+
+/// Deletes up to [`SWEEP_ROWS`]; a full step means there may be more.
+async fn sweep(
+    tx: &mut Tx,
+    text: &'static str,
+    (org, before): (u32, i64),
+    is_done: &mut bool,
+) -> Result<u64, StoreError> {
+    let swept = sqlx::query(text)
+        .bind(org)
+        .bind(before)
+        .bind(SWEEP_ROWS)
+        .execute(&mut **tx)
+        .await?
+        .rows_affected();
+    *is_done &= swept < u64::from(SWEEP_ROWS);
+    Ok(swept)
+}

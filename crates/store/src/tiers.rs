@@ -1,0 +1,338 @@
+//! Tiers: monitoring policies, with how many targets follow each.
+
+use std::time::Duration;
+
+use model::{InventoryChange, LossRule, RttRule, Strategy, Tier, TierId, UtcMicros};
+use serde_json::{Value, json};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    AuditEntry, Changed, LIST_ROWS_MAX, Scope, Store, StoreError, TierRow, audit,
+    db::{Columns, Tx},
+    error::name_taken,
+    inventory::{self, Buried, Kind, Logged},
+};
+
+const TIER_LIST: &str = "
+    SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
+           agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear,
+           created_at, updated_at,
+           (SELECT count(*)
+              FROM target
+             WHERE target.org_id = tier.org_id
+               AND target.tier_id = tier.id) AS targets_total
+      FROM tier
+     WHERE tier.org_id = $1
+     ORDER BY tier.name
+     LIMIT $2";
+const TIER_GET: &str = "
+    SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
+           agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear,
+           created_at, updated_at,
+           (SELECT count(*)
+              FROM target
+             WHERE target.org_id = tier.org_id
+               AND target.tier_id = tier.id) AS targets_total
+      FROM tier
+     WHERE tier.org_id = $1
+       AND tier.id = $2";
+const TIER_COUNT: &str = "SELECT count(*) FROM tier WHERE org_id = $1";
+const TIER_ADD: &str = "
+    INSERT INTO tier (
+        org_id, name, interval_us, packets, gap_us, timeout_us, payload_bytes, agent_count,
+        lost_raise, lost_clear, rtt_us_raise, rtt_us_clear, created_at, updated_at
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+    RETURNING id";
+const TIER_SET: &str = "
+    UPDATE tier
+       SET name = $2, interval_us = $3, packets = $4, gap_us = $5, timeout_us = $6,
+           payload_bytes = $7, agent_count = $8, lost_raise = $9, lost_clear = $10,
+           rtt_us_raise = $11, rtt_us_clear = $12, updated_at = $13
+     WHERE org_id = $1
+       AND id = $14";
+const TIER_DELETE: &str = "DELETE FROM tier WHERE org_id = $1 AND id = $2";
+
+impl Store {
+    /// Lists in name order.
+    pub async fn tier_list(&self, scope: &Scope) -> Result<Vec<TierRow>, StoreError> {
+        list(&mut *self.read().await?, scope).await
+    }
+
+    pub async fn tier_get(&self, scope: &Scope, id: TierId) -> Result<TierRow, StoreError> {
+        get(&mut *self.read().await?, scope, id).await
+    }
+
+    /// Creates a tier; `new.id` is not read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Tier`] if a range is broken.
+    pub async fn tier_create(
+        &self,
+        scope: &Scope,
+        new: &Tier,
+        now: UtcMicros,
+    ) -> Result<Changed<TierRow>, StoreError> {
+        new.check().map_err(|source| StoreError::Tier { source })?;
+        let mut tx = self.write().await?;
+        if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
+            return Err(StoreError::TooMany {
+                what: "tiers",
+                max: LIST_ROWS_MAX as usize,
+            });
+        }
+        let row = bind(TIER_ADD, scope, new, now)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(name_taken("name"))?;
+        let tier = Tier {
+            id: TierId(row.number("id")?),
+            ..new.clone()
+        };
+        let change = (None, Some(&tier));
+        let version = record(&mut tx, scope, "tier.create", change, now).await?;
+        tx.commit().await?;
+        Ok(Changed {
+            changes: vec![InventoryChange::TierSet(tier.clone())],
+            row: TierRow {
+                tier,
+                targets_total: 0,
+                created_at: now,
+                updated_at: now,
+            },
+            version,
+        })
+    }
+
+    /// Lets `edit` change a tier. It runs inside the transaction, so no other edit is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Tier`] if a range is broken afterwards.
+    pub async fn tier_update(
+        &self,
+        scope: &Scope,
+        id: TierId,
+        edit: impl FnOnce(&mut Tier) + Send,
+        now: UtcMicros,
+    ) -> Result<Changed<TierRow>, StoreError> {
+        let mut tx = self.write().await?;
+        let before = get(&mut tx, scope, id).await?;
+        let mut tier = before.tier.clone();
+        edit(&mut tier);
+        tier.id = id;
+        tier.check().map_err(|source| StoreError::Tier { source })?;
+        if tier == before.tier {
+            let version = inventory::head(&mut tx).await?;
+            return Ok(Changed {
+                row: before,
+                version,
+                changes: Vec::new(),
+            });
+        }
+        bind(TIER_SET, scope, &tier, now)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(name_taken("name"))?;
+        let change = (Some(&before.tier), Some(&tier));
+        let version = record(&mut tx, scope, "tier.update", change, now).await?;
+        tx.commit().await?;
+        Ok(Changed {
+            changes: vec![InventoryChange::TierSet(tier.clone())],
+            row: TierRow {
+                tier,
+                updated_at: now,
+                ..before
+            },
+            version,
+        })
+    }
+
+    /// Deletes a tier that no target follows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] with how many do; [`StoreError::LastTier`].
+    pub async fn tier_delete(
+        &self,
+        scope: &Scope,
+        id: TierId,
+        now: UtcMicros,
+    ) -> Result<Changed<()>, StoreError> {
+        let mut tx = self.write().await?;
+        let before = get(&mut tx, scope, id).await?;
+        if 0 < before.targets_total {
+            return Err(StoreError::InUse {
+                what: "tier",
+                count: before.targets_total,
+            });
+        }
+        if count(&mut tx, scope).await? <= 1 {
+            return Err(StoreError::LastTier);
+        }
+        sqlx::query(TIER_DELETE)
+            .bind(scope.org.0)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await?;
+        let change = (Some(&before.tier), None);
+        let version = record(&mut tx, scope, "tier.delete", change, now).await?;
+        tx.commit().await?;
+        Ok(Changed {
+            row: (),
+            version,
+            changes: vec![InventoryChange::TierRemoved(id)],
+        })
+    }
+}
+
+pub(crate) async fn list(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+) -> Result<Vec<TierRow>, StoreError> {
+    let rows = sqlx::query(TIER_LIST)
+        .bind(scope.org.0)
+        .bind(LIST_ROWS_MAX)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(tier_row).collect()
+}
+
+async fn count(connection: &mut SqliteConnection, scope: &Scope) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(TIER_COUNT)
+        .bind(scope.org.0)
+        .fetch_one(connection)
+        .await?)
+}
+
+pub(crate) async fn get(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+    id: TierId,
+) -> Result<TierRow, StoreError> {
+    let row = sqlx::query(TIER_GET)
+        .bind(scope.org.0)
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?;
+    tier_row(&row.ok_or(StoreError::NotFound { what: "tier" })?)
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bind(text: &'static str, scope: &Scope, tier: &Tier, now: UtcMicros) -> Query<'static> {
+    let agent_count = match tier.strategy {
+        Strategy::All => None,
+        Strategy::Count(count) => Some(count),
+    };
+    sqlx::query(text)
+        .bind(scope.org.0)
+        .bind(tier.name.as_str().to_owned())
+        .bind(micros(tier.interval))
+        .bind(tier.packets)
+        .bind(micros(tier.gap))
+        .bind(micros(tier.timeout))
+        .bind(tier.payload_bytes)
+        .bind(agent_count)
+        .bind(tier.loss.lost_raise)
+        .bind(tier.loss.lost_clear)
+        .bind(tier.rtt.us_raise)
+        .bind(tier.rtt.us_clear)
+        .bind(now.0)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn tier(row: &SqliteRow) -> Result<Tier, StoreError> {
+    let duration = |column| row.number::<u64>(column).map(Duration::from_micros);
+    Ok(Tier {
+        id: TierId(row.number("id")?),
+        name: row.name("name")?,
+        interval: duration("interval_us")?,
+        packets: row.number("packets")?,
+        gap: duration("gap_us")?,
+        timeout: duration("timeout_us")?,
+        payload_bytes: row.number("payload_bytes")?,
+        strategy: row
+            .number_opt("agent_count")?
+            .map_or(Strategy::All, Strategy::Count),
+        loss: LossRule {
+            lost_raise: row.number("lost_raise")?,
+            lost_clear: row.number("lost_clear")?,
+        },
+        rtt: RttRule {
+            us_raise: row.number("rtt_us_raise")?,
+            us_clear: row.number("rtt_us_clear")?,
+        },
+    })
+}
+
+fn tier_row(row: &SqliteRow) -> Result<TierRow, StoreError> {
+    Ok(TierRow {
+        tier: tier(row)?,
+        targets_total: row.number("targets_total")?,
+        created_at: row.at("created_at")?,
+        updated_at: row.at("updated_at")?,
+    })
+}
+
+/// Writes audit, change log and, for a deletion, the tombstone; gives the version.
+async fn record(
+    tx: &mut Tx,
+    scope: &Scope,
+    action: &str,
+    (before, after): (Option<&Tier>, Option<&Tier>),
+    now: UtcMicros,
+) -> Result<u64, StoreError> {
+    let Some(tier) = after.or(before) else {
+        return inventory::head(tx).await;
+    };
+    let entry = AuditEntry {
+        action,
+        object_kind: "tier",
+        object_id: Some(tier.id.0),
+        object_name: tier.name.as_str(),
+        before: before.map(tier_json),
+        after: after.map(tier_json),
+    };
+    audit::record(tx, scope, &entry, now).await?;
+    let body = tier_json(tier);
+    if after.is_none() {
+        let buried = Buried {
+            kind: Kind::Tier,
+            object_id: tier.id.0,
+            probe: None,
+            name: &tier.name,
+        };
+        return inventory::bury(tx, scope, &buried, &body, now).await;
+    }
+    let logged = Logged {
+        kind: Kind::Tier,
+        object_id: tier.id.0,
+        is_removed: false,
+        body: &body,
+    };
+    inventory::log(tx, scope, &[logged], now).await
+}
+
+fn tier_json(tier: &Tier) -> Value {
+    json!({
+        "name": tier.name.as_str(),
+        "interval_us": micros(tier.interval),
+        "packets": tier.packets,
+        "gap_us": micros(tier.gap),
+        "timeout_us": micros(tier.timeout),
+        "payload_bytes": tier.payload_bytes,
+        "agent_count": match tier.strategy {
+            Strategy::All => None,
+            Strategy::Count(count) => Some(count),
+        },
+        "lost_raise": tier.loss.lost_raise,
+        "lost_clear": tier.loss.lost_clear,
+        "rtt_us_raise": tier.rtt.us_raise,
+        "rtt_us_clear": tier.rtt.us_clear,
+    })
+}

@@ -1,0 +1,145 @@
+/** What the console changes. Each command says which queries it made old. */
+
+import { type QueryKey, useMutation, useQueryClient } from '@tanstack/react-query'
+
+import { importType } from '../domain/importing'
+import { api, sent } from './client'
+import { keys } from './queries'
+import type { Role, TargetBody, TierBody } from './types'
+
+function useCommand<A, R>(run: (input: A) => Promise<R>, makesOld: readonly QueryKey[]) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: run,
+    onSuccess: async () => {
+      await Promise.all(makesOld.map((queryKey) => client.invalidateQueries({ queryKey })))
+    },
+  })
+}
+
+const INVENTORY: readonly QueryKey[] = [keys.targets, ['target'], keys.overview, keys.tiers]
+
+export const useTargetCreate = () =>
+  useCommand((body: TargetBody) => sent(api.POST('/api/v1/targets', { body })), INVENTORY)
+
+export const useTargetChange = () =>
+  useCommand(
+    ({ id, ...body }: { id: number } & Partial<TargetBody>) =>
+      sent(api.PATCH('/api/v1/targets/{id}', { params: { path: { id } }, body })),
+    INVENTORY,
+  )
+
+export const useTargetDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/targets/{id}', { params: { path: { id } } })),
+    [keys.targets, keys.overview, keys.tiers],
+  )
+
+/** A dry run changes nothing; it is a command all the same, because a person asks for it. */
+export const useTargetImport = () =>
+  useCommand(({ text, isDry }: { text: string; isDry: boolean }) => {
+    return sent(
+      api.POST('/api/v1/targets/import', {
+        params: { query: { dry_run: isDry } },
+        headers: { 'content-type': importType(text) },
+        body: text as never,
+        bodySerializer: (body: unknown) => body as string,
+      }),
+    )
+  }, INVENTORY)
+
+export const useTierSave = () =>
+  useCommand(
+    ({ id, body }: { id: number | null; body: TierBody }) =>
+      id === null
+        ? sent(api.POST('/api/v1/tiers', { body }))
+        : sent(api.PATCH('/api/v1/tiers/{id}', { params: { path: { id } }, body })),
+    [keys.tiers, keys.targets],
+  )
+
+export const useTierDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/tiers/{id}', { params: { path: { id } } })),
+    [keys.tiers],
+  )
+
+const FLEET: readonly QueryKey[] = [keys.agents, keys.overview]
+
+export const useAgentCreate = () =>
+  useCommand(
+    (body: { name: string; witnesses: string[] }) => sent(api.POST('/api/v1/agents', { body })),
+    FLEET,
+  )
+
+export const useAgentChange = () =>
+  useCommand(
+    ({ id, ...body }: { id: number; is_paused?: boolean; witnesses?: string[] }) =>
+      sent(api.PATCH('/api/v1/agents/{id}', { params: { path: { id } }, body })),
+    FLEET,
+  )
+
+export const useAgentToken = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/agents/{id}/token', { params: { path: { id } } })),
+    [keys.agents],
+  )
+
+export const useAgentRevoke = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/agents/{id}/revoke', { params: { path: { id } } })),
+    FLEET,
+  )
+
+export const useAgentDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/agents/{id}', { params: { path: { id } } })),
+    FLEET,
+  )
+
+export const useUserCreate = () =>
+  useCommand(
+    (body: { name: string; role: Role; password: string }) =>
+      sent(api.POST('/api/v1/users', { body })),
+    [keys.users],
+  )
+
+export const useUserChange = () =>
+  useCommand(
+    ({ id, ...body }: { id: number; role?: Role; password?: string; is_disabled?: boolean }) =>
+      sent(api.PATCH('/api/v1/users/{id}', { params: { path: { id } }, body })),
+    [keys.users],
+  )
+
+export const useUserDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/users/{id}', { params: { path: { id } } })),
+    [keys.users],
+  )
+
+export const useApiKeyCreate = () =>
+  useCommand(
+    (body: { name: string; role: Role; expires_at?: string }) =>
+      sent(api.POST('/api/v1/api-keys', { body })),
+    [keys.apiKeys],
+  )
+
+export const useApiKeyDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/api-keys/{id}', { params: { path: { id } } })),
+    [keys.apiKeys],
+  )
+
+export const usePasswordChange = () =>
+  useCommand(
+    (body: { current_password: string; new_password: string }) =>
+      sent(api.PUT('/api/v1/session/password', { body })),
+    [],
+  )
+
+export const useSignOut = () => useCommand(() => sent(api.DELETE('/api/v1/session')), [])
+
+export const useSignIn = () =>
+  useCommand(
+    (body: { name: string; password: string }) => sent(api.POST('/api/v1/session', { body })),
+    [],
+  )

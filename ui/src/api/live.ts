@@ -1,0 +1,200 @@
+/**
+ * The one event stream: what the server says happened makes queries old, at most once a second.
+ *
+ * Events carry ids, not bodies, so nothing shown ever comes from here but freshness. It also says
+ * how far this browser's clock is from the server's, so that ages are right on a wrong clock.
+ */
+
+import type { InfiniteData, QueryClient, QueryKey } from '@tanstack/react-query'
+
+import { keys } from './queries'
+import type { Target } from './types'
+
+/** Silence after which the page says that it is not live. The server sends a tick well below this. */
+export const STALE_AFTER_MS = 15_000
+/** Silence after which the stream is taken for dead and opened anew: TCP may not notice. */
+const REOPEN_AFTER_MS = 30_000
+/** Pause before a refused stream is asked for again. */
+const RETRY_AFTER_MS = 3_000
+/** Events within this time make queries old together. */
+const FLUSH_MS = 1_000
+/** Lists with more pages than this are patched in place; fetching all pages anew would be a storm. */
+const REFETCH_PAGES_MAX = 3
+/** A page in the background gives its connection back after this: browsers open six to a host. */
+const HIDDEN_MAX_MS = 60_000
+
+export interface LiveState {
+  /** `opening` before the first event; `stale` when nothing was heard for long. */
+  status: 'opening' | 'live' | 'stale'
+  /** When something was last heard, by this browser's clock. */
+  heardAt: number
+  /** Add this to the browser's clock to get the server's. */
+  offsetMs: number
+}
+
+interface LiveEvent {
+  target?: number | null
+  agent?: number | null
+  to?: string
+  at?: string
+}
+
+type TargetPages = InfiniteData<{ items: Target[]; next_cursor?: string | null; total: number }>
+
+export class Live {
+  #state: LiveState = { status: 'opening', heardAt: Date.now(), offsetMs: 0 }
+  #listeners = new Set<() => void>()
+  #source: EventSource | null = null
+  #old = new Map<string, QueryKey>()
+  #flushTimer: number | undefined
+  #watchTimer: number | undefined
+  #hiddenTimer: number | undefined
+  #openedAt = 0
+  #mustResync = false
+
+  constructor(private readonly client: QueryClient) {}
+
+  start(): void {
+    if (this.#watchTimer !== undefined) return
+    this.#set({ status: 'opening', heardAt: Date.now() })
+    this.#open()
+    this.#watchTimer = window.setInterval(() => {
+      this.#watch()
+    }, 1_000)
+    document.addEventListener('visibilitychange', this.#onVisibility)
+  }
+
+  stop(): void {
+    window.clearInterval(this.#watchTimer)
+    window.clearTimeout(this.#flushTimer)
+    window.clearTimeout(this.#hiddenTimer)
+    document.removeEventListener('visibilitychange', this.#onVisibility)
+    this.#watchTimer = undefined
+    this.#flushTimer = undefined
+    this.#close()
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  state = (): LiveState => this.#state
+
+  #open(): void {
+    this.#close()
+    this.#openedAt = Date.now()
+    const source = new EventSource('/api/v1/live')
+    source.onopen = () => {
+      // A stream opened anew has no Last-Event-ID: what happened in between is unknown.
+      if (this.#mustResync) this.#resync()
+      this.#heard()
+    }
+    for (const kind of ['verdict', 'agent', 'inventory', 'minute', 'tick', 'resync']) {
+      source.addEventListener(kind, (message: MessageEvent<string>) => {
+        this.#handle(kind, JSON.parse(message.data || '{}') as LiveEvent)
+      })
+    }
+    this.#source = source
+  }
+
+  #close(): void {
+    if (this.#source === null) return
+    this.#source.close()
+    this.#source = null
+    this.#mustResync = true
+  }
+
+  #handle(kind: string, event: LiveEvent): void {
+    this.#heard(kind === 'tick' ? event.at : undefined)
+    switch (kind) {
+      case 'verdict':
+        if (event.agent == null) this.#patch(event)
+        if (event.target != null) this.#age(keys.target(event.target))
+        this.#age(keys.overview)
+        break
+      case 'agent':
+        this.#age(keys.agents, keys.overview, keys.health)
+        break
+      case 'inventory':
+        this.#age(keys.overview, keys.targets, keys.tiers, keys.agents, ['target'])
+        break
+      case 'minute':
+        this.#age(['target'], keys.health)
+        break
+      case 'resync':
+        this.#resync()
+        break
+    }
+  }
+
+  #resync(): void {
+    this.#mustResync = false
+    void this.client.invalidateQueries({
+      predicate: (query) => query.queryKey[0] !== keys.session[0],
+    })
+  }
+
+  /** Shows a new verdict in the loaded rows at once; short lists are also fetched anew. */
+  #patch(event: LiveEvent): void {
+    const patch = (target: Target): Target =>
+      target.id === event.target && event.to !== undefined
+        ? { ...target, verdict: event.to as Target['verdict'], since: event.at ?? target.since }
+        : target
+    for (const [queryKey, data] of this.client.getQueriesData<TargetPages>({
+      queryKey: [...keys.targets, 'list'],
+    })) {
+      if (data === undefined) continue
+      if (data.pages.length <= REFETCH_PAGES_MAX) {
+        this.#age(queryKey)
+      } else if (data.pages.some((page) => page.items.some((item) => item.id === event.target))) {
+        const pages = data.pages.map((page) => ({ ...page, items: page.items.map(patch) }))
+        this.client.setQueryData<TargetPages>(queryKey, { ...data, pages })
+      }
+    }
+    this.#age([...keys.targets, 'trouble'])
+  }
+
+  #age(...old: readonly QueryKey[]): void {
+    for (const key of old) this.#old.set(JSON.stringify(key), key)
+    this.#flushTimer ??= window.setTimeout(() => {
+      this.#flushTimer = undefined
+      const due = [...this.#old.values()]
+      this.#old.clear()
+      for (const queryKey of due) void this.client.invalidateQueries({ queryKey })
+    }, FLUSH_MS)
+  }
+
+  #heard(serverTime?: string): void {
+    const now = Date.now()
+    const at = serverTime === undefined ? Number.NaN : Date.parse(serverTime)
+    const offsetMs = Number.isNaN(at) ? this.#state.offsetMs : at - now
+    this.#set({ status: 'live', heardAt: now, offsetMs })
+  }
+
+  #watch(): void {
+    const silence = Date.now() - this.#state.heardAt
+    if (silence > STALE_AFTER_MS && this.#state.status !== 'stale') this.#set({ status: 'stale' })
+    if (document.hidden && this.#source === null) return
+    // A refused stream is closed for good by the browser.
+    const isDead = this.#source === null || this.#source.readyState === EventSource.CLOSED
+    const patience = isDead ? RETRY_AFTER_MS : REOPEN_AFTER_MS
+    if (Math.min(silence, Date.now() - this.#openedAt) > patience) this.#open()
+  }
+
+  #onVisibility = (): void => {
+    window.clearTimeout(this.#hiddenTimer)
+    if (document.hidden) {
+      this.#hiddenTimer = window.setTimeout(() => {
+        this.#close()
+      }, HIDDEN_MAX_MS)
+    } else if (this.#source === null && this.#watchTimer !== undefined) {
+      this.#open()
+    }
+  }
+
+  #set(change: Partial<LiveState>): void {
+    this.#state = { ...this.#state, ...change }
+    for (const listener of this.#listeners) listener()
+  }
+}

@@ -1,0 +1,171 @@
+/** What the console reads, as queries. The keys are the vocabulary of `live.ts`. */
+
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
+
+import type { TargetFilter } from '../domain/filter'
+import { MINUTE_MS } from '../domain/time'
+import { Problem, api, sent, setCsrfToken } from './client'
+import type { Session } from './types'
+
+/** Rows a list asks for at once: some screens full, far below the server's limit of 500. */
+export const TARGET_PAGE_LENGTH = 200
+/** The worst targets that fit on a wall beside everything else. */
+const TROUBLE_MAX = 8
+/** Rows of an audit page. */
+const AUDIT_PAGE_LENGTH = 100
+/** Rounds asked for at once, the server's limit: a minute of 12 rounds by forty agents. */
+const ROUNDS_MAX = 500
+
+export const keys = {
+  session: ['session'],
+  overview: ['overview'],
+  targets: ['targets'],
+  target: (id: number) => ['target', id],
+  tiers: ['tiers'],
+  agents: ['agents'],
+  health: ['health'],
+  users: ['users'],
+  apiKeys: ['api-keys'],
+  audit: ['audit'],
+} as const
+
+/** Who is signed in; null if nobody is. */
+export const sessionQuery = queryOptions({
+  queryKey: keys.session,
+  queryFn: async ({ signal }): Promise<Session | null> => {
+    try {
+      const session = await sent(api.GET('/api/v1/session', { signal }))
+      setCsrfToken(session.csrf_token)
+      return session
+    } catch (error) {
+      if (error instanceof Problem && error.status === 401) return null
+      throw error
+    }
+  },
+  staleTime: Infinity,
+})
+
+export const overviewQuery = queryOptions({
+  queryKey: keys.overview,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/overview', { signal })),
+})
+
+/** The worst targets, for the overview. */
+export const troubleQuery = queryOptions({
+  queryKey: [...keys.targets, 'trouble'],
+  queryFn: ({ signal }) =>
+    sent(
+      api.GET('/api/v1/targets', {
+        params: { query: { verdict: 'down,degraded', sort: 'verdict', limit: TROUBLE_MAX } },
+        signal,
+      }),
+    ),
+})
+
+export const targetsQuery = (filter: TargetFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.targets, 'list', filter],
+    queryFn: ({ signal, pageParam }) =>
+      sent(
+        api.GET('/api/v1/targets', {
+          params: { query: { ...filter, cursor: pageParam, limit: TARGET_PAGE_LENGTH } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+  })
+
+export const targetStatusQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.target(id), 'status'],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/targets/{id}/status', { params: { path: { id } }, signal })),
+  })
+
+export const targetChangesQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.target(id), 'changes'],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/targets/{id}/changes', {
+          params: { path: { id }, query: { limit: 100 } },
+          signal,
+        }),
+      ),
+  })
+
+/** The minutes of a span that ends now (`to` null) or at a moment. */
+export const targetHistoryQuery = (id: number, lengthMin: number, to: number | null) =>
+  queryOptions({
+    queryKey: [...keys.target(id), 'history', lengthMin, to],
+    queryFn: ({ signal }) => {
+      const end = to ?? Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS + MINUTE_MS
+      const query = {
+        from: new Date(end - lengthMin * MINUTE_MS).toISOString(),
+        to: new Date(end).toISOString(),
+      }
+      return sent(
+        api.GET('/api/v1/targets/{id}/history', { params: { path: { id }, query }, signal }),
+      )
+    },
+    placeholderData: keepPreviousData,
+  })
+
+/** The rounds that started in one minute, or since a minute that is not closed yet. */
+export const roundsQuery = (id: number, from: number, lengthMin: number) =>
+  queryOptions({
+    queryKey: [...keys.target(id), 'rounds', from, lengthMin],
+    queryFn: ({ signal }) => {
+      const query = {
+        from: new Date(from).toISOString(),
+        to: new Date(from + lengthMin * MINUTE_MS).toISOString(),
+        limit: ROUNDS_MAX,
+      }
+      return sent(
+        api.GET('/api/v1/targets/{id}/rounds', { params: { path: { id }, query }, signal }),
+      )
+    },
+  })
+
+export const tiersQuery = queryOptions({
+  queryKey: keys.tiers,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/tiers', { signal })),
+})
+
+export const agentsQuery = queryOptions({
+  queryKey: keys.agents,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/agents', { signal })),
+  // Heartbeats come every 5 s; a change of state comes as an event at once.
+  refetchInterval: 5_000,
+})
+
+export const healthQuery = queryOptions({
+  queryKey: keys.health,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/health', { signal })),
+  refetchInterval: 5_000,
+})
+
+export const usersQuery = queryOptions({
+  queryKey: keys.users,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/users', { signal })),
+})
+
+export const apiKeysQuery = queryOptions({
+  queryKey: keys.apiKeys,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/api-keys', { signal })),
+})
+
+export const auditQuery = infiniteQueryOptions({
+  queryKey: keys.audit,
+  queryFn: ({ signal, pageParam }) =>
+    sent(
+      api.GET('/api/v1/audit', {
+        params: { query: { cursor: pageParam, limit: AUDIT_PAGE_LENGTH } },
+        signal,
+      }),
+    ),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (page) => page.next_cursor ?? undefined,
+})

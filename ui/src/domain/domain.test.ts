@@ -1,0 +1,340 @@
+import { describe, expect, it, test } from 'vitest'
+
+import { agentConcerns, type AgentVitals } from './agent'
+import { causeWords, icmpErrorWords, notAskedWords } from './cause'
+import { isFiltered, parseFilter, toggleVerdict } from './filter'
+import { importType } from './importing'
+import { lossStep } from './loss'
+import { fleetSentence } from './summary'
+import { STANDARD, bitsPerSecond, checkTier, downWithinS, packetsPerSecond } from './tier'
+import { bareTime, minuteOf, parseTime, timeText, zoneName } from './time'
+import {
+  axis,
+  cells,
+  holes,
+  slots,
+  tally,
+  tallyWords,
+  ticks,
+  withRounds,
+  type Minute,
+} from './timeline'
+import * as units from './units'
+import { VERDICTS, agentMark, changeMark, verdictMark, type AgentState } from './verdict'
+
+describe('marks', () => {
+  const states: AgentState[] = ['never_seen', 'online', 'offline', 'blind']
+  const marks = {
+    verdicts: VERDICTS.map((v) => verdictMark(v)),
+    agents: states.map((s) => agentMark(s)),
+  }
+
+  it.each(Object.entries(marks))('tells %s apart without colour', (_, list) => {
+    for (const part of ['word', 'letter', 'icon'] as const) {
+      expect(new Set(list.map((mark) => mark[part])).size).toBe(list.length)
+    }
+  })
+
+  it('draws what is not known as neither health nor failure', () => {
+    expect(verdictMark('unknown').tone).toBe('muted')
+    expect(verdictMark('up', true).word).toBe('Paused')
+  })
+
+  it('reads both ends of a change in its own vocabulary', () => {
+    expect(changeMark('agent', 'blind').word).toBe('Blind')
+    expect(changeMark('verdict', 'down').word).toBe('Down')
+    expect(changeMark('verdict', 'something new').word).toBe('Unknown')
+  })
+})
+
+test.each([
+  [null, '–'],
+  [0, '0.000 ms'],
+  [87, '0.087 ms'],
+  [1234, '1.23 ms'],
+  [12_340, '12.3 ms'],
+  [182_400, '182 ms'],
+  [1_200_000, '1,200 ms'],
+])('rtt %s is %s', (us, expected) => {
+  expect(units.rtt(us)).toBe(expected)
+})
+
+test.each([
+  [0, 0, '–'],
+  [100, 100, '0 %'],
+  [100, 93, '7 %'],
+  [1000, 999, '0.1 %'],
+  [5, 0, '100 %'],
+])('loss of %s sent and %s received is %s', (sent, received, expected) => {
+  expect(units.loss(sent, received)).toBe(expected)
+})
+
+test.each([
+  [-5, '0 s'],
+  [8_000, '8 s'],
+  [252_000, '4 min 12 s'],
+  [600_000, '10 min'],
+  [11_100_000, '3 h 5 min'],
+  [1_051_200_000, '12 d'],
+  [100_800_000, '1 d 4 h'],
+])('duration %s is %s', (ms, expected) => {
+  expect(units.duration(ms)).toBe(expected)
+})
+
+test('other units', () => {
+  expect(units.bytes(0)).toBe('0 B')
+  expect(units.bytes(18_400_000)).toBe('17.5 MiB')
+  expect(units.lag(84)).toBe('84 µs')
+  expect(units.lag(1240)).toBe('1.2 ms')
+  expect(units.offset(-12)).toBe('−12 ms')
+  expect(units.offset(1420)).toBe('+1.4 s')
+  expect(units.durationShort(7_300_000)).toBe('2h')
+  expect(units.many(1, 'batch', 'batches')).toBe('1 batch')
+  expect(units.perSecond(0.166, 'rounds')).toBe('0.17 rounds/s')
+  expect(units.perSecond(1200.4, 'packets')).toBe('1,200 packets/s')
+  expect(units.share(1, 1000)).toBe('< 1 %')
+  expect(units.share(999, 1000)).toBe('99.9 %')
+  expect(units.share(0, 0)).toBe('–')
+})
+
+describe('time', () => {
+  const at = Date.UTC(2026, 6, 3, 22, 5, 9)
+
+  it('names its zone', () => {
+    expect(timeText(at, 'utc', 'time')).toBe('22:05:09 UTC')
+    expect(timeText(at, 'local', 'minute')).toBe('00:05 UTC+2')
+    expect(zoneName('local', Date.UTC(2026, 0, 1))).toBe('UTC+1')
+  })
+
+  it('says midnight as 00', () => {
+    expect(bareTime(Date.UTC(2026, 0, 1), 'utc', 'minute')).toBe('00:00')
+  })
+
+  it('reads the times of the API', () => {
+    expect(parseTime('2026-07-03T22:05:09.000000Z')).toBe(at)
+    expect(parseTime(null)).toBeNull()
+    expect(parseTime('never')).toBeNull()
+  })
+})
+
+describe('timeline', () => {
+  const noon = Date.UTC(2026, 0, 1, 12)
+  const minute = (at: number, verdict: Minute['verdict'], cause: string): Minute => ({
+    minute: new Date(at).toISOString(),
+    verdict,
+    cause,
+    rounds: 2,
+    not_asked: 0,
+    sent: 10,
+    received: 10,
+    revision: 0,
+    is_open: false,
+  })
+
+  it('ends with the minute that is under way', () => {
+    const starts = axis(noon + 30_000, 3)
+    expect(starts).toEqual([noon - 120_000, noon - 60_000, noon])
+    expect(minuteOf(noon + 59_999)).toBe(noon)
+  })
+
+  it('leaves a minute empty that nobody spoke about', () => {
+    const row = cells([minute(noon - 60_000, 'up', 'answering')], axis(noon, 3))
+    expect(row.map((cell) => cell.truth?.verdict ?? null)).toEqual([null, 'up', null])
+  })
+
+  it('joins neighbours of one cause and keeps causes apart', () => {
+    const causes = ['monitor_down', 'monitor_down', 'agent_blind', null, 'agent_blind']
+    const starts = axis(noon, causes.length)
+    const minutes = starts.flatMap((at, i) => {
+      const cause = causes[i]
+      return cause == null ? [minute(at, 'up', 'answering')] : [minute(at, 'unknown', cause)]
+    })
+    const found = holes(cells(minutes, starts)).map((h) => [h.cause, (h.to - h.from) / 60_000])
+    expect(found).toEqual([
+      ['monitor_down', 2],
+      ['agent_blind', 1],
+      ['agent_blind', 1],
+    ])
+  })
+
+  it('folds minutes into slots that are as bad as their worst minute', () => {
+    const starts = axis(noon, 6)
+    const said: [Minute['verdict'], string][] = [
+      ['up', 'answering'],
+      ['unknown', 'silent'],
+      ['up', 'answering'],
+      ['down', 'no_answer'],
+      ['degraded', 'loss'],
+      ['up', 'answering'],
+    ]
+    const minutes = starts.map((at, i) => minute(at, ...(said[i] ?? ['up', ''])))
+    const folded = slots(cells(minutes, starts), 3)
+    expect(folded.map((slot) => slot.worst?.verdict)).toEqual(['unknown', 'down'])
+    expect(folded[1]?.at).toBe(starts[3])
+  })
+
+  it('fills an open minute with its rounds, and leaves a closed one alone', () => {
+    const open = {
+      ...minute(noon, 'up', 'answering'),
+      is_open: true,
+      rounds: 0,
+      sent: 0,
+      received: 0,
+    }
+    const row = cells([minute(noon - 60_000, 'up', 'answering'), open], axis(noon, 2))
+    const round = (at: number, received: number, mean: number | null) => ({
+      agent: { id: 1 },
+      at: new Date(at).toISOString(),
+      sent: 5,
+      received,
+      rtt_us_min: mean && mean - 100,
+      rtt_us_mean: mean,
+      rtt_us_max: mean && mean + 100,
+      not_asked: null,
+    })
+    const rounds = [
+      round(noon - 30_000, 0, null),
+      round(noon + 1_000, 5, 1_000),
+      round(noon + 31_000, 0, null),
+    ]
+    const [closed, filled] = withRounds(row, rounds)
+    expect(closed?.truth?.sent).toBe(10)
+    expect(filled?.truth).toMatchObject({
+      rounds: 2,
+      sent: 10,
+      received: 5,
+      rtt_us_min: 900,
+      rtt_us_mean: 1_000,
+    })
+  })
+
+  it('labels round times of the shown zone', () => {
+    expect(ticks(noon - 25 * 60_000, noon, 10, 0).map((at) => (at - noon) / 60_000)).toEqual([
+      -20, -10,
+    ])
+    // UTC+5:30: three o'clock there is half past nine in UTC.
+    expect(ticks(noon - 240 * 60_000, noon, 180, 330)).toEqual([noon - 150 * 60_000])
+  })
+
+  it('tells the sum in words, worst first', () => {
+    const starts = axis(noon, 3)
+    const row = cells(
+      [minute(noon, 'up', 'answering'), minute(noon - 60_000, 'down', 'no_answer')],
+      starts,
+    )
+    expect(tallyWords(tally(row))).toBe('1 min down, 1 min up')
+    expect(tallyWords(tally([]))).toBe('nothing recorded yet')
+  })
+})
+
+test('loss steps: nothing asked is no loss, and all lost is its own step', () => {
+  expect(lossStep(0, 0)).toBe('none')
+  expect(lossStep(10, 10)).toBe('none')
+  expect(lossStep(10, 9)).toBe('some')
+  expect(lossStep(10, 7)).toBe('much')
+  expect(lossStep(10, 1)).toBe('most')
+  expect(lossStep(10, 0)).toBe('all')
+})
+
+describe('tier', () => {
+  const tier = { ...STANDARD, name: 'standard' }
+
+  it('accepts the standard', () => {
+    expect(checkTier(tier)).toEqual({})
+  })
+
+  it.each([
+    ['interval_s', { interval_s: 4 }],
+    ['packets', { packets: 0 }],
+    ['packets', { packets: 2.5 }],
+    ['lost_clear', { lost_clear: 7 }],
+    ['rtt_us_clear', { rtt_us_clear: 150_001 }],
+    ['agent_count', { strategy: 'count' as const, agent_count: null }],
+    ['name', { name: '-x' }],
+    ['interval_s', { interval_s: 5, packets: 20, gap_ms: 1000 }],
+  ])('names %s', (field, change) => {
+    expect(Object.keys(checkTier({ ...tier, ...change }))).toEqual([field])
+  })
+
+  it('adds up what is sent', () => {
+    expect(packetsPerSecond(tier, 600)).toBe(100)
+    expect(bitsPerSecond(tier, 600)).toBe(67_200)
+    expect(downWithinS(tier)).toBe(33.2)
+  })
+})
+
+describe('filter', () => {
+  it('keeps what it knows and drops the rest', () => {
+    const filter = parseFilter({ q: 'fra', verdict: 'up,nonsense,down', sort: 'sideways', tag: '' })
+    expect(filter).toEqual({ q: 'fra', verdict: 'down,up' })
+    expect(isFiltered(filter)).toBe(true)
+    expect(isFiltered({ sort: 'since' })).toBe(false)
+  })
+
+  it('adds and takes a verdict', () => {
+    expect(toggleVerdict(undefined, 'up')).toBe('up')
+    expect(toggleVerdict('up', 'down')).toBe('down,up')
+    expect(toggleVerdict('down', 'down')).toBeUndefined()
+  })
+})
+
+test('cause words', () => {
+  expect(causeWords('not_asked_no_route')).toBe('not asked: no route')
+  expect(causeWords('a_new_one')).toBe('a new one')
+  expect(notAskedWords('no_route')).toBe('no route')
+  expect(icmpErrorWords({ type: 3, code: 1, source: '192.0.2.1' })).toBe(
+    'host unreachable, says 192.0.2.1',
+  )
+  expect(icmpErrorWords({ type: 1, code: 0, source: '2001:db8::1' })).toBe(
+    'no route, says 2001:db8::1',
+  )
+  expect(icmpErrorWords({ type: 5, code: 2, source: '192.0.2.1' })).toBe(
+    'ICMP type 5 code 2, says 192.0.2.1',
+  )
+})
+
+test('the fleet in one sentence', () => {
+  const none = { total: 0, up: 0, degraded: 0, down: 0, unknown: 0, paused: 0 }
+  expect(fleetSentence(none)).toBe('Nothing is watched yet.')
+  expect(fleetSentence({ ...none, total: 1, up: 1 })).toBe('The one target is up.')
+  expect(fleetSentence({ ...none, total: 12, up: 10, paused: 2 })).toBe('All 10 targets are up.')
+  expect(fleetSentence({ ...none, total: 3, paused: 3 })).toBe('All 3 targets are paused.')
+  expect(fleetSentence({ ...none, total: 1248, up: 1240, down: 3, unknown: 5 })).toBe(
+    '3 down, 5 unknown of 1,248 targets.',
+  )
+})
+
+test('concerns of an agent name what is wrong and what to do', () => {
+  const well: AgentVitals = {
+    state: 'online',
+    state_why: '',
+    backlog_batches: 0,
+    backlog_bytes: 0,
+    send_lag_us_max: 900,
+    kernel_drops: 0,
+    socket_errors: 0,
+    clock_offset_ms: 3,
+    impediment: null,
+    certificate: { not_after: '2026-06-01T00:00:00Z', status: 'active' },
+  }
+  const now = Date.UTC(2026, 4, 1)
+  expect(agentConcerns(well, now)).toEqual([])
+  const ill = {
+    ...well,
+    clock_offset_ms: -1420,
+    impediment: 'may not send',
+    send_lag_us_max: 80_000,
+  }
+  expect(agentConcerns(ill, now).map((c) => c.what)).toEqual([
+    'may not send',
+    'its clock is off by −1.4 s',
+    'it sends up to 80 ms late: rounds are doubtful',
+  ])
+  expect(agentConcerns(well, Date.UTC(2026, 4, 30))[0]?.what).toBe('its certificate expires in 2 d')
+  expect(agentConcerns(well, Date.UTC(2026, 6, 1))[0]?.tone).toBe('bad')
+})
+
+test('an array is JSON, all else is CSV', () => {
+  expect(importType('\n [{"name":"a"}]')).toBe('application/json')
+  expect(importType('name,address\n')).toBe('text/csv')
+})

@@ -1,0 +1,34 @@
+/** Loss of a round or a minute as one of five steps, each with its own colour and its own dot size. */
+
+export type LossStep = 'none' | 'some' | 'much' | 'most' | 'all'
+
+export interface LossMark {
+  step: LossStep
+  words: string
+  /** Radius of the dot in CSS pixels: loss is told by size as well as by colour. */
+  radius: number
+}
+
+/** In the order of badness, as the legend shows them. */
+export const LOSS_MARKS: readonly LossMark[] = [
+  { step: 'none', words: 'no loss', radius: 0 },
+  { step: 'some', words: 'up to 10 %', radius: 2.5 },
+  { step: 'much', words: 'up to 30 %', radius: 3.5 },
+  { step: 'most', words: 'more', radius: 4.5 },
+  { step: 'all', words: 'all lost', radius: 5 },
+]
+
+/**
+ * Returns the step of a loss. Nothing sent is no loss: it was not asked.
+ *
+ * The bounds follow what an operator does about it: below a tenth look, below a third act,
+ * beyond that call.
+ */
+export function lossStep(sent: number, received: number): LossStep {
+  const lost = sent - received
+  if (sent === 0 || lost <= 0) return 'none'
+  if (received === 0) return 'all'
+  const part = lost / sent
+  if (part <= 0.1) return 'some'
+  return part <= 0.3 ? 'much' : 'most'
+}

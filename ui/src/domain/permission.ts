@@ -1,0 +1,13 @@
+/** What the signed-in person may do. The server decides; this only hides what it would refuse. */
+
+export type Permission =
+  | 'target_read'
+  | 'target_write'
+  | 'tier_read'
+  | 'tier_write'
+  | 'agent_read'
+  | 'agent_write'
+  | 'health_read'
+  | 'user_manage'
+  | 'api_key_manage'
+  | 'audit_read'

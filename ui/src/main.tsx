@@ -1,0 +1,53 @@
+/** Starts the console. */
+
+import './ui/tokens.css'
+import './ui/mantine.css'
+
+import { MantineProvider } from '@mantine/core'
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { RouterProvider } from '@tanstack/react-router'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+
+import { Problem, whenSignedOut } from './api/client'
+import { Live } from './api/live'
+import { keys } from './api/queries'
+import { consoleRouter } from './routes'
+import { LiveContext } from './ui/clock'
+import { theme } from './ui/theme'
+
+/** A refusal stays one; what did not answer at all is asked this often again. */
+const RETRIES_MAX = 2
+
+const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // Events make queries old; this bounds what an event missed can leave wrong.
+      staleTime: 30_000,
+      retry: (failures, error) =>
+        error instanceof Problem && error.status === 0 && failures < RETRIES_MAX,
+    },
+  },
+})
+
+const live = new Live(queryClient)
+const router = consoleRouter(queryClient, live)
+
+whenSignedOut(() => {
+  queryClient.setQueryData(keys.session, null)
+  void router.invalidate()
+})
+
+const root = document.getElementById('root')
+if (root === null) throw new Error('index.html has no #root')
+createRoot(root).render(
+  <StrictMode>
+    <MantineProvider theme={theme} defaultColorScheme="auto">
+      <QueryClientProvider client={queryClient}>
+        <LiveContext value={live}>
+          <RouterProvider router={router} />
+        </LiveContext>
+      </QueryClientProvider>
+    </MantineProvider>
+  </StrictMode>,
+)

@@ -1,0 +1,111 @@
+/** The whole fleet at a glance: what a wall shows and what an engineer opens first. */
+
+import { Button } from '@mantine/core'
+import { useSuspenseQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+
+import { agentsQuery, overviewQuery, troubleQuery } from '../../api/queries'
+import type { Overview } from '../../api/types'
+import { fleetSentence } from '../../domain/summary'
+import { count, many, share } from '../../domain/units'
+import { VERDICTS, verdictMark } from '../../domain/verdict'
+import { MarkShape } from '../../ui/Icon'
+import { Empty, PageHeader, Panel } from '../../ui/Panel'
+import { Moment } from '../../ui/Time'
+import { useCan } from '../../ui/session'
+import { AgentStrip } from './AgentStrip'
+import { ChangeFeed } from './ChangeFeed'
+import css from './OverviewPage.module.css'
+import { TroubleList } from './TroubleList'
+
+export default function OverviewPage() {
+  const { data: overview } = useSuspenseQuery(overviewQuery)
+  const { data: trouble } = useSuspenseQuery(troubleQuery)
+  const { data: agents } = useSuspenseQuery(agentsQuery)
+  const { targets } = overview
+  return (
+    <>
+      <PageHeader
+        title={fleetSentence(targets)}
+        lead={
+          <>
+            {targets.paused > 0 && `${count(targets.paused)} paused. `}
+            Asked by {many(overview.agents.online, 'online agent')} of {overview.agents.total}. As
+            of <Moment at={overview.as_of} style="time" />.
+          </>
+        }
+      />
+      {targets.total === 0 ? <FirstTarget /> : <Tiles targets={targets} />}
+      <AgentStrip agents={agents.items} />
+      <div className={css.columns} data-single={targets.total === 0 || undefined}>
+        {targets.total > 0 && <TroubleList items={trouble.items} total={trouble.total} />}
+        <Panel title="What changed last" isFlush>
+          <ChangeFeed changes={overview.changes} />
+        </Panel>
+      </div>
+    </>
+  )
+}
+
+function Tiles({ targets }: { targets: Overview['targets'] }) {
+  return (
+    <>
+      <ul className={css.tiles} aria-label="Targets by verdict">
+        {VERDICTS.map((verdict) => {
+          const mark = verdictMark(verdict)
+          const value = targets[verdict]
+          return (
+            <li key={verdict}>
+              <Link
+                to="/targets"
+                search={{ verdict }}
+                className={`${css.tile} tone-${mark.tone}`}
+                data-loud={(value > 0 && verdict !== 'up') || undefined}
+              >
+                <span className={css.word}>
+                  <MarkShape icon={mark.icon} size={18} />
+                  {mark.word}
+                </span>
+                <span className={css.number}>{count(value)}</span>
+                <span className={css.share}>{share(value, targets.total)} of all</span>
+              </Link>
+            </li>
+          )
+        })}
+      </ul>
+      <div className={css.bar} aria-hidden>
+        {VERDICTS.map((verdict) => (
+          <span
+            key={verdict}
+            className={`tone-${verdictMark(verdict).tone} ${verdict === 'unknown' ? 'hatched' : ''}`}
+            style={{ flexGrow: targets[verdict], minWidth: targets[verdict] > 0 ? 4 : 0 }}
+          />
+        ))}
+      </div>
+    </>
+  )
+}
+
+function FirstTarget() {
+  const mayAdd = useCan('target_write')
+  return (
+    <Panel>
+      <Empty
+        title="No targets yet"
+        action={
+          mayAdd && (
+            <Button
+              size="sm"
+              renderRoot={(props) => <Link to="/targets" search={{ dialog: 'add' }} {...props} />}
+            >
+              Add the first address
+            </Button>
+          )
+        }
+      >
+        A target is an address that should answer: a router, an uplink, a customer’s CPE. Within
+        half a minute of adding one you see whether it does.
+      </Empty>
+    </Panel>
+  )
+}

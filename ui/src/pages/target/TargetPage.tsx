@@ -1,0 +1,67 @@
+/** One target: what it is, since when, why, and the minutes and rounds behind that. */
+
+import { useSuspenseQuery } from '@tanstack/react-query'
+import { useNavigate, useParams, useSearch } from '@tanstack/react-router'
+import { useEffect } from 'react'
+
+import { targetStatusQuery } from '../../api/queries'
+import { verdictMark } from '../../domain/verdict'
+import { Panel } from '../../ui/Panel'
+import { AgentTable } from './AgentTable'
+import { ChangeList } from './ChangeList'
+import { MinuteDrawer } from './MinuteDrawer'
+import { TargetHead } from './TargetHead'
+import css from './TargetPage.module.css'
+import { TimePanel } from './TimePanel'
+
+/** A status is asked for as often as rounds come, within these bounds; changes come as events. */
+const POLL_MS_MIN = 5_000
+const POLL_MS_MAX = 30_000
+
+export default function TargetPage() {
+  const { id } = useParams({ from: '/inside/targets/$id' })
+  const { minute } = useSearch({ from: '/inside/targets/$id' })
+  const navigate = useNavigate()
+  const { data: status } = useSuspenseQuery({
+    ...targetStatusQuery(id),
+    refetchInterval: ({ state }) =>
+      Math.min(Math.max((state.data?.interval_s ?? 0) * 1000, POLL_MS_MIN), POLL_MS_MAX),
+  })
+  const { target, consensus } = status
+  const { word } = verdictMark(consensus.verdict, target.is_paused)
+  useEffect(() => {
+    document.title = `${word} · ${target.name} · Faultline`
+  }, [word, target.name])
+  const chooseMinute = (at: number | null) => {
+    void navigate({
+      to: '.',
+      search: (old) => ({
+        ...old,
+        minute: at === null ? undefined : new Date(at).toISOString().replace('.000', ''),
+      }),
+      replace: true,
+    })
+  }
+  return (
+    <div className={css.page}>
+      <TargetHead status={status} />
+      <TimePanel
+        status={status}
+        chosen={minute === undefined ? null : Date.parse(minute)}
+        onChoose={chooseMinute}
+      />
+      <Panel title="What each agent sees" isFlush>
+        <AgentTable agents={status.agents} />
+      </Panel>
+      <Panel title="Verdict history" isFlush>
+        <ChangeList id={id} />
+      </Panel>
+      <MinuteDrawer
+        id={id}
+        name={target.name}
+        minute={minute === undefined ? null : Date.parse(minute)}
+        onChoose={chooseMinute}
+      />
+    </div>
+  )
+}

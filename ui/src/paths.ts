@@ -1,0 +1,44 @@
+/** The addresses of the console's pages, and what a person must be allowed to see them. */
+
+import type { Permission } from './domain/permission'
+import type { IconName } from './ui/Icon'
+
+export const paths = {
+  overview: '/',
+  targets: '/targets',
+  target: '/targets/$id',
+  agents: '/agents',
+  tiers: '/tiers',
+  health: '/health',
+  users: '/users',
+  apiKeys: '/api-keys',
+  audit: '/audit',
+  signIn: '/sign-in',
+} as const
+
+/** The spans a target's page can show, in minutes: each is 60 cells of a strip. */
+export const RANGES_MIN = { '1h': 60, '6h': 360, '24h': 1440 } as const
+export type Range = keyof typeof RANGES_MIN
+
+export interface NavEntry {
+  to: '/' | '/targets' | '/agents' | '/tiers' | '/health' | '/users' | '/api-keys' | '/audit'
+  label: string
+  icon: IconName
+  /** Pressed after `g`. */
+  key: string
+  needs: Permission
+}
+
+export const NAV: readonly NavEntry[] = [
+  { to: paths.overview, label: 'Overview', icon: 'overview', key: 'o', needs: 'target_read' },
+  { to: paths.targets, label: 'Targets', icon: 'targets', key: 't', needs: 'target_read' },
+  { to: paths.agents, label: 'Agents', icon: 'agents', key: 'a', needs: 'agent_read' },
+  { to: paths.tiers, label: 'Tiers', icon: 'tiers', key: 'i', needs: 'tier_read' },
+  { to: paths.health, label: 'Health', icon: 'health', key: 'h', needs: 'health_read' },
+]
+
+export const NAV_ADMIN: readonly NavEntry[] = [
+  { to: paths.users, label: 'Users', icon: 'users', key: 'u', needs: 'user_manage' },
+  { to: paths.apiKeys, label: 'API keys', icon: 'key', key: 'k', needs: 'api_key_manage' },
+  { to: paths.audit, label: 'Audit', icon: 'audit', key: 'l', needs: 'audit_read' },
+]

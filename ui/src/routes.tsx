@@ -1,0 +1,241 @@
+/** The pages: each is a file of its own in the bundle, loaded with its queries when it is opened. */
+
+import type { QueryClient } from '@tanstack/react-query'
+import {
+  Outlet,
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+} from '@tanstack/react-router'
+
+import type { Live } from './api/live'
+import {
+  agentsQuery,
+  apiKeysQuery,
+  auditQuery,
+  healthQuery,
+  overviewQuery,
+  sessionQuery,
+  targetStatusQuery,
+  targetsQuery,
+  tiersQuery,
+  troubleQuery,
+  usersQuery,
+} from './api/queries'
+import { type TargetFilter, parseFilter } from './domain/filter'
+import { PageFailure } from './ui/Failure'
+import { Shell } from './ui/Shell'
+import { NotFound } from './ui/NotFound'
+import { RANGES_MIN, type Range, paths } from './paths'
+
+interface Context {
+  queryClient: QueryClient
+  live: Live
+}
+
+const rootRoute = createRootRouteWithContext<Context>()({
+  component: Outlet,
+  errorComponent: PageFailure,
+})
+
+const signInRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: paths.signIn,
+  validateSearch: (search: Record<string, unknown>): { next?: string } => ({
+    next: typeof search['next'] === 'string' ? search['next'] : undefined,
+  }),
+  beforeLoad: async ({ context, search }) => {
+    context.live.stop()
+    if ((await context.queryClient.ensureQueryData(sessionQuery)) !== null) {
+      throw redirect({ href: localPath(search.next) })
+    }
+  },
+  component: lazyRouteComponent(() => import('./pages/session/SignInPage')),
+})
+
+/** Returns where to go after signing in: only ever a path of this console. */
+function localPath(next: string | undefined): string {
+  return next !== undefined && /^\/(?![/\\])/.test(next) ? next : paths.overview
+}
+
+const insideRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  id: 'inside',
+  beforeLoad: async ({ context, location }) => {
+    if ((await context.queryClient.ensureQueryData(sessionQuery)) === null) {
+      const next = location.href === paths.overview ? undefined : location.href
+      throw redirect({ to: paths.signIn, search: { next } })
+    }
+    context.live.start()
+  },
+  component: Shell,
+})
+
+const overviewRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.overview,
+  loader: ({ context: { queryClient } }) =>
+    Promise.all([
+      queryClient.ensureQueryData(overviewQuery),
+      queryClient.ensureQueryData(troubleQuery),
+      queryClient.ensureQueryData(agentsQuery),
+    ]),
+  component: lazyRouteComponent(() => import('./pages/overview/OverviewPage')),
+})
+
+/** A dialog is part of the address, so that a link can open it and Back closes it. */
+function dialogOf<T extends string>(
+  search: Record<string, unknown>,
+  known: readonly T[],
+): T | undefined {
+  return known.find((name) => name === search['dialog'])
+}
+
+const targetsRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.targets,
+  validateSearch: (
+    search: Record<string, unknown>,
+  ): TargetFilter & { dialog?: 'add' | 'import' } => ({
+    ...parseFilter(search),
+    dialog: dialogOf(search, ['add', 'import']),
+  }),
+  loaderDeps: ({ search: { dialog: _, ...filter } }) => filter,
+  loader: ({ context: { queryClient }, deps }) => {
+    void queryClient.prefetchInfiniteQuery(targetsQuery(deps))
+    return queryClient.ensureQueryData(tiersQuery)
+  },
+  component: lazyRouteComponent(() => import('./pages/targets/TargetsPage')),
+})
+
+interface TargetSearch {
+  /** The minute whose rounds are shown. */
+  minute?: string
+  /** The end of the shown span; none for now. */
+  to?: string
+  /** The agent whose replies the chart shows. */
+  agent?: number
+  range?: Range
+  dialog?: 'edit'
+}
+
+const targetRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.target,
+  parseParams: ({ id }) => ({ id: Number.parseInt(id, 10) }),
+  stringifyParams: ({ id }) => ({ id: String(id) }),
+  validateSearch: (search: Record<string, unknown>): TargetSearch => {
+    const moment = (key: string) => {
+      const at = Date.parse(String(search[key] ?? ''))
+      return Number.isNaN(at) ? undefined : new Date(at).toISOString().replace('.000', '')
+    }
+    const agent = Number.parseInt(String(search['agent'] ?? ''), 10)
+    const range = (Object.keys(RANGES_MIN) as Range[]).find((known) => known === search['range'])
+    return {
+      minute: moment('minute'),
+      to: moment('to'),
+      agent: Number.isNaN(agent) ? undefined : agent,
+      range: range === '1h' ? undefined : range,
+      dialog: dialogOf(search, ['edit']),
+    }
+  },
+  loader: ({ context: { queryClient }, params }) =>
+    queryClient.ensureQueryData(targetStatusQuery(params.id)),
+  component: lazyRouteComponent(() => import('./pages/target/TargetPage')),
+})
+
+const agentsRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.agents,
+  validateSearch: (search: Record<string, unknown>): { dialog?: 'create' } => ({
+    dialog: dialogOf(search, ['create']),
+  }),
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(agentsQuery),
+  component: lazyRouteComponent(() => import('./pages/agents/AgentsPage')),
+})
+
+const tiersRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.tiers,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(tiersQuery),
+  component: lazyRouteComponent(() => import('./pages/tiers/TiersPage')),
+})
+
+const healthRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.health,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(healthQuery),
+  component: lazyRouteComponent(() => import('./pages/health/HealthPage')),
+})
+
+const usersRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.users,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(usersQuery),
+  component: lazyRouteComponent(() => import('./pages/people/UsersPage')),
+})
+
+const apiKeysRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.apiKeys,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(apiKeysQuery),
+  component: lazyRouteComponent(() => import('./pages/people/ApiKeysPage')),
+})
+
+const auditRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.audit,
+  loader: ({ context: { queryClient } }) => queryClient.ensureInfiniteQueryData(auditQuery),
+  component: lazyRouteComponent(() => import('./pages/people/AuditPage')),
+})
+
+const routeTree = rootRoute.addChildren([
+  signInRoute,
+  insideRoute.addChildren([
+    overviewRoute,
+    targetsRoute,
+    targetRoute,
+    agentsRoute,
+    tiersRoute,
+    healthRoute,
+    usersRoute,
+    apiKeysRoute,
+    auditRoute,
+  ]),
+])
+
+/** Plain `?key=value`: addresses are read, typed and pasted by people. */
+function parseSearch(text: string): Record<string, string> {
+  return Object.fromEntries(new URLSearchParams(text))
+}
+
+function stringifySearch(search: Record<string, unknown>): string {
+  const params = new URLSearchParams()
+  for (const [key, value] of Object.entries(search)) {
+    if (value !== undefined && value !== null) params.set(key, String(value))
+  }
+  const text = params.toString().replaceAll('%2C', ',').replaceAll('%3A', ':')
+  return text === '' ? '' : `?${text}`
+}
+
+export function consoleRouter(queryClient: QueryClient, live: Live) {
+  return createRouter({
+    routeTree,
+    context: { queryClient, live },
+    parseSearch,
+    stringifySearch,
+    defaultPreload: 'intent',
+    defaultPreloadStaleTime: 0,
+    defaultErrorComponent: PageFailure,
+    defaultNotFoundComponent: NotFound,
+    scrollRestoration: true,
+  })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof consoleRouter>
+  }
+}

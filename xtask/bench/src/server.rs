@@ -1,0 +1,229 @@
+//! The server under measurement: its own process, a fresh data directory, its account by the
+//! operating system.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use crate::link::Identity;
+
+/// The kernel's unit of CPU time in `/proc`, per second.
+const TICKS_PER_S: f64 = 100.0;
+/// Targets of one import.
+const IMPORT_ROWS_MAX: u32 = 2_000;
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+pub(crate) struct Server {
+    process: Child,
+    scratch: PathBuf,
+    /// host:port of the API and of the agents' door.
+    http: String,
+    door: String,
+    key: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        self.process.kill().ok();
+        self.process.wait().ok();
+        fs::remove_dir_all(&self.scratch).ok();
+    }
+}
+
+impl Server {
+    pub(crate) fn start(programs: &Path) -> anyhow::Result<Server> {
+        let scratch = std::env::temp_dir().join(format!("faultline-bench-{}", std::process::id()));
+        fs::create_dir_all(&scratch).context("cannot make a folder for the data")?;
+        let log = File::create(scratch.join("server.log")).context("cannot make a log")?;
+        let mut process = Command::new(programs.join("faultline"))
+            .args(["server", "--announce-json", "--http-listen=127.0.0.1:0"])
+            .args(["--agent-listen=127.0.0.1:0", "--data-dir"])
+            .arg(scratch.join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("cannot start the server")?;
+        let stdout = process.stdout.take().context("the server has no output")?;
+        let mut server = Server {
+            process,
+            scratch,
+            http: String::new(),
+            door: String::new(),
+            key: String::new(),
+        };
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .context("the server's output broke off")?;
+        let announced: Value = serde_json::from_str(&line)
+            .with_context(|| format!("the server did not start: {line}"))?;
+        let field = |name: &str| {
+            announced
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        server.http = field("http_url").trim_start_matches("http://").to_owned();
+        server.door = field("agent_address").to_owned();
+        server.key = fs::read_to_string(server.data().join("keys/local-api.key"))
+            .context("no API key")?
+            .trim()
+            .to_owned();
+        Ok(server)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.scratch.join("data")
+    }
+
+    /// Has so many targets watched every 5 s by every agent.
+    pub(crate) fn watch(&self, probes: u32) -> anyhow::Result<()> {
+        let tier = json!({
+            "name": "bench", "interval_s": 5, "packets": 5, "gap_ms": 200, "timeout_ms": 1000,
+            "payload_bytes": 56, "strategy": "all", "lost_raise": 7, "lost_clear": 2,
+            "rtt_us_raise": 150_000, "rtt_us_clear": 120_000,
+        });
+        self.call("POST", "/tiers", &tier.to_string())?;
+        let mut first = 1;
+        while first <= probes {
+            let last = probes.min(first + IMPORT_ROWS_MAX - 1);
+            let rows: Vec<Value> = (first..=last).map(target).collect();
+            let report = self.call(
+                "POST",
+                "/targets/import?dry_run=false",
+                &Value::Array(rows).to_string(),
+            )?;
+            if report.get("created").and_then(Value::as_u64) != Some(u64::from(last - first + 1)) {
+                bail!("the import did not create all targets: {report}");
+            }
+            first = last + 1;
+        }
+        Ok(())
+    }
+
+    /// Lets an agent in as an operator would.
+    pub(crate) fn enroll(&self, programs: &Path, number: u32) -> anyhow::Result<Identity> {
+        let name = format!("agent{number}");
+        let made = self.call("POST", "/agents", &json!({ "name": name }).to_string())?;
+        let token = made
+            .get("token")
+            .and_then(Value::as_str)
+            .context("no token")?;
+        let state = self.scratch.join(&name);
+        let enrolled = Command::new(programs.join("faultline-agent"))
+            .args(["enroll", token, "--state-dir"])
+            .arg(&state)
+            .output()
+            .context("cannot start `faultline-agent`")?;
+        if !enrolled.status.success() {
+            bail!(
+                "{name} could not enrol: {}",
+                String::from_utf8_lossy(&enrolled.stderr).trim()
+            );
+        }
+        Identity::load(number, &self.door, &state)
+    }
+
+    /// How many rounds the server shows of a target.
+    pub(crate) fn rounds_of(&self, number: u32) -> anyhow::Result<u64> {
+        let found = self.call("GET", &format!("/targets?q={}", name(number)), "")?;
+        let id = found
+            .pointer("/items/0/id")
+            .and_then(Value::as_u64)
+            .context("no such target")?;
+        let (mut count, mut cursor) = (0, String::new());
+        loop {
+            let path = format!("/targets/{id}/rounds?limit=500{cursor}");
+            let page = self.call("GET", &path, "")?;
+            count += page
+                .get("items")
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len) as u64;
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(count),
+            }
+        }
+    }
+
+    /// User and system time of the server since its start, by the kernel's account.
+    pub(crate) fn cpu_s(&self) -> anyhow::Result<f64> {
+        let text = self.proc("stat")?;
+        // The name in brackets may hold blanks; `utime` and `stime` are the 12th and 13th after it.
+        let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+        let fields = after.split_whitespace().skip(11).take(2);
+        let ticks: f64 = fields.map(|field| field.parse().unwrap_or(0.0)).sum();
+        Ok(ticks / TICKS_PER_S)
+    }
+
+    pub(crate) fn rss_bytes_peak(&self) -> anyhow::Result<u64> {
+        let text = self.proc("status")?;
+        let line = text.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        Ok(kib.context("the kernel names no peak")? * 1024)
+    }
+
+    /// Bytes that the log takes now.
+    pub(crate) fn log_bytes(&self) -> anyhow::Result<u64> {
+        let files = fs::read_dir(self.data().join("log")).context("no log")?;
+        Ok(files
+            .flatten()
+            .filter_map(|file| file.metadata().ok())
+            .map(|meta| meta.len())
+            .sum())
+    }
+
+    fn proc(&self, name: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/{}/{name}", self.process.id());
+        fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))
+    }
+
+    fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
+        let context = || format!("{method} {path}");
+        let mut stream = TcpStream::connect(&self.http).with_context(context)?;
+        stream
+            .set_read_timeout(Some(ANSWER_MAX))
+            .with_context(context)?;
+        write!(
+            stream,
+            "{method} /api/v1{path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.http,
+            self.key,
+            body.len()
+        )
+        .with_context(context)?;
+        let mut answer = String::new();
+        stream
+            .take(ANSWER_BYTES_MAX)
+            .read_to_string(&mut answer)
+            .with_context(context)?;
+        let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
+        if !head.split(' ').nth(1).unwrap_or_default().starts_with('2') {
+            bail!("{method} {path}: {head}\n{body}");
+        }
+        serde_json::from_str(if body.is_empty() { "null" } else { body }).with_context(context)
+    }
+}
+
+fn name(number: u32) -> String {
+    format!("t{number:07}")
+}
+
+/// Never asked by anybody: an address of the range for benchmarks.
+fn target(number: u32) -> Value {
+    let [_, high, middle, low] = number.to_be_bytes();
+    let address = format!("198.{}.{middle}.{low}", 18 + (high & 1));
+    json!({ "name": name(number), "address": address, "tier": "bench" })
+}
