@@ -84,12 +84,7 @@ mod tests {
                 counts[agent.0 as usize] += 1;
             }
         }
-        assert!(
-            counts[1..]
-                .iter()
-                .all(|count| (2_800..3_200).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts[1..].iter().all(|count| (2_800..3_200).contains(count)), "{counts:?}");
     }
 
     #[test]
@@ -100,10 +95,7 @@ mod tests {
             assert!(one[0].0 < 8 && one.len() == 1);
             let three = agents_preferring(probe, Strategy::Count(3), &heard, &unheard);
             assert!(three.len() == 3 && three.starts_with(&heard));
-            assert_eq!(
-                agents_preferring(probe, Strategy::All, &heard, &unheard).len(),
-                4
-            );
+            assert_eq!(agents_preferring(probe, Strategy::All, &heard, &unheard).len(), 4);
         }
     }
 

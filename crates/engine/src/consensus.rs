@@ -56,32 +56,18 @@ pub(crate) fn agree(views: &[View], pooled: Pooled, defects: Defects) -> Agreeme
     let down = count(Verdict::Down);
     let degraded = count(Verdict::Degraded);
     let seeing = down + degraded + count(Verdict::Up);
-    let assigned = views
-        .iter()
-        .filter(|v| !v.is_never_seen || v.verdict != Verdict::Unknown);
+    let assigned = views.iter().filter(|v| !v.is_never_seen || v.verdict != Verdict::Unknown);
     let assigned = assigned.count();
-    let of = |verdict, cause, named| Agreement {
-        verdict,
-        cause,
-        named,
-    };
+    let of = |verdict, cause, named| Agreement { verdict, cause, named };
     if seeing == 0 {
-        return of(
-            Verdict::Unknown,
-            most_telling(views.iter().map(|v| v.cause)),
-            None,
-        );
+        return of(Verdict::Unknown, most_telling(views.iter().map(|v| v.cause)), None);
     }
     let is_lone_enough = assigned == 1 || defects.has(Defect::LoneAgentConvicts);
     if 2 <= down || (down == 1 && is_lone_enough) {
         return of(Verdict::Down, Cause::NoAnswer, None);
     }
     if let Some(lone) = first(Verdict::Down) {
-        let cause = if seeing == 1 {
-            Cause::Unconfirmed
-        } else {
-            Cause::Partial
-        };
+        let cause = if seeing == 1 { Cause::Unconfirmed } else { Cause::Partial };
         return of(Verdict::Degraded, cause, Some(lone.agent));
     }
     if 2 <= degraded || (degraded == 1 && seeing == 1) {
@@ -122,9 +108,7 @@ fn telling(cause: Cause) -> u8 {
 
 /// Picks the cause that tells most; `NoAgent` if there is none.
 pub(crate) fn most_telling(causes: impl Iterator<Item = Cause>) -> Cause {
-    causes
-        .max_by_key(|&cause| telling(cause))
-        .unwrap_or(Cause::NoAgent)
+    causes.max_by_key(|&cause| telling(cause)).unwrap_or(Cause::NoAgent)
 }
 
 #[cfg(test)]
@@ -143,15 +127,9 @@ mod tests {
         for case in cases.lines().map(str::trim).filter(|case| !case.is_empty()) {
             let (views, pooled) = parse(case);
             let agreement = agree(&views, pooled, Defects::default());
-            let named = agreement
-                .named
-                .map_or(String::new(), |agent| format!(" a{agent}"));
-            writeln!(
-                text,
-                "{case} => {} {}{named}",
-                agreement.verdict, agreement.cause
-            )
-            .expect("a string takes everything");
+            let named = agreement.named.map_or(String::new(), |agent| format!(" a{agent}"));
+            writeln!(text, "{case} => {} {}{named}", agreement.verdict, agreement.cause)
+                .expect("a string takes everything");
         }
         expected.assert_eq(&text);
     }
@@ -181,12 +159,7 @@ mod tests {
                 }
                 other => panic!("no such word: {other}"),
             };
-            views.push(View {
-                agent,
-                verdict,
-                cause,
-                is_never_seen: word == "never",
-            });
+            views.push(View { agent, verdict, cause, is_never_seen: word == "never" });
         }
         (views, pooled)
     }
@@ -271,9 +244,6 @@ mod tests {
                 never => unknown not_yet
             "#]],
         );
-        assert_eq!(
-            agree(&[], Pooled::Calm, Defects::default()).cause,
-            Cause::NoAgent
-        );
+        assert_eq!(agree(&[], Pooled::Calm, Defects::default()).cause, Cause::NoAgent);
     }
 }

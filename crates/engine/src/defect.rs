@@ -75,10 +75,7 @@ impl Defects {
     }
 
     #[cfg(not(feature = "seeded-defects"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "the same call with and without the feature"
-    )]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
     pub(crate) fn has(self, _defect: Defect) -> bool {
         false
     }

@@ -143,11 +143,7 @@ impl State {
 }
 
 pub(crate) fn rules_of(tiers: &[Option<Rules>], tier: TierId) -> Rules {
-    tiers
-        .get(index(tier.0))
-        .copied()
-        .flatten()
-        .unwrap_or_else(Rules::standard)
+    tiers.get(index(tier.0)).copied().flatten().unwrap_or_else(Rules::standard)
 }
 
 pub(crate) fn slot<T>(slots: &mut [Option<T>], id: u32) -> Option<&mut Option<T>> {
@@ -172,10 +168,7 @@ impl Engine {
         let now = started_at.min(NOW_MAX);
         Engine::from_state(State {
             now,
-            monitor: Monitor {
-                resumed_at: now,
-                downtimes: Vec::new(),
-            },
+            monitor: Monitor { started_at: now, resumed_at: now, downtimes: Vec::new() },
             assignment_version: 0,
             counters: Counters::default(),
             pairs: 0,
@@ -219,12 +212,8 @@ impl Engine {
 
     /// Says when [`Engine::handle_timeout`] has work next, and why. The time may have come already.
     pub fn poll_timeout(&self) -> Option<Wakeup> {
-        let at_once = |is_due: bool, reason| {
-            is_due.then_some(Wakeup {
-                at: self.state.now,
-                reason,
-            })
-        };
+        let at_once =
+            |is_due: bool, reason| is_due.then_some(Wakeup { at: self.state.now, reason });
         let timer = self.timers.first().map(|&(at, timer)| {
             let reason = match timer {
                 Timer::Agent(_) => "an agent's heartbeat is due",
@@ -232,16 +221,11 @@ impl Engine {
             };
             Wakeup { at, reason }
         });
-        let closing = self.closings.first().map(|&(at, _)| Wakeup {
-            at,
-            reason: "a minute is to be closed",
-        });
+        let closing =
+            self.closings.first().map(|&(at, _)| Wakeup { at, reason: "a minute is to be closed" });
         [
             at_once(!self.state.urgent.is_empty(), "probes are to be looked at"),
-            at_once(
-                !self.state.unsaid.is_empty(),
-                "skipped minutes are to be said",
-            ),
+            at_once(!self.state.unsaid.is_empty(), "skipped minutes are to be said"),
             timer,
             closing,
         ]
@@ -287,9 +271,7 @@ impl Engine {
         let probe = self.state.probe(probe)?;
         Some(ProbeStatus {
             verdict: probe.verdict,
-            why: self
-                .state
-                .why_consensus(probe, probe.verdict, probe.cause, probe.named),
+            why: self.state.why_consensus(probe, probe.verdict, probe.cause, probe.named),
             since: probe.since,
             agents: probe.pairs.iter().map(|pair| pair.agent).collect(),
         })
@@ -348,12 +330,7 @@ pub(crate) fn frame<'a>(
     runs_max: usize,
     defects: Defects,
 ) -> Frame<'a> {
-    Frame {
-        now,
-        monitor,
-        runs_max,
-        defects,
-    }
+    Frame { now, monitor, runs_max, defects }
 }
 
 impl State {
@@ -370,10 +347,7 @@ impl State {
         cause: Cause,
         named: Option<AgentId>,
     ) -> Why {
-        let name = |id: AgentId| {
-            self.agent(id)
-                .map_or("a deleted agent", |agent| &agent.name)
-        };
+        let name = |id: AgentId| self.agent(id).map_or("a deleted agent", |agent| &agent.name);
         let voice = |pair: &Pair| Voice {
             agent: name(pair.agent).to_owned(),
             verdict: pair.watch.verdict(),

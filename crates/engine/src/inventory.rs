@@ -54,10 +54,7 @@ impl Engine {
     /// A new policy judges from the next round on: evidence that already speaks goes on for as
     /// long as it was given.
     fn set_tier(&mut self, tier: &Tier, now: UtcMicros) {
-        let rules = Rules {
-            defects: self.defects,
-            ..Rules::new(tier)
-        };
+        let rules = Rules { defects: self.defects, ..Rules::new(tier) };
         let Some(slot) = slot_grown(&mut self.state.tiers, tier.id.0) else {
             return;
         };
@@ -73,12 +70,7 @@ impl Engine {
 
     /// A tier that is still in use keeps its rules until its probes have another.
     fn remove_tier(&mut self, id: TierId) {
-        let is_used = self
-            .state
-            .probes
-            .iter()
-            .flatten()
-            .any(|probe| probe.tier == id);
+        let is_used = self.state.probes.iter().flatten().any(|probe| probe.tier == id);
         if !is_used && let Some(slot) = slot(&mut self.state.tiers, id.0) {
             *slot = None;
         }
@@ -132,10 +124,7 @@ impl Engine {
             let is_known = pair.watch.cause() != Cause::NotYet;
             if is_known {
                 let cause = Cause::NotYet;
-                let why = Why {
-                    cause,
-                    text: "its address was changed".to_owned(),
-                };
+                let why = Why { cause, text: "its address was changed".to_owned() };
                 let turn = (Verdict::Unknown, cause);
                 probe.turn_pair(index, turn, why, &frame, &mut self.decisions);
             }
@@ -202,10 +191,7 @@ impl Engine {
     }
 
     fn capable(&self, org: OrgId) -> Capable {
-        let mut capable = Capable {
-            heard: Vec::new(),
-            unheard: Vec::new(),
-        };
+        let mut capable = Capable { heard: Vec::new(), unheard: Vec::new() };
         for (id, agent) in (0u32..).zip(&self.state.agents) {
             let Some(agent) = agent.as_ref().filter(|a| a.is_active && a.org == org) else {
                 continue;
@@ -221,12 +207,7 @@ impl Engine {
 
     /// Assigns anew the probes that `concerns` names.
     pub(crate) fn reassign(&mut self, now: UtcMicros, concerns: impl Fn(&Probe) -> bool) {
-        let concerned = self
-            .state
-            .probes
-            .iter()
-            .flatten()
-            .filter(|probe| concerns(probe));
+        let concerned = self.state.probes.iter().flatten().filter(|probe| concerns(probe));
         let mut probes: Vec<(OrgId, ProbeId)> = concerned.map(|p| (p.org, p.id)).collect();
         probes.sort_unstable();
         let mut last: Option<(OrgId, Capable)> = None;
@@ -257,23 +238,17 @@ impl Engine {
         };
         let strategy = self.state.rules(probe.tier).strategy();
         let wanted = agents_preferring(id, strategy, &capable.heard, &capable.unheard);
-        if probe
-            .pairs
-            .iter()
-            .map(|pair| pair.agent)
-            .eq(wanted.iter().copied())
-        {
+        if probe.pairs.iter().map(|pair| pair.agent).eq(wanted.iter().copied()) {
             return;
         }
         for index in (0..probe.pairs.len()).rev() {
-            let agent = self
-                .state
-                .probe(id)
-                .and_then(|p| p.pairs.get(index))
-                .map(|p| p.agent);
+            let agent = self.state.probe(id).and_then(|p| p.pairs.get(index)).map(|p| p.agent);
             if let Some(agent) = agent.filter(|agent| !wanted.contains(agent)) {
                 self.end_pair(id, index, agent, now);
             }
+        }
+        if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {
+            probe.pairs.reserve_exact(wanted.len().saturating_sub(probe.pairs.len()));
         }
         for agent in wanted {
             self.begin_pair(id, agent, now);
@@ -312,10 +287,7 @@ impl Engine {
         let (Some(probe), Some(agent)) = (probe, agent) else {
             return;
         };
-        if let Err(index) = probe
-            .pairs
-            .binary_search_by_key(&agent_id, |pair| pair.agent)
-        {
+        if let Err(index) = probe.pairs.binary_search_by_key(&agent_id, |pair| pair.agent) {
             probe.pairs.insert(index, Pair::new(agent_id, now));
             agent.probes.insert(id);
             self.state.pairs += 1;
@@ -378,7 +350,5 @@ pub(crate) fn refresh_sight(engine: &mut Engine, agent: &mut Agent, id: AgentId)
             answering.insert(us);
         }
     }
-    agent
-        .sight
-        .set_targets(assigned.first().copied(), answering.first().copied());
+    agent.sight.set_targets(assigned.first().copied(), answering.first().copied());
 }

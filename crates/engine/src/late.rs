@@ -118,11 +118,7 @@ impl Record<'_> {
             }
             return minute <= newest;
         }
-        let Some(kept) = pair
-            .past
-            .as_deref_mut()
-            .and_then(|past| past.get_mut(minute))
-        else {
+        let Some(kept) = pair.past.as_deref_mut().and_then(|past| past.get_mut(minute)) else {
             return false;
         };
         let counts = kept.accumulated.counts;
@@ -130,11 +126,7 @@ impl Record<'_> {
         kept.is_touched |= counts != kept.accumulated.counts;
         self.late.unrevised = self.late.unrevised.min(minute);
         if for_all
-            && let Some(kept) = self
-                .probe
-                .past
-                .as_deref_mut()
-                .and_then(|p| p.get_mut(minute))
+            && let Some(kept) = self.probe.past.as_deref_mut().and_then(|p| p.get_mut(minute))
         {
             let counts = kept.accumulated.counts;
             change(&mut kept.accumulated);
@@ -145,11 +137,7 @@ impl Record<'_> {
 
     fn cover(&mut self, from: UtcMicros, to: UtcMicros) {
         for minute in minutes(from, to) {
-            self.change(
-                minute,
-                |accumulated| accumulated.cover(minute, from, to),
-                true,
-            );
+            self.change(minute, |accumulated| accumulated.cover(minute, from, to), true);
         }
     }
 
@@ -162,22 +150,14 @@ impl Record<'_> {
             return;
         }
         for minute in minutes(from, until) {
-            self.change(
-                minute,
-                |accumulated| accumulated.note_held(verdict, cause),
-                false,
-            );
+            self.change(minute, |accumulated| accumulated.note_held(verdict, cause), false);
         }
     }
 
     fn turn(&mut self, verdict: Verdict, cause: Cause, at: UtcMicros) {
         self.late.watch.turn(verdict, cause, at);
         let minute = at.minute();
-        self.change(
-            minute,
-            |accumulated| accumulated.note_held(verdict, cause),
-            false,
-        );
+        self.change(minute, |accumulated| accumulated.note_held(verdict, cause), false);
     }
 
     /// The lane went blind: from `at` on its lost rounds spoke for nothing.
@@ -194,9 +174,7 @@ impl Record<'_> {
                 false,
             );
         }
-        self.late
-            .watch
-            .turn(Verdict::Unknown, Cause::AgentBlind, at);
+        self.late.watch.turn(Verdict::Unknown, Cause::AgentBlind, at);
         self.late.held_from = at;
     }
 
@@ -211,11 +189,9 @@ impl Record<'_> {
 fn minutes(from: UtcMicros, to: UtcMicros) -> impl Iterator<Item = Minute> {
     let last = UtcMicros(to.0.saturating_sub(1)).minute();
     let is_any = from < to;
-    std::iter::successors(is_any.then_some(from.minute()), |minute| {
-        Some(minute.next())
-    })
-    .take_while(move |minute| *minute <= last)
-    .take(MINUTES_PER_LOOK_MAX)
+    std::iter::successors(is_any.then_some(from.minute()), |minute| Some(minute.next()))
+        .take_while(move |minute| *minute <= last)
+        .take(MINUTES_PER_LOOK_MAX)
 }
 
 impl Engine {
@@ -246,9 +222,7 @@ impl Engine {
     ) {
         let now = self.state.now;
         let Agent { lane, sight, .. } = agent;
-        let mut lane = lane
-            .take()
-            .unwrap_or_else(|| Box::new(Lane::new(sight, round.at)));
+        let mut lane = lane.take().unwrap_or_else(|| Box::new(Lane::new(sight, round.at)));
         let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) else {
             agent.lane = Some(lane);
             return;
@@ -266,15 +240,7 @@ impl Engine {
         {
             lane.members.insert(id);
             lane.touched.insert(id);
-            judge_late(
-                record,
-                &mut lane,
-                id,
-                round,
-                judged_at,
-                &rules,
-                &mut self.state.counters,
-            );
+            judge_late(record, &mut lane, id, round, judged_at, &rules, &mut self.state.counters);
         }
         if LANE_STEP_US <= us_since(lane.now, lane.stepped_at) {
             self.step_lane(&mut lane, agent_id);
@@ -331,11 +297,7 @@ impl Engine {
         let Some(late) = probe.pairs.get_mut(index).and_then(|pair| pair.late.take()) else {
             return;
         };
-        let mut record = Record {
-            probe,
-            index,
-            late: *late,
-        };
+        let mut record = Record { probe, index, late: *late };
         change(&mut record, &rules);
         record.put_back();
     }
@@ -398,10 +360,7 @@ impl Engine {
             return;
         };
         let closed = probe.oldest;
-        let Some(late) = probe
-            .pairs
-            .get_mut(index)
-            .and_then(|pair| pair.late.as_deref_mut())
+        let Some(late) = probe.pairs.get_mut(index).and_then(|pair| pair.late.as_deref_mut())
         else {
             return;
         };
@@ -415,11 +374,7 @@ impl Engine {
                 + u64::from(probe.revise_consensus(minute, &frame, &mut self.decisions));
             self.state.counters.revisions_total += revised;
         }
-        if let Some(past) = probe
-            .pairs
-            .get_mut(index)
-            .and_then(|pair| pair.past.as_deref_mut())
-        {
+        if let Some(past) = probe.pairs.get_mut(index).and_then(|pair| pair.past.as_deref_mut()) {
             past.forget_before(frame.now.minute());
         }
     }
@@ -444,11 +399,7 @@ fn open_record(probe: &mut Probe, index: usize, at: UtcMicros) -> Option<Record<
             } else {
                 (Watch::new(), at)
             };
-            Late {
-                watch,
-                held_from,
-                unrevised: at.minute(),
-            }
+            Late { watch, held_from, unrevised: at.minute() }
         },
         |late| *late,
     );
@@ -489,19 +440,12 @@ fn judge_late(
     }
     let is_blind_loss = answer == Answer::None && round.at < lane.sight.regained_at();
     if lane.is_blind || is_blind_loss {
-        record.change(
-            minute,
-            |accumulated| accumulated.note_unknown(Cause::AgentBlind),
-            false,
-        );
+        record.change(minute, |accumulated| accumulated.note_unknown(Cause::AgentBlind), false);
         return record.put_back();
     }
     let from = speaks_from(&record.late.watch, round.at).min(round.at);
     if speaks(answer, &record.late.watch) {
-        record.cover(
-            if is_older { round.at } else { from },
-            after(round.at, rules.evidence_us),
-        );
+        record.cover(if is_older { round.at } else { from }, after(round.at, rules.evidence_us));
     }
     if !is_older {
         let effect = record.late.watch.handle_round(round, rules);
@@ -533,10 +477,7 @@ impl Probe {
         let Some(pair) = self.pairs.get_mut(index) else {
             return false;
         };
-        let entity = Entity::Pair {
-            probe,
-            agent: pair.agent,
-        };
+        let entity = Entity::Pair { probe, agent: pair.agent };
         let Some(past) = pair.past.as_deref_mut() else {
             return false;
         };
@@ -551,15 +492,7 @@ impl Probe {
             return false;
         };
         kept.revise(truth);
-        say(
-            org,
-            entity,
-            minute,
-            &kept.accumulated,
-            &kept.said,
-            frame.now,
-            decisions,
-        );
+        say(org, entity, minute, &kept.accumulated, &kept.said, frame.now, decisions);
         true
     }
 
@@ -576,12 +509,7 @@ impl Probe {
         if self.is_unsaid(minute) {
             return false;
         }
-        let Some(kept) = self
-            .past
-            .as_deref()
-            .and_then(|past| past.get(minute))
-            .copied()
-        else {
+        let Some(kept) = self.past.as_deref().and_then(|past| past.get(minute)).copied() else {
             return false;
         };
         let views = self.views_of(minute, &kept);
@@ -598,35 +526,19 @@ impl Probe {
             return false;
         }
         let (org, entity) = (self.org, Entity::Consensus { probe: self.id });
-        let Some(kept) = self
-            .past
-            .as_deref_mut()
-            .and_then(|past| past.get_mut(minute))
-        else {
+        let Some(kept) = self.past.as_deref_mut().and_then(|past| past.get_mut(minute)) else {
             return false;
         };
         kept.revise(truth);
-        say(
-            org,
-            entity,
-            minute,
-            &kept.accumulated,
-            &kept.said,
-            frame.now,
-            decisions,
-        );
+        say(org, entity, minute, &kept.accumulated, &kept.said, frame.now, decisions);
         true
     }
 
     /// What each agent holds of a kept minute; agents whose minute was complete are not kept one
     /// by one, so they stand without a name.
     fn views_of(&self, minute: Minute, kept: &Kept) -> Vec<View> {
-        let said = |pair: &Pair| {
-            pair.past
-                .as_deref()?
-                .get(minute)
-                .map(|kept| (pair.agent, kept.said))
-        };
+        let said =
+            |pair: &Pair| pair.past.as_deref()?.get(minute).map(|kept| (pair.agent, kept.said));
         let view = |(agent, said): (AgentId, Said)| View {
             agent,
             verdict: said.verdict,
@@ -635,22 +547,13 @@ impl Probe {
         };
         let mut views: Vec<View> = self.pairs.iter().filter_map(said).map(view).collect();
         let peers = kept.peers;
-        let degraded = if peers.is_lossy {
-            Cause::Loss
-        } else {
-            Cause::Slow
-        };
+        let degraded = if peers.is_lossy { Cause::Loss } else { Cause::Slow };
         for (count, verdict, cause) in [
             (peers.up, Verdict::Up, Cause::Answering),
             (peers.degraded, Verdict::Degraded, degraded),
             (peers.down, Verdict::Down, Cause::NoAnswer),
         ] {
-            let unnamed = View {
-                agent: AgentId(0),
-                verdict,
-                cause,
-                is_never_seen: false,
-            };
+            let unnamed = View { agent: AgentId(0), verdict, cause, is_never_seen: false };
             views.extend(std::iter::repeat_n(unnamed, usize::from(count)));
         }
         views

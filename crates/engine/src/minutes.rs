@@ -127,6 +127,11 @@ impl Accumulated {
         self.unknown.is_some()
     }
 
+    /// Whether its only gap lies before the first round ever: no late round can fill that.
+    pub(crate) fn is_beginning(&self) -> bool {
+        self.unknown == Some(Cause::NotYet) && self.held != 0
+    }
+
     pub(crate) fn note_unknown(&mut self, cause: Cause) {
         self.unknown = Some(most_telling(self.unknown.into_iter().chain([cause])));
     }
@@ -148,11 +153,7 @@ impl Accumulated {
         if is_gap && defects.has(Defect::UnknownBeatsDown) {
             return unknown;
         }
-        let held = if defects.has(Defect::MinuteWorstIgnored) {
-            bit(self.last)
-        } else {
-            self.held
-        };
+        let held = if defects.has(Defect::MinuteWorstIgnored) { bit(self.last) } else { self.held };
         if held & DOWN != 0 {
             (Verdict::Down, Cause::NoAnswer)
         } else if held & DEGRADED != 0 {
@@ -171,12 +172,7 @@ impl Accumulated {
                 self.counts.not_asked = self.counts.not_asked.saturating_add(1);
                 self.note_unknown(Cause::NotAsked(reason));
             }
-            Outcome::Asked {
-                sent,
-                received,
-                rtt,
-                ..
-            } => {
+            Outcome::Asked { sent, received, rtt, .. } => {
                 let received = received.min(sent);
                 let mut one = MinuteCounts {
                     rounds: 1,
@@ -251,6 +247,11 @@ pub(crate) struct Past {
 }
 
 impl Past {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Forgets what is a day older than `minute`.
     pub(crate) fn forget_before(&mut self, minute: Minute) {
         let oldest = minute.0.saturating_sub(REVISABLE_MINUTES_MAX);
         while self.runs.front().is_some_and(|run| run.end() <= oldest) {
@@ -281,22 +282,14 @@ impl Past {
         if runs_max <= self.runs.len() {
             self.runs.pop_front();
         }
-        self.runs.push_back(Kept {
-            first,
-            minutes,
-            accumulated,
-            said,
-            peers,
-            is_touched: false,
-        });
+        // Most pairs keep one run or none: no room for more than they need.
+        self.runs.reserve_exact(1);
+        self.runs.push_back(Kept { first, minutes, accumulated, said, peers, is_touched: false });
     }
 
     fn position(&self, minute: Minute) -> Option<usize> {
         let index = self.runs.partition_point(|run| run.end() <= minute.0);
-        self.runs
-            .get(index)
-            .filter(|run| run.first <= minute)
-            .map(|_| index)
+        self.runs.get(index).filter(|run| run.first <= minute).map(|_| index)
     }
 
     pub(crate) fn get(&self, minute: Minute) -> Option<&Kept> {
@@ -310,21 +303,11 @@ impl Past {
         let before = u16::try_from(minute.0 - run.first.0).ok()?;
         let behind = run.minutes - before - 1;
         if 0 < behind {
-            let tail = Kept {
-                first: minute.next(),
-                minutes: behind,
-                ..run
-            };
+            let tail = Kept { first: minute.next(), minutes: behind, ..run };
             self.runs.insert(index + 1, tail);
         }
         if 0 < before {
-            self.runs.insert(
-                index,
-                Kept {
-                    minutes: before,
-                    ..run
-                },
-            );
+            self.runs.insert(index, Kept { minutes: before, ..run });
             index += 1;
         }
         let kept = self.runs.get_mut(index)?;

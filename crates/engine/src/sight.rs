@@ -160,9 +160,23 @@ impl Sight {
         self.floor = self.floor.max(at);
     }
 
-    /// The agent was blind and sees again.
+    /// The agent was called blind and sees again.
     pub(crate) fn regain(&mut self) {
         self.regained_at = self.seen_at;
+    }
+
+    /// Moves everything back by a step of the server's clock, and forgets the marks.
+    pub(crate) fn shift_back(&mut self, us: i64) {
+        (self.answered, self.missed, self.head) = (0, 0, i64::MIN / 2);
+        for at in [
+            &mut self.seen_at,
+            &mut self.floor,
+            &mut self.asked_at,
+            &mut self.dark_until,
+            &mut self.regained_at,
+        ] {
+            *at = after(*at, us.saturating_neg());
+        }
     }
 
     fn mark(head: &mut i64, marks: [&mut u128; 2], at: UtcMicros, which: usize) {
@@ -193,6 +207,10 @@ impl Sight {
         }
         self.asked_at = self.asked_at.max(at);
         if self.seen_at < at {
+            if self.blind_us().is_some() {
+                // It was blind, whether anybody noticed or not.
+                self.regained_at = at;
+            }
             self.seen_at = at;
             self.seen = Some(subject);
             self.dark_rounds = 0;
@@ -203,10 +221,7 @@ impl Sight {
             Subject::Probe(_) => None,
         };
         if let Some(reliance) = reliance {
-            *reliance = Reliance {
-                has_answered: true,
-                missed: 0,
-            };
+            *reliance = Reliance { has_answered: true, missed: 0 };
         }
         if self.is_any_missing {
             self.drop_unreliable();
@@ -231,10 +246,7 @@ impl Sight {
             let marks = [&mut self.answered, &mut self.missed];
             Self::mark(&mut self.head, marks, at, 1);
         }
-        if self
-            .needed_us()
-            .is_some_and(|needed_us| needed_us < us_since(at, self.asked_at))
-        {
+        if self.needed_us().is_some_and(|needed_us| needed_us < us_since(at, self.asked_at)) {
             // It could not ask for so long that what it saw before says nothing about now.
             self.start_anew(at);
         }
@@ -288,9 +300,7 @@ impl Sight {
             return None;
         }
         let dark_us = us_since(self.dark_until, base);
-        self.needed_us()
-            .filter(|&needed_us| needed_us <= dark_us)
-            .map(|_| dark_us)
+        self.needed_us().filter(|&needed_us| needed_us <= dark_us).map(|_| dark_us)
     }
 
     /// Whether the agent saw while `conviction` was made.
@@ -304,7 +314,8 @@ impl Sight {
     ///     next lost round brings a longer window.
     /// 3 - If nobody else was asked in the window, the first answer from outside to a round after
     ///     it proves sight, but not before rounds that started in the window had time to report.
-    /// 4 - A target on the agent's own host needs no sight.
+    /// 4 - What was lost in a blindness that is over proves nothing by an answer that ended it.
+    /// 5 - A target on the agent's own host needs no sight.
     pub(crate) fn proof(&self, conviction: &Conviction, rules: &Rules, now: UtcMicros) -> Proof {
         if conviction.is_local {
             return Proof::Proven;
@@ -320,26 +331,21 @@ impl Sight {
             return Proof::Proven;
         }
         let is_after = last_sent_at.max(from) < self.seen_at;
-        if !is_after || self.is_marked(self.missed, from, last_sent_at) {
+        if !is_after
+            || conviction.lost_at < self.regained_at
+            || self.is_marked(self.missed, from, last_sent_at)
+        {
             return Proof::Open;
         }
         let journey_us = rules.round_us + rules.confirm_us + rules.round_us + FLUSH_US;
         let settled_at = after(conviction.lost_at, journey_us);
-        if settled_at <= now {
-            Proof::Proven
-        } else {
-            Proof::Later(settled_at)
-        }
+        if settled_at <= now { Proof::Proven } else { Proof::Later(settled_at) }
     }
 
     /// Whether a mark lies wholly within the window.
     fn is_marked(&self, marks: u128, from: UtcMicros, to: UtcMicros) -> bool {
         let first = from.0.saturating_add(BUCKET_US - 1).div_euclid(BUCKET_US);
-        let last =
-            to.0.saturating_add(1)
-                .div_euclid(BUCKET_US)
-                .saturating_sub(1)
-                .min(self.head);
+        let last = to.0.saturating_add(1).div_euclid(BUCKET_US).saturating_sub(1).min(self.head);
         let oldest = self.head.saturating_sub(i64::from(BUCKETS) - 1);
         let first = first.max(oldest);
         if last < first {
@@ -347,9 +353,7 @@ impl Sight {
         }
         let low = u32::try_from(self.head.saturating_sub(last)).unwrap_or(BUCKETS);
         let width = u32::try_from(last.saturating_sub(first) + 1).unwrap_or(BUCKETS);
-        let mask = u128::MAX
-            .checked_shr(BUCKETS - width.min(BUCKETS))
-            .unwrap_or(0);
+        let mask = u128::MAX.checked_shr(BUCKETS - width.min(BUCKETS)).unwrap_or(0);
         marks.checked_shr(low).unwrap_or(0) & mask != 0
     }
 }

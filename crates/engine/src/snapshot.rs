@@ -49,9 +49,7 @@ impl Engine {
     ///
     /// [`CheckpointError`] says whether the bytes are foreign, of another version, or damaged.
     pub fn restore(checkpoint: &[u8]) -> Result<Engine, CheckpointError> {
-        let (magic, rest) = checkpoint
-            .split_first_chunk()
-            .ok_or(CheckpointError::Foreign)?;
+        let (magic, rest) = checkpoint.split_first_chunk().ok_or(CheckpointError::Foreign)?;
         if *magic != MAGIC {
             return Err(CheckpointError::Foreign);
         }
@@ -85,12 +83,6 @@ impl Engine {
                 closings.insert((at, ProbeId(id)));
             }
         }
-        Engine {
-            state,
-            timers,
-            closings,
-            decisions: VecDeque::new(),
-            defects: Defects::default(),
-        }
+        Engine { state, timers, closings, decisions: VecDeque::new(), defects: Defects::default() }
     }
 }

@@ -33,16 +33,17 @@ pub(crate) type Decisions = VecDeque<Decision>;
 /// What the server knows about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Monitor {
-    /// When it last started to listen: nobody is called silent for what came before.
+    /// When it last started.
+    pub(crate) started_at: UtcMicros,
+    /// When it last began to listen: it started, or its clock stepped. Nobody is called silent for
+    /// what came before.
     pub(crate) resumed_at: UtcMicros,
     pub(crate) downtimes: Vec<(UtcMicros, UtcMicros)>,
 }
 
 impl Monitor {
     fn was_down_in(&self, minute: Minute) -> bool {
-        self.downtimes
-            .iter()
-            .any(|&(from, to)| from < minute.end() && minute.start() < to)
+        self.downtimes.iter().any(|&(from, to)| from < minute.end() && minute.start() < to)
     }
 }
 
@@ -64,6 +65,8 @@ pub(crate) struct Agent {
     pub(crate) since: UtcMicros,
     pub(crate) why: Box<str>,
     pub(crate) heard_at: UtcMicros,
+    /// Since when its heartbeat comes without a break.
+    pub(crate) heard_since: UtcMicros,
     pub(crate) sight: Sight,
     /// Its probes or their tiers changed since `sight` was told of them.
     pub(crate) is_sight_stale: bool,
@@ -86,6 +89,7 @@ impl Agent {
             since: now,
             why: crate::why::agent_created().into(),
             heard_at: NEVER,
+            heard_since: NEVER,
             sight: Sight::new(),
             is_sight_stale: true,
             probes: BTreeSet::new(),
@@ -112,19 +116,9 @@ impl Agent {
         let from = std::mem::replace(&mut self.state, to);
         self.since = now;
         self.why = text.as_str().into();
-        let change = AgentStateChange {
-            agent: id,
-            from,
-            to,
-            at: now,
-            text,
-        };
+        let change = AgentStateChange { agent: id, from, to, at: now, text };
         let kind = DecisionKind::Agent(change);
-        decisions.push_back(Decision {
-            org: self.org,
-            decided_at: now,
-            kind,
-        });
+        decisions.push_back(Decision { org: self.org, decided_at: now, kind });
     }
 }
 
@@ -208,14 +202,22 @@ impl Probe {
         if self.pairs.len() <= 8 {
             self.pairs.iter().position(|pair| pair.agent == agent)
         } else {
-            self.pairs
-                .binary_search_by_key(&agent, |pair| pair.agent)
-                .ok()
+            self.pairs.binary_search_by_key(&agent, |pair| pair.agent).ok()
         }
     }
 
     pub(crate) fn open_mut(&mut self, minute: Minute) -> &mut Accumulated {
         &mut self.open[place(minute)]
+    }
+
+    /// The oldest minute that is open once the minutes are rolled on to `now`.
+    pub(crate) fn oldest_at(&self, now: UtcMicros) -> Minute {
+        let minute = now.minute();
+        match minute.0.saturating_sub(self.newest.0) {
+            ..=0 => self.oldest,
+            1 => self.newest,
+            _ => minute,
+        }
     }
 
     /// Gives one pair a verdict, from `frame.now` on.
@@ -235,30 +237,14 @@ impl Probe {
         pair.watch.turn(verdict, cause, now);
         pair.since = now;
         pair.open_mut(newest).note_held(verdict, cause);
-        if matches!(
-            cause,
-            Cause::AgentOffline | Cause::AgentBlind | Cause::Paused
-        ) {
+        if matches!(cause, Cause::AgentOffline | Cause::AgentBlind | Cause::Paused) {
             pair.open_mut(oldest).uncover_from(oldest, now);
             pair.open_mut(newest).uncover_from(newest, now);
         }
-        let entity = Entity::Pair {
-            probe: self.id,
-            agent: pair.agent,
-        };
-        let change = VerdictChange {
-            entity,
-            from,
-            to: verdict,
-            at: now,
-            why,
-        };
+        let entity = Entity::Pair { probe: self.id, agent: pair.agent };
+        let change = VerdictChange { entity, from, to: verdict, at: now, why };
         let kind = DecisionKind::Verdict(change);
-        decisions.push_back(Decision {
-            org: self.org,
-            decided_at: now,
-            kind,
-        });
+        decisions.push_back(Decision { org: self.org, decided_at: now, kind });
     }
 
     /// Gives the consensus a verdict, from `frame.now` on.
@@ -277,22 +263,11 @@ impl Probe {
             self.pool.reset();
         }
         let newest = self.newest;
-        self.open_mut(newest)
-            .note_held(agreement.verdict, agreement.cause);
+        self.open_mut(newest).note_held(agreement.verdict, agreement.cause);
         let entity = Entity::Consensus { probe: self.id };
-        let change = VerdictChange {
-            entity,
-            from,
-            to: agreement.verdict,
-            at: frame.now,
-            why,
-        };
+        let change = VerdictChange { entity, from, to: agreement.verdict, at: frame.now, why };
         let kind = DecisionKind::Verdict(change);
-        decisions.push_back(Decision {
-            org: self.org,
-            decided_at: frame.now,
-            kind,
-        });
+        decisions.push_back(Decision { org: self.org, decided_at: frame.now, kind });
     }
 
     /// Whose packets raised the pooled test: one agent's alone if all others together lost at most
@@ -303,11 +278,7 @@ impl Probe {
         }
         let lost_of = |pair: &Pair| u32::from(self.pool.lost_of(pair.share));
         let lost: u32 = self.pairs.iter().map(lost_of).sum();
-        match self
-            .pairs
-            .iter()
-            .max_by_key(|pair| (lost_of(pair), std::cmp::Reverse(pair.agent)))
-        {
+        match self.pairs.iter().max_by_key(|pair| (lost_of(pair), std::cmp::Reverse(pair.agent))) {
             Some(most) if (lost - lost_of(most)) * 8 <= lost => (Pooled::One(most.agent), lost),
             _ => (Pooled::Many, lost),
         }
@@ -359,35 +330,16 @@ impl Probe {
             let mut accumulated = Accumulated::new();
             accumulated.note_unknown(cause);
             let verdict = Verdict::Unknown;
-            (
-                accumulated,
-                Said {
-                    verdict,
-                    cause,
-                    first: verdict,
-                    revision: 0,
-                },
-            )
+            (accumulated, Said { verdict, cause, first: verdict, revision: 0 })
         };
-        let cause = if self.is_paused {
-            Cause::Paused
-        } else {
-            Cause::MonitorDown
-        };
+        let cause = if self.is_paused { Cause::Paused } else { Cause::MonitorDown };
         let (accumulated, said) = unknown(cause);
         let mut pasts: Vec<&mut Option<Box<Past>>> =
             self.pairs.iter_mut().map(|pair| &mut pair.past).collect();
         pasts.push(&mut self.past);
         for past in pasts {
             let past = past.get_or_insert_default();
-            past.keep(
-                first,
-                minutes,
-                accumulated,
-                said,
-                Peers::default(),
-                frame.runs_max,
-            );
+            past.keep(first, minutes, accumulated, said, Peers::default(), frame.runs_max);
         }
         let from = self.unsaid.map_or(first, |(from, _)| from);
         self.unsaid = Some((from, end));
@@ -413,33 +365,21 @@ impl Probe {
             let accumulated = *accumulated;
             all.join(&accumulated);
             let truth = accumulated.truth(frame.defects);
-            let entity = Entity::Pair {
-                probe: self.id,
-                agent: pair.agent,
-            };
+            let entity = Entity::Pair { probe: self.id, agent: pair.agent };
             let said = first_said(truth);
-            say(
-                self.org,
-                entity,
-                minute,
-                &accumulated,
-                &said,
-                frame.now,
-                decisions,
-            );
-            if accumulated.is_whole() {
+            say(self.org, entity, minute, &accumulated, &said, frame.now, decisions);
+            if accumulated.is_whole() || accumulated.is_beginning() {
                 peers.add(truth);
+                if let Some(past) = &mut pair.past {
+                    past.forget_before(minute);
+                    if past.is_empty() {
+                        pair.past = None;
+                    }
+                }
             } else {
                 is_any_gap = true;
                 let past = pair.past.get_or_insert_default();
-                past.keep(
-                    minute,
-                    1,
-                    accumulated,
-                    said,
-                    Peers::default(),
-                    frame.runs_max,
-                );
+                past.keep(minute, 1, accumulated, said, Peers::default(), frame.runs_max);
             }
         }
         let said = first_said(all.truth(frame.defects));
@@ -449,11 +389,13 @@ impl Probe {
             let past = self.past.get_or_insert_default();
             past.keep(minute, 1, all, said, peers, frame.runs_max);
         }
-        self.oldest = if self.oldest < self.newest {
-            self.newest
-        } else {
-            minute.next()
-        };
+        if let Some(past) = &mut self.past {
+            past.forget_before(minute);
+            if past.is_empty() {
+                self.past = None;
+            }
+        }
+        self.oldest = if self.oldest < self.newest { self.newest } else { minute.next() };
     }
 
     /// Says skipped minutes, at most `minutes_max` of them; returns whether all are said.
@@ -471,28 +413,11 @@ impl Probe {
         while minute < until {
             let (org, probe) = (self.org, self.id);
             for pair in &mut self.pairs {
-                let entity = Entity::Pair {
-                    probe,
-                    agent: pair.agent,
-                };
-                say_kept(
-                    org,
-                    entity,
-                    minute,
-                    pair.past.as_deref_mut(),
-                    now,
-                    decisions,
-                );
+                let entity = Entity::Pair { probe, agent: pair.agent };
+                say_kept(org, entity, minute, pair.past.as_deref_mut(), now, decisions);
             }
             let entity = Entity::Consensus { probe };
-            say_kept(
-                org,
-                entity,
-                minute,
-                self.past.as_deref_mut(),
-                now,
-                decisions,
-            );
+            say_kept(org, entity, minute, self.past.as_deref_mut(), now, decisions);
             minute = minute.next();
         }
         self.unsaid = (until < end).then_some((until, end));
@@ -500,8 +425,7 @@ impl Probe {
     }
 
     pub(crate) fn is_unsaid(&self, minute: Minute) -> bool {
-        self.unsaid
-            .is_some_and(|(from, end)| from <= minute && minute < end)
+        self.unsaid.is_some_and(|(from, end)| from <= minute && minute < end)
     }
 }
 
@@ -518,12 +442,7 @@ impl Peers {
 }
 
 fn first_said((verdict, cause): (Verdict, Cause)) -> Said {
-    Said {
-        verdict,
-        cause,
-        first: verdict,
-        revision: 0,
-    }
+    Said { verdict, cause, first: verdict, revision: 0 }
 }
 
 /// Reports a minute.
@@ -546,11 +465,7 @@ pub(crate) fn say(
         said_first: (0 < said.revision).then_some(said.first),
     };
     let kind = DecisionKind::Minute(truth);
-    decisions.push_back(Decision {
-        org,
-        decided_at: now,
-        kind,
-    });
+    decisions.push_back(Decision { org, decided_at: now, kind });
 }
 
 /// Reports a skipped minute for the first time, as it stands by now.
@@ -571,27 +486,11 @@ fn say_kept(
     };
     if !kept.is_touched {
         let kept = *kept;
-        return say(
-            org,
-            entity,
-            minute,
-            &kept.accumulated,
-            &kept.said,
-            now,
-            decisions,
-        );
+        return say(org, entity, minute, &kept.accumulated, &kept.said, now, decisions);
     }
     if let Some(kept) = past.get_mut(minute) {
         kept.is_touched = false;
         kept.said = first_said(kept.accumulated.truth(Defects::default()));
-        say(
-            org,
-            entity,
-            minute,
-            &kept.accumulated,
-            &kept.said,
-            now,
-            decisions,
-        );
+        say(org, entity, minute, &kept.accumulated, &kept.said, now, decisions);
     }
 }

@@ -55,6 +55,7 @@ impl Engine {
         let text = why::agent_online(was_offline, now);
         agent.turn(id, AgentState::Online, text, now, &mut self.decisions);
         agent.sight.start_anew(now);
+        agent.heard_since = now;
         self.state.urgent.extend(&agent.probes);
         let is_active = agent.is_active;
         let org = agent.org;
@@ -76,6 +77,7 @@ impl Engine {
         let now = self.advance(now);
         match event {
             MonitorEvent::Started { down_since } => {
+                self.state.monitor.started_at = now;
                 let downtimes = &mut self.state.monitor.downtimes;
                 if let Some(since) = down_since.filter(|&since| since < now) {
                     if DOWNTIMES_MAX <= downtimes.len() {
@@ -87,6 +89,9 @@ impl Engine {
             MonitorEvent::ClockStepped { forward: true, .. } => (),
             MonitorEvent::ClockStepped { forward: false, by } => {
                 let us = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+                for agent in self.state.agents.iter_mut().flatten() {
+                    agent.sight.shift_back(us);
+                }
                 for probe in self.state.probes.iter_mut().flatten() {
                     for pair in &mut probe.pairs {
                         pair.watch.shift_back(us);
@@ -95,13 +100,7 @@ impl Engine {
             }
         }
         self.state.monitor.resumed_at = now;
-        for agent in self
-            .state
-            .agents
-            .iter_mut()
-            .flatten()
-            .filter(|agent| agent.is_heard())
-        {
+        for agent in self.state.agents.iter_mut().flatten().filter(|agent| agent.is_heard()) {
             agent.heard_at = now;
             agent.sight.start_anew(now);
         }
@@ -189,9 +188,8 @@ impl Engine {
                 continue;
             };
             let outlook = outlook(pair, agent, probe.is_paused, &rules, &frame);
-            let (verdict, cause) = outlook
-                .turn
-                .unwrap_or((pair.watch.verdict(), pair.watch.cause()));
+            let (verdict, cause) =
+                outlook.turn.unwrap_or((pair.watch.verdict(), pair.watch.cause()));
             if outlook.turn.is_none() && pair.watch.conviction().is_some() {
                 agent.waiting.insert(id);
             } else {
@@ -235,12 +233,7 @@ impl Engine {
         }
         let (verdict, cause, named) = (agreement.verdict, agreement.cause, agreement.named);
         let why: Why = self.state.why_consensus(probe, verdict, cause, named);
-        let frame = frame(
-            self.state.now,
-            &self.state.monitor,
-            self.state.runs_max(),
-            self.defects,
-        );
+        let frame = frame(self.state.now, &self.state.monitor, self.state.runs_max(), self.defects);
         if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {
             probe.turn_consensus(agreement, why, &frame, &mut self.decisions);
         }
@@ -331,20 +324,14 @@ fn outlook(
     }
     match agent.state {
         AgentState::NeverSeen if watch.cause() != Cause::Paused => {
-            return Outlook {
-                turn: None,
-                again_at: None,
-            };
+            return Outlook { turn: None, again_at: None };
         }
         AgentState::Offline if frame.defects.has(Defect::OfflineIsDown) => {
             return to(Verdict::Down, Cause::NoAnswer);
         }
         AgentState::Offline => return to(Verdict::Unknown, Cause::AgentOffline),
         AgentState::Blind if matches!(watch.cause(), Cause::NotAsked(_)) => {
-            return Outlook {
-                turn: None,
-                again_at: None,
-            };
+            return Outlook { turn: None, again_at: None };
         }
         AgentState::Blind => return to(Verdict::Unknown, Cause::AgentBlind),
         AgentState::NeverSeen | AgentState::Online => (),
@@ -381,30 +368,19 @@ fn silence(
     let is_expected = watch.verdict() != Verdict::Unknown
         || matches!(watch.cause(), Cause::AgentOffline | Cause::AgentBlind);
     if !is_expected || frame.defects.has(Defect::SilenceIsUp) {
-        return Outlook {
-            turn: None,
-            again_at: None,
-        };
+        return Outlook { turn: None, again_at: None };
     }
     let listening_since = agent.since.max(monitor.resumed_at);
     let (at, cause) = match watch.not_asked() {
         Some(reason) => (watch.evidence_until(), Cause::NotAsked(reason)),
         None => {
-            let until = watch
-                .evidence_until()
-                .max(after(listening_since, rules.evidence_us));
+            let until = watch.evidence_until().max(after(listening_since, rules.evidence_us));
             (after(until, GRACE_US), Cause::Silent)
         }
     };
     if at <= frame.now {
-        Outlook {
-            turn: Some((Verdict::Unknown, cause)),
-            again_at: None,
-        }
+        Outlook { turn: Some((Verdict::Unknown, cause)), again_at: None }
     } else {
-        Outlook {
-            turn: None,
-            again_at: Some(at),
-        }
+        Outlook { turn: None, again_at: Some(at) }
     }
 }

@@ -206,12 +206,7 @@ impl Watch {
         match round.outcome {
             Outcome::NotAsked(reason) => self.handle_not_asked(round.at, reason),
             Outcome::Asked { sent: 0, .. } => self.handle_not_asked(round.at, NotAsked::Socket),
-            Outcome::Asked {
-                sent,
-                received,
-                rtt,
-                confirm,
-            } => {
+            Outcome::Asked { sent, received, rtt, confirm } => {
                 let is_answered = 0 < received || 0 < confirm.received;
                 self.evidence_until = self.evidence_until.max(after(round.at, rules.evidence_us));
                 self.not_asked = None;
@@ -250,11 +245,7 @@ impl Watch {
         let turn = (self.evidence_until <= at)
             .then_some((Verdict::Unknown, Cause::NotAsked(reason)))
             .filter(|&turn| turn != (self.verdict, self.cause));
-        Effect {
-            turn,
-            pooled: None,
-            needs_settling: is_news,
-        }
+        Effect { turn, pooled: None, needs_settling: is_news }
     }
 
     /// A doubtful round keeps the evidence alive and convicts nobody.
@@ -306,9 +297,8 @@ impl Watch {
             // Only the confirm burst was answered: it lives, but the round is no good one.
             self.owed = self.owed.saturating_add(sent);
             if rules.defects.has(Defect::ConfirmInLoss) {
-                self.owed = self
-                    .owed
-                    .saturating_add(confirm.sent - confirm.received.min(confirm.sent));
+                self.owed =
+                    self.owed.saturating_add(confirm.sent - confirm.received.min(confirm.sent));
             }
             return effect;
         }
@@ -337,10 +327,7 @@ impl Watch {
         }
         self.window_packets = self.window.push(self.window_packets, sent, lost);
         let lost_in_window = self.window.lost();
-        let rounds_with_loss = [lost_before, owed, lost]
-            .into_iter()
-            .filter(|&n| 0 < n)
-            .count();
+        let rounds_with_loss = [lost_before, owed, lost].into_iter().filter(|&n| 0 < n).count();
         let is_news = 0 < owed || 0 < lost;
         if rules.lost_raise <= lost_in_window && is_news && 2 <= rounds_with_loss {
             self.set(LOSSY, true);
@@ -352,11 +339,7 @@ impl Watch {
     fn judge_rtt(&mut self, rtt_us: u32, rules: &Rules) {
         let is_slow = rules.rtt_us_raise < rtt_us;
         self.slow = ((self.slow << 1) | u8::from(is_slow)) & LAST_THREE;
-        self.quick = if rtt_us <= rules.rtt_us_clear {
-            self.quick.saturating_add(1)
-        } else {
-            0
-        };
+        self.quick = if rtt_us <= rules.rtt_us_clear { self.quick.saturating_add(1) } else { 0 };
         if is_slow && 2 <= self.slow.count_ones() {
             self.set(SLOW, true);
         } else if QUICK_ROUNDS_CLEAR <= self.quick {
@@ -475,12 +458,9 @@ impl Watch {
 
     /// Moves everything back by a step of the server's clock.
     pub(crate) fn shift_back(&mut self, us: i64) {
-        for at in [
-            &mut self.last_at,
-            &mut self.evidence_until,
-            &mut self.lost_since,
-            &mut self.lost_at,
-        ] {
+        for at in
+            [&mut self.last_at, &mut self.evidence_until, &mut self.lost_since, &mut self.lost_at]
+        {
             *at = after(*at, us.saturating_neg());
         }
     }
@@ -489,11 +469,8 @@ impl Watch {
     pub(crate) fn resumed(&self) -> Watch {
         let mut watch = self.clone();
         if self.is_cut() {
-            (watch.verdict, watch.cause) = if self.has(WAS_DOWN) {
-                (Verdict::Down, Cause::NoAnswer)
-            } else {
-                self.graded()
-            };
+            (watch.verdict, watch.cause) =
+                if self.has(WAS_DOWN) { (Verdict::Down, Cause::NoAnswer) } else { self.graded() };
         }
         watch
     }

@@ -15,11 +15,7 @@ const NAMES_MAX: usize = 5;
 
 /// A time of day in UTC, as `clock`; "the start" if it never was.
 fn since(at: UtcMicros, now: UtcMicros) -> String {
-    if at == NEVER {
-        "the start".to_owned()
-    } else {
-        clock(at, now)
-    }
+    if at == NEVER { "the start".to_owned() } else { clock(at, now) }
 }
 
 /// A time of day in UTC, with the date if it is not the day of `now`.
@@ -29,11 +25,7 @@ fn clock(at: UtcMicros, now: UtcMicros) -> String {
         return text;
     };
     let time = time.trim_end_matches('Z').split('.').next().unwrap_or(time);
-    if date == today {
-        format!("{time} UTC")
-    } else {
-        format!("{date} {time} UTC")
-    }
+    if date == today { format!("{time} UTC") } else { format!("{date} {time} UTC") }
 }
 
 /// Milliseconds with one decimal.
@@ -166,12 +158,7 @@ fn unknown(cause: Cause, facts: &PairFacts<'_>) -> String {
 /// Says what one answered round was, for the change that it caused.
 pub(crate) fn answered(outcome: Outcome, cause: Cause, facts: &PairFacts<'_>) -> Why {
     let text = match outcome {
-        Outcome::Asked {
-            sent,
-            received,
-            rtt: Some(rtt),
-            ..
-        } => format!(
+        Outcome::Asked { sent, received, rtt: Some(rtt), .. } => format!(
             "{received} of {sent} packets answered in {} on average, asked by {}",
             ms(rtt.us_mean),
             facts.agent,
@@ -201,27 +188,15 @@ pub(crate) fn consensus(
     pooled: Option<(u32, String)>,
 ) -> Why {
     let of = |wanted: Verdict| voices.iter().filter(move |v| v.verdict == wanted);
-    let seeing = voices
-        .iter()
-        .filter(|v| v.verdict != Verdict::Unknown)
-        .count();
-    let first = |wanted| {
-        of(wanted)
-            .map(|v| v.text.as_str())
-            .next()
-            .unwrap_or_default()
-    };
+    let seeing = voices.iter().filter(|v| v.verdict != Verdict::Unknown).count();
+    let first = |wanted| of(wanted).map(|v| v.text.as_str()).next().unwrap_or_default();
     let named_text = || {
         let voice = voices.iter().find(|v| Some(v.agent.as_str()) == named);
         voice.map_or("", |v| v.text.as_str())
     };
     let text = match (verdict, cause) {
         (Verdict::Down, _) => {
-            format!(
-                "{} down: {}",
-                say(of(Verdict::Down), seeing),
-                first(Verdict::Down)
-            )
+            format!("{} down: {}", say(of(Verdict::Down), seeing), first(Verdict::Down))
         }
         (Verdict::Up, _) => format!("{} up", say(of(Verdict::Up), seeing)),
         (Verdict::Degraded, Cause::Partial) => {
@@ -238,10 +213,8 @@ pub(crate) fn consensus(
         }
         (Verdict::Degraded, Cause::Unconfirmed) => {
             let blind = voices.iter().filter(|v| v.verdict == Verdict::Unknown);
-            let blind: Vec<String> = blind
-                .take(NAMES_MAX)
-                .map(|v| format!("{} ({})", v.agent, v.cause))
-                .collect();
+            let blind: Vec<String> =
+                blind.take(NAMES_MAX).map(|v| format!("{} ({})", v.agent, v.cause)).collect();
             let it = named.unwrap_or("one agent");
             format!(
                 "{it} alone says down and nobody confirms it, {} cannot see: {}",
@@ -280,42 +253,25 @@ pub(crate) fn consensus(
 /// "2 of 3 agents that can see (fra1, ams2) say".
 fn say<'a>(voices: impl Iterator<Item = &'a Voice>, seeing: usize) -> String {
     let voices: Vec<&Voice> = voices.collect();
-    let named: Vec<&str> = voices
-        .iter()
-        .take(NAMES_MAX)
-        .map(|v| v.agent.as_str())
-        .collect();
+    let named: Vec<&str> = voices.iter().take(NAMES_MAX).map(|v| v.agent.as_str()).collect();
     let named = named.join(", ");
     if let ([_], 1) = (voices.as_slice(), seeing) {
         return format!("{named} says");
     }
-    let more = if NAMES_MAX < voices.len() {
-        ", …"
-    } else {
-        ""
-    };
+    let more = if NAMES_MAX < voices.len() { ", …" } else { "" };
     let verb = if voices.len() == 1 { "says" } else { "say" };
-    format!(
-        "{} of {seeing} agents that can see ({named}{more}) {verb}",
-        voices.len()
-    )
+    format!("{} of {seeing} agents that can see ({named}{more}) {verb}", voices.len())
 }
 
 pub(crate) fn agent_online(was_offline_since: Option<UtcMicros>, now: UtcMicros) -> String {
     match was_offline_since {
-        Some(at) => format!(
-            "its heartbeat is back; it was missing since {}",
-            clock(at, now)
-        ),
+        Some(at) => format!("its heartbeat is back; it was missing since {}", clock(at, now)),
         None => "heard for the first time".to_owned(),
     }
 }
 
 pub(crate) fn agent_offline(heard_at: UtcMicros, now: UtcMicros) -> String {
-    format!(
-        "3 heartbeats missed, the last came at {}",
-        clock(heard_at, now)
-    )
+    format!("3 heartbeats missed, the last came at {}", clock(heard_at, now))
 }
 
 pub(crate) fn agent_blind(seen_at: Option<UtcMicros>, span_us: i64, now: UtcMicros) -> String {

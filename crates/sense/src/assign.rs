@@ -14,6 +14,7 @@ use crate::{
     Assignment, PROBES_MAX, Refusal, TIMINGS_MAX, TierTiming, WITNESS_INTERVAL, WITNESS_TIMEOUT,
     WITNESSES_MAX,
     prober::{NONE, Prober},
+    schedule,
 };
 
 /// The timing of a tier as rounds use it: microseconds that fit, checked ranges.
@@ -142,23 +143,33 @@ impl Prober {
         let held = std::mem::take(&mut self.by_id);
         let mut held = held.into_iter().peekable();
         let mut by_id = Vec::with_capacity(wanted.len());
+        let mut added = Vec::new();
         for (id, place, address) in wanted {
             while let Some((_, slot)) = held.next_if(|(old, _)| *old < id) {
                 self.remove(slot);
             }
             let timing = places.get(place).copied().unwrap_or(0);
-            let slot = match held.next_if(|(old, _)| *old == id) {
-                Some((_, slot)) if self.keep(slot, address, timing) => slot,
-                Some((_, slot)) => {
-                    self.remove(slot);
-                    self.add(Subject::Probe(id), Some(address), timing, now)
-                }
-                None => self.add(Subject::Probe(id), Some(address), timing, now),
-            };
-            by_id.push((id, slot));
+            let mut slot = held.next_if(|(old, _)| *old == id).map(|(_, slot)| slot);
+            if let Some(held) = slot
+                && !self.keep(held, address, timing)
+            {
+                self.remove(held);
+                slot = None;
+            }
+            if slot.is_none() {
+                added.push((self.phase_us(id, timing), by_id.len(), address, timing));
+            }
+            by_id.push((id, slot.unwrap_or(NONE)));
         }
         for (_, slot) in held {
             self.remove(slot);
+        }
+        // In the order in which they will be due: who is asked together stands together in memory.
+        added.sort_unstable_by_key(|(phase_us, place, ..)| (*phase_us, *place));
+        for (_, place, address, timing) in added {
+            if let Some((id, slot)) = by_id.get_mut(place) {
+                *slot = self.add(Subject::Probe(*id), Some(address), timing, now);
+            }
         }
         self.by_id = by_id;
         self.set_witnesses(&assignment.witnesses, now);
@@ -254,6 +265,14 @@ impl Prober {
             probe.timing = timing;
         }
         true
+    }
+
+    fn phase_us(&self, id: ProbeId, timing: u16) -> u32 {
+        let interval_us = self
+            .timings
+            .get(usize::from(timing))
+            .map_or(0, |t| t.interval_us);
+        schedule::phase_us(Subject::Probe(id), interval_us)
     }
 
     fn address_of(&self, slot: u32) -> Option<IpAddr> {

@@ -64,15 +64,17 @@ impl Placer {
         now: UtcMicros,
         clock_jumps: u32,
     ) {
-        let Ok(tick_us) = i64::try_from(reading.tick.0) else { return };
+        let Ok(tick_us) = i64::try_from(reading.tick.0) else {
+            return;
+        };
         let offset_us = now.0.saturating_sub(tick_us);
         let wall_base_us = reading.wall.0.saturating_sub(tick_us);
-        let has_parted = self.wall_base_us.is_some_and(|base| {
-            base < wall_base_us && JUMP_US_MIN < wall_base_us.abs_diff(base)
-        });
-        let is_later = self.best_us().is_some_and(|best| {
-            best < offset_us && JUMP_US_MIN < offset_us.abs_diff(best)
-        });
+        let has_parted = self
+            .wall_base_us
+            .is_some_and(|base| base < wall_base_us && JUMP_US_MIN < wall_base_us.abs_diff(base));
+        let is_later = self
+            .best_us()
+            .is_some_and(|best| best < offset_us && JUMP_US_MIN < offset_us.abs_diff(best));
         if self.boot != boot || self.clock_jumps != clock_jumps || (has_parted && is_later) {
             self.offsets_us.clear();
             self.boot = boot;
@@ -106,7 +108,11 @@ impl Placer {
         }
         let tick_us = i64::try_from(head.closed.tick.0).ok()?;
         let error_us = self.wall_error_us.unwrap_or(0);
-        head.closed.wall.0.checked_sub(tick_us)?.checked_sub(error_us)
+        head.closed
+            .wall
+            .0
+            .checked_sub(tick_us)?
+            .checked_sub(error_us)
     }
 }
 
@@ -132,11 +138,7 @@ pub(crate) fn open_and_place(
 }
 
 /// Places rows; [`PlaceError::Range`] if a tick is none of any real clock.
-fn place(
-    agent: AgentId,
-    rows: &[RoundRow],
-    offset_us: i64,
-) -> Result<RoundBatch, PlaceError> {
+fn place(agent: AgentId, rows: &[RoundRow], offset_us: i64) -> Result<RoundBatch, PlaceError> {
     let place = |row: &RoundRow| {
         Ok(Round {
             subject: row.subject,
@@ -151,7 +153,9 @@ fn place(
 }
 
 fn place_tick(tick: Tick, offset_us: i64) -> Result<UtcMicros, PlaceError> {
-    let at_us = i64::try_from(tick.0).ok().and_then(|tick_us| tick_us.checked_add(offset_us));
+    let at_us = i64::try_from(tick.0)
+        .ok()
+        .and_then(|tick_us| tick_us.checked_add(offset_us));
     match at_us {
         Some(at_us @ 0..) => Ok(UtcMicros(at_us)),
         Some(_) | None => Err(PlaceError::Range),
@@ -169,7 +173,9 @@ pub(crate) fn check_future(batch: &RoundBatch, now: UtcMicros) -> Result<(), Pla
     if ahead <= FUTURE_MAX {
         return Ok(());
     }
-    Err(PlaceError::Future { ahead_ms: u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX) })
+    Err(PlaceError::Future {
+        ahead_ms: u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 #[cfg(test)]
@@ -187,14 +193,31 @@ mod tests {
     fn heartbeat(placer: &mut Placer, tick_s: i64, error_s: i64, delay_ms: i64) {
         let tick_us = tick_s * SECOND_US;
         let wall = UtcMicros(BIRTH_US + tick_us + error_s * SECOND_US);
-        let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
-        placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000), 0);
+        let reading = Anchor {
+            tick: Tick(tick_us.unsigned_abs()),
+            wall,
+        };
+        placer.observe(
+            BOOT,
+            reading,
+            UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000),
+            0,
+        );
     }
 
     fn head(boot: BootId, tick_s: u64, wall_s: i64) -> BatchHead {
         let wall = UtcMicros(wall_s * SECOND_US);
-        let closed = Anchor { tick: Tick(tick_s * 1_000_000), wall };
-        BatchHead { epoch: 1, seq: 1, boot, closed, dropped_before: 0 }
+        let closed = Anchor {
+            tick: Tick(tick_s * 1_000_000),
+            wall,
+        };
+        BatchHead {
+            epoch: 1,
+            seq: 1,
+            boot,
+            closed,
+            dropped_before: 0,
+        }
     }
 
     /// How far from the truth rounds of the present boot are placed, in milliseconds.
@@ -239,7 +262,10 @@ mod tests {
     fn a_tick_that_stood_still_is_noticed_at_once() {
         let mut placer = Placer::default();
         heartbeat(&mut placer, 0, 0, 0);
-        let reading = Anchor { tick: Tick(5_000_000), wall: UtcMicros(BIRTH_US + 605 * SECOND_US) };
+        let reading = Anchor {
+            tick: Tick(5_000_000),
+            wall: UtcMicros(BIRTH_US + 605 * SECOND_US),
+        };
         placer.observe(BOOT, reading, UtcMicros(BIRTH_US + 605 * SECOND_US), 0);
         assert_eq!(placed_late_ms(&placer), 600_000);
     }
@@ -252,7 +278,10 @@ mod tests {
             let slewed_us = beat * 5 * 500;
             let tick_us = beat * 5 * SECOND_US;
             let wall = UtcMicros(BIRTH_US + tick_us);
-            let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
+            let reading = Anchor {
+                tick: Tick(tick_us.unsigned_abs()),
+                wall,
+            };
             placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + slewed_us), 0);
             let late = placed_late_ms(&placer);
             assert!((0..=3).contains(&(late - last)), "{last} to {late}");
@@ -275,7 +304,10 @@ mod tests {
         let ahead = Err(PlaceError::Future { ahead_ms: 6_000 });
         assert_eq!(check_future(&batch, UtcMicros(3_000_000)), ahead);
         for (tick, offset_us) in [(u64::MAX, 0), (5, -6), (5, i64::MAX)] {
-            assert_eq!(place(AgentId(1), &[row(tick)], offset_us), Err(PlaceError::Range));
+            assert_eq!(
+                place(AgentId(1), &[row(tick)], offset_us),
+                Err(PlaceError::Range)
+            );
         }
     }
 }

@@ -41,7 +41,9 @@ pub enum SecretsError {
         path = path.display()
     )]
     Mode { path: PathBuf, mode: u32 },
-    #[error("{origin} is not a key: it must be 32 bytes in base64 (`head -c32 /dev/urandom | base64`)")]
+    #[error(
+        "{origin} is not a key: it must be 32 bytes in base64 (`head -c32 /dev/urandom | base64`)"
+    )]
     NotAKey { origin: String },
     #[error("the operating system gave no random bytes: {reason}")]
     Random { reason: String },
@@ -71,7 +73,9 @@ impl MasterKey {
     ///
     /// [`SecretsError::NotAKey`].
     pub fn parse(text: &str, origin: &str) -> Result<MasterKey, SecretsError> {
-        let not_a_key = || SecretsError::NotAKey { origin: origin.to_owned() };
+        let not_a_key = || SecretsError::NotAKey {
+            origin: origin.to_owned(),
+        };
         let bytes = STANDARD.decode(text.trim()).map_err(|_| not_a_key())?;
         bytes.try_into().map(MasterKey).map_err(|_| not_a_key())
     }
@@ -84,8 +88,9 @@ impl MasterKey {
 /// [`SecretsError::Random`]: then nothing secret can be made.
 pub fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| SecretsError::Random { reason: error.to_string() })?;
+    getrandom::fill(&mut bytes).map_err(|error| SecretsError::Random {
+        reason: error.to_string(),
+    })?;
     Ok(bytes)
 }
 
@@ -102,10 +107,15 @@ pub fn write_secret_file(path: &Path, content: &[u8]) -> Result<(), SecretsError
         let mut file = options.open(path)?;
         file.write_all(content)?;
         file.sync_all()?;
-        let Some(directory) = path.parent() else { return Ok(()) };
+        let Some(directory) = path.parent() else {
+            return Ok(());
+        };
         fs::File::open(directory)?.sync_all()
     };
-    write().map_err(|source| SecretsError::File { path: path.to_owned(), source })
+    write().map_err(|source| SecretsError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Reads a file that only its owner may read; `None` if there is none.
@@ -114,7 +124,10 @@ pub fn write_secret_file(path: &Path, content: &[u8]) -> Result<(), SecretsError
 ///
 /// [`SecretsError::Mode`] if others may read it, [`SecretsError::File`] if it cannot be read.
 pub fn read_secret_file(path: &Path) -> Result<Option<Vec<u8>>, SecretsError> {
-    let unreadable = |source| SecretsError::File { path: path.to_owned(), source };
+    let unreadable = |source| SecretsError::File {
+        path: path.to_owned(),
+        source,
+    };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -122,7 +135,10 @@ pub fn read_secret_file(path: &Path) -> Result<Option<Vec<u8>>, SecretsError> {
     };
     let mode = unix::PermissionsExt::mode(&metadata.permissions()) & MODE_MASK;
     if mode & !SECRET_MODE != 0 {
-        return Err(SecretsError::Mode { path: path.to_owned(), mode });
+        return Err(SecretsError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
     }
     fs::read(path).map(Some).map_err(unreadable)
 }
@@ -141,7 +157,9 @@ impl fmt::Debug for Secrets {
 
 impl Secrets {
     pub fn new(key: &MasterKey) -> Secrets {
-        Secrets { cipher: XChaCha20Poly1305::new(&key.0.into()) }
+        Secrets {
+            cipher: XChaCha20Poly1305::new(&key.0.into()),
+        }
     }
 
     /// Takes the given key, or the key file, which is made if it is not there.
@@ -156,7 +174,10 @@ impl Secrets {
         let origin = format!("`{}`", path.display());
         if let Some(content) = read_secret_file(path)? {
             let is_short = u64::try_from(content.len()).is_ok_and(|n| n <= KEY_FILE_BYTES_MAX);
-            let text = String::from_utf8(content).ok().filter(|_| is_short).unwrap_or_default();
+            let text = String::from_utf8(content)
+                .ok()
+                .filter(|_| is_short)
+                .unwrap_or_default();
             return Ok(Secrets::new(&MasterKey::parse(&text, &origin)?));
         }
         let key = MasterKey(random()?);
@@ -171,7 +192,10 @@ impl Secrets {
     /// [`SecretsError::Random`] or [`SecretsError::Seal`].
     pub fn seal(&self, context: &'static str, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
         let nonce = random::<NONCE_BYTES>()?;
-        let payload = Payload { msg: plain, aad: context.as_bytes() };
+        let payload = Payload {
+            msg: plain,
+            aad: context.as_bytes(),
+        };
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), payload)
@@ -195,8 +219,13 @@ impl Secrets {
         if format != FORMAT {
             return Err(fail());
         }
-        let payload = Payload { msg, aad: context.as_bytes() };
-        self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| fail())
+        let payload = Payload {
+            msg,
+            aad: context.as_bytes(),
+        };
+        self.cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| fail())
     }
 }
 
@@ -212,7 +241,11 @@ mod tests {
         let sealed = secrets.seal("authority", b"a key").unwrap();
         assert_eq!(secrets.open("authority", &sealed).unwrap(), b"a key");
         assert!(secrets.open("session", &sealed).is_err());
-        assert!(Secrets::new(&MasterKey([8; 32])).open("authority", &sealed).is_err());
+        assert!(
+            Secrets::new(&MasterKey([8; 32]))
+                .open("authority", &sealed)
+                .is_err()
+        );
         for index in 0..sealed.len() {
             let mut bent = sealed.clone();
             bent[index] ^= 1;
@@ -226,11 +259,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master.key");
         let sealed = Secrets::load(None, &path).unwrap().seal("x", b"y").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(Secrets::load(None, &path).unwrap().open("x", &sealed).unwrap(), b"y");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            Secrets::load(None, &path)
+                .unwrap()
+                .open("x", &sealed)
+                .unwrap(),
+            b"y"
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = Secrets::load(None, &path).unwrap_err().to_string();
-        assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
+        assert!(
+            error.contains("mode 640") && error.contains("chmod 600"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -238,7 +283,11 @@ mod tests {
         assert!(MasterKey::parse(&STANDARD.encode([1; 32]), "it").is_ok());
         for text in ["", "abc", &STANDARD.encode([1; 31]), &"A".repeat(500)] {
             let error = MasterKey::parse(text, "ENCRYPTION_MASTER_KEY").unwrap_err();
-            assert!(error.to_string().starts_with("ENCRYPTION_MASTER_KEY is not a key"));
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("ENCRYPTION_MASTER_KEY is not a key")
+            );
         }
     }
 }

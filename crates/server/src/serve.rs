@@ -127,26 +127,31 @@ pub async fn serve_with(
     let console = listen::bind(config.http.listen).await?;
     let bound = |what| move |source| ServeError::Start { what, source };
     let agents_at = agents.local_addr().map_err(bound("the agents' listener"))?;
-    let http_at = console.local_addr().map_err(bound("the console's listener"))?;
+    let http_at = console
+        .local_addr()
+        .map_err(bound("the console's listener"))?;
     config.complete_advertise(agents_at);
     let config = Arc::new(config);
-    let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), clock);
+    let app = App::new(
+        store,
+        core.conductor.clone(),
+        authority,
+        Arc::clone(&config),
+        clock,
+    );
 
-    let doors = Doors { app: app.clone(), metrics: core.metrics.clone(), stop: stop.clone() };
+    let doors = Doors {
+        app: app.clone(),
+        metrics: core.metrics.clone(),
+        stop: stop.clone(),
+    };
     let mut running = JoinSet::new();
     let sessions = TaskTracker::new();
     let certificate = doors.serve_agents(agents, &sessions, &mut running)?;
     doors.serve_http(console, &config, &mut running)?;
     let periodic = TaskTracker::new();
     tasks::start(&periodic, &app, &certificate, &stop);
-    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
-    let said = Ready {
-        http_url: format!("{scheme}://{}", reachable(http_at)),
-        agent_address: reachable(agents_at).to_string(),
-        http: http_at,
-        agents: agents_at,
-        first_start,
-    };
+    let said = Ready::of(&config, http_at, agents_at, first_start);
     tracing::info!(console = %said.http_url, agents = %said.agent_address, "ready");
     // Whoever started the server may not care.
     ready.send(said).map_or_else(drop, drop);
@@ -154,21 +159,52 @@ pub async fn serve_with(
     let ended = core.wait(&stop, &mut running).await;
     stop.cancel();
     core.conductor.live().close();
-    sessions.close();
-    periodic.close();
-    let drain = async {
-        while running.join_next().await.is_some() {}
-        sessions.wait().await;
-        periodic.wait().await;
-    };
-    if timeout(DRAIN_MAX, drain).await.is_err() {
-        tracing::warn!("some connections did not end in time and are cut off");
-    }
-    running.shutdown().await;
+    drain(running, &sessions, &periodic).await;
     let stored = core.finish().await;
     app.store.close().await;
     tracing::info!("stopped");
     ended.and(stored)
+}
+
+impl Ready {
+    fn of(
+        config: &Config,
+        http: SocketAddr,
+        agents: SocketAddr,
+        first_start: Option<FirstStart>,
+    ) -> Ready {
+        let scheme = if config.http.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        Ready {
+            http_url: format!("{scheme}://{}", reachable(http)),
+            agent_address: reachable(agents).to_string(),
+            http,
+            agents,
+            first_start,
+        }
+    }
+}
+
+/// Lets connections and tasks end by themselves, for a while.
+async fn drain(
+    mut running: JoinSet<Result<(), String>>,
+    sessions: &TaskTracker,
+    periodic: &TaskTracker,
+) {
+    sessions.close();
+    periodic.close();
+    let ended = async {
+        while running.join_next().await.is_some() {}
+        sessions.wait().await;
+        periodic.wait().await;
+    };
+    if timeout(DRAIN_MAX, ended).await.is_err() {
+        tracing::warn!("some connections did not end in time and are cut off");
+    }
+    running.shutdown().await;
 }
 
 /// Log, engine and what drives them.
@@ -191,15 +227,26 @@ impl Core {
             last_at: replayed.last_at,
         };
         let (durable, entries) = mpsc::channel(DURABLE_MAX);
-        let (log, _) = log::start(start, clock.clone(), Arc::clone(&metrics), durable)
-            .map_err(|source| ServeError::Start { what: "the log's thread", source })?;
+        let (log, _) =
+            log::start(start, clock.clone(), Arc::clone(&metrics), durable).map_err(|source| {
+                ServeError::Start {
+                    what: "the log's thread",
+                    source,
+                }
+            })?;
         let stopping = CancellationToken::new();
         let (conductor, owner, requests, catch_up) =
             replayed.conduct(store, &log, clock, &stopping);
         let mut tasks = JoinSet::new();
         tasks.spawn(owner.run(entries, requests));
         catch_up.run(&conductor, store, clock).await?;
-        Ok(Core { conductor, metrics, log, stopping, owner: tasks })
+        Ok(Core {
+            conductor,
+            metrics,
+            log,
+            stopping,
+            owner: tasks,
+        })
     }
 
     /// Waits until the server is to stop, or cannot go on.
@@ -232,9 +279,10 @@ impl Core {
         self.log.stop().await;
         match self.owner.join_next().await {
             Some(Ok(stored)) => stored.map_err(ServeError::NotStored),
-            Some(Err(error)) => {
-                Err(ServeError::Ended { what: "the conductor", reason: error.to_string() })
-            }
+            Some(Err(error)) => Err(ServeError::Ended {
+                what: "the conductor",
+                reason: error.to_string(),
+            }),
             None => Ok(()),
         }
     }
@@ -247,7 +295,8 @@ async fn replay(
     metrics: &Arc<Metrics>,
 ) -> Result<(Journal, crate::conductor::Replayed), ServeError> {
     let applied = store.applied().await.map_err(ReplayError::from)?;
-    let (journal, recovery) = Journal::open(config.log_dir(), log::options(applied.position), Disk)?;
+    let (journal, recovery) =
+        Journal::open(config.log_dir(), log::options(applied.position), Disk)?;
     if recovery.segments_damaged != 0 || recovery.records_missing != 0 {
         tracing::error!(
             segments = recovery.segments_damaged,
@@ -255,10 +304,19 @@ async fn replay(
             "the log was damaged: what could be read is kept, the rest is set aside"
         );
     }
-    let replay = Replay { store, journal: &journal, clock, metrics: Arc::clone(metrics) };
+    let replay = Replay {
+        store,
+        journal: &journal,
+        clock,
+        metrics: Arc::clone(metrics),
+    };
     let replayed = replay.run().await?;
     let LogPosition(position) = replayed.position;
-    tracing::info!(position, records = recovery.records, "the state of the last run is back");
+    tracing::info!(
+        position,
+        records = recovery.records,
+        "the state of the last run is back"
+    );
     Ok((journal, replayed))
 }
 
@@ -321,8 +379,8 @@ impl Doors {
     {
         // Tapping is what gives the peer's address to handlers, whatever the listener.
         let listener = listener.tap_io(|_| ());
-        let service = http::router(self.app.clone())
-            .into_make_service_with_connect_info::<SocketAddr>();
+        let service =
+            http::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service)
             .with_graceful_shutdown(self.stop.clone().cancelled_owned());
         running.spawn(async move { serving.await.map_err(|error| error.to_string()) });
@@ -335,8 +393,10 @@ impl Doors {
         running: &mut JoinSet<Result<(), String>>,
     ) -> Result<TlsListener, ServeError> {
         let made = TlsListener::new(listener, config, self.metrics.clone(), self.stop.clone());
-        let (listener, accepting) =
-            made.map_err(|source| ServeError::Start { what: "a TLS listener", source })?;
+        let (listener, accepting) = made.map_err(|source| ServeError::Start {
+            what: "a TLS listener",
+            source,
+        })?;
         running.spawn(async move {
             accepting.await;
             Ok(())

@@ -47,6 +47,7 @@ struct Stage {
     agents: Vec<SimAgent>,
     server: SimServer,
     oracle: Oracle,
+    defect: Option<Defect>,
 }
 
 /// Plays a scenario and says what was not true.
@@ -60,6 +61,7 @@ pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
             .collect(),
         server: SimServer::new(defect),
         oracle: Oracle::new(world.clone(), ORIGIN),
+        defect,
         world,
     };
     let end_us = u64::from(scenario.end_s()) * SECOND_US;
@@ -238,7 +240,7 @@ impl Stage {
     fn check_replay(&mut self, end_us: u64, rng: &mut Rng) {
         let log = &self.server.disk.log;
         let Some(first) = log.first() else { return };
-        let mut engine = crate::adapt::with_defect(engine::Engine::new(first.now), None);
+        let mut engine = crate::adapt::with_defect(engine::Engine::new(first.now), self.defect);
         let mut tails = Vec::new();
         let cuts: Vec<usize> = (0..RESTARTS)
             .map(|_| usize::try_from(rng.between(1, log.len() as u64)).unwrap_or(1))
@@ -256,11 +258,12 @@ impl Stage {
             self.oracle.object("7 replay is identical", end_us, text);
         }
         for (from, checkpoint) in tails {
-            let Ok(mut engine) = engine::Engine::restore(&checkpoint) else {
+            let Ok(engine) = engine::Engine::restore(&checkpoint) else {
                 let text = format!("the checkpoint at {from} is refused");
                 self.oracle.object("8 restart anywhere", end_us, text);
                 continue;
             };
+            let mut engine = crate::adapt::with_defect(engine, self.defect);
             let mut tail = Vec::new();
             for (index, entry) in log.iter().enumerate().skip(from) {
                 hear(&mut engine, entry);

@@ -693,6 +693,13 @@ export interface components {
             /** @description Addresses that it asks to know whether it sees at all. */
             witnesses: string[];
         };
+        /** @description An agent to create. */
+        AgentBody: {
+            /** @example pop-north */
+            name: string;
+            /** @description Up to 8 addresses beyond its own network that practically always answer. */
+            witnesses?: string[];
+        };
         AgentCounts: {
             /** Format: int64 */
             blind: number;
@@ -722,6 +729,12 @@ export interface components {
             position: number;
             to: components["schemas"]["AgentState"];
         };
+        /** @description What to change; what is left out stays. */
+        AgentPatch: {
+            is_paused?: boolean | null;
+            name?: string | null;
+            witnesses?: string[] | null;
+        };
         /** @enum {string} */
         AgentState: "never_seen" | "online" | "offline" | "blind";
         AgentStateRef: {
@@ -745,6 +758,14 @@ export interface components {
             name: string;
             /** @description What it may do. */
             permissions: components["schemas"]["Permission"][];
+            role: components["schemas"]["Role"];
+        };
+        ApiKeyBody: {
+            expires_at?: components["schemas"]["Timestamp"] | null;
+            /** @example grafana */
+            name: string;
+            /** @description Some of the role's permissions; all of them if left out. */
+            permissions?: components["schemas"]["Permission"][] | null;
             role: components["schemas"]["Role"];
         };
         /** @description A new API key with its text, which is shown once. */
@@ -788,13 +809,13 @@ export interface components {
         CertificateStatus: "active" | "expired" | "revoked";
         /** @description A change of a verdict, or of an agent's state. */
         Change: {
-            agent: components["schemas"]["RefView"] | null;
+            agent: components["schemas"]["Ref"] | null;
             at: components["schemas"]["Timestamp"];
             cause: components["schemas"]["Cause"] | null;
             /** @example up */
             from: string;
             kind: components["schemas"]["ChangeKind"];
-            target: components["schemas"]["RefView"] | null;
+            target: components["schemas"]["Ref"] | null;
             /** @example down */
             to: string;
             why: string;
@@ -1065,6 +1086,11 @@ export interface components {
              */
             window_packets: number;
         };
+        PasswordChange: {
+            current_password: string;
+            /** @description At least 12 characters. */
+            new_password: string;
+        };
         /** @enum {string} */
         Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read";
         /** @description Problem details as RFC 9457 defines them, with this API's `code`, `request_id` and `errors`. */
@@ -1095,7 +1121,7 @@ export interface components {
             reason: string;
         };
         /** @description An id with the name people know it by. */
-        RefView: {
+        Ref: {
             /** Format: int32 */
             id: number;
             /** @example core1.fra */
@@ -1109,7 +1135,7 @@ export interface components {
         Role: "viewer" | "operator" | "admin";
         /** @description One round of one agent: what it sent and what came back. */
         Round: {
-            agent: components["schemas"]["RefView"];
+            agent: components["schemas"]["Ref"];
             at: components["schemas"]["Timestamp"];
             /** Format: int32 */
             confirm_received: number;
@@ -1146,7 +1172,7 @@ export interface components {
             next_cursor: string | null;
         };
         Series: {
-            agent: components["schemas"]["RefView"] | null;
+            agent: components["schemas"]["Ref"] | null;
             minutes: components["schemas"]["Minute"][];
         };
         /** @description A person's session. */
@@ -1162,6 +1188,12 @@ export interface components {
             id: number;
             name: string;
             role: components["schemas"]["Role"];
+        };
+        /** @description Who signs in. */
+        SignIn: {
+            /** @example admin */
+            name: string;
+            password: string;
         };
         /**
          * @description Which agents ask the targets: every capable one, or some of them for each target.
@@ -1184,15 +1216,36 @@ export interface components {
             probe_id: number;
             since: components["schemas"]["Timestamp"];
             tags: string[];
-            tier: components["schemas"]["RefView"];
+            tier: components["schemas"]["Ref"];
             updated_at: components["schemas"]["Timestamp"];
             verdict: components["schemas"]["Verdict"];
             /** @description The reason in words, with its numbers. */
             why: string;
         };
+        /** @description A target to create. */
+        TargetBody: {
+            /**
+             * @description IPv4 or IPv6 address, or DNS name.
+             * @example 192.0.2.1
+             */
+            address: string;
+            is_paused?: boolean;
+            /**
+             * @description 1 to 63 of letters, digits, `-`, `_`, `.`; starts with a letter or digit.
+             * @example core1.fra
+             */
+            name: string;
+            note?: string;
+            tags?: string[];
+            /**
+             * Format: int32
+             * @description The oldest tier if left out.
+             */
+            tier_id?: number | null;
+        };
         /** @description A change of what is held of a target. */
         TargetChange: {
-            agent: components["schemas"]["RefView"] | null;
+            agent: components["schemas"]["Ref"] | null;
             at: components["schemas"]["Timestamp"];
             cause: components["schemas"]["Cause"];
             from: components["schemas"]["Verdict"];
@@ -1227,6 +1280,16 @@ export interface components {
              * @description Of all pages.
              */
             total: number;
+        };
+        /** @description What to change; what is left out stays. */
+        TargetPatch: {
+            address?: string | null;
+            is_paused?: boolean | null;
+            name?: string | null;
+            note?: string | null;
+            tags?: string[] | null;
+            /** Format: int32 */
+            tier_id?: number | null;
         };
         /** @description What is held of a target right now, by all agents together and by each. */
         TargetStatus: {
@@ -1276,6 +1339,77 @@ export interface components {
             /** Format: int64 */
             timeout_ms: number;
         };
+        /** @description A tier to create; what is left out is as in a standard tier. */
+        TierBody: components["schemas"]["TierRules"] & {
+            /** @example gold */
+            name: string;
+        };
+        /** @description What to change; what is left out stays. */
+        TierPatch: components["schemas"]["TierRules"] & {
+            name?: string | null;
+        };
+        /** @description A round and its confirm burst must end before the next round starts. */
+        TierRules: {
+            /**
+             * Format: int32
+             * @description Needed with the strategy `count`.
+             */
+            agent_count?: number | null;
+            /**
+             * Format: int64
+             * @description Milliseconds between two packets.
+             * @example 200
+             */
+            gap_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds between the starts of two rounds.
+             * @example 30
+             */
+            interval_s?: number | null;
+            /**
+             * Format: int32
+             * @description So many or fewer end it.
+             * @example 2
+             */
+            lost_clear?: number | null;
+            /**
+             * Format: int32
+             * @description So many lost of the last 100 packets make Degraded.
+             * @example 7
+             */
+            lost_raise?: number | null;
+            /**
+             * Format: int32
+             * @description Packets in a round.
+             * @example 5
+             */
+            packets?: number | null;
+            /**
+             * Format: int32
+             * @example 56
+             */
+            payload_bytes?: number | null;
+            /**
+             * Format: int32
+             * @description At or below this ends it.
+             * @example 120000
+             */
+            rtt_us_clear?: number | null;
+            /**
+             * Format: int32
+             * @description A mean round-trip time above this makes Degraded, in microseconds.
+             * @example 150000
+             */
+            rtt_us_raise?: number | null;
+            strategy?: components["schemas"]["Strategy"] | null;
+            /**
+             * Format: int64
+             * @description Milliseconds that a reply is waited for.
+             * @example 1000
+             */
+            timeout_ms?: number | null;
+        };
         Tiers: {
             /** @description By name. */
             items: components["schemas"]["Tier"][];
@@ -1295,6 +1429,21 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
             updated_at: components["schemas"]["Timestamp"];
+        };
+        UserBody: {
+            /** @example ann */
+            name: string;
+            /** @description At least 12 characters. */
+            password: string;
+            role: components["schemas"]["Role"];
+        };
+        /** @description What to change; what is left out stays. */
+        UserPatch: {
+            is_disabled?: boolean | null;
+            name?: string | null;
+            /** @description At least 12 characters. All sessions of the user end. */
+            password?: string | null;
+            role?: components["schemas"]["Role"] | null;
         };
         Users: {
             /** @description By name. */
@@ -1369,7 +1518,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentBody"];
+            };
+        };
         responses: {
             /** @description Created */
             201: {
@@ -1460,7 +1613,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentPatch"];
+            };
+        };
         responses: {
             /** @description As it is now */
             200: {
@@ -1578,7 +1735,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyBody"];
+            };
+        };
         responses: {
             /** @description Created */
             201: {
@@ -1818,7 +1979,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
         responses: {
             /** @description Signed in; the cookie is set */
             200: {
@@ -1874,7 +2039,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
         responses: {
             /** @description Changed */
             204: {
@@ -1951,7 +2120,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TargetBody"];
+            };
+        };
         responses: {
             /** @description Created */
             201: {
@@ -2083,7 +2256,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TargetPatch"];
+            };
+        };
         responses: {
             /** @description As it is now */
             200: {
@@ -2287,7 +2464,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TierBody"];
+            };
+        };
         responses: {
             /** @description Created */
             201: {
@@ -2378,7 +2559,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TierPatch"];
+            };
+        };
         responses: {
             /** @description As it is now */
             200: {
@@ -2436,7 +2621,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserBody"];
+            };
+        };
         responses: {
             /** @description Created */
             201: {
@@ -2496,7 +2685,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
         responses: {
             /** @description As it is now */
             200: {

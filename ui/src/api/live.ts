@@ -5,10 +5,16 @@
  * how far this browser's clock is from the server's, so that ages are right on a wrong clock.
  */
 
-import type { InfiniteData, QueryClient, QueryKey } from '@tanstack/react-query'
+import type {
+  InfiniteData,
+  Query,
+  QueryClient,
+  QueryFilters,
+  QueryKey,
+} from '@tanstack/react-query'
 
 import { keys } from './queries'
-import type { Target } from './types'
+import type { Target, TickEvent, VerdictEvent } from './types'
 
 /** Silence after which the page says that it is not live. The server sends a tick well below this. */
 export const STALE_AFTER_MS = 15_000
@@ -32,14 +38,12 @@ export interface LiveState {
   offsetMs: number
 }
 
-interface LiveEvent {
-  target?: number | null
-  agent?: number | null
-  to?: string
-  at?: string
-}
-
 type TargetPages = InfiniteData<{ items: Target[]; next_cursor?: string | null; total: number }>
+
+function isLongList(query: Query): boolean {
+  const pages = (query.state.data as Partial<TargetPages> | undefined)?.pages
+  return Array.isArray(pages) && pages.length > REFETCH_PAGES_MAX
+}
 
 export class Live {
   #state: LiveState = { status: 'opening', heardAt: Date.now(), offsetMs: 0 }
@@ -92,7 +96,7 @@ export class Live {
     }
     for (const kind of ['verdict', 'agent', 'inventory', 'minute', 'tick', 'resync']) {
       source.addEventListener(kind, (message: MessageEvent<string>) => {
-        this.#handle(kind, JSON.parse(message.data || '{}') as LiveEvent)
+        this.#handle(kind, JSON.parse(message.data))
       })
     }
     this.#source = source
@@ -105,14 +109,15 @@ export class Live {
     this.#mustResync = true
   }
 
-  #handle(kind: string, event: LiveEvent): void {
-    this.#heard(kind === 'tick' ? event.at : undefined)
+  #handle(kind: string, data: unknown): void {
+    this.#heard(kind === 'tick' ? (data as TickEvent).at : undefined)
     switch (kind) {
-      case 'verdict':
-        if (event.agent == null) this.#patch(event)
-        if (event.target != null) this.#age(keys.target(event.target))
-        this.#age(keys.overview)
+      case 'verdict': {
+        const event = data as VerdictEvent
+        if (event.agent === null) this.#patch(event)
+        this.#age(keys.target(event.target), keys.overview)
         break
+      }
       case 'agent':
         this.#age(keys.agents, keys.overview, keys.health)
         break
@@ -130,16 +135,14 @@ export class Live {
 
   #resync(): void {
     this.#mustResync = false
-    void this.client.invalidateQueries({
-      predicate: (query) => query.queryKey[0] !== keys.session[0],
-    })
+    this.#makeOld({ predicate: (query) => query.queryKey[0] !== keys.session[0] })
   }
 
   /** Shows a new verdict in the loaded rows at once; short lists are also fetched anew. */
-  #patch(event: LiveEvent): void {
+  #patch(event: VerdictEvent): void {
     const patch = (target: Target): Target =>
-      target.id === event.target && event.to !== undefined
-        ? { ...target, verdict: event.to as Target['verdict'], since: event.at ?? target.since }
+      target.id === event.target
+        ? { ...target, verdict: event.to, since: event.at, why: '' }
         : target
     for (const [queryKey, data] of this.client.getQueriesData<TargetPages>({
       queryKey: [...keys.targets, 'list'],
@@ -161,8 +164,15 @@ export class Live {
       this.#flushTimer = undefined
       const due = [...this.#old.values()]
       this.#old.clear()
-      for (const queryKey of due) void this.client.invalidateQueries({ queryKey })
+      for (const queryKey of due) this.#makeOld({ queryKey })
     }, FLUSH_MS)
+  }
+
+  /** Queries in use are fetched anew, but for long lists: those wait until they are opened again. */
+  #makeOld(filters: QueryFilters): void {
+    const predicate = (query: Query) => !isLongList(query) && (filters.predicate?.(query) ?? true)
+    void this.client.invalidateQueries({ ...filters, refetchType: 'none' })
+    void this.client.refetchQueries({ ...filters, predicate, type: 'active' })
   }
 
   #heard(serverTime?: string): void {

@@ -5,7 +5,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 import type { TargetFilter } from '../domain/filter'
 import { MINUTE_MS } from '../domain/time'
 import { Problem, api, sent, setCsrfToken } from './client'
-import type { Session } from './types'
+import type { History, Session } from './types'
 
 /** Rows a list asks for at once: some screens full, far below the server's limit of 500. */
 export const TARGET_PAGE_LENGTH = 200
@@ -106,9 +106,9 @@ export const targetHistoryQuery = (id: number, lengthMin: number, to: number | n
         from: new Date(end - lengthMin * MINUTE_MS).toISOString(),
         to: new Date(end).toISOString(),
       }
-      return sent(
-        api.GET('/api/v1/targets/{id}/history', { params: { path: { id }, query }, signal }),
-      )
+      const params = { path: { id }, query }
+      // Its other form, CSV, comes only if it is asked for.
+      return sent(api.GET('/api/v1/targets/{id}/history', { params, signal })) as Promise<History>
     },
     placeholderData: keepPreviousData,
   })

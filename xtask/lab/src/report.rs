@@ -75,6 +75,21 @@ impl Report {
         );
     }
 
+    /// Judges a time that may have been waited for in vain; the drill goes on all the same.
+    pub(crate) fn seconds(&mut self, what: &str, took: anyhow::Result<f64>, most: f64) {
+        match took {
+            Ok(took) => self.range(what, took, 0.0, most),
+            Err(error) => {
+                self.row(
+                    what,
+                    &format!("at most {most:.1}"),
+                    &format!("{error:#}"),
+                    false,
+                );
+            }
+        }
+    }
+
     /// Judges a number that must lie in a range.
     pub(crate) fn range(&mut self, what: &str, value: f64, least: f64, most: f64) {
         let good = (least..=most).contains(&value);

@@ -162,3 +162,72 @@ impl Drop for Probing {
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::{Address, NotAsked, Outcome, ProbeId, RoundFlags, Subject, Tier, TierId};
+    use sense::{ProbeTask, TierTiming};
+
+    use super::*;
+
+    /// Enough probes for the first round to be due at once, whatever the time.
+    const PROBES: u32 = 100;
+
+    #[test]
+    fn loopback_answers_or_the_impediment_says_what_is_missing() {
+        let (rounds, mut taken) = tokio::sync::mpsc::channel(16);
+        let probing = Probing::start(Clock, rounds);
+        let tier = TierTiming {
+            id: TierId(1),
+            interval: Tier::INTERVAL_MIN,
+            packets: 1,
+            gap: Tier::GAP_MIN,
+            timeout: Tier::TIMEOUT_MIN,
+            payload_bytes: Tier::PAYLOAD_BYTES_MIN,
+        };
+        let task = |id| ProbeTask {
+            id: ProbeId(id),
+            tier: tier.id,
+            address: Address::parse("127.0.0.1").expect("an address"),
+        };
+        probing.assign(Assignment {
+            version: 1,
+            tiers: vec![tier],
+            probes: (1..=PROBES).map(task).collect(),
+            witnesses: Vec::new(),
+        });
+        let is_probe = |round: &RoundRecord| matches!(round.subject, Subject::Probe(_));
+        let round = loop {
+            let batch = taken.blocking_recv().expect("probing runs");
+            if let Some(round) = batch.into_iter().find(is_probe) {
+                break round;
+            }
+        };
+        let vitals = probing.vitals();
+        assert_eq!(vitals.probes, PROBES);
+        match round.outcome {
+            Outcome::Asked {
+                sent,
+                received,
+                rtt,
+                ..
+            } => {
+                assert_eq!((sent, received), (1, 1));
+                let rtt_us = rtt.expect("one reply").us_max;
+                assert!(Duration::from_micros(rtt_us.into()) <= Tier::TIMEOUT_MIN);
+                assert!(round.flags.contains(RoundFlags::LOCAL));
+                assert!(vitals.icmp_v4 && vitals.impediment.is_none() && 0 < vitals.replies);
+            }
+            Outcome::NotAsked(reason) => {
+                assert_eq!(reason, NotAsked::Permission);
+                assert!(
+                    vitals
+                        .impediment
+                        .is_some_and(|words| words.contains("sysctl -w"))
+                );
+            }
+        }
+    }
+}

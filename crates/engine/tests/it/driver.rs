@@ -52,10 +52,7 @@ fn play_restoring(step: usize) -> (Vec<Decision>, Vec<u8>) {
         if count % step == 0 {
             let checkpoint = engine.checkpoint();
             *engine = Engine::restore(&checkpoint).expect("its own checkpoint");
-            assert!(
-                engine.checkpoint() == checkpoint,
-                "a restored engine is the same engine"
-            );
+            assert!(engine.checkpoint() == checkpoint, "a restored engine is the same engine");
         }
     });
     (decisions, engine.checkpoint())
@@ -73,10 +70,7 @@ fn the_same_inputs_give_the_same_decisions_and_checkpoint() {
 fn a_restore_anywhere_changes_nothing_after_it() {
     let whole = play_restoring(usize::MAX);
     for step in [1, 7, 101, 333] {
-        assert!(
-            play_restoring(step) == whole,
-            "restored at every {step}th happening"
-        );
+        assert!(play_restoring(step) == whole, "restored at every {step}th happening");
     }
 }
 
@@ -110,36 +104,23 @@ fn foreign_bytes_are_no_checkpoint() {
     let check = |bytes: &[u8]| Engine::restore(bytes).err();
     assert_eq!(check(b"PNG"), Some(CheckpointError::Foreign));
     assert_eq!(check(b"PNG!..."), Some(CheckpointError::Foreign));
-    assert_eq!(
-        check(&bytes[..bytes.len() - 1]),
-        Some(CheckpointError::Damaged)
-    );
+    assert_eq!(check(&bytes[..bytes.len() - 1]), Some(CheckpointError::Damaged));
     let mut longer = bytes.clone();
     longer.push(0);
     assert_eq!(check(&longer), Some(CheckpointError::Damaged));
     let mut newer = bytes;
     newer[4] = 9;
-    assert_eq!(
-        check(&newer),
-        Some(CheckpointError::OtherVersion { found: 9 })
-    );
+    assert_eq!(check(&newer), Some(CheckpointError::OtherVersion { found: 9 }));
 }
 
 fn assigned(engine: &Engine, agent: u32) -> Vec<u32> {
-    engine
-        .assignment(AgentId(agent))
-        .iter()
-        .map(|probe| probe.0)
-        .collect()
+    engine.assignment(AgentId(agent)).iter().map(|probe| probe.0).collect()
 }
 
 #[test]
 fn a_change_applied_twice_changes_nothing() {
     let mut engine = Engine::new(noon());
-    let paused = model::ProbeSpec {
-        paused: true,
-        ..probe(2, 1)
-    };
+    let paused = model::ProbeSpec { paused: true, ..probe(2, 1) };
     let changes = [
         InventoryChange::TierSet(tier(1, Duration::from_secs(30))),
         agent(1, "fra1"),
@@ -150,10 +131,7 @@ fn a_change_applied_twice_changes_nothing() {
     for change in &changes {
         engine.handle_change(change, noon());
     }
-    assert_eq!(
-        (assigned(&engine, 1), assigned(&engine, 2)),
-        (vec![1], vec![1])
-    );
+    assert_eq!((assigned(&engine, 1), assigned(&engine, 2)), (vec![1], vec![1]));
     let (version, checkpoint) = (engine.assignment_version(), engine.checkpoint());
     for change in &changes {
         engine.handle_change(change, noon());
@@ -165,10 +143,7 @@ fn a_change_applied_twice_changes_nothing() {
 #[test]
 fn a_tier_with_a_count_prefers_agents_that_were_heard() {
     let mut engine = Engine::new(noon());
-    let counted = Tier {
-        strategy: Strategy::Count(1),
-        ..tier(1, Duration::from_secs(30))
-    };
+    let counted = Tier { strategy: Strategy::Count(1), ..tier(1, Duration::from_secs(30)) };
     engine.handle_change(&InventoryChange::TierSet(counted), noon());
     engine.handle_change(&agent(1, "fra1"), noon());
     engine.handle_change(&agent(2, "ams2"), noon());
@@ -179,17 +154,11 @@ fn a_tier_with_a_count_prefers_agents_that_were_heard() {
     assert_eq!(assigned(&engine, 1).len() + assigned(&engine, 2).len(), 20);
     engine.handle_agent(AgentId(2), AgentEvent::Heartbeat, noon());
     assert!(version < engine.assignment_version());
-    assert_eq!(
-        (assigned(&engine, 1).len(), assigned(&engine, 2).len()),
-        (0, 20)
-    );
+    assert_eq!((assigned(&engine, 1).len(), assigned(&engine, 2).len()), (0, 20));
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, noon());
-    assert!(0 < assigned(&engine, 1).len() && 0 < assigned(&engine, 2).len());
+    assert!(!assigned(&engine, 1).is_empty() && !assigned(&engine, 2).is_empty());
     engine.handle_change(&InventoryChange::AgentRemoved(AgentId(2)), noon());
-    assert_eq!(
-        (assigned(&engine, 1).len(), assigned(&engine, 2).len()),
-        (20, 0)
-    );
+    assert_eq!((assigned(&engine, 1).len(), assigned(&engine, 2).len()), (20, 0));
     engine.handle_change(&InventoryChange::ProbeRemoved(ProbeId(7)), noon());
     assert_eq!(assigned(&engine, 1).len(), 19);
 }
@@ -198,30 +167,18 @@ fn a_tier_with_a_count_prefers_agents_that_were_heard() {
 fn an_ended_pair_closes_its_span_and_says_no_more_minutes() {
     let mut engine = Engine::new(noon());
     let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
-    engine.handle_change(
-        &InventoryChange::TierSet(tier(1, Duration::from_secs(5))),
-        at(0),
-    );
+    engine.handle_change(&InventoryChange::TierSet(tier(1, Duration::from_secs(5))), at(0));
     engine.handle_change(&agent(1, "fra1"), at(0));
     engine.handle_change(&InventoryChange::ProbeSet(probe(1, 1)), at(0));
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(0));
     let rounds = vec![good(Subject::Probe(ProbeId(1)), at(0))];
-    engine.handle_batch(
-        &RoundBatch {
-            agent: AgentId(1),
-            rounds,
-        },
-        at(2),
-    );
+    engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(2));
     engine.handle_change(&InventoryChange::AgentRemoved(AgentId(1)), at(3));
     for second in 3..300 {
         engine.handle_timeout(at(second));
     }
     let decisions: Vec<Decision> = std::iter::from_fn(|| engine.poll_decision()).collect();
-    let pair = Entity::Pair {
-        probe: ProbeId(1),
-        agent: AgentId(1),
-    };
+    let pair = Entity::Pair { probe: ProbeId(1), agent: AgentId(1) };
     let of_pair: Vec<&Decision> = decisions
         .iter()
         .filter(|decision| match &decision.kind {
@@ -241,10 +198,7 @@ fn a_step_of_the_clock_silences_nobody() {
     for forward in [true, false] {
         let mut engine = Engine::new(noon());
         let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
-        engine.handle_change(
-            &InventoryChange::TierSet(tier(1, Duration::from_secs(5))),
-            at(0),
-        );
+        engine.handle_change(&InventoryChange::TierSet(tier(1, Duration::from_secs(5))), at(0));
         engine.handle_change(&agent(1, "fra1"), at(0));
         engine.handle_change(&InventoryChange::ProbeSet(probe(1, 1)), at(0));
         let mut now = 0;
@@ -260,25 +214,13 @@ fn a_step_of_the_clock_silences_nobody() {
             }
             engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(now));
             let rounds = vec![good(Subject::Probe(ProbeId(1)), at(now + offset))];
-            engine.handle_batch(
-                &RoundBatch {
-                    agent: AgentId(1),
-                    rounds,
-                },
-                at(now),
-            );
+            engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(now));
             engine.handle_timeout(at(now));
             downs.extend(std::iter::from_fn(|| engine.poll_decision()));
             now += 5;
         }
-        let changes = downs
-            .iter()
-            .filter(|d| matches!(d.kind, DecisionKind::Verdict(_)));
-        assert_eq!(
-            changes.count(),
-            2,
-            "only the first Up of pair and all, forward {forward}"
-        );
+        let changes = downs.iter().filter(|d| matches!(d.kind, DecisionKind::Verdict(_)));
+        assert_eq!(changes.count(), 2, "only the first Up of pair and all, forward {forward}");
         assert_eq!(engine.counters().late_rounds_total, 0);
     }
 }
@@ -287,22 +229,13 @@ fn a_step_of_the_clock_silences_nobody() {
 fn nothing_is_decided_and_nothing_armed_by_an_ordinary_round() {
     let mut engine = Engine::new(noon());
     let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
-    engine.handle_change(
-        &InventoryChange::TierSet(tier(1, Duration::from_secs(5))),
-        at(0),
-    );
+    engine.handle_change(&InventoryChange::TierSet(tier(1, Duration::from_secs(5))), at(0));
     engine.handle_change(&agent(1, "fra1"), at(0));
     engine.handle_change(&InventoryChange::ProbeSet(probe(1, 1)), at(0));
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(0));
     let hear = |engine: &mut Engine, second| {
         let rounds = vec![good(Subject::Probe(ProbeId(1)), at(second))];
-        engine.handle_batch(
-            &RoundBatch {
-                agent: AgentId(1),
-                rounds,
-            },
-            at(second + 2),
-        );
+        engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(second + 2));
     };
     hear(&mut engine, 0);
     engine.handle_timeout(at(2));
@@ -311,13 +244,8 @@ fn nothing_is_decided_and_nothing_armed_by_an_ordinary_round() {
     hear(&mut engine, 5);
     assert_eq!(engine.poll_decision(), None);
     assert_eq!(engine.poll_timeout(), wakeup);
-    let status = engine
-        .pair_status(ProbeId(1), AgentId(1))
-        .expect("the pair");
-    assert_eq!(
-        (status.window_packets, status.window_lost, status.rtt_us),
-        (10, 0, Some(12_000))
-    );
+    let status = engine.pair_status(ProbeId(1), AgentId(1)).expect("the pair");
+    assert_eq!((status.window_packets, status.window_lost, status.rtt_us), (10, 0, Some(12_000)));
     assert_eq!(status.last_round_at, Some(at(5)));
 }
 
@@ -325,27 +253,15 @@ fn nothing_is_decided_and_nothing_armed_by_an_ordinary_round() {
 fn a_repeated_round_counts_once_and_a_stray_one_never() {
     let mut engine = Engine::new(noon());
     let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
-    engine.handle_change(
-        &InventoryChange::TierSet(tier(1, Duration::from_secs(5))),
-        at(0),
-    );
+    engine.handle_change(&InventoryChange::TierSet(tier(1, Duration::from_secs(5))), at(0));
     engine.handle_change(&agent(1, "fra1"), at(0));
     engine.handle_change(&InventoryChange::ProbeSet(probe(1, 1)), at(0));
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(0));
     let round = lost(Subject::Probe(ProbeId(1)), at(1), 5, 3);
     let stray = lost(Subject::Probe(ProbeId(9)), at(1), 5, 3);
     let rounds = vec![round, round, stray];
-    engine.handle_batch(
-        &RoundBatch {
-            agent: AgentId(1),
-            rounds,
-        },
-        at(5),
-    );
+    engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(5));
     let counters = engine.counters();
     assert_eq!(counters.rounds_total, 3);
-    assert_eq!(
-        (counters.repeated_rounds_total, counters.stray_rounds_total),
-        (1, 1)
-    );
+    assert_eq!((counters.repeated_rounds_total, counters.stray_rounds_total), (1, 1));
 }

@@ -25,12 +25,7 @@ enum Input {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let asked = (
-        any::<u8>(),
-        any::<u8>(),
-        any::<Option<(u32, u32, u32)>>(),
-        any::<(u8, u8)>(),
-    );
+    let asked = (any::<u8>(), any::<u8>(), any::<Option<(u32, u32, u32)>>(), any::<(u8, u8)>());
     prop_oneof![
         6 => asked.prop_map(|(sent, received, rtt, (confirm_sent, confirm_received))| {
             let rtt = rtt.map(|(us_min, us_mean, us_max)| Rtt { us_min, us_mean, us_max });
@@ -63,18 +58,8 @@ fn round() -> impl Strategy<Value = Round> {
     let flags = prop_oneof![4 => Just(0u8), 1 => any::<u8>()];
     (subject, at, outcome(), flags).prop_map(|(subject, at, outcome, flags)| {
         let source = IpAddr::from([192, 0, 2, 1]);
-        let icmp_error = Some(IcmpError {
-            kind: 3,
-            code: 1,
-            source,
-        });
-        Round {
-            subject,
-            at: UtcMicros(at),
-            outcome,
-            flags: RoundFlags(flags),
-            icmp_error,
-        }
+        let icmp_error = Some(IcmpError { kind: 3, code: 1, source });
+        Round { subject, at: UtcMicros(at), outcome, flags: RoundFlags(flags), icmp_error }
     })
 }
 
@@ -84,10 +69,7 @@ fn input() -> impl Strategy<Value = Input> {
         (1u32..4).prop_map(|id| agent(id, "fra1")),
         (1u32..4).prop_map(|id| InventoryChange::AgentRemoved(AgentId(id))),
         (1u32..5, 1u32..3, any::<bool>()).prop_map(|(id, tier, paused)| {
-            InventoryChange::ProbeSet(model::ProbeSpec {
-                paused,
-                ..probe(id, tier)
-            })
+            InventoryChange::ProbeSet(model::ProbeSpec { paused, ..probe(id, tier) })
         }),
         (1u32..5).prop_map(|id| InventoryChange::ProbeRemoved(ProbeId(id))),
         (1u32..3, tiers, any::<Option<u8>>()).prop_map(|(id, interval, count)| {
@@ -112,10 +94,7 @@ fn input() -> impl Strategy<Value = Input> {
 fn handle(engine: &mut Engine, input: &Input, now: UtcMicros) {
     match input {
         Input::Batch(agent, rounds) => {
-            let batch = RoundBatch {
-                agent: AgentId(*agent),
-                rounds: rounds.clone(),
-            };
+            let batch = RoundBatch { agent: AgentId(*agent), rounds: rounds.clone() };
             engine.handle_batch(&batch, now);
         }
         Input::Change(change) => engine.handle_change(change, now),
@@ -131,20 +110,14 @@ fn handle(engine: &mut Engine, input: &Input, now: UtcMicros) {
         }
         Input::Stepped(forward, us) => {
             let by = Duration::from_micros(*us);
-            engine.handle_monitor(
-                MonitorEvent::ClockStepped {
-                    forward: *forward,
-                    by,
-                },
-                now,
-            );
+            engine.handle_monitor(MonitorEvent::ClockStepped { forward: *forward, by }, now);
         }
         Input::Timeout | Input::Restore => engine.handle_timeout(now),
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     /// Whatever comes in, in whatever order: no panic, spans chain, a restored engine goes on as
     /// the original does, and it always comes to rest.

@@ -1,5 +1,7 @@
 //! The engine as its driver sees it: scripts in, decisions out.
 
+#[cfg(feature = "seeded-defects")]
+mod defects;
 mod driver;
 mod laws;
 mod minutes;

@@ -278,10 +278,10 @@ fn an_agent_that_was_cut_off_wholly_was_blind_in_the_past_too() {
             12:03 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:03 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:03 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:05 fra1/p1 unknown agent_offline 50/60 of 12
-            12:05 all/p1 unknown agent_offline 50/60 of 12
-            12:05 fra1/p2 unknown agent_offline 50/60 of 12
-            12:05 all/p2 unknown agent_offline 50/60 of 12
+            12:05 fra1/p1 unknown agent_blind 50/60 of 12
+            12:05 all/p1 unknown agent_blind 50/60 of 12
+            12:05 fra1/p2 unknown agent_blind 50/60 of 12
+            12:05 all/p2 unknown agent_blind 50/60 of 12
             12:04 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:04 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:04 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
@@ -330,11 +330,11 @@ fn minutes_without_a_server_are_revised_by_what_agents_kept() {
             12:01 all/p1 up answering 80/80 of 16 revision 1 of unknown
             12:02 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
             12:02 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
             12:04 fra1/p1 up answering 60/60 of 12
             12:04 ams2/p1 unknown monitor_down 0/0 of 0
             12:04 all/p1 up answering 60/60 of 12
-            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
-            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
             12:05 fra1/p1 up answering 60/60 of 12
             12:05 ams2/p1 unknown agent_offline 0/0 of 0
             12:05 all/p1 up answering 60/60 of 12
@@ -382,11 +382,11 @@ fn a_late_confirmation_revises_what_all_held() {
             12:02 all/p1 degraded unconfirmed 30/60 of 12
             12:01 ams2/p1 down no_answer 0/60 of 12 revision 1 of unknown
             12:01 all/p1 down no_answer 0/120 of 24 revision 1 of degraded
+            12:02 ams2/p1 down no_answer 30/60 of 12 revision 1 of unknown
+            12:02 all/p1 down no_answer 60/120 of 24 revision 1 of degraded
             12:03 fra1/p1 up answering 60/60 of 12
             12:03 ams2/p1 up answering 60/60 of 12
             12:03 all/p1 up answering 120/120 of 24
-            12:02 ams2/p1 down no_answer 30/60 of 12 revision 1 of unknown
-            12:02 all/p1 down no_answer 60/120 of 24 revision 1 of degraded
             12:04 fra1/p1 up answering 60/60 of 12
             12:04 ams2/p1 up answering 60/60 of 12
             12:04 all/p1 up answering 120/120 of 24

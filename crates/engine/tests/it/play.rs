@@ -36,19 +36,11 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 pub(crate) fn tier(id: u32, interval: Duration) -> Tier {
-    Tier {
-        interval,
-        ..Tier::standard(TierId(id), name("t"))
-    }
+    Tier { interval, ..Tier::standard(TierId(id), name("t")) }
 }
 
 pub(crate) fn agent(id: u32, text: &str) -> InventoryChange {
-    let spec = AgentSpec {
-        id: AgentId(id),
-        org: OrgId(1),
-        name: name(text),
-        is_active: true,
-    };
+    let spec = AgentSpec { id: AgentId(id), org: OrgId(1), name: name(text), is_active: true };
     InventoryChange::AgentSet(spec)
 }
 
@@ -69,44 +61,15 @@ pub(crate) fn good(subject: Subject, at: UtcMicros) -> Round {
 }
 
 pub(crate) fn answered(subject: Subject, at: UtcMicros, sent: u8, received: u8, us: u32) -> Round {
-    let rtt = (0 < received).then_some(Rtt {
-        us_min: us,
-        us_mean: us,
-        us_max: us,
-    });
-    let outcome = Outcome::Asked {
-        sent,
-        received,
-        rtt,
-        confirm: Confirm::default(),
-    };
-    Round {
-        subject,
-        at,
-        outcome,
-        flags: RoundFlags::default(),
-        icmp_error: None,
-    }
+    let rtt = (0 < received).then_some(Rtt { us_min: us, us_mean: us, us_max: us });
+    let outcome = Outcome::Asked { sent, received, rtt, confirm: Confirm::default() };
+    Round { subject, at, outcome, flags: RoundFlags::default(), icmp_error: None }
 }
 
 pub(crate) fn lost(subject: Subject, at: UtcMicros, sent: u8, confirm: u8) -> Round {
-    let confirm = Confirm {
-        sent: confirm,
-        received: 0,
-    };
-    let outcome = Outcome::Asked {
-        sent,
-        received: 0,
-        rtt: None,
-        confirm,
-    };
-    Round {
-        subject,
-        at,
-        outcome,
-        flags: RoundFlags::default(),
-        icmp_error: None,
-    }
+    let confirm = Confirm { sent: confirm, received: 0 };
+    let outcome = Outcome::Asked { sent, received: 0, rtt: None, confirm };
+    Round { subject, at, outcome, flags: RoundFlags::default(), icmp_error: None }
 }
 
 /// Something that happens when its time has come.
@@ -138,12 +101,13 @@ pub(crate) struct Play {
 }
 
 pub(crate) fn seconds(text: &str) -> i64 {
-    let number: f64 = text
-        .strip_suffix('s')
-        .expect("seconds")
-        .parse()
-        .expect("a number");
+    let number: f64 = text.strip_suffix('s').expect("seconds").parse().expect("a number");
     (number * 1e6).round() as i64
+}
+
+fn number_after(letter: char, text: &str) -> u32 {
+    let number = text.strip_prefix(letter).expect("a letter and a number");
+    number.parse().expect("a number")
 }
 
 impl Play {
@@ -162,11 +126,7 @@ impl Play {
             let text = play.agents[id as usize - 1].clone();
             play.push(0, Happening::Change(agent(id, &text)));
         }
-        for line in script
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             play.line(line);
         }
         for id in 1..=u32::try_from(play.agents.len()).expect("few agents") {
@@ -211,11 +171,7 @@ impl Play {
             let down_since = UtcMicros(noon().0 + from);
             return self.push(to, Happening::Started { down_since });
         }
-        let index = self
-            .agents
-            .iter()
-            .position(|a| a == words[0])
-            .expect("a known agent");
+        let index = self.agents.iter().position(|a| a == words[0]).expect("a known agent");
         let agent = AgentId(u32::try_from(index).expect("few agents") + 1);
         if words[1] == "dies" {
             return self.silences.push((agent, from, to));
@@ -232,11 +188,7 @@ impl Play {
 
     fn probe(&mut self, at: i64, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let id = words[1]
-            .strip_prefix('p')
-            .expect("p and a number")
-            .parse()
-            .expect("a number");
+        let id = number_after('p', words[1]);
         let mut spec = probe(id, id);
         let mut tier = tier(id, Duration::from_secs(5));
         for word in &words[2..] {
@@ -265,14 +217,12 @@ impl Play {
         let start = UtcMicros(noon().0 + at);
         let subject = match words[0] {
             "gw" => Subject::Gateway,
-            text if text.starts_with('w') => Subject::Witness(text[1..].parse().expect("a digit")),
-            text => Subject::Probe(ProbeId(text[1..].parse().expect("a number"))),
+            text => match text.strip_prefix('w') {
+                Some(digit) => Subject::Witness(digit.parse().expect("a digit")),
+                None => Subject::Probe(ProbeId(number_after('p', text))),
+            },
         };
-        let packets = if matches!(subject, Subject::Probe(_)) {
-            5
-        } else {
-            1
-        };
+        let packets = if matches!(subject, Subject::Probe(_)) { 5 } else { 1 };
         let not_asked = |reason| Round {
             outcome: Outcome::NotAsked(reason),
             ..lost(subject, start, packets, 0)
@@ -285,7 +235,8 @@ impl Play {
             "denied" => not_asked(NotAsked::Permission),
             "noroute" => not_asked(NotAsked::NoRoute),
             text if text.ends_with("ms") => {
-                let ms: u32 = text[..text.len() - 2].parse().expect("a number");
+                let ms = text.trim_end_matches("ms");
+                let ms: u32 = ms.parse().expect("a number");
                 answered(subject, start, packets, packets, ms * 1_000)
             }
             text if text.starts_with("confirm") => {
@@ -335,10 +286,8 @@ impl Play {
         let mut queue = self.queue.clone();
         for &(from, to) in &self.downtimes {
             // What would have come while the server is down comes when it is back, in order.
-            let keys: Vec<(i64, u64)> = queue
-                .range((from, 0)..(to, 0))
-                .map(|(key, _)| *key)
-                .collect();
+            let keys: Vec<(i64, u64)> =
+                queue.range((from, 0)..(to, 0)).map(|(key, _)| *key).collect();
             for key in keys {
                 if let Some(happening) = queue.remove(&key)
                     && !matches!(happening, Happening::Heartbeat(_))
@@ -360,13 +309,7 @@ impl Play {
             }
             match happening {
                 Happening::Round(agent, round) => {
-                    engine.handle_batch(
-                        &RoundBatch {
-                            agent,
-                            rounds: vec![round],
-                        },
-                        now,
-                    );
+                    engine.handle_batch(&RoundBatch { agent, rounds: vec![round] }, now);
                 }
                 Happening::Change(change) => engine.handle_change(&change, now),
                 Happening::Heartbeat(agent) => {
@@ -413,15 +356,13 @@ impl Play {
                 } else {
                     String::new()
                 };
-                let cause = match change.why.cause {
-                    Cause::Answering => String::new(),
-                    cause => format!(" {cause}"),
+                let cause = if change.why.cause == Cause::Answering {
+                    String::new()
+                } else {
+                    format!(" {}", change.why.cause)
                 };
                 let at = after(change.at);
-                Some(format!(
-                    "{at}s {who} {} -> {}{cause}{text}",
-                    change.from, change.to
-                ))
+                Some(format!("{at}s {who} {} -> {}{cause}{text}", change.from, change.to))
             }
             (DecisionKind::Agent(change), Show::Changes | Show::Reasons) => {
                 let who = &self.agents[change.agent.0 as usize - 1];
@@ -465,13 +406,7 @@ fn arrival_after(round: &Round) -> i64 {
     match (round.subject, round.outcome) {
         (_, Outcome::NotAsked(_)) => 500_000,
         (Subject::Probe(_), Outcome::Asked { sent, received, .. }) if sent == received => 1_300_000,
-        (
-            Subject::Probe(_),
-            Outcome::Asked {
-                confirm: Confirm { sent: 0, .. },
-                ..
-            },
-        ) => 2_300_000,
+        (Subject::Probe(_), Outcome::Asked { confirm: Confirm { sent: 0, .. }, .. }) => 2_300_000,
         (Subject::Probe(_), Outcome::Asked { .. }) => 3_700_000,
         (_, Outcome::Asked { received: 0, .. }) => 1_500_000,
         (_, Outcome::Asked { .. }) => 500_000,

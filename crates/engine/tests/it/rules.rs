@@ -752,3 +752,45 @@ fn a_restart_flips_nothing_and_gives_agents_a_full_grace() {
         "#]],
     );
 }
+
+#[test]
+fn what_was_lost_while_nobody_heard_the_agent_convicts_nobody() {
+    // Cut off wholly from 70 s to 310 s: its rounds come when it is back, the newest in time.
+    check(
+        Show::Changes,
+        "fra1",
+        "
+        probe p1
+        probe p2
+        0s..70s/5s fra1 gw good
+        1s..70s/5s fra1 p1 good
+        2s..70s/5s fra1 p2 good
+        70s..310s fra1 dies
+        70s..310s/5s fra1 gw lost @311s
+        71s fra1 p1 lost! @311s
+        76s..310s/5s fra1 p1 lost @311s
+        72s fra1 p2 lost! @311s
+        77s..310s/5s fra1 p2 lost @311s
+        314s..340s/5s fra1 p1 good
+        314.5s..340s/5s fra1 p2 good
+        310s..340s/5s fra1 gw good
+        ",
+        expect![[r#"
+            0s fra1 never_seen -> online
+            2.3s fra1/p1 unknown -> up
+            2.3s all/p1 unknown -> up
+            3.3s fra1/p2 unknown -> up
+            3.3s all/p2 unknown -> up
+            80s fra1 online -> offline
+            80s fra1/p1 up -> unknown agent_offline
+            80s all/p1 up -> unknown agent_offline
+            80s fra1/p2 up -> unknown agent_offline
+            80s all/p2 up -> unknown agent_offline
+            310s fra1 offline -> online
+            315.3s fra1/p1 unknown -> up
+            315.3s all/p1 unknown -> up
+            315.8s fra1/p2 unknown -> up
+            315.8s all/p2 unknown -> up
+        "#]],
+    );
+}

@@ -234,3 +234,100 @@ fn check_agents(agents: &[AgentRow]) -> Check {
 fn mib(bytes: u64) -> u64 {
     bytes / (1024 * 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    const WATCHING: TargetCounts =
+        TargetCounts { total: 1, up: 1, degraded: 0, down: 0, unknown: 0, paused: 0 };
+
+    /// A server that is well, an hour after its start.
+    fn well() -> Health {
+        let now = UtcMicros(0) + Duration::from_secs(3600);
+        let freshness = Freshness { newest_round_at: Some(now), newest_minute: None };
+        Health {
+            now,
+            vitals: ServerVitals::default(),
+            load: None,
+            memory: Some(Memory { rss_bytes: 1, total_bytes: 100, available_bytes: 50 }),
+            disk: Some(Disk {
+                total_bytes: 2 * DISK_FREE_BYTES_MIN,
+                free_bytes: DISK_FREE_BYTES_MIN,
+            }),
+            database: Database { version: String::new(), schema_version: 1, size_bytes: 0 },
+            freshness,
+            missing: MinuteGaps::default(),
+            gaps: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// Compares the checks that are not well.
+    #[track_caller]
+    fn check(health: &Health, targets: TargetCounts, expected: Expect) {
+        let mut checks = health.check(targets, &[]);
+        // There is no agent here: its check has its own test below.
+        checks.retain(|check| check.remedy.is_some() && check.name != "agents");
+        let line = |check: &Check| format!("{}: {}\n", check.name, check.detail);
+        expected.assert_eq(&checks.iter().map(line).collect::<String>());
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_server_that_is_well() {
+        check(&well(), WATCHING, expect![""]);
+    }
+
+    #[test]
+    fn each_trouble_is_named() {
+        let mut health = well();
+        health.vitals.ingest_lag_us = 11_000_000;
+        health.vitals.commit_us_p95 = 1_500_000;
+        health.vitals.wall_ahead_us = -2_000_000;
+        health.disk = None;
+        health.memory =
+            Some(Memory { rss_bytes: 1, total_bytes: 100 << 20, available_bytes: 4 << 20 });
+        health.freshness.newest_round_at = None;
+        check(
+            &health,
+            WATCHING,
+            expect![[r#"
+                intake: judging is 11 s behind what came in
+                database: 95 % of the commits took at most 1500 ms
+                disk: the file system of the data directory cannot be read
+                memory: 0 MiB used by this process, 4 MiB of 100 MiB available
+                history: no round has come in yet
+                clock: the machine's clock is -2000 ms ahead of the server's
+            "#]],
+        );
+    }
+
+    #[test]
+    fn silence_is_no_trouble_if_nothing_is_watched_or_the_server_just_started() {
+        let mut health = well();
+        health.freshness.newest_round_at = None;
+        check(&health, TargetCounts::default(), expect![""]);
+        health.now = UtcMicros(0) + Duration::from_secs(10);
+        check(&health, WATCHING, expect![""]);
+    }
+
+    #[test]
+    fn no_agent_at_all_is_a_trouble() {
+        let told = check_agents(&[]);
+        assert_eq!(told.detail, "there is no agent");
+        assert!(told.remedy.is_some());
+    }
+
+    #[test]
+    fn the_largest_gap_is_of_minutes_or_of_the_monitor() {
+        let mut health = well();
+        health.missing = MinuteGaps { missing: 5, largest: 3 };
+        assert_eq!(health.largest_gap(), Duration::from_secs(180));
+        let (from, to) = (UtcMicros(0), UtcMicros(0) + Duration::from_secs(200));
+        let cause = model::Cause::MonitorDown;
+        health.gaps = vec![MonitorGap { from, to, cause }];
+        assert_eq!(health.largest_gap(), Duration::from_secs(200));
+    }
+}

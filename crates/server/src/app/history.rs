@@ -2,12 +2,19 @@
 //!
 //! Every minute of the asked range is told, but for those that have not begun.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    ops::Range,
+};
 
-use model::{AgentId, Cause, Minute, MinuteCounts, MinuteTruth, TargetId, UtcMicros, Verdict};
-use store::{AgentRef, MinuteSeries, MonitorGap, Scope, TargetRow};
+use model::{
+    AgentId, Cause, Minute, MinuteCounts, MinuteTruth, Name, TargetId, UtcMicros, Verdict,
+};
+use store::{AgentRef, AgentRow, MinuteSeries, MonitorGap, Scope, TargetRow};
 
 use super::{App, AppError};
+use crate::conductor::ProbeStatusView;
 
 /// Minutes of one request: a day.
 pub(crate) const MINUTES_MAX: i64 = 1_440;
@@ -59,44 +66,56 @@ impl App {
         let target = self.store.target_get(scope, id).await?;
         let now = self.clock.now().minute();
         let range = range.start..range.end.min(now.next()).max(range.start);
-        let stored = self.store.minutes(scope, target.probe, range.start, range.end).await?;
-        let gaps = self.store.gaps(scope, range.start.start(), range.end.start()).await?;
+        let (from, to) = (range.start, range.end);
+        let stored = self.store.minutes(scope, target.probe, from, to).await?;
+        let gaps = self.store.gaps(scope, from.start(), to.start()).await?;
         let held = self.probe_status(target.probe).await?;
-        let mut by_agent = BTreeMap::<Option<AgentId>, MinuteSeries>::new();
-        for series in stored {
-            by_agent.insert(series.agent.as_ref().map(|agent| agent.id), series);
-        }
-        let empty = |agent| MinuteSeries { agent, minutes: Vec::new() };
-        by_agent.entry(None).or_insert_with(|| empty(None));
-        if held.pairs.iter().any(|pair| !by_agent.contains_key(&Some(pair.agent))) {
-            for agent in self.store.agent_list(scope).await? {
-                if held.pairs.iter().any(|pair| pair.agent == agent.id) {
-                    let name = AgentRef { id: agent.id, name: agent.name };
-                    by_agent.entry(Some(name.id)).or_insert_with(|| empty(Some(name)));
-                }
-            }
-        }
-        let mut padded = Vec::with_capacity(by_agent.len());
-        for (agent, series) in by_agent {
-            let live = match agent {
+        let mut padded = Vec::new();
+        for series in self.with_assigned(scope, stored, &held).await? {
+            let live = match &series.agent {
                 None => held.consensus.as_ref(),
-                Some(id) => held.pairs.iter().find(|pair| pair.agent == id).map(|pair| &pair.held),
+                Some(agent) => {
+                    let pair = held.pairs.iter().find(|pair| pair.agent == agent.id);
+                    pair.map(|pair| &pair.held)
+                }
             };
+            let missing = series.agent.as_ref().map_or(Cause::Silent, |_| Cause::NoAgent);
             let context = Context {
                 created: target.created_at.minute(),
                 now,
                 gaps: &gaps,
                 held: live.map(|held| (held.verdict, held.why.cause, held.since)),
-                missing: if agent.is_none() { Cause::Silent } else { Cause::NoAgent },
+                missing,
             };
             let minutes = pad(series.minutes, range.clone(), context);
-            padded.push(PaddedSeries { agent: series.agent, minutes });
+            let agent = series.agent;
+            padded.push(PaddedSeries { agent, minutes });
         }
-        padded.sort_by(|a, b| {
-            let name = |series: &PaddedSeries| series.agent.as_ref().map(|agent| agent.name.clone());
-            name(a).cmp(&name(b))
-        });
         Ok((target, padded))
+    }
+
+    /// Adds a series without minutes for the consensus and for each assigned agent that has none,
+    /// and puts all in order.
+    async fn with_assigned(
+        &self,
+        scope: &Scope,
+        stored: Vec<MinuteSeries>,
+        held: &ProbeStatusView,
+    ) -> Result<Vec<MinuteSeries>, AppError> {
+        let key = |agent: &Option<AgentRef>| agent.as_ref().map(|agent| agent.name.clone());
+        let mut all = BTreeMap::<Option<Name>, MinuteSeries>::new();
+        let assigned: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
+        let agents = self.store.agent_list(scope).await?.into_iter();
+        let agents = agents.filter(|agent| assigned.contains(&agent.id));
+        let agents = agents.map(|AgentRow { id, name, .. }| Some(AgentRef { id, name }));
+        for agent in iter::once(None).chain(agents) {
+            let minutes = Vec::new();
+            all.insert(key(&agent), MinuteSeries { agent, minutes });
+        }
+        for series in stored {
+            all.insert(key(&series.agent), series);
+        }
+        Ok(all.into_values().collect())
     }
 }
 
@@ -260,9 +279,13 @@ mod tests {
     #[test]
     fn nobody_holds_a_verdict() {
         let context = Context { held: None, now: Minute(0), missing: Cause::NoAgent, ..context() };
-        check(&[], context, expect![[r#"
+        check(
+            &[],
+            context,
+            expect![[r#"
             0 unknown no_agent
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

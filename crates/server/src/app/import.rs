@@ -161,7 +161,8 @@ mod tests {
                             row.name,
                             row.address,
                             row.tier.map(|tier| tier.to_string()),
-                            row.tags.map(|tags| tags.iter().map(Name::to_string).collect::<Vec<_>>()),
+                            row.tags
+                                .map(|tags| tags.iter().map(Name::to_string).collect::<Vec<_>>()),
                             row.note
                         ),
                         Err(errors) => told_errors(&errors),
@@ -175,8 +176,8 @@ mod tests {
     }
 
     fn told_errors(errors: &[FieldError]) -> String {
-        let told = errors.iter().map(|e| format!("{}: {}", e.field, e.reason));
-        format!("! {}\n", told.collect::<Vec<_>>().join(" | "))
+        let told = errors.iter();
+        told.map(|e| format!("! {}: {}\n", e.field, e.reason)).collect()
     }
 
     #[test]
@@ -196,7 +197,8 @@ mod tests {
             "name,address,tier,tags,note\n-x,300.1.1.1,,,\nok,192.0.2.9,gold,edge,\"a, b\"\n\
              a,1.2.3.4,,-,n,more\nshort\n",
             expect![[r#"
-                ! name: a name starts with a letter or a digit | address: looks like an IPv4 address but is none
+                ! name: a name starts with a letter or a digit
+                ! address: looks like an IPv4 address but is none
                 ok 192.0.2.9 tier=Some("gold") tags=Some(["edge"]) note=Some("a, b")
                 ! row: has 6 fields, the header 5; quote a field that holds a comma
                 ! address: an address is an IPv4 or IPv6 address or a DNS name; this one is empty
@@ -209,11 +211,17 @@ mod tests {
         check(
             "name,adress,name\nx,y,z\n",
             expect![[r#"
-                ! header.adress: is not a column; known: name, address, tier, tags, note | header.name: comes twice | header.address: is missing
+                ! header.adress: is not a column; known: name, address, tier, tags, note
+                ! header.name: comes twice
+                ! header.address: is missing
             "#]],
         );
-        check("", expect![[r#"
-            ! header.name: is missing | header.address: is missing
-        "#]]);
+        check(
+            "",
+            expect![[r#"
+            ! header.name: is missing
+            ! header.address: is missing
+        "#]],
+        );
     }
 }

@@ -57,15 +57,22 @@ impl FieldError {
 /// Why an operation was not done: one variant for each answer a caller can give.
 #[derive(Debug)]
 pub enum AppError {
-    NotFound { what: &'static str },
+    NotFound {
+        what: &'static str,
+    },
     /// All fields that cannot be accepted.
     Invalid(Vec<FieldError>),
     /// It clashes with what is there. The field is empty if no single one is to blame.
     Conflict(FieldError),
     /// A later attempt may succeed.
-    Unavailable { detail: String, source: Option<Box<dyn StdError + Send + Sync>> },
+    Unavailable {
+        detail: String,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
     BadCredentials,
-    TooManyAttempts { retry_after: Duration },
+    TooManyAttempts {
+        retry_after: Duration,
+    },
     /// A failure of ours.
     Internal(Box<dyn StdError + Send + Sync>),
 }
@@ -78,7 +85,8 @@ impl AppError {
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> AppError {
-        let conflict = |field: &str, reason: String| AppError::Conflict(FieldError::new(field, reason));
+        let conflict =
+            |field: &str, reason: String| AppError::Conflict(FieldError::new(field, reason));
         match error {
             StoreError::NotFound { what } => AppError::NotFound { what },
             StoreError::NameTaken { field } => conflict(field, "is taken".to_owned()),
@@ -128,7 +136,11 @@ pub(crate) struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// Keeps a good value, notes a bad one.
-    pub(crate) fn take<T>(&mut self, field: &str, result: Result<T, impl fmt::Display>) -> Option<T> {
+    pub(crate) fn take<T>(
+        &mut self,
+        field: &str,
+        result: Result<T, impl fmt::Display>,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(reason) => {

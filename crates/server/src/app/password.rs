@@ -89,8 +89,9 @@ pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Pa
     let compare = move || {
         let is_known = stored.is_some();
         let against = stored.or_else(|| NOBODY.clone()).unwrap_or_default();
-        let is_equal = PasswordHash::new(&against)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+        let is_equal = PasswordHash::new(&against).is_ok_and(|hash| {
+            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+        });
         is_known && is_equal
     };
     tokio::task::spawn_blocking(compare).await.map_err(|_| PasswordError::Task)

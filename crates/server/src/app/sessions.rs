@@ -85,7 +85,12 @@ impl App {
         self.session_start(credential.user, now).await
     }
 
-    async fn audit_refusal(&self, scope: &Scope, name: &str, now: UtcMicros) -> Result<(), AppError> {
+    async fn audit_refusal(
+        &self,
+        scope: &Scope,
+        name: &str,
+        now: UtcMicros,
+    ) -> Result<(), AppError> {
         let entry = AuditEntry {
             action: "session.refuse",
             object_kind: "user",

@@ -42,6 +42,7 @@ pub(crate) struct Board {
 struct Progress {
     /// When the last applied entry was appended.
     applied_at: UtcMicros,
+    inventory_version: u64,
     checkpoint: LogPosition,
     wall_ahead_us: i64,
     commit_impediment: Option<String>,
@@ -59,7 +60,9 @@ struct LinkEntry {
 pub(crate) enum LinkEnd {
     Revoked,
     /// Another stream of the same agent began.
-    Newer { from: Option<SocketAddr> },
+    Newer {
+        from: Option<SocketAddr>,
+    },
 }
 
 /// The entry of one stream; it leaves the board when it is dropped.
@@ -82,9 +85,14 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let Some(board) = self.board.upgrade() else { return };
+        let Some(board) = self.board.upgrade() else {
+            return;
+        };
         let mut links = lock(&board.links);
-        if links.get(&self.agent).is_some_and(|entry| entry.number == self.number) {
+        if links
+            .get(&self.agent)
+            .is_some_and(|entry| entry.number == self.number)
+        {
             links.remove(&self.agent);
             drop(links);
             board.note(self.agent, |vitals| vitals.connected_from = None);
@@ -125,9 +133,16 @@ impl Board {
     }
 
     /// Notes that everything up to `position`, appended at `at`, is applied and stored.
-    pub(super) fn set_applied(&self, position: LogPosition, at: UtcMicros) {
-        lock(&self.progress).applied_at = at;
+    pub(super) fn set_applied(&self, position: LogPosition, at: UtcMicros, version: u64) {
+        let mut progress = lock(&self.progress);
+        progress.applied_at = at;
+        progress.inventory_version = version;
+        drop(progress);
         self.position.send_replace(position);
+    }
+
+    pub(super) fn inventory_version(&self) -> u64 {
+        lock(&self.progress).inventory_version
     }
 
     pub(super) fn set_checkpoint(&self, position: LogPosition) {
@@ -148,7 +163,9 @@ impl Board {
 
     pub(super) fn heard_since(&self, since: UtcMicros) -> Vec<(AgentId, UtcMicros)> {
         let agents = lock(&self.agents);
-        let heard = agents.iter().filter_map(|(id, v)| Some((*id, v.last_heartbeat_at?)));
+        let heard = agents
+            .iter()
+            .filter_map(|(id, v)| Some((*id, v.last_heartbeat_at?)));
         heard.filter(|(_, at)| since <= *at).collect()
     }
 
@@ -162,7 +179,11 @@ impl Board {
         let number = board.links_total.fetch_add(1, Ordering::Relaxed);
         let ended = stop.child_token();
         let end = Arc::new(OnceLock::new());
-        let entry = LinkEntry { number, ended: ended.clone(), end: Arc::clone(&end) };
+        let entry = LinkEntry {
+            number,
+            ended: ended.clone(),
+            end: Arc::clone(&end),
+        };
         if let Some(older) = lock(&board.links).insert(agent, entry) {
             older.end.get_or_init(|| LinkEnd::Newer { from });
             older.ended.cancel();
@@ -171,7 +192,13 @@ impl Board {
             vitals.connected_from = from;
             vitals.connected_at = Some(now);
         });
-        Link { board: Arc::downgrade(board), agent, number, ended, end }
+        Link {
+            board: Arc::downgrade(board),
+            agent,
+            number,
+            ended,
+            end,
+        }
     }
 
     pub(super) fn end_link(&self, agent: AgentId, end: LinkEnd) {
@@ -218,7 +245,9 @@ impl Board {
             agents_connected: lock(&self.links).len(),
             live_subscribers: self.live.subscribers(),
             wall_ahead_us: progress.wall_ahead_us,
-            impediment: log.impediment.or_else(|| progress.commit_impediment.clone()),
+            impediment: log
+                .impediment
+                .or_else(|| progress.commit_impediment.clone()),
         }
     }
 
@@ -236,9 +265,17 @@ impl Board {
         levels.log_depth.set(in_float(vitals.log_depth_records));
         levels.log_bytes.set(in_float(vitals.log_bytes));
         levels.log_position.set(in_float(vitals.position.0));
-        levels.agents_connected.set(in_float(vitals.agents_connected as u64));
-        levels.live_subscribers.set(in_float(vitals.live_subscribers as u64));
+        levels
+            .agents_connected
+            .set(in_float(vitals.agents_connected as u64));
+        levels
+            .live_subscribers
+            .set(in_float(vitals.live_subscribers as u64));
         let ahead = in_seconds(vitals.wall_ahead_us.unsigned_abs());
-        levels.wall_ahead_seconds.set(if vitals.wall_ahead_us < 0 { -ahead } else { ahead });
+        levels.wall_ahead_seconds.set(if vitals.wall_ahead_us < 0 {
+            -ahead
+        } else {
+            ahead
+        });
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Address, AgentId, InventoryChange, OrgId, ProbeId, Round, Subject, TargetId, Tier, TierId};
+use model::{
+    Address, AgentId, InventoryChange, OrgId, ProbeId, Round, Subject, TargetId, Tier, TierId,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
@@ -50,20 +52,22 @@ impl Mirror {
     }
 
     /// Returns what the probes need to be asked; one without a tier is left out.
-    pub(super) fn tasks(
-        &self,
-        probes: &[ProbeId],
-    ) -> (Vec<Tier>, Vec<(ProbeId, TierId, Address)>) {
+    pub(super) fn tasks(&self, probes: &[ProbeId]) -> (Vec<Tier>, Vec<(ProbeId, TierId, Address)>) {
         let mut used = BTreeSet::new();
         let mut tasks = Vec::with_capacity(probes.len());
         for id in probes {
-            let Some(probe) = self.probes.get(id) else { continue };
+            let Some(probe) = self.probes.get(id) else {
+                continue;
+            };
             if self.tiers.contains_key(&probe.tier) {
                 used.insert(probe.tier);
                 tasks.push((*id, probe.tier, probe.address.clone()));
             }
         }
-        let tiers = used.iter().filter_map(|id| self.tiers.get(id).cloned()).collect();
+        let tiers = used
+            .iter()
+            .filter_map(|id| self.tiers.get(id).cloned())
+            .collect();
         (tiers, tasks)
     }
 

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use board::{Link, LinkEnd};
 pub use live::{LIVE_RING_MAX, Live, LiveEvent, LiveItem, LiveStream};
 pub(crate) use owner::Owner;
-pub(crate) use replay::{Replay, Replayed};
 pub use replay::{CatchUpError, ReplayError};
+pub(crate) use replay::{Replay, Replayed};
 pub use vitals::{AgentVitals, HeldVerdict, PairStatusView, ProbeStatusView, ServerVitals};
 
 use crate::{
@@ -63,8 +63,14 @@ pub(crate) struct AgentAssignment {
 /// What the owner is asked.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Status { probe: ProbeId, reply: oneshot::Sender<ProbeStatusView> },
-    Assignment { agent: AgentId, reply: oneshot::Sender<AgentAssignment> },
+    Status {
+        probe: ProbeId,
+        reply: oneshot::Sender<ProbeStatusView>,
+    },
+    Assignment {
+        agent: AgentId,
+        reply: oneshot::Sender<AgentAssignment>,
+    },
 }
 
 /// The handle. A clone is the same conductor.
@@ -85,7 +91,14 @@ impl Conductor {
     ) -> (Conductor, mpsc::Receiver<Request>) {
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let board = Arc::new(Board::new(metrics, started_at, position));
-        (Conductor { log, requests, board }, asked)
+        (
+            Conductor {
+                log,
+                requests,
+                board,
+            },
+            asked,
+        )
     }
 
     /// Feeds already committed inventory changes to log and engine, in order; returns when the
@@ -93,7 +106,7 @@ impl Conductor {
     ///
     /// # Errors
     ///
-    /// [`ConductError`]: the change is stored and will be caught up with at the next start.
+    /// [`ConductError`]: the change is stored, and a task catches up with it.
     pub async fn inventory_changed(
         &self,
         changes: Vec<InventoryChange>,
@@ -106,7 +119,12 @@ impl Conductor {
             let part = changes.by_ref().take(CHANGES_PER_ENTRY_MAX).collect();
             // Only the last entry completes the version: a crash in between is caught up with.
             let version = (chunk == chunks).then_some(version);
-            position = self.append(Body::Inventory { version, changes: part }).await?;
+            position = self
+                .append(Body::Inventory {
+                    version,
+                    changes: part,
+                })
+                .await?;
         }
         self.applied(position).await?;
         Ok(position)
@@ -123,9 +141,15 @@ impl Conductor {
     /// Queues an entry; the receiver answers when it is durable.
     pub(crate) async fn submit(
         &self,
-        (submission, done): (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>),
+        (submission, done): (
+            Submission,
+            oneshot::Receiver<Result<Appended, LogUnavailable>>,
+        ),
     ) -> Result<oneshot::Receiver<Result<Appended, LogUnavailable>>, ConductError> {
-        self.log.submit(submission).await.map_err(|_| ConductError::Stopped)?;
+        self.log
+            .submit(submission)
+            .await
+            .map_err(|_| ConductError::Stopped)?;
         Ok(done)
     }
 
@@ -135,7 +159,9 @@ impl Conductor {
         agent: AgentId,
         event: AgentEvent,
     ) -> Result<(), ConductError> {
-        self.submit(Submission::of(Body::Agent { agent, event })).await.map(drop)
+        self.submit(Submission::of(Body::Agent { agent, event }))
+            .await
+            .map(drop)
     }
 
     /// Notes what the server noticed about itself.
@@ -186,6 +212,11 @@ impl Conductor {
     /// The last position that is applied and stored.
     pub fn position(&self) -> LogPosition {
         *self.board.position.borrow()
+    }
+
+    /// The version of the inventory that the engine has.
+    pub(crate) fn inventory_version(&self) -> u64 {
+        self.board.inventory_version()
     }
 
     /// Whether everything in the log of the last run has been applied.

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use model::{AgentId, LogPosition, UtcMicros, Verdict, ProbeId, Why};
+use model::{AgentId, LogPosition, ProbeId, UtcMicros, Verdict, Why};
 
 /// The server, as it measures itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +83,8 @@ impl AgentVitals {
 
     /// The clock offset if it is large enough to matter.
     pub fn clock_offset_us_shown(&self) -> Option<i64> {
-        self.clock_offset_us.filter(|o| AgentVitals::CLOCK_OFFSET_US_SHOWN < o.unsigned_abs())
+        self.clock_offset_us
+            .filter(|o| AgentVitals::CLOCK_OFFSET_US_SHOWN < o.unsigned_abs())
     }
 }
 

@@ -209,6 +209,7 @@ pub(crate) async fn agent_list(
 /// The answer has the command to type on its host within 10 minutes.
 #[utoipa::path(
     post, path = "/api/v1/agents", tag = "agents",
+    request_body = AgentBody,
     responses((status = 201, description = "Created", body = AgentCreatedView))
 )]
 pub(crate) async fn agent_create(
@@ -249,6 +250,7 @@ pub(crate) async fn agent_get(
 /// A paused agent gets nothing to ask and judges nobody.
 #[utoipa::path(
     patch, path = "/api/v1/agents/{id}", tag = "agents", params(("id" = u32, Path)),
+    request_body = AgentPatchBody,
     responses((status = 200, description = "As it is now", body = AgentView))
 )]
 pub(crate) async fn agent_update(

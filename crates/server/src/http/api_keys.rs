@@ -103,6 +103,7 @@ pub(crate) async fn api_key_list(
 /// Create an API key
 #[utoipa::path(
     post, path = "/api/v1/api-keys", tag = "users",
+    request_body = ApiKeyBody,
     responses((status = 201, description = "Created", body = ApiKeyCreatedView))
 )]
 pub(crate) async fn api_key_create(
@@ -119,7 +120,9 @@ pub(crate) async fn api_key_create(
     let expires_at = body.expires_at.as_deref().map(|text| parse_expiry(text, app.now()));
     let expires_at = fields.take_some("expires_at", expires_at);
     fields.check()?;
-    let (Some(name), Some(role)) = (name, role) else { return Err(fields.error().into()) };
+    let (Some(name), Some(role)) = (name, role) else {
+        return Err(fields.error().into());
+    };
     let (row, key) = app.api_key_create(&scope, name, role, listed, expires_at).await?;
     Ok((StatusCode::CREATED, Json(ApiKeyCreatedView { api_key: ApiKeyView::from(&row), key })))
 }

@@ -59,9 +59,10 @@ impl Caller {
     fn allows(&self, permission: Permission) -> bool {
         let is_listed = match &self.proof {
             Proof::Session { .. } => true,
-            Proof::ApiKey(key) => key.permissions.as_deref().is_none_or(|listed| {
-                listed.split(',').any(|name| name == permission.as_str())
-            }),
+            Proof::ApiKey(key) => key
+                .permissions
+                .as_deref()
+                .is_none_or(|listed| listed.split(',').any(|name| name == permission.as_str())),
         };
         is_listed && permission::allows(self.proof.role(), permission)
     }

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG},
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
@@ -25,35 +25,43 @@ const HASHED_FOLDER: &str = "assets/";
 const NOT_BUILT: &str = "the console is not built: cargo xtask up builds it\n";
 
 /// Answers everything that no route answers: a file, or the console's page, which routes itself.
-pub(crate) async fn console(uri: Uri) -> Response {
+pub(crate) async fn console(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     if path == "api" || path.starts_with("api/") {
         return ApiError::new(Code::NotFound, "there is no such route; see /api/v1/openapi.json")
             .into_response();
     }
     if let Some(file) = Files::get(path) {
-        return answer(path, &file);
+        return answer(path, &file, &headers);
     }
     if path.starts_with(HASHED_FOLDER) {
         return ApiError::new(Code::NotFound, "there is no such file").into_response();
     }
     match Files::get(INDEX) {
-        Some(file) => answer(INDEX, &file),
+        Some(file) => answer(INDEX, &file, &headers),
         None => (StatusCode::OK, NOT_BUILT).into_response(),
     }
 }
 
-fn answer(path: &str, file: &EmbeddedFile) -> Response {
-    let caching =
-        if path.starts_with(HASHED_FOLDER) { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let mut response = file.data.to_vec().into_response();
+fn answer(path: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
+    let is_hashed = path.starts_with(HASHED_FOLDER);
+    let caching = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let hash = file.metadata.sha256_hash();
+    let tag: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Weak: a compressed answer has other bytes and the same meaning.
+    let tag = format!("W/\"{tag}\"");
+    let is_known = asked.get(IF_NONE_MATCH).is_some_and(|known| known == tag.as_str());
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        file.data.to_vec().into_response()
+    };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));
     if let Ok(kind) = HeaderValue::from_str(file.metadata.mimetype()) {
         headers.insert(CONTENT_TYPE, kind);
     }
-    let hash: String = file.metadata.sha256_hash().iter().map(|b| format!("{b:02x}")).collect();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
     }
     response

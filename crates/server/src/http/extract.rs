@@ -86,7 +86,9 @@ fn json_error(rejection: &JsonRejection) -> ApiError {
         }
         JsonRejection::BytesRejection(_) => too_large_or_cut(rejection.status()),
         JsonRejection::JsonDataError(_) | JsonRejection::JsonSyntaxError(_) | _ => {
-            bad(Code::BadBody, &rejection.body_text())
+            let text = rejection.body_text();
+            // Without what every such message begins with: that it could not be read.
+            bad(Code::BadBody, text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason))
         }
     }
 }
@@ -100,7 +102,7 @@ pub(crate) fn too_large_or_cut(status: http::StatusCode) -> ApiError {
     }
 }
 
-/// Makes the error, with the field that serde names in its message.
+/// Makes the error, with the field that the message names.
 fn bad(code: Code, text: &str) -> ApiError {
     let error = ApiError::new(code, text);
     match named_field(text) {
@@ -109,13 +111,18 @@ fn bad(code: Code, text: &str) -> ApiError {
     }
 }
 
+/// 1 - A field that is missing or not known is named between backticks.
+/// 2 - A value of another kind comes after the path to it: one word and a colon.
 fn named_field(text: &str) -> Option<FieldError> {
     let reasons = [("missing field `", "is missing"), ("unknown field `", "is not known here")];
-    let (rest, reason) = reasons.into_iter().find_map(|(prefix, reason)| {
-        text.split_once(prefix).map(|(_, rest)| (rest, reason))
-    })?;
-    let (field, _) = rest.split_once('`')?;
-    Some(FieldError::new(field, reason))
+    let named =
+        reasons.into_iter().find_map(|(before, reason)| Some((text.split_once(before)?.1, reason)));
+    if let Some((rest, reason)) = named {
+        let (field, _) = rest.split_once('`')?;
+        return Some(FieldError::new(field, reason));
+    }
+    let (field, reason) = text.split_once(": ")?;
+    (!field.contains(' ')).then(|| FieldError::new(field, reason))
 }
 
 #[cfg(test)]
@@ -133,6 +140,11 @@ mod tests {
             field("unknown field `nam`, expected `name`"),
             Some(("nam".to_owned(), "is not known here".to_owned()))
         );
+        assert_eq!(
+            field("tags[0]: invalid type: integer `7`"),
+            Some(("tags[0]".to_owned(), "invalid type: integer `7`".to_owned()))
+        );
         assert_eq!(field("expected value"), None);
+        assert_eq!(field("invalid type: map, expected a sequence"), None);
     }
 }

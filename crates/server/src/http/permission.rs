@@ -62,12 +62,8 @@ impl Permission {
     }
 }
 
-const VIEWER: &[Permission] = &[
-    Permission::TargetRead,
-    Permission::TierRead,
-    Permission::AgentRead,
-    Permission::HealthRead,
-];
+const VIEWER: &[Permission] =
+    &[Permission::TargetRead, Permission::TierRead, Permission::AgentRead, Permission::HealthRead];
 
 const OPERATOR: &[Permission] = &[
     Permission::TargetRead,

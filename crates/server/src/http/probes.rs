@@ -44,7 +44,9 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, ApiEr
 /// is.
 #[utoipa::path(
     get, path = "/metrics", tag = "server",
-    responses((status = 200, description = "OpenMetrics", body = String, content_type = "text/plain"))
+    responses((
+        status = 200, description = "OpenMetrics", body = String, content_type = "text/plain"
+    ))
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, OPEN_METRICS)], app.conductor.metrics_text()).into_response()

@@ -17,9 +17,7 @@ use super::{
     extract::{Json, Path, Query},
     permission::Permission,
     problem::ApiError,
-    views::{
-        CauseView, LimitQuery, RefView, Timestamp, VerdictView, parse_limit, parse_time,
-    },
+    views::{CauseView, LimitQuery, RefView, Timestamp, VerdictView, parse_limit, parse_time},
 };
 use crate::app::{
     App, Fields,

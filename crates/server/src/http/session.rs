@@ -78,6 +78,7 @@ impl SessionView {
 /// Sign in
 #[utoipa::path(
     post, path = "/api/v1/session", tag = "session",
+    request_body = SignInBody,
     responses((status = 200, description = "Signed in; the cookie is set", body = SessionView))
 )]
 pub(crate) async fn session_create(
@@ -123,6 +124,7 @@ pub(crate) async fn session_delete(
 /// All other sessions of this person end.
 #[utoipa::path(
     put, path = "/api/v1/session/password", tag = "session",
+    request_body = PasswordBody,
     responses((status = 204, description = "Changed"))
 )]
 pub(crate) async fn password_change(

@@ -217,6 +217,7 @@ pub(crate) async fn target_list(
 /// Create a target
 #[utoipa::path(
     post, path = "/api/v1/targets", tag = "targets",
+    request_body = TargetBody,
     responses((status = 201, description = "Created", body = TargetView))
 )]
 pub(crate) async fn target_create(
@@ -257,6 +258,7 @@ pub(crate) async fn target_get(
 /// Change a target
 #[utoipa::path(
     patch, path = "/api/v1/targets/{id}", tag = "targets", params(("id" = u32, Path)),
+    request_body = TargetPatchBody,
     responses((status = 200, description = "As it is now", body = TargetView))
 )]
 pub(crate) async fn target_update(
@@ -315,11 +317,8 @@ pub(crate) async fn target_status(
     }
     let pair = |pair: &PairStatus| {
         let (name, state) = names.get(&pair.agent)?;
-        let agent = AgentStateRefView {
-            id: pair.agent.0,
-            name: name.to_string(),
-            state: (*state).into(),
-        };
+        let agent =
+            AgentStateRefView { id: pair.agent.0, name: name.to_string(), state: (*state).into() };
         Some(pair_view(agent, pair))
     };
     let mut agents: Vec<PairStatusView> = status.held.pairs.iter().filter_map(pair).collect();

@@ -206,6 +206,7 @@ pub(crate) async fn tier_list(
 /// Create a tier
 #[utoipa::path(
     post, path = "/api/v1/tiers", tag = "tiers",
+    request_body = TierBody,
     responses((status = 201, description = "Created", body = TierView))
 )]
 pub(crate) async fn tier_create(
@@ -245,6 +246,7 @@ pub(crate) async fn tier_get(
 /// Change a tier
 #[utoipa::path(
     patch, path = "/api/v1/tiers/{id}", tag = "tiers", params(("id" = u32, Path)),
+    request_body = TierPatchBody,
     responses((status = 200, description = "As it is now", body = TierView))
 )]
 pub(crate) async fn tier_update(

@@ -92,6 +92,7 @@ pub(crate) async fn user_list(
 /// Create a user
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users",
+    request_body = UserBody,
     responses((status = 201, description = "Created", body = UserView))
 )]
 pub(crate) async fn user_create(
@@ -114,6 +115,7 @@ pub(crate) async fn user_create(
 /// Change a user
 #[utoipa::path(
     patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = u32, Path)),
+    request_body = UserPatchBody,
     responses((status = 200, description = "As it is now", body = UserView))
 )]
 pub(crate) async fn user_update(

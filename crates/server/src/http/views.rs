@@ -24,6 +24,7 @@ impl From<UtcMicros> for Timestamp {
 
 /// An id with the name people know it by.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Ref)]
 pub(crate) struct RefView {
     pub(crate) id: u32,
     #[schema(example = "core1.fra")]
@@ -106,7 +107,9 @@ impl LimitQuery {
 
 /// Reads the size of a page.
 pub(crate) fn parse_limit(fields: &mut Fields, text: Option<&str>) -> u32 {
-    let Some(text) = text else { return PAGE_DEFAULT };
+    let Some(text) = text else {
+        return PAGE_DEFAULT;
+    };
     match text.parse() {
         Ok(limit) if (1..=PAGE_MAX).contains(&limit) => limit,
         Ok(_) | Err(_) => {

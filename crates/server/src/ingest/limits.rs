@@ -53,7 +53,10 @@ impl Knocks {
                 return false;
             }
         }
-        self.buckets.entry(address).or_default().try_take(cost, burst, now)
+        self.buckets
+            .entry(address)
+            .or_default()
+            .try_take(cost, burst, now)
     }
 }
 

@@ -13,7 +13,9 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use model::{AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros};
+use model::{
+    AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(crate) use record::{decode, encode};
@@ -27,7 +29,10 @@ pub(crate) const ENTRY_BYTES_MAX: u32 = 16 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body {
     Batch(BatchBody),
-    Agent { agent: AgentId, event: AgentEvent },
+    Agent {
+        agent: AgentId,
+        event: AgentEvent,
+    },
     Inventory {
         /// `None` while more entries of the same version follow.
         version: Option<u64>,
@@ -95,10 +100,22 @@ impl Lane {
 impl Submission {
     pub(crate) fn of(
         body: Body,
-    ) -> (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>) {
+    ) -> (
+        Submission,
+        oneshot::Receiver<Result<Appended, LogUnavailable>>,
+    ) {
         let (done, is_done) = oneshot::channel();
         let lane = Lane::default();
-        (Submission { body, rounds: None, permit: None, lane, done }, is_done)
+        (
+            Submission {
+                body,
+                rounds: None,
+                permit: None,
+                lane,
+                done,
+            },
+            is_done,
+        )
     }
 
     /// A batch of one sender, with what its payload says.
@@ -107,9 +124,20 @@ impl Submission {
         rounds: RoundBatch,
         permit: OwnedSemaphorePermit,
         lane: Lane,
-    ) -> (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>) {
+    ) -> (
+        Submission,
+        oneshot::Receiver<Result<Appended, LogUnavailable>>,
+    ) {
         let (submission, is_done) = Submission::of(Body::Batch(batch));
-        (Submission { rounds: Some(rounds), permit: Some(permit), lane, ..submission }, is_done)
+        (
+            Submission {
+                rounds: Some(rounds),
+                permit: Some(permit),
+                lane,
+                ..submission
+            },
+            is_done,
+        )
     }
 }
 

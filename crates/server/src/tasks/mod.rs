@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use model::{MonitorEvent, UtcMicros};
-use store::{AuditEntry, ORG_DEFAULT, Retention, Scope, StoreError};
+use store::{AuditEntry, Changed, ORG_DEFAULT, Retention, Scope, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,6 +19,8 @@ const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 const PULSES_PER_TICK: u64 = 5;
 /// Pulses between two notes of when agents were last seen.
 const PULSES_PER_SEEN: u64 = 30;
+/// Pulses between two comparisons of the stored inventory with the engine's.
+const PULSES_PER_CATCH_UP: u64 = 10;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// Steps of one sweep; what is left is met ten minutes later.
 const SWEEP_STEPS_MAX: u32 = 1_000;
@@ -33,6 +35,8 @@ enum TaskError {
     Store(#[from] StoreError),
     #[error("cannot use the log")]
     Conduct(#[from] ConductError),
+    #[error("cannot catch up with the inventory: {0}")]
+    Change(String),
     #[error("cannot sign")]
     Authority(#[from] AuthorityError),
 }
@@ -44,11 +48,36 @@ pub(crate) fn start(
     certificate: &Arc<ServerCertificate>,
     stop: &CancellationToken,
 ) {
-    let pulse = Pulse { app: app.clone(), count: 0, seen_at: app.clock.now() };
-    tasks.spawn(every(PULSE_INTERVAL, stop.clone(), pulse, "pulse", Pulse::beat));
-    tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), app.clone(), "sweep", sweep));
-    let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
-    tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
+    let pulse = Pulse {
+        app: app.clone(),
+        count: 0,
+        seen_at: app.clock.now(),
+    };
+    tasks.spawn(every(
+        PULSE_INTERVAL,
+        stop.clone(),
+        pulse,
+        "pulse",
+        Pulse::beat,
+    ));
+    tasks.spawn(every(
+        SWEEP_INTERVAL,
+        stop.clone(),
+        app.clone(),
+        "sweep",
+        sweep,
+    ));
+    let renewal = Renewal {
+        app: app.clone(),
+        certificate: Arc::clone(certificate),
+    };
+    tasks.spawn(every(
+        RENEW_INTERVAL,
+        stop.clone(),
+        renewal,
+        "renewal",
+        Renewal::renew,
+    ));
 }
 
 /// Runs `act` on `state` at once and then each `period`.
@@ -70,7 +99,9 @@ async fn every<S, A, F>(
             () = stop.cancelled() => return,
             _ = interval.tick() => (),
         }
-        let Some((next, done)) = stop.run_until_cancelled(act(state)).await else { return };
+        let Some((next, done)) = stop.run_until_cancelled(act(state)).await else {
+            return;
+        };
         state = next;
         if let Err(error) = done {
             state.app().conductor.metrics().task_failures.inc();
@@ -110,7 +141,12 @@ impl Pulse {
     }
 
     async fn try_beat(&mut self) -> Result<(), TaskError> {
-        let App { conductor, clock, store, .. } = &self.app;
+        let App {
+            conductor,
+            clock,
+            store,
+            ..
+        } = &self.app;
         let look = clock.look();
         let now = clock.now();
         conductor.pulse(now, clock.wall_ahead_us());
@@ -128,7 +164,11 @@ impl Pulse {
         }
         if let Some((forward, by)) = look.stepped {
             conductor.metrics().clock_steps.inc();
-            tracing::warn!(forward, ?by, "the wall clock was stepped; the server's time was not");
+            tracing::warn!(
+                forward,
+                ?by,
+                "the wall clock was stepped; the server's time was not"
+            );
             let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
             let entry = AuditEntry {
                 action: "clock.step",
@@ -138,13 +178,47 @@ impl Pulse {
                 before: None,
                 after: Some(serde_json::json!({ "forward": forward, "by_us": by_us })),
             };
-            store.audit_append(&Scope::system(ORG_DEFAULT), &entry, now).await?;
+            store
+                .audit_append(&Scope::system(ORG_DEFAULT), &entry, now)
+                .await?;
+        }
+        if self.count.is_multiple_of(PULSES_PER_CATCH_UP) {
+            self.catch_up().await?;
         }
         if let Some(by) = look.to_follow {
-            tracing::warn!(?by, "the wall clock has stayed ahead; the server's time follows");
-            conductor.monitor_event(MonitorEvent::ClockStepped { forward: true, by }).await?;
+            tracing::warn!(
+                ?by,
+                "the wall clock has stayed ahead; the server's time follows"
+            );
+            conductor
+                .monitor_event(MonitorEvent::ClockStepped { forward: true, by })
+                .await?;
         }
         Ok(())
+    }
+}
+
+impl Pulse {
+    /// Hands over changes of the inventory that were stored while the log took nothing.
+    async fn catch_up(&self) -> Result<(), TaskError> {
+        let known = self.app.conductor.inventory_version();
+        if self.app.store.inventory_version().await? <= known {
+            return Ok(());
+        }
+        let store = self.app.store.clone();
+        // In the order of all changes: read only when no other is under way.
+        let missed = async move {
+            let (version, changes) = store.inventory_since(known).await?;
+            Ok(Changed {
+                row: (),
+                version,
+                changes,
+            })
+        };
+        self.app
+            .change(missed)
+            .await
+            .map_err(|error| TaskError::Change(format!("{error:?}")))
     }
 }
 

@@ -35,19 +35,19 @@ export function AgentStrip({ agents }: { agents: readonly Agent[] }) {
   return (
     <section className={css.strip} aria-label="Agents">
       <div className={css.chips}>
-      <h2>Agents</h2>
-      {sorted.slice(0, CHIPS_MAX).map((agent) => (
-        <Link key={agent.id} to="/agents" className={css.chip} title={agent.state_why}>
-          <b>{agent.name}</b>
-          <MarkLabel mark={agentMark(agent.state, agent.is_paused)} size="sm" />
-          {agent.state !== 'online' && (
-            <small>
-              <Age at={agent.state_since} isShort />
-            </small>
-          )}
-        </Link>
-      ))}
-      {rest > 0 && <Link to="/agents">{many(rest, 'more agent')}</Link>}
+        <h2>Agents</h2>
+        {sorted.slice(0, CHIPS_MAX).map((agent) => (
+          <Link key={agent.id} to="/agents" className={css.chip} title={agent.state_why}>
+            <b>{agent.name}</b>
+            <MarkLabel mark={agentMark(agent.state, agent.is_paused)} size="sm" />
+            {agent.state !== 'online' && (
+              <small>
+                <Age at={agent.state_since} isShort />
+              </small>
+            )}
+          </Link>
+        ))}
+        {rest > 0 && <Link to="/agents">{many(rest, 'more agent')}</Link>}
       </div>
       {stopped.length > 0 && (
         <ul className={css.concerns}>

@@ -110,7 +110,7 @@ fn broken(
         LOSS_TO_DEGRADED_MAX,
     );
     let seen = world.api.targets()?;
-    for (target, cause) in [(1, "loss"), (SLOW, "rtt")] {
+    for (target, cause) in [(1, "loss"), (SLOW, "slow")] {
         let name = target_name(target);
         let found = seen.get(&name).map_or("", |seen| seen.cause.as_str());
         report.row(

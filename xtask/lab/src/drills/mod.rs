@@ -177,14 +177,24 @@ fn pairs_until(
         .collect();
     let max = Duration::from_secs_f64(most * PATIENCE);
     let what = format!("all pairs of {} {verdict}", agent_name(agent));
-    let ((), took) = clock::wait(&what, begun, max, || {
+    let mut last = None;
+    let found = clock::wait(&what, begun, max, || {
         while let Some(target) = open.last() {
-            if pair(world, *target, agent)?.verdict != verdict {
+            let pair = pair(world, *target, agent)?;
+            if pair.verdict != verdict {
+                last = Some(pair);
                 return Ok(None);
             }
             open.pop();
         }
         Ok(Some(()))
+    });
+    let ((), took) = found.with_context(|| {
+        let state = world.api.agent(&agent_name(agent)).unwrap_or_default();
+        format!(
+            "{} others wait for {last:?}; the agent is {state}",
+            open.len()
+        )
     })?;
     Ok(took.as_secs_f64())
 }

@@ -53,7 +53,14 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
         let is_done = text(&agent, "/state") == "online" && number(&agent, "/backlog_batches") == 0;
         Ok(is_done.then_some(()))
     };
-    let ((), took) = clock::wait("the backlog delivered", healed, DELIVERED_MAX, is_delivered)?;
+    let found = clock::wait("the backlog delivered", healed, DELIVERED_MAX, is_delivered);
+    let ((), took) = found.with_context(|| {
+        world
+            .api
+            .agent(&agent_name(1))
+            .unwrap_or_default()
+            .to_string()
+    })?;
     report.range(
         "s until the backlog is delivered",
         took.as_secs_f64(),

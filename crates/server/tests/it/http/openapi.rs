@@ -42,6 +42,15 @@ fn the_document_says_who_may_and_refers_to_nothing_that_is_missing() {
         let problem = &operation["responses"]["default"]["content"]["application/problem+json"];
         assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{method} {path}");
     }
+    let sends_nothing = |(method, path): &(&str, &str)| {
+        document["paths"][path][method].is_object()
+            && document["paths"][path][method]["requestBody"].is_null()
+    };
+    let paths = document["paths"].as_object().expect("paths").keys();
+    let all = paths.flat_map(|path| ["post", "put", "patch"].map(|method| (method, path.as_str())));
+    let told: Vec<(&str, &str)> = all.filter(sends_nothing).collect();
+    let expected = [("post", "/api/v1/agents/{id}/revoke"), ("post", "/api/v1/agents/{id}/token")];
+    assert_eq!(told, expected);
     let schemas = document["components"]["schemas"].as_object().expect("schemas");
     for part in text.split("#/components/schemas/").skip(1) {
         let name = part.split('"').next().expect("a name");

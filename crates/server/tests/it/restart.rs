@@ -1,0 +1,139 @@
+//! The server stops, dies, stays away and comes back.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use model::ProbeId;
+use server::clock::{Clock, ReadClocks, Reading};
+
+use crate::harness::{Link, Server, answered, enrol, soon};
+
+/// The machine's clocks, moved by hand.
+#[derive(Debug, Default)]
+struct Moved {
+    wall_us: AtomicI64,
+    boot_us: AtomicI64,
+}
+
+impl ReadClocks for Moved {
+    fn read(&self) -> Reading {
+        let real = server::clock::system_reading();
+        Reading {
+            wall_us: real.wall_us + self.wall_us.load(Ordering::SeqCst),
+            boot_us: real.boot_us + self.boot_us.load(Ordering::SeqCst),
+        }
+    }
+}
+
+impl Moved {
+    fn pass(&self, time: Duration) {
+        let us = i64::try_from(time.as_micros()).unwrap();
+        self.wall_us.fetch_add(us, Ordering::SeqCst);
+        self.boot_us.fetch_add(us, Ordering::SeqCst);
+    }
+}
+
+/// Starts a server where one was killed: that one may hold the log for a moment longer.
+async fn start_again(dir: &Path) -> Server {
+    soon(async {
+        while journal::Journal::open(dir.join("log"), Default::default(), journal::Disk).is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    Server::start(dir).await
+}
+
+async fn send(link: &mut Link, probe: ProbeId, seqs: std::ops::RangeInclusive<u64>) {
+    let epoch = link.epoch;
+    let last = *seqs.end();
+    for seq in seqs {
+        link.send_rounds(seq, &[answered(probe, seq)]).await;
+    }
+    link.acknowledged(epoch, last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rounds_become_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().link().await.unwrap();
+    link.assigned(&[probe]).await;
+    let epoch = link.epoch;
+    link.send_rounds(
+        1,
+        &[answered(probe, 2), answered(probe, 1), answered(probe, 0)],
+    )
+    .await;
+    link.acknowledged(epoch, 1).await;
+    soon(async {
+        while server.get(&format!("/targets/{target}")).await["verdict"] != "up" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let status = server.get(&format!("/targets/{target}/status")).await;
+    assert_eq!(status["consensus"]["verdict"], "up");
+    assert_eq!(status["agents"][0]["window_packets"], 15);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_has_everything_it_acknowledged_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let mut identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    let first_epoch = link.epoch;
+    send(&mut link, probe, 1..=20).await;
+    server.kill().await;
+    for kill in 1..=3 {
+        let server = start_again(dir.path()).await;
+        identity = identity.at(&server);
+        let mut link = identity.link().await.unwrap();
+        // As a spool does that lost the acknowledgement.
+        link.send_again(first_epoch, 20, &[answered(probe, 20)])
+            .await;
+        link.acknowledged(first_epoch, 20).await;
+        link.send_rounds(1, &[answered(probe, 100 + kill)]).await;
+        let epoch = link.epoch;
+        link.acknowledged(epoch, 1).await;
+        server.kill().await;
+    }
+    let server = start_again(dir.path()).await;
+    assert_eq!(server.rounds_reach(target, 23).await.len(), 23);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_was_away_is_a_gap_and_a_quick_restart_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(Moved::default());
+    let start = || Server::start_by(dir.path(), Clock::over(clocks.clone()));
+    start().await.stop().await;
+    let server = start().await;
+    assert_eq!(
+        server.get("/health").await["gaps"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    server.stop().await;
+    clocks.pass(Duration::from_secs(3_600));
+    let server = start().await;
+    let health = server.get("/health").await;
+    assert_eq!(health["gaps"].as_array().unwrap().len(), 1);
+    assert_eq!(health["gaps"][0]["cause"], "monitor_down");
+    server.stop().await;
+}

@@ -1,0 +1,92 @@
+/** What holds on every page: it can be read, reached by keyboard, on a phone, in the dark, and it says when it is old. */
+
+import AxeBuilder from '@axe-core/playwright'
+import type { Page } from '@playwright/test'
+
+import { expect, test } from './console'
+
+const PAGES = ['/', '/targets', '/agents', '/tiers', '/health', '/users', '/api-keys', '/audit']
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']
+
+async function settle(page: Page, path: string): Promise<void> {
+  await page.goto(path)
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+  await expect(page.getByText('Loading')).toHaveCount(0)
+}
+
+async function expectAccessible(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze()
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)).toEqual([])
+}
+
+for (const scheme of ['light', 'dark'] as const) {
+  test(`every page is accessible in the ${scheme}`, async ({ console: page }) => {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+    for (const path of PAGES) {
+      await settle(page, path)
+      await expectAccessible(page)
+    }
+    await settle(page, '/targets')
+    const first = page.getByRole('grid', { name: 'Targets' }).getByRole('link').first()
+    if ((await first.count()) > 0) {
+      await first.click()
+      await expect(page.getByRole('grid', { name: 'State over time' })).toBeVisible()
+      await expectAccessible(page)
+    }
+  })
+}
+
+test('the theme that was chosen outlives the page', async ({ console: page }) => {
+  await page.getByRole('button', { name: /^Account of/ }).click()
+  await page.getByText('Dark', { exact: true }).click()
+  const root = page.locator('html')
+  await expect(root).toHaveAttribute('data-mantine-color-scheme', 'dark')
+  await page.reload()
+  await expect(root).toHaveAttribute('data-mantine-color-scheme', 'dark')
+})
+
+test('a phone shows every page without scrolling sideways', async ({ console: page }) => {
+  await page.setViewportSize({ width: 390, height: 844 })
+  for (const path of PAGES) {
+    await settle(page, path)
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+    expect(overflow, path).toBeLessThanOrEqual(0)
+  }
+  await settle(page, '/')
+  await page.getByRole('button', { name: 'More' }).click()
+  await page.getByRole('dialog', { name: 'More' }).getByRole('link', { name: 'Tiers' }).click()
+  await expect(page).toHaveURL(/\/tiers/)
+  await expect(page.getByRole('dialog', { name: 'More' })).toBeHidden()
+  await page.getByRole('link', { name: 'Targets' }).click()
+  await expect(page).toHaveURL(/\/targets/)
+})
+
+test('the keyboard goes everywhere', async ({ console: page }) => {
+  await page.keyboard.press('g')
+  await page.keyboard.press('a')
+  await expect(page).toHaveURL(/\/agents/)
+  await page.keyboard.press('?')
+  const help = page.getByRole('dialog', { name: 'Keyboard' })
+  await expect(help).toContainText('search targets')
+  await page.keyboard.press('Escape')
+  await expect(help).toBeHidden()
+  await page.keyboard.press('/')
+  await expect(page.getByLabel('Search targets')).toBeFocused()
+})
+
+test('times name their zone, and the zone can be switched', async ({ console: page }) => {
+  const clock = page.getByRole('button', { name: /UTC/ }).first()
+  await expect(clock).toContainText(/\d\d:\d\d:\d\d\s*UTC$/)
+  await clock.click()
+  await expect(clock).toContainText(/UTC\+[12]$/)
+  await clock.click()
+})
+
+test('a page that hears nothing looks stale', async ({ page, console: signedIn }) => {
+  await page.route('**/api/v1/live', (route) => route.abort())
+  await signedIn.reload()
+  const banner = page.getByRole('alert').filter({ hasText: 'Not live' })
+  await expect(banner).toBeVisible({ timeout: 30_000 })
+  await page.unroute('**/api/v1/live')
+  await expect(banner).toBeHidden({ timeout: 30_000 })
+})
