@@ -70,7 +70,8 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
             if connection.json {
                 return say_json(&list);
             }
-            let fields = ["/name", "/state", "/probes", "/version", "/connected_from", "/impediment"];
+            let fields =
+                ["/name", "/state", "/probes", "/version", "/connected_from", "/impediment"];
             let headers = ["NAME", "STATE", "PROBES", "VERSION", "FROM", "IMPEDIMENT"];
             say(&rows(&headers, &fields, items(&list)));
             Ok(())
@@ -78,7 +79,9 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
         AgentCommand::Revoke { name } => {
             let path = format!("{AGENTS_PATH}/{}/revoke", by_name(&name).await?);
             let _: Value = client.send(Method::POST, &path, &Value::Null).await?;
-            say(&format!("agent `{name}` is cut off; `faultline agent token {name}` lets it back\n"));
+            say(&format!(
+                "agent `{name}` is cut off; `faultline agent token {name}` lets it back\n"
+            ));
             Ok(())
         }
         AgentCommand::Delete { name } => {
@@ -196,7 +199,11 @@ fn show_import(connection: &Connection, report: &Value) -> anyhow::Result<()> {
         for row in failed.iter().filter(|row| cell(row, "/action") == "fail") {
             for error in row.get("errors").map_or(&[][..], items) {
                 let (field, reason) = (cell(error, "/field"), cell(error, "/reason"));
-                say(&format!("row {} ({}): {field}: {reason}\n", cell(row, "/row"), cell(row, "/name")));
+                say(&format!(
+                    "row {} ({}): {field}: {reason}\n",
+                    cell(row, "/row"),
+                    cell(row, "/name")
+                ));
             }
         }
         let is_dry = report.get("dry_run") == Some(&Value::Bool(true));
@@ -221,7 +228,10 @@ pub(crate) async fn user(connection: Connection, command: UserCommand) -> anyhow
     let id = id_of(&client, "/users", "user", &name).await?;
     let mut password = String::new();
     let limit = 1024;
-    std::io::stdin().take(limit).read_to_string(&mut password).context("cannot read standard input")?;
+    std::io::stdin()
+        .take(limit)
+        .read_to_string(&mut password)
+        .context("cannot read standard input")?;
     let body = json!({ "password": password.trim_end_matches(['\r', '\n']) });
     let _: Value = client.send(Method::PATCH, &format!("/users/{id}"), &body).await?;
     say(&format!("the password of `{name}` is set\n"));

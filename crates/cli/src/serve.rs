@@ -56,11 +56,10 @@ pub(crate) async fn run(data_dir: &Path, args: ServerArgs) -> anyhow::Result<()>
 }
 
 fn start_logging(format: LogFormat) {
-    let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env().add_directive(
-            tracing_subscriber::filter::LevelFilter::INFO.into(),
-        ));
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(
+        tracing_subscriber::EnvFilter::from_default_env()
+            .add_directive(tracing_subscriber::filter::LevelFilter::INFO.into()),
+    );
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_ansi(false).init(),

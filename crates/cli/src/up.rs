@@ -207,9 +207,7 @@ async fn local_token(client: &Client) -> anyhow::Result<String> {
         .filter(|agent| agent.get("name").and_then(Value::as_str) == Some(LOCAL_AGENT_NAME))
         .find_map(|agent| agent.get("id")?.as_u64());
     let made: Value = match known {
-        Some(id) => {
-            client.send(Method::POST, &format!("/agents/{id}/token"), &Value::Null).await?
-        }
+        Some(id) => client.send(Method::POST, &format!("/agents/{id}/token"), &Value::Null).await?,
         None => client.send(Method::POST, "/agents", &json!({ "name": LOCAL_AGENT_NAME })).await?,
     };
     let token = made.get("token").and_then(Value::as_str);

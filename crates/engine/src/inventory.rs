@@ -231,7 +231,7 @@ impl Engine {
     /// Ends the pairs that are no longer assigned and begins those that are now.
     ///
     /// A pair that ends with a verdict turns Unknown, `NoAgent`, so that its span has an end; its
-    /// minutes stop with the last one that ended before.
+    /// minutes stop with the last one that was closed.
     fn assign_probe(&mut self, id: ProbeId, capable: &Capable, now: UtcMicros) {
         let Some(probe) = self.state.probe(id) else {
             return;

@@ -357,3 +357,79 @@ impl Sight {
         marks.checked_shr(low).unwrap_or(0) & mask != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::ProbeId;
+
+    use super::*;
+
+    const OTHER: Subject = Subject::Probe(ProbeId(2));
+
+    fn at(seconds: f64) -> UtcMicros {
+        UtcMicros(1_795_262_400_000_000 + (seconds * 1e6) as i64)
+    }
+
+    /// A round lost at 100 s with its whole confirm burst: the window is 101 s to 102.2 s, and
+    /// rounds that started in it have reported by 106 s.
+    fn proof_at(sight: &Sight, now: f64) -> Proof {
+        let conviction = Conviction {
+            lost_since: at(100.0),
+            lost_at: at(100.0),
+            is_confirmed: true,
+            is_local: false,
+        };
+        sight.proof(&conviction, &Rules::standard(), at(now))
+    }
+
+    fn seen_before() -> Sight {
+        let mut sight = Sight::new();
+        sight.note_answer(Subject::Gateway, at(95.0), true);
+        sight
+    }
+
+    #[test]
+    fn a_whole_answer_in_the_window_proves_sight() {
+        let mut sight = seen_before();
+        assert_eq!(proof_at(&sight, 103.0), Proof::Open, "nothing was seen since");
+        sight.note_answer(OTHER, at(100.4), true);
+        assert_eq!(proof_at(&sight, 103.0), Proof::Open, "too soon after its start");
+        sight.note_answer(OTHER, at(101.5), false);
+        assert_eq!(proof_at(&sight, 103.0), Proof::Open, "its first packet may be the lost one");
+        sight.note_answer(OTHER, at(101.5), true);
+        assert_eq!(proof_at(&sight, 103.0), Proof::Proven);
+    }
+
+    #[test]
+    fn an_answer_after_the_window_proves_sight_once_all_have_reported() {
+        let mut sight = seen_before();
+        sight.note_answer(Subject::Gateway, at(102.5), true);
+        assert_eq!(proof_at(&sight, 103.0), Proof::Later(at(106.0)));
+        assert_eq!(proof_at(&sight, 106.0), Proof::Proven);
+        sight.note_unanswered(at(101.5), at(103.3), true);
+        assert_eq!(proof_at(&sight, 106.0), Proof::Open, "an expected answer is missing");
+    }
+
+    #[test]
+    fn an_answer_that_ends_a_blindness_proves_nothing_about_it() {
+        let mut sight = seen_before();
+        sight.note_witness_unanswered(Subject::Gateway, at(100.0));
+        sight.note_witness_unanswered(Subject::Gateway, at(105.0));
+        assert_eq!(sight.blind_us(), Some(11_000_000));
+        sight.note_answer(Subject::Gateway, at(110.0), true);
+        assert_eq!(sight.regained_at(), at(110.0));
+        assert_eq!(proof_at(&sight, 120.0), Proof::Open);
+    }
+
+    #[test]
+    fn one_unanswered_round_blinds_nobody_and_a_pause_in_asking_neither() {
+        let mut sight = seen_before();
+        sight.note_witness_unanswered(Subject::Gateway, at(100.0));
+        assert_eq!(sight.blind_us(), None);
+        let mut sight = seen_before();
+        for second in [400.0, 405.0] {
+            sight.note_witness_unanswered(Subject::Gateway, at(second));
+        }
+        assert_eq!(sight.blind_us(), Some(6_000_000), "counted from when it could ask again");
+    }
+}

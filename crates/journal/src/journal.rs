@@ -81,10 +81,7 @@ impl Journal {
         })?;
         let mut recovered = recover(layer.as_ref(), &dir)?;
         let least = options.next_at_least.0.max(1);
-        let reusable = recovered
-            .segments
-            .last()
-            .filter(|_| least <= recovered.next);
+        let reusable = recovered.segments.last().filter(|_| least <= recovered.next);
         let active = if let Some(last) = reusable {
             let opened = layer.open(&last.path);
             opened.map_err(|e| JournalError::io("open", &last.path, e))?
@@ -166,10 +163,7 @@ impl Journal {
             self.is_failed = true;
             // The kernel may call the lost pages clean: nobody may read them back as records.
             self.active.truncate(self.durable_end).ok();
-            return Err(JournalError::Failed {
-                dir: self.dir.clone(),
-                source: Some(error),
-            });
+            return Err(JournalError::Failed { dir: self.dir.clone(), source: Some(error) });
         }
         self.durable_next = self.next;
         self.durable_end = self.active_segment()?.end;
@@ -184,12 +178,7 @@ impl Journal {
         let after = self.segments.partition_point(|s| s.first <= position.0);
         let segments = self.segments.get(after.saturating_sub(1)..);
         let segments = segments.unwrap_or_default().to_vec();
-        Reader::new(
-            self.layer.clone(),
-            segments,
-            position,
-            self.options.record_bytes_max,
-        )
+        Reader::new(self.layer.clone(), segments, position, self.options.record_bytes_max)
     }
 
     /// Removes the segments that hold only records before `position`.
@@ -201,11 +190,7 @@ impl Journal {
     ///
     /// `Unusable` if the operating system refused; what was removed until then stays removed.
     pub fn trim_before(&mut self, position: Position) -> Result<(), JournalError> {
-        while self
-            .segments
-            .get(1)
-            .is_some_and(|second| second.first <= position.0)
-        {
+        while self.segments.get(1).is_some_and(|second| second.first <= position.0) {
             if let Some(oldest) = self.segments.first() {
                 let path = &oldest.path;
                 match self.layer.remove(path) {
@@ -251,19 +236,15 @@ impl Journal {
 
     fn check_usable(&self) -> Result<(), JournalError> {
         if self.is_failed {
-            return Err(JournalError::Failed {
-                dir: self.dir.clone(),
-                source: None,
-            });
+            return Err(JournalError::Failed { dir: self.dir.clone(), source: None });
         }
         Ok(())
     }
 
     fn active_segment(&self) -> Result<&Segment, JournalError> {
-        self.segments.last().ok_or_else(|| JournalError::Failed {
-            dir: self.dir.clone(),
-            source: None,
-        })
+        self.segments
+            .last()
+            .ok_or_else(|| JournalError::Failed { dir: self.dir.clone(), source: None })
     }
 
     /// Ends the active segment and starts the next.

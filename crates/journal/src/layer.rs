@@ -67,12 +67,7 @@ impl FileLayer for Disk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file = options.read(true).write(true).create(true).truncate(true).open(path)?;
         Ok(Box::new(file))
     }
 
@@ -95,11 +90,7 @@ impl FileLayer for Disk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = options.write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -125,11 +125,7 @@ impl JournalError {
         if is_full {
             JournalError::Full { path, source }
         } else {
-            JournalError::Unusable {
-                action,
-                path,
-                source,
-            }
+            JournalError::Unusable { action, path, source }
         }
     }
 }

@@ -40,13 +40,7 @@ impl Reader {
         record_bytes_max: u32,
     ) -> Reader {
         segments.reverse();
-        Reader {
-            layer,
-            segments,
-            current: None,
-            from: from.0,
-            record_bytes_max,
-        }
+        Reader { layer, segments, current: None, from: from.0, record_bytes_max }
     }
 
     fn read(&mut self) -> Result<Option<(Position, Vec<u8>)>, JournalError> {
@@ -100,14 +94,8 @@ impl Current {
         if self.segment.end <= at {
             return Ok(None);
         }
-        let damaged = JournalError::Damaged {
-            path: self.segment.path.clone(),
-            offset_bytes: at,
-        };
-        let Some(header) = self
-            .peek(RECORD_HEADER_BYTES)?
-            .and_then(RecordHeader::parse)
-        else {
+        let damaged = JournalError::Damaged { path: self.segment.path.clone(), offset_bytes: at };
+        let Some(header) = self.peek(RECORD_HEADER_BYTES)?.and_then(RecordHeader::parse) else {
             return Err(damaged);
         };
         if (bytes_max as usize) < header.payload_bytes() {
@@ -144,11 +132,7 @@ impl Current {
         let target = target.min(usize::try_from(left).unwrap_or(usize::MAX));
         let mut length = self.buffer.len();
         self.buffer.resize(target.max(length), 0);
-        while let Some(rest) = self
-            .buffer
-            .get_mut(length..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = self.buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
             match self.file.read_at(rest, self.offset + length as u64) {
                 Ok(0) => break,
                 Ok(read) => length += read,

@@ -35,11 +35,7 @@ pub(crate) struct Recovered {
 /// Reads and repairs every segment in `dir`.
 pub(crate) fn recover(layer: &dyn FileLayer, dir: &Path) -> Result<Recovered, JournalError> {
     let firsts = tidy_up(layer, dir)?;
-    let mut recovered = Recovered {
-        segments: Vec::new(),
-        next: 1,
-        recovery: Recovery::default(),
-    };
+    let mut recovered = Recovered { segments: Vec::new(), next: 1, recovery: Recovery::default() };
     for (index, first) in firsts.iter().enumerate() {
         let is_last = index + 1 == firsts.len();
         let step = Step {
@@ -54,28 +50,18 @@ pub(crate) fn recover(layer: &dyn FileLayer, dir: &Path) -> Result<Recovered, Jo
     // A segment that a failed creation left behind is used from now on: its name must stay.
     let synced = layer.sync_dir(dir);
     synced.map_err(|e| JournalError::io("sync", dir, e))?;
-    let missing_from = recovered
-        .segments
-        .first()
-        .map_or(recovered.next, |s| s.first);
-    recovered.recovery.records_missing = recovered
-        .next
-        .saturating_sub(missing_from)
-        .saturating_sub(recovered.recovery.records);
+    let missing_from = recovered.segments.first().map_or(recovered.next, |s| s.first);
+    recovered.recovery.records_missing =
+        recovered.next.saturating_sub(missing_from).saturating_sub(recovered.recovery.records);
     Ok(recovered)
 }
 
 /// Finishes or undoes a repair that a crash interrupted, and lists the segments in order.
 fn tidy_up(layer: &dyn FileLayer, dir: &Path) -> Result<Vec<u64>, JournalError> {
-    let mut names = layer
-        .list(dir)
-        .map_err(|e| JournalError::io("list", dir, e))?;
+    let mut names = layer.list(dir).map_err(|e| JournalError::io("list", dir, e))?;
     names.sort_unstable();
     let mut firsts: Vec<u64> = names.iter().filter_map(|n| Segment::first_of(n)).collect();
-    for first in names
-        .iter()
-        .filter_map(|n| Segment::first_of(n.strip_suffix(".new")?))
-    {
+    for first in names.iter().filter_map(|n| Segment::first_of(n.strip_suffix(".new")?)) {
         let to = Segment::path_of(dir, first);
         let from = with_suffix(&to, "new");
         if firsts.contains(&first) {
@@ -190,19 +176,12 @@ impl Step<'_> {
         let Some(first_bad) = scan.records.iter().position(|r| r.is_after_damage) else {
             return match (scan.end == length_bytes, self.is_last) {
                 (true, _) => Verdict::Whole,
-                (false, true) => Verdict::CutOff {
-                    records: scan.records.len(),
-                    end: scan.end,
-                },
-                (false, false) => Verdict::Damaged {
-                    records: scan.records.len(),
-                },
+                (false, true) => Verdict::CutOff { records: scan.records.len(), end: scan.end },
+                (false, false) => Verdict::Damaged { records: scan.records.len() },
             };
         };
         if !self.is_last {
-            return Verdict::Damaged {
-                records: scan.records.len(),
-            };
+            return Verdict::Damaged { records: scan.records.len() };
         }
         let durable_until = scan.records.iter().rposition(|r| r.is_durable_before);
         let is_torn = |(index, found): (usize, &Found)| {
@@ -249,13 +228,7 @@ fn salvage(bytes: &[u8], records: &[Found], salt: u64) -> Vec<u8> {
         let payload_at = found.bytes.start + segment::RECORD_HEADER_BYTES;
         let payload = bytes.get(payload_at..found.bytes.end).unwrap_or_default();
         let position = Position(found.position);
-        segment::encode(
-            &mut record,
-            salt,
-            position,
-            found.is_durable_before,
-            payload,
-        );
+        segment::encode(&mut record, salt, position, found.is_durable_before, payload);
         to.extend_from_slice(&record);
     }
     to

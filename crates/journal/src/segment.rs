@@ -86,22 +86,12 @@ impl Segment {
     }
 
     pub(crate) fn new(path: PathBuf, first: u64, salt: u64) -> Segment {
-        Segment {
-            path,
-            first,
-            salt,
-            end: HEADER_BYTES as u64,
-            index: Vec::new(),
-        }
+        Segment { path, first, salt, end: HEADER_BYTES as u64, index: Vec::new() }
     }
 
     /// Notes that a record was written at the end of the segment.
     pub(crate) fn push(&mut self, position: u64, length: u64) {
-        if self
-            .index
-            .last()
-            .is_none_or(|(_, at)| at + INDEX_BYTES <= self.end)
-        {
+        if self.index.last().is_none_or(|(_, at)| at + INDEX_BYTES <= self.end) {
             self.index.push((position, self.end));
         }
         self.end += length;
@@ -142,11 +132,7 @@ pub(crate) fn encode(
     payload: &[u8],
 ) {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let word = if is_durable_before {
-        length | DURABLE_BEFORE
-    } else {
-        length
-    };
+    let word = if is_durable_before { length | DURABLE_BEFORE } else { length };
     let crc = checksum(salt, word, position.0, payload);
     to.clear();
     to.extend_from_slice(&word.to_le_bytes());
@@ -194,10 +180,7 @@ impl RecordHeader {
 
 /// Finds every record in `bytes` (a whole segment) with a position above `floor`.
 pub(crate) fn scan(bytes: &[u8], salt: u64, floor: u64) -> Scan {
-    let mut scan = Scan {
-        records: Vec::new(),
-        end: HEADER_BYTES,
-    };
+    let mut scan = Scan { records: Vec::new(), end: HEADER_BYTES };
     let mut last = floor;
     let mut offset = HEADER_BYTES;
     let mut checks = 0;

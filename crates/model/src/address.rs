@@ -45,19 +45,13 @@ impl Hostname {
                 && label.len() <= Hostname::LABEL_BYTES_MAX
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         if !text.split('.').all(is_label) {
             return Err(AddressError::BadName);
         }
         // RFC 3696, 2: a top-level domain is never all digits, so this was meant as an address.
-        if text
-            .rsplit('.')
-            .next()
-            .is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()))
-        {
+        if text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit())) {
             return Err(AddressError::BadIpv4);
         }
         Ok(Hostname(text.to_ascii_lowercase().into()))
@@ -109,10 +103,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, AddressError>) {
-        assert_eq!(
-            Address::parse(text).map(|a| a.to_string()),
-            expected.map(str::to_owned)
-        );
+        assert_eq!(Address::parse(text).map(|a| a.to_string()), expected.map(str::to_owned));
     }
 
     #[test]
@@ -127,14 +118,8 @@ mod tests {
     fn what_nobody_can_answer_on() {
         check("", Err(AddressError::Empty));
         check("192.0.2.300", Err(AddressError::BadIpv4));
-        check(
-            "0.0.0.0",
-            Err(AddressError::NotUnicast([0, 0, 0, 0].into())),
-        );
-        check(
-            "255.255.255.255",
-            Err(AddressError::NotUnicast([255, 255, 255, 255].into())),
-        );
+        check("0.0.0.0", Err(AddressError::NotUnicast([0, 0, 0, 0].into())));
+        check("255.255.255.255", Err(AddressError::NotUnicast([255, 255, 255, 255].into())));
         check("a..b", Err(AddressError::BadName));
         check("http://x", Err(AddressError::BadName));
         check("10.0.0.0/8", Err(AddressError::BadName));

@@ -13,10 +13,7 @@ pub struct Name(Box<str>);
 pub enum NameError {
     #[error("a name has at least one character")]
     Empty,
-    #[error(
-        "a name has at most {} bytes; this one has {length_bytes}",
-        Name::BYTES_MAX
-    )]
+    #[error("a name has at most {} bytes; this one has {length_bytes}", Name::BYTES_MAX)]
     TooLong { length_bytes: usize },
     #[error("a name starts with a letter or a digit")]
     BadStart,
@@ -38,9 +35,7 @@ impl Name {
             return Err(NameError::Empty);
         };
         if Name::BYTES_MAX < text.len() {
-            return Err(NameError::TooLong {
-                length_bytes: text.len(),
-            });
+            return Err(NameError::TooLong { length_bytes: text.len() });
         }
         if !first.is_ascii_alphanumeric() {
             return Err(NameError::BadStart);
@@ -86,9 +81,6 @@ mod tests {
         check("a b", Err(NameError::BadByte { offset_bytes: 1 }));
         check("café", Err(NameError::BadByte { offset_bytes: 3 }));
         check(&"a".repeat(63), Ok(()));
-        check(
-            &"a".repeat(64),
-            Err(NameError::TooLong { length_bytes: 64 }),
-        );
+        check(&"a".repeat(64), Err(NameError::TooLong { length_bytes: 64 }));
     }
 }

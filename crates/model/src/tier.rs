@@ -94,14 +94,8 @@ impl Tier {
             timeout: Tier::TIMEOUT_DEFAULT,
             payload_bytes: Tier::PAYLOAD_BYTES_DEFAULT,
             strategy: Strategy::All,
-            loss: LossRule {
-                lost_raise: 7,
-                lost_clear: 2,
-            },
-            rtt: RttRule {
-                us_raise: 150_000,
-                us_clear: 120_000,
-            },
+            loss: LossRule { lost_raise: 7, lost_clear: 2 },
+            rtt: RttRule { us_raise: 150_000, us_clear: 120_000 },
         }
     }
 
@@ -141,16 +135,8 @@ impl Tier {
                 "interval",
                 "must be from 5s to 1h",
             ),
-            (
-                (1..=Tier::PACKETS_MAX).contains(&self.packets),
-                "packets",
-                "must be from 1 to 20",
-            ),
-            (
-                in_range(self.gap, Tier::GAP_MIN, Tier::GAP_MAX),
-                "gap",
-                "must be from 20ms to 1s",
-            ),
+            ((1..=Tier::PACKETS_MAX).contains(&self.packets), "packets", "must be from 1 to 20"),
+            (in_range(self.gap, Tier::GAP_MIN, Tier::GAP_MAX), "gap", "must be from 20ms to 1s"),
             (
                 in_range(self.timeout, Tier::TIMEOUT_MIN, Tier::TIMEOUT_MAX),
                 "timeout",
@@ -161,21 +147,13 @@ impl Tier {
                 "payload_bytes",
                 "must be from 24 to 1472",
             ),
-            (
-                self.strategy != Strategy::Count(0),
-                "strategy",
-                "must ask at least one agent",
-            ),
+            (self.strategy != Strategy::Count(0), "strategy", "must ask at least one agent"),
             (
                 (1..=Tier::LOSS_WINDOW_PACKETS).contains(&self.loss.lost_raise),
                 "lost_raise",
                 "must be from 1 to 100",
             ),
-            (
-                self.loss.lost_clear < self.loss.lost_raise,
-                "lost_clear",
-                "must be below lost_raise",
-            ),
+            (self.loss.lost_clear < self.loss.lost_raise, "lost_clear", "must be below lost_raise"),
             (
                 0 < self.rtt.us_clear && self.rtt.us_clear <= self.rtt.us_raise,
                 "rtt_us_clear",
@@ -204,64 +182,27 @@ mod tests {
     #[test]
     fn the_standard_tier_is_legal_down_to_the_shortest_interval() {
         assert_eq!(tier().check(), Ok(()));
-        assert_eq!(
-            Tier {
-                interval: Tier::INTERVAL_MIN,
-                ..tier()
-            }
-            .check(),
-            Ok(())
-        );
+        assert_eq!(Tier { interval: Tier::INTERVAL_MIN, ..tier() }.check(), Ok(()));
     }
 
     #[test]
     fn a_round_that_cannot_end_in_time_is_refused() {
-        let slow = Tier {
-            interval: Duration::from_secs(5),
-            timeout: Duration::from_secs(4),
-            ..tier()
-        };
+        let slow =
+            Tier { interval: Duration::from_secs(5), timeout: Duration::from_secs(4), ..tier() };
         assert_eq!(slow.check().map_err(|e| e.field), Err("interval"));
     }
 
     #[test]
     fn each_range_names_its_field() {
         let broken = [
-            Tier {
-                packets: 0,
-                ..tier()
-            },
-            Tier {
-                payload_bytes: 23,
-                ..tier()
-            },
-            Tier {
-                strategy: Strategy::Count(0),
-                ..tier()
-            },
-            Tier {
-                loss: LossRule {
-                    lost_raise: 3,
-                    lost_clear: 3,
-                },
-                ..tier()
-            },
-            Tier {
-                rtt: RttRule {
-                    us_raise: 1,
-                    us_clear: 2,
-                },
-                ..tier()
-            },
+            Tier { packets: 0, ..tier() },
+            Tier { payload_bytes: 23, ..tier() },
+            Tier { strategy: Strategy::Count(0), ..tier() },
+            Tier { loss: LossRule { lost_raise: 3, lost_clear: 3 }, ..tier() },
+            Tier { rtt: RttRule { us_raise: 1, us_clear: 2 }, ..tier() },
         ];
         let fields = broken.map(|tier| tier.check().map_err(|e| e.field));
-        let expected = [
-            "packets",
-            "payload_bytes",
-            "strategy",
-            "lost_clear",
-            "rtt_us_clear",
-        ];
+        let expected = ["packets", "payload_bytes", "strategy", "lost_clear", "rtt_us_clear"];
         assert_eq!(fields, expected.map(Err));
     }
 }

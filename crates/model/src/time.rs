@@ -118,10 +118,7 @@ impl ops::Sub<Duration> for UtcMicros {
 impl ops::Add<Duration> for Tick {
     type Output = Tick;
     fn add(self, rhs: Duration) -> Tick {
-        Tick(
-            self.0
-                .saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Tick(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 

@@ -15,12 +15,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const ALL: [Verdict; 4] = [
-        Verdict::Up,
-        Verdict::Degraded,
-        Verdict::Down,
-        Verdict::Unknown,
-    ];
+    pub const ALL: [Verdict; 4] = [Verdict::Up, Verdict::Degraded, Verdict::Down, Verdict::Unknown];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,11 +42,7 @@ impl Verdict {
 
     #[must_use]
     pub fn worse(self, other: Verdict) -> Verdict {
-        if self.badness() < other.badness() {
-            other
-        } else {
-            self
-        }
+        if self.badness() < other.badness() { other } else { self }
     }
 }
 
@@ -246,12 +237,8 @@ pub enum AgentState {
 }
 
 impl AgentState {
-    pub const ALL: [AgentState; 4] = [
-        AgentState::NeverSeen,
-        AgentState::Online,
-        AgentState::Offline,
-        AgentState::Blind,
-    ];
+    pub const ALL: [AgentState; 4] =
+        [AgentState::NeverSeen, AgentState::Online, AgentState::Offline, AgentState::Blind];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -322,12 +309,7 @@ mod tests {
     fn down_is_worse_than_degraded_than_unknown_than_up() {
         let mut all = Verdict::ALL;
         all.sort_by_key(|v| std::cmp::Reverse(v.badness()));
-        let expected = [
-            Verdict::Down,
-            Verdict::Degraded,
-            Verdict::Unknown,
-            Verdict::Up,
-        ];
+        let expected = [Verdict::Down, Verdict::Degraded, Verdict::Unknown, Verdict::Up];
         assert_eq!(all, expected);
         assert_eq!(Verdict::Up.worse(Verdict::Unknown), Verdict::Unknown);
     }

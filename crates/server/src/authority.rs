@@ -96,9 +96,7 @@ pub struct Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority")
-            .field("fingerprint", &self.fingerprint())
-            .finish()
+        f.debug_struct("Authority").field("fingerprint", &self.fingerprint()).finish()
     }
 }
 
@@ -118,14 +116,11 @@ impl Authority {
         match (read(&certificate_path)?, read(&key_path)?) {
             (Some(pem), Some(sealed)) => {
                 let key = secrets.open(KEY_CONTEXT, &sealed)?;
-                Authority::parse(&pem, &key).ok_or(AuthorityError::Damaged {
-                    path: certificate_path,
-                })
+                Authority::parse(&pem, &key)
+                    .ok_or(AuthorityError::Damaged { path: certificate_path })
             }
             (None, None) => Authority::make(&certificate_path, &key_path, secrets, now),
-            (Some(_), None) => Err(AuthorityError::Half {
-                present: certificate_path,
-            }),
+            (Some(_), None) => Err(AuthorityError::Half { present: certificate_path }),
             (None, Some(_)) => Err(AuthorityError::Half { present: key_path }),
         }
     }
@@ -140,10 +135,7 @@ impl Authority {
             return None;
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).ok()?;
-        Some(Authority {
-            certificate,
-            issuer,
-        })
+        Some(Authority { certificate, issuer })
     }
 
     fn make(
@@ -154,9 +146,7 @@ impl Authority {
     ) -> Result<Authority, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign_error)?;
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Faultline authority");
+        params.distinguished_name.push(DnType::CommonName, "Faultline authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(SerialNumber::from_slice(&serial()?));
@@ -166,10 +156,7 @@ impl Authority {
         write_secret_file(key_path, &sealed)?;
         write_secret_file(certificate_path, signed.pem().as_bytes())?;
         let certificate = signed.der().clone();
-        Ok(Authority {
-            certificate,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Authority { certificate, issuer: Issuer::new(params, key) })
     }
 
     /// SHA-256 of the authority's certificate (DER), lower-case hexadecimal: what tokens carry.
@@ -209,9 +196,7 @@ impl Authority {
         let not_before = now - BACKDATED;
         let not_after = now + AGENT_VALID_FOR;
         let mut params = leaf(&serial, not_before, not_after);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("agent {agent}"));
+        params.distinguished_name.push(DnType::CommonName, format!("agent {agent}"));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = vec![SanType::URI(identity.try_into().map_err(sign_error)?)];
         let signed = params.signed_by(&key, &self.issuer).map_err(sign_error)?;
@@ -231,9 +216,7 @@ impl Authority {
     pub fn sign_server(&self, now: UtcMicros) -> Result<CertifiedKey, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(sign_error)?;
         let mut params = leaf(&serial()?, now - BACKDATED, now + SERVER_VALID_FOR);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, SERVER_NAME);
+        params.distinguished_name.push(DnType::CommonName, SERVER_NAME);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         for name in [SERVER_NAME, "localhost"] {
             let name = name.try_into().map_err(sign_error)?;
@@ -242,11 +225,8 @@ impl Authority {
         let signed = params.signed_by(&key, &self.issuer).map_err(sign_error)?;
         let chain = vec![signed.der().clone(), self.certificate.clone()];
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signer = rustls::crypto::ring::sign::any_supported_type(&private).map_err(|error| {
-            AuthorityError::Sign {
-                reason: error.to_string(),
-            }
-        })?;
+        let signer = rustls::crypto::ring::sign::any_supported_type(&private)
+            .map_err(|error| AuthorityError::Sign { reason: error.to_string() })?;
         Ok(CertifiedKey::new(chain, signer))
     }
 }
@@ -264,17 +244,11 @@ pub fn token_hash(secret_text: &str) -> [u8; 32] {
 pub fn identity_of(certificate_der: &[u8]) -> Result<AgentIdentity, AuthorityError> {
     let read = || {
         let (_, certificate) = X509Certificate::from_der(certificate_der).ok()?;
-        let names = &certificate
-            .subject_alternative_name()
-            .ok()??
-            .value
-            .general_names;
+        let names = &certificate.subject_alternative_name().ok()??.value.general_names;
         let [GeneralName::URI(uri)] = names[..] else {
             return None;
         };
-        let (org, agent) = uri
-            .strip_prefix(IDENTITY_PREFIX)?
-            .split_once(IDENTITY_MIDDLE)?;
+        let (org, agent) = uri.strip_prefix(IDENTITY_PREFIX)?.split_once(IDENTITY_MIDDLE)?;
         let seconds = certificate.validity().not_after.timestamp();
         Some(AgentIdentity {
             org: org.parse().ok()?,
@@ -294,36 +268,23 @@ pub(crate) struct ServerCertificate {
 
 impl ServerCertificate {
     pub(crate) fn new(certified: CertifiedKey) -> ServerCertificate {
-        ServerCertificate {
-            present: std::sync::RwLock::new(Arc::new(certified)),
-        }
+        ServerCertificate { present: std::sync::RwLock::new(Arc::new(certified)) }
     }
 
     pub(crate) fn replace(&self, certified: CertifiedKey) {
-        *self
-            .present
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(certified);
+        *self.present.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Arc::new(certified);
     }
 
     /// When the present one ends.
     pub(crate) fn not_after(&self) -> Option<UtcMicros> {
         let present = self.present();
         let (_, certificate) = X509Certificate::from_der(present.cert.first()?).ok()?;
-        Some(UtcMicros(
-            certificate
-                .validity()
-                .not_after
-                .timestamp()
-                .saturating_mul(1_000_000),
-        ))
+        Some(UtcMicros(certificate.validity().not_after.timestamp().saturating_mul(1_000_000)))
     }
 
     fn present(&self) -> Arc<CertifiedKey> {
-        self.present
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.present.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
@@ -334,9 +295,7 @@ impl rustls::server::ResolvesServerCert for ServerCertificate {
 }
 
 fn parse_request(csr_der: &[u8]) -> Result<rcgen::PublicKey, AuthorityError> {
-    let refuse = |reason: &str| AuthorityError::Request {
-        reason: reason.to_owned(),
-    };
+    let refuse = |reason: &str| AuthorityError::Request { reason: reason.to_owned() };
     if CSR_BYTES_MAX < csr_der.len() {
         return Err(refuse("it is larger than 4096 bytes"));
     }
@@ -374,30 +333,23 @@ fn set_validity(params: &mut CertificateParams, from: UtcMicros, to: UtcMicros) 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            write!(text, "{byte:02x}").unwrap_or(());
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or(());
+        text
+    })
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, AuthorityError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(AuthorityError::File {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(AuthorityError::File { path: path.to_owned(), source }),
     }
 }
 
 fn sign_error(error: rcgen::Error) -> AuthorityError {
-    AuthorityError::Sign {
-        reason: error.to_string(),
-    }
+    AuthorityError::Sign { reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -422,9 +374,7 @@ mod tests {
         let authority = Authority::load(dir.path(), &secrets("A"), NOW).unwrap();
         let mut params = CertificateParams::new(vec!["evil.example".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let signed = authority
-            .sign_agent(&request(params), OrgId(3), AgentId(7), NOW)
-            .unwrap();
+        let signed = authority.sign_agent(&request(params), OrgId(3), AgentId(7), NOW).unwrap();
         let identity = identity_of(&signed.der).unwrap();
         let expected = AgentIdentity {
             org: OrgId(3),
@@ -450,12 +400,7 @@ mod tests {
         let mut bent = good.clone();
         let last = bent.len() - 1;
         bent[last] ^= 1;
-        for bad in [
-            bent,
-            good[1..].to_vec(),
-            Vec::new(),
-            vec![0; CSR_BYTES_MAX + 1],
-        ] {
+        for bad in [bent, good[1..].to_vec(), Vec::new(), vec![0; CSR_BYTES_MAX + 1]] {
             assert!(matches!(sign(&bad), Err(AuthorityError::Request { .. })));
         }
     }
@@ -466,9 +411,7 @@ mod tests {
         let first = Authority::load(dir.path(), &secrets("A"), NOW).unwrap();
         let again = Authority::load(dir.path(), &secrets("A"), NOW).unwrap();
         assert_eq!(first.fingerprint(), again.fingerprint());
-        let other_key = Authority::load(dir.path(), &secrets("E"), NOW)
-            .unwrap_err()
-            .to_string();
+        let other_key = Authority::load(dir.path(), &secrets("E"), NOW).unwrap_err().to_string();
         assert!(other_key.contains("keys/master.key"), "{other_key}");
         fs::remove_file(dir.path().join("authority.crt")).unwrap();
         let half = Authority::load(dir.path(), &secrets("A"), NOW).unwrap_err();

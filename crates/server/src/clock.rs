@@ -58,13 +58,7 @@ impl Timekeeper {
     fn new(reading: Reading) -> Timekeeper {
         let base_us = reading.wall_us - reading.boot_us;
         let last = UtcMicros(reading.wall_us);
-        Timekeeper {
-            base_us,
-            wall_base_us: base_us,
-            ahead_since_us: None,
-            last,
-            jumps: 0,
-        }
+        Timekeeper { base_us, wall_base_us: base_us, ahead_since_us: None, last, jumps: 0 }
     }
 
     fn now(&mut self, reading: Reading) -> UtcMicros {
@@ -129,19 +123,13 @@ impl ReadClocks for SystemClocks {
 
 /// Reads the machine's clocks.
 pub fn system_reading() -> Reading {
-    Reading {
-        wall_us: read_us(ClockId::CLOCK_REALTIME),
-        boot_us: read_us(ClockId::CLOCK_BOOTTIME),
-    }
+    Reading { wall_us: read_us(ClockId::CLOCK_REALTIME), boot_us: read_us(ClockId::CLOCK_BOOTTIME) }
 }
 
 /// Reads one clock. The call fails only for clocks that do not exist; Linux has both.
 fn read_us(id: ClockId) -> i64 {
     match clock_gettime(id) {
-        Ok(time) => time
-            .tv_sec()
-            .saturating_mul(1_000_000)
-            .saturating_add(time.tv_nsec() / 1_000),
+        Ok(time) => time.tv_sec().saturating_mul(1_000_000).saturating_add(time.tv_nsec() / 1_000),
         Err(_) => 0,
     }
 }
@@ -162,10 +150,7 @@ impl Clock {
     /// Any clocks; tests step them.
     pub fn over(source: Arc<dyn ReadClocks>) -> Clock {
         let keeper = Timekeeper::new(source.read());
-        Clock {
-            source,
-            keeper: Arc::new(Mutex::new(keeper)),
-        }
+        Clock { source, keeper: Arc::new(Mutex::new(keeper)) }
     }
 
     /// The time it is. It never decreases.
@@ -217,10 +202,7 @@ mod tests {
 
     fn at(boot_s: i64, wall_offset_us: i64) -> Reading {
         let boot_us = boot_s * SECOND_US;
-        Reading {
-            wall_us: 1_000 * HOUR_US + boot_us + wall_offset_us,
-            boot_us,
-        }
+        Reading { wall_us: 1_000 * HOUR_US + boot_us + wall_offset_us, boot_us }
     }
 
     fn shown(keeper: &mut Timekeeper, reading: Reading) -> i64 {
@@ -233,13 +215,7 @@ mod tests {
             let mut keeper = Timekeeper::new(at(0, 0));
             assert_eq!(keeper.look(at(1, 0)), Look::default());
             let stepped = Some((0 < step_us, Duration::from_secs(3600)));
-            assert_eq!(
-                keeper.look(at(2, step_us)),
-                Look {
-                    stepped,
-                    to_follow: None
-                }
-            );
+            assert_eq!(keeper.look(at(2, step_us)), Look { stepped, to_follow: None });
             assert_eq!(keeper.look(at(3, step_us)), Look::default());
             assert_eq!(shown(&mut keeper, at(4, step_us)), 4);
         }

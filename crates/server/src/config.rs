@@ -167,10 +167,7 @@ impl Config {
             None => String::new(),
             Some(path) => read(path)?,
         };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that reads it"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Config::resolve(&text, &variable, overrides)
     }
@@ -197,21 +194,10 @@ impl Config {
             .or_else(|| variable("FAULTLINE_DATA_DIR").map(PathBuf::from))
             .or(file.data_dir)
             .unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
-        let http_listen = over(
-            &overrides.http_listen,
-            "FAULTLINE_HTTP_LISTEN",
-            file.http.listen,
-        );
-        let agent_listen = over(
-            &overrides.agent_listen,
-            "FAULTLINE_AGENT_LISTEN",
-            file.agents.listen,
-        );
-        let log_format = over(
-            &overrides.log_format,
-            "FAULTLINE_LOG_FORMAT",
-            file.log_format,
-        );
+        let http_listen = over(&overrides.http_listen, "FAULTLINE_HTTP_LISTEN", file.http.listen);
+        let agent_listen =
+            over(&overrides.agent_listen, "FAULTLINE_AGENT_LISTEN", file.agents.listen);
+        let log_format = over(&overrides.log_format, "FAULTLINE_LOG_FORMAT", file.log_format);
         let advertise = match variable("FAULTLINE_AGENT_ADVERTISE") {
             Some(list) => list.split(',').map(|a| a.trim().to_owned()).collect(),
             None => file.agents.advertise.unwrap_or_default(),
@@ -245,25 +231,15 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let is_reachable = !self.http.listen.ip().is_loopback();
         if is_reachable && self.http.tls.is_none() && !self.http.allow_plaintext {
-            return Err(ConfigError::Plaintext {
-                listen: self.http.listen,
-            });
+            return Err(ConfigError::Plaintext { listen: self.http.listen });
         }
-        let value = |key, reason: &str| {
-            Err(ConfigError::Value {
-                key,
-                reason: reason.to_owned(),
-            })
-        };
+        let value = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.to_owned() });
         if ADVERTISE_MAX < self.agents.advertise.len() {
             return value("agents.advertise", "has more than 8 addresses");
         }
         if let Some(bad) = self.agents.advertise.iter().find(|a| !is_host_port(a)) {
             let reason = format!("`{bad}` is not host:port, such as `monitor.example.net:7481`");
-            return Err(ConfigError::Value {
-                key: "agents.advertise",
-                reason,
-            });
+            return Err(ConfigError::Value { key: "agents.advertise", reason });
         }
         if self.agents.batches_per_second_max < 2 {
             return value(
@@ -272,10 +248,7 @@ impl Config {
             );
         }
         if self.agents.bytes_per_second_max < wire::limits::FRAME_BYTES_MAX as u64 {
-            return value(
-                "agents.bytes_per_second_max",
-                "must be 1048576 or more: one frame",
-            );
+            return value("agents.bytes_per_second_max", "must be 1048576 or more: one frame");
         }
         Ok(())
     }
@@ -292,11 +265,7 @@ impl Config {
             writeln!(text, "{line}").unwrap_or(());
         };
         line(format!("data_dir = {}", path(&self.data_dir)));
-        let format = if self.log_format == LogFormat::Json {
-            "json"
-        } else {
-            "text"
-        };
+        let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
         line(format!("log_format = {}", quote(format)));
         line("\n[http]".to_owned());
         line(format!("listen = {}", quote(&self.http.listen.to_string())));
@@ -306,19 +275,10 @@ impl Config {
         }
         line(format!("allow_plaintext = {}", self.http.allow_plaintext));
         line("\n[agents]".to_owned());
-        line(format!(
-            "listen = {}",
-            quote(&self.agents.listen.to_string())
-        ));
+        line(format!("listen = {}", quote(&self.agents.listen.to_string())));
         line(format!("advertise = [{}]", advertise.join(", ")));
-        line(format!(
-            "batches_per_second_max = {}",
-            self.agents.batches_per_second_max
-        ));
-        line(format!(
-            "bytes_per_second_max = {}",
-            self.agents.bytes_per_second_max
-        ));
+        line(format!("batches_per_second_max = {}", self.agents.batches_per_second_max));
+        line(format!("bytes_per_second_max = {}", self.agents.bytes_per_second_max));
         line("\n[retention]".to_owned());
         line(format!("rounds = {}", days(self.retention.rounds)));
         line(format!("minutes = {}", days(self.retention.minutes)));
@@ -348,18 +308,12 @@ impl Config {
         if !self.agents.advertise.is_empty() {
             return;
         }
-        let mut ips = if bound.ip().is_unspecified() {
-            own_addresses()
-        } else {
-            vec![bound.ip()]
-        };
+        let mut ips = if bound.ip().is_unspecified() { own_addresses() } else { vec![bound.ip()] };
         if bound.ip().is_unspecified() {
             ips.truncate(ADVERTISE_MAX - 1);
             ips.push(IpAddr::from([127, 0, 0, 1]));
         }
-        let texts = ips
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, bound.port()).to_string());
+        let texts = ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port()).to_string());
         self.agents.advertise = texts.collect();
     }
 }
@@ -375,10 +329,7 @@ fn own_addresses() -> Vec<IpAddr> {
         let v6 = storage.as_sockaddr_in6().map(|a| IpAddr::from(a.ip()));
         let is_link_local =
             |ip: &IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        found.extend(
-            v4.or(v6)
-                .filter(|ip| !ip.is_loopback() && !is_link_local(ip)),
-        );
+        found.extend(v4.or(v6).filter(|ip| !ip.is_loopback() && !is_link_local(ip)));
     }
     found
 }
@@ -390,10 +341,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         }
         fs::read_to_string(path)
     };
-    read().map_err(|source| ConfigError::File {
-        path: path.to_owned(),
-        source,
-    })
+    read().map_err(|source| ConfigError::File { path: path.to_owned(), source })
 }
 
 fn parse_listen(
@@ -439,21 +387,9 @@ fn tls_files(
 
 fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
     Ok(RetentionConfig {
-        rounds: parse_days(
-            "retention.rounds",
-            file.rounds.as_deref(),
-            ROUNDS_KEPT_DEFAULT,
-        )?,
-        minutes: parse_days(
-            "retention.minutes",
-            file.minutes.as_deref(),
-            MINUTES_KEPT_DEFAULT,
-        )?,
-        changes: parse_days(
-            "retention.changes",
-            file.changes.as_deref(),
-            CHANGES_KEPT_DEFAULT,
-        )?,
+        rounds: parse_days("retention.rounds", file.rounds.as_deref(), ROUNDS_KEPT_DEFAULT)?,
+        minutes: parse_days("retention.minutes", file.minutes.as_deref(), MINUTES_KEPT_DEFAULT)?,
+        changes: parse_days("retention.changes", file.changes.as_deref(), CHANGES_KEPT_DEFAULT)?,
     })
 }
 
@@ -489,10 +425,7 @@ mod tests {
 
     fn resolve(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let variable = |name: &str| {
-            variables
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
         };
         Config::resolve(text, &variable, &Overrides::default())
     }
@@ -518,10 +451,8 @@ mod tests {
         let config = resolve(file, &variables).unwrap();
         assert_eq!(config.data_dir, PathBuf::from("a"));
         assert_eq!(config.http.listen.port(), 2);
-        let overrides = Overrides {
-            http_listen: Some("127.0.0.1:3".to_owned()),
-            ..Overrides::default()
-        };
+        let overrides =
+            Overrides { http_listen: Some("127.0.0.1:3".to_owned()), ..Overrides::default() };
         let config = Config::resolve(file, &|_| None, &overrides).unwrap();
         assert_eq!(config.http.listen.port(), 3);
     }
@@ -531,10 +462,7 @@ mod tests {
         refused("listne = 1", "listne");
         refused("[http]\nlistne = 1", "listne");
         refused("[http]\nlisten = \"x\"", "`http.listen`");
-        refused(
-            "[http]\nlisten = \"0.0.0.0:80\"",
-            "http.allow_plaintext = true",
-        );
+        refused("[http]\nlisten = \"0.0.0.0:80\"", "http.allow_plaintext = true");
         refused("[http]\ntls_key = \"k\"", "`http.tls_certificate`");
         refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
         refused("[retention]\nrounds = \"7\"", "`retention.rounds`");

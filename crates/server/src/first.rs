@@ -64,33 +64,18 @@ impl std::fmt::Debug for FirstStart {
 /// Makes the directories and takes the lock that keeps a second server out.
 pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
     for dir in [&config.data_dir, &config.keys_dir()] {
-        make_private(dir).map_err(|source| FirstError::Dir {
-            path: dir.clone(),
-            source,
-        })?;
+        make_private(dir).map_err(|source| FirstError::Dir { path: dir.clone(), source })?;
     }
     let path = config.data_dir.join("lock");
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let file = file.map_err(|source| FirstError::Dir {
-        path: path.clone(),
-        source,
-    })?;
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| FirstError::Dir { path: path.clone(), source })?;
     let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-    locked.map_err(|(_, _)| FirstError::InUse {
-        path: config.data_dir.clone(),
-    })
+    locked.map_err(|(_, _)| FirstError::InUse { path: config.data_dir.clone() })
 }
 
 /// Makes a directory that only its owner enters; one that is there already is closed to others.
 fn make_private(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(DIR_MODE)
-        .create(dir)?;
+    fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(DIR_MODE))
 }
 
@@ -104,21 +89,12 @@ pub(crate) async fn first_user(
         return Ok(None);
     }
     let letter = |byte: u8| char::from(PASSWORD_LETTERS[usize::from(byte) % 32]);
-    let text: String = random::<PASSWORD_BYTES>()?
-        .into_iter()
-        .map(letter)
-        .collect();
+    let text: String = random::<PASSWORD_BYTES>()?.into_iter().map(letter).collect();
     let new = NewPassword::parse(&text).map_err(|reason| FirstError::Key { reason })?;
     let password_hash = password::hash(new).await?;
-    let user = NewUser {
-        name: name(ADMIN)?,
-        role: Role::Admin,
-        password_hash,
-    };
+    let user = NewUser { name: name(ADMIN)?, role: Role::Admin, password_hash };
     store.user_create(&scope, &user, now).await?;
-    Ok(Some(FirstStart {
-        admin_password: text,
-    }))
+    Ok(Some(FirstStart { admin_password: text }))
 }
 
 /// Makes the key for the command line on this machine if its file is not there.
@@ -139,9 +115,7 @@ pub(crate) async fn local_key(
         }
     }
     let secret = Secret::generate(API_KEY_PREFIX);
-    let secret = secret.map_err(|error| FirstError::Key {
-        reason: error.to_string(),
-    })?;
+    let secret = secret.map_err(|error| FirstError::Key { reason: error.to_string() })?;
     let new = NewApiKey {
         name: name(LOCAL_KEY)?,
         key_hash: secret.hash,
@@ -155,7 +129,5 @@ pub(crate) async fn local_key(
 }
 
 fn name(text: &str) -> Result<Name, FirstError> {
-    Name::parse(text).map_err(|error| FirstError::Key {
-        reason: error.to_string(),
-    })
+    Name::parse(text).map_err(|error| FirstError::Key { reason: error.to_string() })
 }

@@ -39,10 +39,7 @@ pub enum ListenError {
         source: io::Error,
     },
     #[error("cannot read `{}` as PEM: {reason}", path.display())]
-    Pem {
-        path: std::path::PathBuf,
-        reason: String,
-    },
+    Pem { path: std::path::PathBuf, reason: String },
     #[error("cannot use the certificate for TLS")]
     Tls(#[from] rustls::Error),
     #[error("cannot use the authority to verify agents: {reason}")]
@@ -70,12 +67,9 @@ pub(crate) fn agents_tls(
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .allow_unauthenticated()
         .build()
-        .map_err(|error| ListenError::Verifier {
-            reason: error.to_string(),
-        })?;
-    let mut config = versions()?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(certificate);
+        .map_err(|error| ListenError::Verifier { reason: error.to_string() })?;
+    let mut config =
+        versions()?.with_client_cert_verifier(verifier).with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
@@ -90,9 +84,7 @@ pub(crate) fn http_tls(files: &TlsFiles) -> Result<ServerConfig, ListenError> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| pem(&files.certificate, error))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem(&files.key, error))?;
-    let mut config = versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+    let mut config = versions()?.with_no_client_auth().with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

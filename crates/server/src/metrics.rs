@@ -135,54 +135,18 @@ impl Default for Metrics {
 impl Metrics {
     fn register_ingest(&mut self) {
         let counters = [
-            (
-                "ingest_batches",
-                "Batches taken into the log",
-                &self.batches,
-            ),
+            ("ingest_batches", "Batches taken into the log", &self.batches),
             ("ingest_rounds", "Rounds taken into the log", &self.rounds),
-            (
-                "ingest_bytes",
-                "Compressed bytes of batches taken",
-                &self.bytes,
-            ),
-            (
-                "ingest_refusals",
-                "Batches and frames refused",
-                &self.refusals,
-            ),
-            (
-                "ingest_duplicates",
-                "Batches that were in the log already",
-                &self.duplicates,
-            ),
-            (
-                "ingest_waits",
-                "Frames that waited for their agent's rate limit",
-                &self.waits,
-            ),
+            ("ingest_bytes", "Compressed bytes of batches taken", &self.bytes),
+            ("ingest_refusals", "Batches and frames refused", &self.refusals),
+            ("ingest_duplicates", "Batches that were in the log already", &self.duplicates),
+            ("ingest_waits", "Frames that waited for their agent's rate limit", &self.waits),
             ("ingest_heartbeats", "Heartbeats heard", &self.heartbeats),
-            (
-                "ingest_results_dropped",
-                "Results agents had to drop",
-                &self.results_dropped,
-            ),
+            ("ingest_results_dropped", "Results agents had to drop", &self.results_dropped),
             ("ingest_sessions", "Streams of agents begun", &self.sessions),
-            (
-                "enrolment_accepted",
-                "Certificates given for a token",
-                &self.enrolments,
-            ),
-            (
-                "enrolment_refused",
-                "Enrolments refused",
-                &self.enrolments_refused,
-            ),
-            (
-                "tls_handshakes_failed",
-                "TLS handshakes that failed",
-                &self.handshakes_failed,
-            ),
+            ("enrolment_accepted", "Certificates given for a token", &self.enrolments),
+            ("enrolment_refused", "Enrolments refused", &self.enrolments_refused),
+            ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
         ];
         for (name, help, counter) in counters {
             self.registry.register(name, help, counter.clone());
@@ -191,16 +155,8 @@ impl Metrics {
 
     fn register_rest(&mut self) {
         let counters = [
-            (
-                "engine_decisions",
-                "Decisions of the engine",
-                &self.decisions,
-            ),
-            (
-                "log_failures",
-                "Appends or syncs of the log that failed",
-                &self.log_failures,
-            ),
+            ("engine_decisions", "Decisions of the engine", &self.decisions),
+            ("log_failures", "Appends or syncs of the log that failed", &self.log_failures),
             (
                 "log_entries_unreadable",
                 "Entries of the log that could not be understood",
@@ -212,26 +168,14 @@ impl Metrics {
                 &self.commit_failures,
             ),
             ("clock_steps", "Steps of the wall clock", &self.clock_steps),
-            (
-                "task_failures",
-                "Failures of periodic tasks",
-                &self.task_failures,
-            ),
+            ("task_failures", "Failures of periodic tasks", &self.task_failures),
         ];
         for (name, help, counter) in counters {
             self.registry.register(name, help, counter.clone());
         }
         let histograms = [
-            (
-                "log_sync_seconds",
-                "Time of one sync of the log",
-                &self.log_sync_seconds,
-            ),
-            (
-                "store_commit_seconds",
-                "Time of one commit",
-                &self.commit_seconds,
-            ),
+            ("log_sync_seconds", "Time of one sync of the log", &self.log_sync_seconds),
+            ("store_commit_seconds", "Time of one commit", &self.commit_seconds),
         ];
         for (name, help, histogram) in histograms {
             self.registry.register(name, help, histogram.clone());
@@ -241,51 +185,15 @@ impl Metrics {
     fn register_levels(&mut self) {
         let levels = &self.levels;
         let levels = [
-            (
-                "ingest_lag_seconds",
-                "How far judging is behind ingest",
-                &levels.lag_seconds,
-            ),
-            (
-                "log_depth_records",
-                "Records behind no checkpoint",
-                &levels.log_depth,
-            ),
-            (
-                "log_size_bytes",
-                "Size of the log on disk",
-                &levels.log_bytes,
-            ),
-            (
-                "log_position",
-                "Last position applied",
-                &levels.log_position,
-            ),
-            (
-                "agents_connected",
-                "Agents with a stream",
-                &levels.agents_connected,
-            ),
-            (
-                "spool_batches",
-                "Batches in all agents' spools",
-                &levels.spool_batches,
-            ),
-            (
-                "spool_batches_max",
-                "Batches in the deepest spool",
-                &levels.spool_batches_max,
-            ),
-            (
-                "spool_bytes",
-                "Bytes in all agents' spools",
-                &levels.spool_bytes,
-            ),
-            (
-                "live_subscribers",
-                "Subscribers of live events",
-                &levels.live_subscribers,
-            ),
+            ("ingest_lag_seconds", "How far judging is behind ingest", &levels.lag_seconds),
+            ("log_depth_records", "Records behind no checkpoint", &levels.log_depth),
+            ("log_size_bytes", "Size of the log on disk", &levels.log_bytes),
+            ("log_position", "Last position applied", &levels.log_position),
+            ("agents_connected", "Agents with a stream", &levels.agents_connected),
+            ("spool_batches", "Batches in all agents' spools", &levels.spool_batches),
+            ("spool_batches_max", "Batches in the deepest spool", &levels.spool_batches_max),
+            ("spool_bytes", "Bytes in all agents' spools", &levels.spool_bytes),
+            ("live_subscribers", "Subscribers of live events", &levels.live_subscribers),
             (
                 "clock_wall_ahead_seconds",
                 "How far the wall clock is ahead of the server's time",
@@ -391,13 +299,7 @@ mod tests {
             metrics.sample(UtcMicros(second * 1_000_000));
             metrics.rounds.inc_by(50);
         }
-        assert_eq!(
-            metrics.rates(),
-            Rates {
-                rounds: 50.0,
-                ..Rates::default()
-            }
-        );
+        assert_eq!(metrics.rates(), Rates { rounds: 50.0, ..Rates::default() });
     }
 
     #[test]

@@ -108,11 +108,7 @@ impl Placer {
         }
         let tick_us = i64::try_from(head.closed.tick.0).ok()?;
         let error_us = self.wall_error_us.unwrap_or(0);
-        head.closed
-            .wall
-            .0
-            .checked_sub(tick_us)?
-            .checked_sub(error_us)
+        head.closed.wall.0.checked_sub(tick_us)?.checked_sub(error_us)
     }
 }
 
@@ -153,9 +149,7 @@ fn place(agent: AgentId, rows: &[RoundRow], offset_us: i64) -> Result<RoundBatch
 }
 
 fn place_tick(tick: Tick, offset_us: i64) -> Result<UtcMicros, PlaceError> {
-    let at_us = i64::try_from(tick.0)
-        .ok()
-        .and_then(|tick_us| tick_us.checked_add(offset_us));
+    let at_us = i64::try_from(tick.0).ok().and_then(|tick_us| tick_us.checked_add(offset_us));
     match at_us {
         Some(at_us @ 0..) => Ok(UtcMicros(at_us)),
         Some(_) | None => Err(PlaceError::Range),
@@ -173,9 +167,7 @@ pub(crate) fn check_future(batch: &RoundBatch, now: UtcMicros) -> Result<(), Pla
     if ahead <= FUTURE_MAX {
         return Ok(());
     }
-    Err(PlaceError::Future {
-        ahead_ms: u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX),
-    })
+    Err(PlaceError::Future { ahead_ms: u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX) })
 }
 
 #[cfg(test)]
@@ -193,31 +185,14 @@ mod tests {
     fn heartbeat(placer: &mut Placer, tick_s: i64, error_s: i64, delay_ms: i64) {
         let tick_us = tick_s * SECOND_US;
         let wall = UtcMicros(BIRTH_US + tick_us + error_s * SECOND_US);
-        let reading = Anchor {
-            tick: Tick(tick_us.unsigned_abs()),
-            wall,
-        };
-        placer.observe(
-            BOOT,
-            reading,
-            UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000),
-            0,
-        );
+        let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
+        placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000), 0);
     }
 
     fn head(boot: BootId, tick_s: u64, wall_s: i64) -> BatchHead {
         let wall = UtcMicros(wall_s * SECOND_US);
-        let closed = Anchor {
-            tick: Tick(tick_s * 1_000_000),
-            wall,
-        };
-        BatchHead {
-            epoch: 1,
-            seq: 1,
-            boot,
-            closed,
-            dropped_before: 0,
-        }
+        let closed = Anchor { tick: Tick(tick_s * 1_000_000), wall };
+        BatchHead { epoch: 1, seq: 1, boot, closed, dropped_before: 0 }
     }
 
     /// How far from the truth rounds of the present boot are placed, in milliseconds.
@@ -262,10 +237,7 @@ mod tests {
     fn a_tick_that_stood_still_is_noticed_at_once() {
         let mut placer = Placer::default();
         heartbeat(&mut placer, 0, 0, 0);
-        let reading = Anchor {
-            tick: Tick(5_000_000),
-            wall: UtcMicros(BIRTH_US + 605 * SECOND_US),
-        };
+        let reading = Anchor { tick: Tick(5_000_000), wall: UtcMicros(BIRTH_US + 605 * SECOND_US) };
         placer.observe(BOOT, reading, UtcMicros(BIRTH_US + 605 * SECOND_US), 0);
         assert_eq!(placed_late_ms(&placer), 600_000);
     }
@@ -278,10 +250,7 @@ mod tests {
             let slewed_us = beat * 5 * 500;
             let tick_us = beat * 5 * SECOND_US;
             let wall = UtcMicros(BIRTH_US + tick_us);
-            let reading = Anchor {
-                tick: Tick(tick_us.unsigned_abs()),
-                wall,
-            };
+            let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
             placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + slewed_us), 0);
             let late = placed_late_ms(&placer);
             assert!((0..=3).contains(&(late - last)), "{last} to {late}");
@@ -304,10 +273,7 @@ mod tests {
         let ahead = Err(PlaceError::Future { ahead_ms: 6_000 });
         assert_eq!(check_future(&batch, UtcMicros(3_000_000)), ahead);
         for (tick, offset_us) in [(u64::MAX, 0), (5, -6), (5, i64::MAX)] {
-            assert_eq!(
-                place(AgentId(1), &[row(tick)], offset_us),
-                Err(PlaceError::Range)
-            );
+            assert_eq!(place(AgentId(1), &[row(tick)], offset_us), Err(PlaceError::Range));
         }
     }
 }

@@ -73,9 +73,7 @@ impl MasterKey {
     ///
     /// [`SecretsError::NotAKey`].
     pub fn parse(text: &str, origin: &str) -> Result<MasterKey, SecretsError> {
-        let not_a_key = || SecretsError::NotAKey {
-            origin: origin.to_owned(),
-        };
+        let not_a_key = || SecretsError::NotAKey { origin: origin.to_owned() };
         let bytes = STANDARD.decode(text.trim()).map_err(|_| not_a_key())?;
         bytes.try_into().map(MasterKey).map_err(|_| not_a_key())
     }
@@ -88,9 +86,8 @@ impl MasterKey {
 /// [`SecretsError::Random`]: then nothing secret can be made.
 pub fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| SecretsError::Random {
-        reason: error.to_string(),
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| SecretsError::Random { reason: error.to_string() })?;
     Ok(bytes)
 }
 
@@ -112,10 +109,7 @@ pub fn write_secret_file(path: &Path, content: &[u8]) -> Result<(), SecretsError
         };
         fs::File::open(directory)?.sync_all()
     };
-    write().map_err(|source| SecretsError::File {
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| SecretsError::File { path: path.to_owned(), source })
 }
 
 /// Reads a file that only its owner may read; `None` if there is none.
@@ -124,10 +118,7 @@ pub fn write_secret_file(path: &Path, content: &[u8]) -> Result<(), SecretsError
 ///
 /// [`SecretsError::Mode`] if others may read it, [`SecretsError::File`] if it cannot be read.
 pub fn read_secret_file(path: &Path) -> Result<Option<Vec<u8>>, SecretsError> {
-    let unreadable = |source| SecretsError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| SecretsError::File { path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -135,10 +126,7 @@ pub fn read_secret_file(path: &Path) -> Result<Option<Vec<u8>>, SecretsError> {
     };
     let mode = unix::PermissionsExt::mode(&metadata.permissions()) & MODE_MASK;
     if mode & !SECRET_MODE != 0 {
-        return Err(SecretsError::Mode {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(SecretsError::Mode { path: path.to_owned(), mode });
     }
     fs::read(path).map(Some).map_err(unreadable)
 }
@@ -157,9 +145,7 @@ impl fmt::Debug for Secrets {
 
 impl Secrets {
     pub fn new(key: &MasterKey) -> Secrets {
-        Secrets {
-            cipher: XChaCha20Poly1305::new(&key.0.into()),
-        }
+        Secrets { cipher: XChaCha20Poly1305::new(&key.0.into()) }
     }
 
     /// Takes the given key, or the key file, which is made if it is not there.
@@ -174,10 +160,7 @@ impl Secrets {
         let origin = format!("`{}`", path.display());
         if let Some(content) = read_secret_file(path)? {
             let is_short = u64::try_from(content.len()).is_ok_and(|n| n <= KEY_FILE_BYTES_MAX);
-            let text = String::from_utf8(content)
-                .ok()
-                .filter(|_| is_short)
-                .unwrap_or_default();
+            let text = String::from_utf8(content).ok().filter(|_| is_short).unwrap_or_default();
             return Ok(Secrets::new(&MasterKey::parse(&text, &origin)?));
         }
         let key = MasterKey(random()?);
@@ -192,10 +175,7 @@ impl Secrets {
     /// [`SecretsError::Random`] or [`SecretsError::Seal`].
     pub fn seal(&self, context: &'static str, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
         let nonce = random::<NONCE_BYTES>()?;
-        let payload = Payload {
-            msg: plain,
-            aad: context.as_bytes(),
-        };
+        let payload = Payload { msg: plain, aad: context.as_bytes() };
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), payload)
@@ -219,13 +199,8 @@ impl Secrets {
         if format != FORMAT {
             return Err(fail());
         }
-        let payload = Payload {
-            msg,
-            aad: context.as_bytes(),
-        };
-        self.cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| fail())
+        let payload = Payload { msg, aad: context.as_bytes() };
+        self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| fail())
     }
 }
 
@@ -241,11 +216,7 @@ mod tests {
         let sealed = secrets.seal("authority", b"a key").unwrap();
         assert_eq!(secrets.open("authority", &sealed).unwrap(), b"a key");
         assert!(secrets.open("session", &sealed).is_err());
-        assert!(
-            Secrets::new(&MasterKey([8; 32]))
-                .open("authority", &sealed)
-                .is_err()
-        );
+        assert!(Secrets::new(&MasterKey([8; 32])).open("authority", &sealed).is_err());
         for index in 0..sealed.len() {
             let mut bent = sealed.clone();
             bent[index] ^= 1;
@@ -259,23 +230,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master.key");
         let sealed = Secrets::load(None, &path).unwrap().seal("x", b"y").unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            Secrets::load(None, &path)
-                .unwrap()
-                .open("x", &sealed)
-                .unwrap(),
-            b"y"
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Secrets::load(None, &path).unwrap().open("x", &sealed).unwrap(), b"y");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = Secrets::load(None, &path).unwrap_err().to_string();
-        assert!(
-            error.contains("mode 640") && error.contains("chmod 600"),
-            "{error}"
-        );
+        assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
     }
 
     #[test]
@@ -283,11 +242,7 @@ mod tests {
         assert!(MasterKey::parse(&STANDARD.encode([1; 32]), "it").is_ok());
         for text in ["", "abc", &STANDARD.encode([1; 31]), &"A".repeat(500)] {
             let error = MasterKey::parse(text, "ENCRYPTION_MASTER_KEY").unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .starts_with("ENCRYPTION_MASTER_KEY is not a key")
-            );
+            assert!(error.to_string().starts_with("ENCRYPTION_MASTER_KEY is not a key"));
         }
     }
 }

@@ -127,24 +127,12 @@ pub async fn serve_with(
     let console = listen::bind(config.http.listen).await?;
     let bound = |what| move |source| ServeError::Start { what, source };
     let agents_at = agents.local_addr().map_err(bound("the agents' listener"))?;
-    let http_at = console
-        .local_addr()
-        .map_err(bound("the console's listener"))?;
+    let http_at = console.local_addr().map_err(bound("the console's listener"))?;
     config.complete_advertise(agents_at);
     let config = Arc::new(config);
-    let app = App::new(
-        store,
-        core.conductor.clone(),
-        authority,
-        Arc::clone(&config),
-        clock,
-    );
+    let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), clock);
 
-    let doors = Doors {
-        app: app.clone(),
-        metrics: core.metrics.clone(),
-        stop: stop.clone(),
-    };
+    let doors = Doors { app: app.clone(), metrics: core.metrics.clone(), stop: stop.clone() };
     let mut running = JoinSet::new();
     let sessions = TaskTracker::new();
     let certificate = doors.serve_agents(agents, &sessions, &mut running)?;
@@ -173,11 +161,7 @@ impl Ready {
         agents: SocketAddr,
         first_start: Option<FirstStart>,
     ) -> Ready {
-        let scheme = if config.http.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         Ready {
             http_url: format!("{scheme}://{}", reachable(http)),
             agent_address: reachable(agents).to_string(),
@@ -227,26 +211,15 @@ impl Core {
             last_at: replayed.last_at,
         };
         let (durable, entries) = mpsc::channel(DURABLE_MAX);
-        let (log, _) =
-            log::start(start, clock.clone(), Arc::clone(&metrics), durable).map_err(|source| {
-                ServeError::Start {
-                    what: "the log's thread",
-                    source,
-                }
-            })?;
+        let (log, _) = log::start(start, clock.clone(), Arc::clone(&metrics), durable)
+            .map_err(|source| ServeError::Start { what: "the log's thread", source })?;
         let stopping = CancellationToken::new();
         let (conductor, owner, requests, catch_up) =
             replayed.conduct(store, &log, clock, &stopping);
         let mut tasks = JoinSet::new();
         tasks.spawn(owner.run(entries, requests));
         catch_up.run(&conductor, store, clock).await?;
-        Ok(Core {
-            conductor,
-            metrics,
-            log,
-            stopping,
-            owner: tasks,
-        })
+        Ok(Core { conductor, metrics, log, stopping, owner: tasks })
     }
 
     /// Waits until the server is to stop, or cannot go on.
@@ -279,10 +252,9 @@ impl Core {
         self.log.stop().await;
         match self.owner.join_next().await {
             Some(Ok(stored)) => stored.map_err(ServeError::NotStored),
-            Some(Err(error)) => Err(ServeError::Ended {
-                what: "the conductor",
-                reason: error.to_string(),
-            }),
+            Some(Err(error)) => {
+                Err(ServeError::Ended { what: "the conductor", reason: error.to_string() })
+            }
             None => Ok(()),
         }
     }
@@ -304,19 +276,10 @@ async fn replay(
             "the log was damaged: what could be read is kept, the rest is set aside"
         );
     }
-    let replay = Replay {
-        store,
-        journal: &journal,
-        clock,
-        metrics: Arc::clone(metrics),
-    };
+    let replay = Replay { store, journal: &journal, clock, metrics: Arc::clone(metrics) };
     let replayed = replay.run().await?;
     let LogPosition(position) = replayed.position;
-    tracing::info!(
-        position,
-        records = recovery.records,
-        "the state of the last run is back"
-    );
+    tracing::info!(position, records = recovery.records, "the state of the last run is back");
     Ok((journal, replayed))
 }
 
@@ -393,10 +356,8 @@ impl Doors {
         running: &mut JoinSet<Result<(), String>>,
     ) -> Result<TlsListener, ServeError> {
         let made = TlsListener::new(listener, config, self.metrics.clone(), self.stop.clone());
-        let (listener, accepting) = made.map_err(|source| ServeError::Start {
-            what: "a TLS listener",
-            source,
-        })?;
+        let (listener, accepting) =
+            made.map_err(|source| ServeError::Start { what: "a TLS listener", source })?;
         running.spawn(async move {
             accepting.await;
             Ok(())

@@ -69,9 +69,7 @@ pub(crate) fn seal(rounds: &[RoundRecord]) -> Vec<u8> {
         })
         .collect();
     let rounds = wire::rounds::encode_rounds(&rows);
-    let payload = wire::v1::Payload {
-        kind: Some(wire::v1::payload::Kind::Rounds(rounds)),
-    };
+    let payload = wire::v1::Payload { kind: Some(wire::v1::payload::Kind::Rounds(rounds)) };
     wire::seal(&payload).unwrap_or_default()
 }
 
@@ -84,11 +82,7 @@ pub(crate) fn open(payload_zstd: &[u8], offset_us: i64) -> Vec<Round> {
     let rows = wire::rounds::decode_rounds(&rounds).unwrap_or_default();
     let place = |row: RoundRow| Round {
         subject: row.subject,
-        at: UtcMicros(
-            i64::try_from(row.due_tick.0)
-                .unwrap_or(i64::MAX)
-                .saturating_add(offset_us),
-        ),
+        at: UtcMicros(i64::try_from(row.due_tick.0).unwrap_or(i64::MAX).saturating_add(offset_us)),
         outcome: row.outcome,
         flags: row.flags,
         icmp_error: row.icmp_error,

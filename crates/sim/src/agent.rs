@@ -48,10 +48,7 @@ pub(crate) struct SimAgent {
 
 impl std::fmt::Debug for SimAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SimAgent")
-            .field("id", &self.id)
-            .field("epoch", &self.epoch)
-            .finish()
+        f.debug_struct("SimAgent").field("id", &self.id).field("epoch", &self.epoch).finish()
     }
 }
 
@@ -131,12 +128,7 @@ impl SimAgent {
             address: Address::Ip(target_address(target)),
         };
         let probes = (1..=scenario.targets).map(task).collect();
-        let assignment = Assignment {
-            version: 1,
-            tiers: vec![timing],
-            probes,
-            witnesses: vec![],
-        };
+        let assignment = Assignment { version: 1, tiers: vec![timing], probes, witnesses: vec![] };
         let mut prober = crate::adapt::prober(&mut self.rng);
         prober.set_gateway(Some(gateway_address()), self.tick(now_us));
         prober.set_assignment(&assignment, self.tick(now_us));
@@ -152,15 +144,8 @@ impl SimAgent {
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
         let prober = self.prober.as_ref()?;
         let probing = prober.poll_timeout().map(|tick| self.at_us(tick));
-        let dial = if self.is_connected {
-            self.heartbeat_at_us
-        } else {
-            self.redial_at_us
-        };
-        [probing, Some(self.flush_at_us), Some(dial)]
-            .into_iter()
-            .flatten()
-            .min()
+        let dial = if self.is_connected { self.heartbeat_at_us } else { self.redial_at_us };
+        [probing, Some(self.flush_at_us), Some(dial)].into_iter().flatten().min()
     }
 
     /// Takes what the network brought.
@@ -245,34 +230,20 @@ impl SimAgent {
             }
             self.uplink.cut();
             self.sent_count = 0;
-            self.is_connected = self.uplink.send(
-                Frame::Hello {
-                    boot,
-                    tick_us,
-                    wall_us,
-                },
-                is_rough,
-                now_us,
-            );
+            self.is_connected =
+                self.uplink.send(Frame::Hello { boot, tick_us, wall_us }, is_rough, now_us);
             self.heartbeat_at_us = now_us + HEARTBEAT_US;
             return;
         }
         if self.heartbeat_at_us <= now_us {
             self.heartbeat_at_us = now_us + HEARTBEAT_US;
-            let frame = Frame::Heartbeat {
-                boot,
-                tick_us,
-                wall_us,
-            };
+            let frame = Frame::Heartbeat { boot, tick_us, wall_us };
             if !self.uplink.send(frame, is_rough, now_us) {
                 return self.disconnect();
             }
         }
         while let Some(batch) = self.spool.get(self.sent_count) {
-            if !self
-                .uplink
-                .send(Frame::Batch(batch.clone()), is_rough, now_us)
-            {
+            if !self.uplink.send(Frame::Batch(batch.clone()), is_rough, now_us) {
                 return self.disconnect();
             }
             self.sent_count += 1;
@@ -308,11 +279,9 @@ impl SimAgent {
 
 /// Counts what a batch is about to carry, for the oracle alone.
 fn sent_by_probe(rounds: &[sense::RoundRecord]) -> Vec<(ProbeId, u64)> {
-    let counted = rounds
-        .iter()
-        .filter_map(|record| match (record.subject, record.outcome) {
-            (Subject::Probe(probe), Outcome::Asked { sent, .. }) => Some((probe, u64::from(sent))),
-            _ => None,
-        });
+    let counted = rounds.iter().filter_map(|record| match (record.subject, record.outcome) {
+        (Subject::Probe(probe), Outcome::Asked { sent, .. }) => Some((probe, u64::from(sent))),
+        _ => None,
+    });
     counted.collect()
 }

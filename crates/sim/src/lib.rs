@@ -40,15 +40,9 @@ pub enum Defect {
 impl Defect {
     /// Every known mistake, those inside the engine only where they are built in.
     pub fn all() -> Vec<Defect> {
-        let own = [
-            Defect::AckBeforeDurable,
-            Defect::DedupeLost,
-            Defect::StartForgotten,
-        ];
+        let own = [Defect::AckBeforeDurable, Defect::DedupeLost, Defect::StartForgotten];
         #[cfg(feature = "defects")]
-        let own = own
-            .into_iter()
-            .chain(engine::Defect::ALL.into_iter().map(Defect::Engine));
+        let own = own.into_iter().chain(engine::Defect::ALL.into_iter().map(Defect::Engine));
         own.into_iter().collect()
     }
 }

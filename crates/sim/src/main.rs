@@ -66,15 +66,11 @@ fn play(args: &Args) -> anyhow::Result<bool> {
     }
     let count = seeds.end - seeds.start;
     if args.json {
-        say(
-            &json!({ "summary": true, "seeds": count, "steps": steps, "violations": violations,
+        say(&json!({ "summary": true, "seeds": count, "steps": steps, "violations": violations,
             "first_failing_seed": first })
-            .to_string(),
-        );
+        .to_string());
     } else {
-        say(&format!(
-            "{count} seeds, {steps} steps, {violations} violations"
-        ));
+        say(&format!("{count} seeds, {steps} steps, {violations} violations"));
     }
     Ok(violations == 0)
 }
@@ -93,10 +89,7 @@ fn catch_defects(seeds: Range<u64>) -> bool {
             Some((seed, check)) => {
                 say(&format!("{defect:?}: caught at seed {seed} by \"{check}\""))
             }
-            None => say(&format!(
-                "{defect:?}: NOT CAUGHT within {} seeds",
-                seeds.end
-            )),
+            None => say(&format!("{defect:?}: NOT CAUGHT within {} seeds", seeds.end)),
         }
     }
     all_caught
@@ -120,36 +113,25 @@ fn tell(report: &Report, as_json: bool) {
     }
     say(&format!("seed {} fails:", report.scenario.seed));
     for violation in &report.violations {
-        say(&format!(
-            "  {:>5} s  {}: {}",
-            violation.at_s, violation.check, violation.text
-        ));
+        say(&format!("  {:>5} s  {}: {}", violation.at_s, violation.check, violation.text));
     }
     say(&format!("smallest scenario that fails:\n{scenario}"));
 }
 
 fn parse_seeds(text: &str) -> anyhow::Result<Range<u64>> {
-    let parsed = text
-        .split_once("..")
-        .and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    let parsed = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
     match parsed {
         Some(range) if range.start < range.end => Ok(range),
         Some(_) | None => bail!("`{text}` is no range of seeds: write 0..200"),
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the report is the output of this program"
-)]
+#[expect(clippy::print_stdout, reason = "the report is the output of this program")]
 fn say(text: &str) {
     println!("{text}");
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where it says why it could not play"
-)]
+#[expect(clippy::print_stderr, reason = "the one place where it says why it could not play")]
 fn complain(text: &str) {
     eprintln!("{text}");
 }

@@ -63,11 +63,7 @@ const JITTER_US_MAX: u64 = 3_000;
 
 impl VirtualNet {
     pub(crate) fn new(rng: Rng) -> VirtualNet {
-        VirtualNet {
-            rng,
-            under_way: BTreeMap::new(),
-            count: 0,
-        }
+        VirtualNet { rng, under_way: BTreeMap::new(), count: 0 }
     }
 
     /// Takes a packet that left an agent; `reply` is what its destination would answer.
@@ -82,39 +78,28 @@ impl VirtualNet {
         let scenario = &world.scenario;
         let path = match destination(to, scenario.targets) {
             Destination::Target(target) => world.beyond(agent, target, now_us),
-            Destination::Gateway if scenario.has_gateway => crate::world::Path {
-                loss_ppm: 0,
-                rtt_us: 400,
-            },
+            Destination::Gateway if scenario.has_gateway => {
+                crate::world::Path { loss_ppm: 0, rtt_us: 400 }
+            }
             Destination::Gateway | Destination::Nowhere => return,
         };
         if !world.agent_sees(agent, now_us) || self.rng.chance_ppm(path.loss_ppm) {
             return;
         }
         let arrives_us = now_us + u64::from(path.rtt_us) + self.rng.between(0, JITTER_US_MAX);
-        let copies = if self.rng.chance_ppm(DUPLICATE_PPM) {
-            2
-        } else {
-            1
-        };
+        let copies = if self.rng.chance_ppm(DUPLICATE_PPM) { 2 } else { 1 };
         for _ in 0..copies {
             if UNDER_WAY_MAX <= self.under_way.len() {
                 return;
             }
             self.count += 1;
-            let reply = Reply {
-                agent,
-                from: to,
-                bytes: reply.clone(),
-            };
+            let reply = Reply { agent, from: to, bytes: reply.clone() };
             self.under_way.insert((arrives_us, self.count), reply);
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        self.under_way
-            .first_key_value()
-            .map(|(&(at_us, _), _)| at_us)
+        self.under_way.first_key_value().map(|(&(at_us, _), _)| at_us)
     }
 
     /// Hands over what has arrived. A reply does not reach an agent that is cut off by then.

@@ -78,11 +78,7 @@ impl Oracle {
 
     pub(crate) fn object(&mut self, check: &'static str, at_us: u64, text: String) {
         if self.violations.len() < VIOLATIONS_MAX {
-            self.violations.push(Violation {
-                check,
-                at_s: at_us / SECOND_US,
-                text,
-            });
+            self.violations.push(Violation { check, at_s: at_us / SECOND_US, text });
         }
     }
 
@@ -173,13 +169,8 @@ impl Oracle {
     pub(crate) fn handle_batch(&mut self, batch: &RoundBatch) {
         for round in &batch.rounds {
             if let Subject::Probe(probe) = round.subject {
-                let heard = self
-                    .heard
-                    .entry(Entity::Pair {
-                        probe,
-                        agent: batch.agent,
-                    })
-                    .or_default();
+                let heard =
+                    self.heard.entry(Entity::Pair { probe, agent: batch.agent }).or_default();
                 heard.push_back(round.outcome);
                 if HEARD_ROUNDS_MAX < heard.len() {
                     heard.pop_front();
@@ -198,9 +189,9 @@ impl Oracle {
             Outcome::NotAsked(_) => 0,
         };
         let is_backed = match (to, cause) {
-            (Verdict::Down, _) => heard
-                .iter()
-                .any(|outcome| matches!(*outcome, Outcome::Asked { received: 0, .. })),
+            (Verdict::Down, _) => {
+                heard.iter().any(|outcome| matches!(*outcome, Outcome::Asked { received: 0, .. }))
+            }
             (Verdict::Degraded, Cause::Loss) => LOST_RAISE <= heard.iter().map(lost).sum::<u32>(),
             _ => true,
         };
@@ -220,10 +211,7 @@ impl Oracle {
                 && self.world.uplink_works(agent.0, t)
                 && !self.world.uplink_is_rough(agent.0, t)
         };
-        if self
-            .world
-            .throughout(at_us.saturating_sub(2 * OFFLINE_US), at_us, is_heard)
-        {
+        if self.world.throughout(at_us.saturating_sub(2 * OFFLINE_US), at_us, is_heard) {
             let text = format!("{entity:?} is Unknown as if agent {agent} were gone");
             self.object("2 nobody is called gone who is heard", at_us, text);
         }
@@ -235,17 +223,12 @@ impl Oracle {
         let (start, end) = (truth.minute.start(), truth.minute.end());
         let before = spans.iter().rev().find(|(at, _)| *at <= start);
         let within = spans.iter().filter(|(at, _)| start < *at && *at < end);
-        let worst = before
-            .into_iter()
-            .chain(within)
-            .map(|&(_, verdict)| verdict);
+        let worst = before.into_iter().chain(within).map(|&(_, verdict)| verdict);
         let worst = worst.fold(Verdict::Up, Verdict::worse);
         let is_fault = matches!(worst, Verdict::Down | Verdict::Degraded);
         if is_fault && truth.verdict.badness() < worst.badness() {
-            let text = format!(
-                "{:?} at {start} is {}, {worst} was held",
-                truth.entity, truth.verdict
-            );
+            let text =
+                format!("{:?} at {start} is {}, {worst} was held", truth.entity, truth.verdict);
             self.object("a minute is the worst held in it", at_us, text);
         }
     }
@@ -270,10 +253,7 @@ impl Oracle {
     pub(crate) fn handle_second(&mut self, at_us: u64) {
         // While the monitor is down it says nothing; after its start it needs a moment.
         let from_us = at_us.saturating_sub(self.linger_us());
-        if !self
-            .world
-            .throughout(from_us, at_us, |t| self.world.server_runs(t))
-        {
+        if !self.world.throughout(from_us, at_us, |t| self.world.server_runs(t)) {
             return;
         }
         for target in 1..=self.scenario().targets {
@@ -294,14 +274,9 @@ impl Oracle {
             (1..=self.scenario().agents)
                 .all(|agent| self.world.beyond(agent, target, t).loss_ppm == 1_000_000)
         });
-        let entity = Entity::Consensus {
-            probe: ProbeId(target),
-        };
+        let entity = Entity::Consensus { probe: ProbeId(target) };
         if is_gone && self.held.get(&entity) == Some(&Verdict::Up) {
-            let text = format!(
-                "target {target} is Up, unreachable for {} s",
-                slow_us / SECOND_US
-            );
+            let text = format!("target {target} is Up, unreachable for {} s", slow_us / SECOND_US);
             self.object("1 not Up while unreachable", at_us, text);
         }
         let all_well = self.world.throughout(from_us, at_us, |t| {
@@ -344,10 +319,7 @@ impl Oracle {
 
     /// 2: an agent that is gone, or blind, gives Unknown.
     fn check_lost_agent_is_unknown(&mut self, agent: u32, target: u32, at_us: u64) {
-        let entity = Entity::Pair {
-            probe: ProbeId(target),
-            agent: AgentId(agent),
-        };
+        let entity = Entity::Pair { probe: ProbeId(target), agent: AgentId(agent) };
         let Some(&verdict) = self.held.get(&entity) else {
             return;
         };
@@ -362,10 +334,7 @@ impl Oracle {
             self.object("2 a lost agent gives Unknown", at_us, text);
         }
         let blind_from = at_us.saturating_sub(self.linger_us());
-        if self
-            .world
-            .throughout(blind_from, at_us, |t| !self.world.agent_sees(agent, t))
-        {
+        if self.world.throughout(blind_from, at_us, |t| !self.world.agent_sees(agent, t)) {
             let text = format!("agent {agent} is blind, its target {target} is {verdict}");
             self.object("2 a blind agent judges nobody", at_us, text);
         }
@@ -374,32 +343,20 @@ impl Oracle {
     /// 12: after healing everything is well again.
     pub(crate) fn handle_end(&mut self, at_us: u64) {
         for target in 1..=self.scenario().targets {
-            let consensus = Entity::Consensus {
-                probe: ProbeId(target),
-            };
-            let pairs = (1..=self.scenario().agents).map(|agent| Entity::Pair {
-                probe: ProbeId(target),
-                agent: AgentId(agent),
-            });
+            let consensus = Entity::Consensus { probe: ProbeId(target) };
+            let pairs = (1..=self.scenario().agents)
+                .map(|agent| Entity::Pair { probe: ProbeId(target), agent: AgentId(agent) });
             for entity in pairs.chain([consensus]) {
                 if self.held.get(&entity) != Some(&Verdict::Up) {
                     let held = self.held.get(&entity);
-                    self.object(
-                        "12 healed",
-                        at_us,
-                        format!("{entity:?} is {held:?} at the end"),
-                    );
+                    self.object("12 healed", at_us, format!("{entity:?} is {held:?} at the end"));
                 }
             }
         }
         for agent in 1..=self.scenario().agents {
             if self.agents.get(&AgentId(agent)) != Some(&AgentState::Online) {
                 let state = self.agents.get(&AgentId(agent));
-                self.object(
-                    "12 healed",
-                    at_us,
-                    format!("agent {agent} is {state:?} at the end"),
-                );
+                self.object("12 healed", at_us, format!("agent {agent} is {state:?} at the end"));
             }
         }
         self.check_minutes(at_us);
@@ -422,10 +379,7 @@ impl Oracle {
     }
 
     fn check_minute(&mut self, agent: u32, target: u32, minute: Minute, end_us: u64) {
-        let entity = Entity::Pair {
-            probe: ProbeId(target),
-            agent: AgentId(agent),
-        };
+        let entity = Entity::Pair { probe: ProbeId(target), agent: AgentId(agent) };
         let margin_us = self.linger_us();
         let from_us = self.us(minute.start()).saturating_sub(margin_us);
         let until_us = self.us(minute.end()) + margin_us;
@@ -440,10 +394,7 @@ impl Oracle {
                 && self.world.agent_sees(agent, t)
                 && !self.world.agent_drops(agent, t)
         };
-        let expected = if !self
-            .world
-            .ever(from_us, until_us, |t| self.world.agent_runs(agent, t))
-        {
+        let expected = if !self.world.ever(from_us, until_us, |t| self.world.agent_runs(agent, t)) {
             Verdict::Unknown
         } else if !self.world.throughout(from_us, until_us, saw) {
             return; // Partly blind or stopped: several words are honest.
@@ -455,9 +406,7 @@ impl Oracle {
                 from_us.saturating_sub(u64::from(self.scenario().interval_s) * 25 * SECOND_US);
             if self.world.throughout(calm_from, until_us, calm) {
                 Verdict::Up
-            } else if self
-                .world
-                .throughout(from_us, until_us, |t| path(t).loss_ppm == 1_000_000)
+            } else if self.world.throughout(from_us, until_us, |t| path(t).loss_ppm == 1_000_000)
                 && self.can_prove_sight(from_us, until_us)
             {
                 Verdict::Down

@@ -56,9 +56,7 @@ pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
     let rng = Rng::new(scenario.seed);
     let mut stage = Stage {
         net: VirtualNet::new(rng.fork(2)),
-        agents: (1..=scenario.agents)
-            .map(|id| SimAgent::new(id, &rng))
-            .collect(),
+        agents: (1..=scenario.agents).map(|id| SimAgent::new(id, &rng)).collect(),
         server: SimServer::new(defect),
         oracle: Oracle::new(world.clone(), ORIGIN),
         defect,
@@ -78,11 +76,7 @@ pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
         now_us = stage.wake(next_second_us).max(now_us + 1);
     }
     if STEPS_MAX <= steps {
-        stage.oracle.object(
-            "10 time goes on",
-            now_us,
-            "the simulation does not end".to_owned(),
-        );
+        stage.oracle.object("10 time goes on", now_us, "the simulation does not end".to_owned());
     }
     stage.handle_end(end_us, &rng);
     Report {
@@ -95,20 +89,9 @@ pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
 
 impl Stage {
     fn wake(&self, next_second_us: u64) -> u64 {
-        let agents = self
-            .agents
-            .iter()
-            .flat_map(|a| [a.poll_timeout(), a.uplink.poll_timeout()]);
-        let others = [
-            self.net.poll_timeout(),
-            self.server.poll_timeout(scenario_us),
-        ];
-        agents
-            .chain(others)
-            .flatten()
-            .chain([next_second_us])
-            .min()
-            .unwrap_or(next_second_us)
+        let agents = self.agents.iter().flat_map(|a| [a.poll_timeout(), a.uplink.poll_timeout()]);
+        let others = [self.net.poll_timeout(), self.server.poll_timeout(scenario_us)];
+        agents.chain(others).flatten().chain([next_second_us]).min().unwrap_or(next_second_us)
     }
 
     /// Faults begin and end on whole seconds.
@@ -122,19 +105,12 @@ impl Stage {
         } else if self.server.running.is_none() {
             let is_first = self.server.disk.log.is_empty();
             if let Some(complaint) = self.server.start(utc(now_us)) {
-                self.oracle
-                    .object("8 a restart changes nothing", now_us, complaint);
+                self.oracle.object("8 a restart changes nothing", now_us, complaint);
             }
             if is_first {
                 for change in inventory(&self.world.scenario) {
                     let heard = Heard::Inventory(change);
-                    self.server.append(
-                        Entry {
-                            now: utc(now_us),
-                            heard,
-                        },
-                        now_us,
-                    );
+                    self.server.append(Entry { now: utc(now_us), heard }, now_us);
                 }
             }
         }
@@ -179,13 +155,8 @@ impl Stage {
         self.oracle.handle_end(end_us);
         for agent in &self.agents {
             if 5 < agent.spool_len() {
-                let text = format!(
-                    "agent {} still keeps {} batches",
-                    agent.id,
-                    agent.spool_len()
-                );
-                self.oracle
-                    .object("10 queues empty after healing", end_us, text);
+                let text = format!("agent {} still keeps {} batches", agent.id, agent.spool_len());
+                self.oracle.object("10 queues empty after healing", end_us, text);
             }
         }
         self.check_counts(end_us);
@@ -199,16 +170,9 @@ impl Stage {
         for agent in &self.agents {
             for target in 1..=self.world.scenario.targets {
                 let probe = ProbeId(target);
-                let entity = Entity::Pair {
-                    probe,
-                    agent: AgentId(agent.id),
-                };
+                let entity = Entity::Pair { probe, agent: AgentId(agent.id) };
                 let minutes = self.oracle.minutes();
-                let last = minutes
-                    .keys()
-                    .filter(|(e, _)| *e == entity)
-                    .map(|(_, m)| *m)
-                    .max();
+                let last = minutes.keys().filter(|(e, _)| *e == entity).map(|(_, m)| *m).max();
                 let Some(last) = last else { continue };
                 let counted: u64 = minutes
                     .iter()
@@ -218,8 +182,7 @@ impl Stage {
                 let heard = crate::adapt::heard_sent(&self.server.disk.log, entity, last);
                 if counted != heard.once {
                     let text = format!("{entity:?}: minutes count {counted} packets, {heard:?}");
-                    self.oracle
-                        .object("9 nothing counted twice or lost", end_us, text);
+                    self.oracle.object("9 nothing counted twice or lost", end_us, text);
                 }
                 let closed = agent.closed.get(&probe).copied().unwrap_or(0);
                 let acknowledged = agent.acknowledged.get(&probe).copied().unwrap_or(0);
@@ -229,8 +192,7 @@ impl Stage {
                          {} heard",
                         heard.all_time
                     );
-                    self.oracle
-                        .object("9 nothing acknowledged is lost", end_us, text);
+                    self.oracle.object("9 nothing acknowledged is lost", end_us, text);
                 }
             }
         }
@@ -298,12 +260,8 @@ fn inventory(scenario: &Scenario) -> Vec<InventoryChange> {
         ..Tier::standard(TierId(1), name("tier", 1))
     };
     let agents = (1..=scenario.agents).map(|id| {
-        let spec = AgentSpec {
-            id: AgentId(id),
-            org: OrgId(1),
-            name: name("agent", id),
-            is_active: true,
-        };
+        let spec =
+            AgentSpec { id: AgentId(id), org: OrgId(1), name: name("agent", id), is_active: true };
         InventoryChange::AgentSet(spec)
     });
     let probes = (1..=scenario.targets).map(|id| {
@@ -317,9 +275,5 @@ fn inventory(scenario: &Scenario) -> Vec<InventoryChange> {
             paused: false,
         })
     });
-    [InventoryChange::TierSet(tier)]
-        .into_iter()
-        .chain(agents)
-        .chain(probes)
-        .collect()
+    [InventoryChange::TierSet(tier)].into_iter().chain(agents).chain(probes).collect()
 }

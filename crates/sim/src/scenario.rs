@@ -74,9 +74,7 @@ impl Scenario {
         let targets = u32_between(&mut rng, 2, 10);
         let interval_s = *rng.pick(&[5, 5, 10, 30]).unwrap_or(&5);
         let fault_count = rng.between(1, FAULTS_MAX);
-        let faults = (0..fault_count)
-            .map(|_| draw_fault(&mut rng, agents, targets))
-            .collect();
+        let faults = (0..fault_count).map(|_| draw_fault(&mut rng, agents, targets)).collect();
         Scenario {
             seed,
             agents,
@@ -90,12 +88,7 @@ impl Scenario {
 
     /// When the last fault has ended and settling begins, in seconds.
     pub fn healed_s(&self) -> u32 {
-        self.faults
-            .iter()
-            .map(|fault| fault.until_s)
-            .max()
-            .unwrap_or(0)
-            .max(WARM_S)
+        self.faults.iter().map(|fault| fault.until_s).max().unwrap_or(0).max(WARM_S)
     }
 
     pub fn end_s(&self) -> u32 {
@@ -120,14 +113,8 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
     let kind = match rng.between(0, 14) {
         0..=2 => FaultKind::TargetDown { target },
         3 => FaultKind::PathDown { agent, target },
-        4 => FaultKind::TargetLossy {
-            target,
-            loss_ppm: u32_between(rng, 100_000, 400_000),
-        },
-        5 => FaultKind::TargetSlow {
-            target,
-            rtt_us: u32_between(rng, 200_000, 800_000),
-        },
+        4 => FaultKind::TargetLossy { target, loss_ppm: u32_between(rng, 100_000, 400_000) },
+        5 => FaultKind::TargetSlow { target, rtt_us: u32_between(rng, 200_000, 800_000) },
         6 => FaultKind::AgentBlind { agent },
         7 => FaultKind::AgentIsolated { agent },
         8 => FaultKind::UplinkDown { agent },
@@ -141,11 +128,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
         13 => FaultKind::SendRefused { agent },
         _ => FaultKind::AgentDrops { agent },
     };
-    Fault {
-        from_s,
-        until_s,
-        kind,
-    }
+    Fault { from_s, until_s, kind }
 }
 
 #[cfg(test)]

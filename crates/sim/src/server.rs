@@ -25,11 +25,7 @@ pub(crate) enum Heard {
     Inventory(InventoryChange),
     Agent(AgentId, AgentEvent),
     Monitor(MonitorEvent),
-    Batch {
-        batch: RoundBatch,
-        epoch: u64,
-        seq: u64,
-    },
+    Batch { batch: RoundBatch, epoch: u64, seq: u64 },
     Timeout,
 }
 
@@ -111,11 +107,7 @@ pub(crate) fn decisions(engine: &mut Engine) -> impl Iterator<Item = Decision> {
 
 impl SimServer {
     pub(crate) fn new(defect: Option<Defect>) -> SimServer {
-        SimServer {
-            disk: Disk::default(),
-            running: None,
-            defect,
-        }
+        SimServer { disk: Disk::default(), running: None, defect }
     }
 
     fn new_engine(&self, now: UtcMicros) -> Engine {
@@ -140,15 +132,9 @@ impl SimServer {
         for (index, entry) in self.disk.log.iter().enumerate().skip(from) {
             hear(&mut engine, entry);
             let said: Vec<Decision> = decisions(&mut engine).collect();
-            let stored = self
-                .disk
-                .decisions
-                .iter()
-                .filter(|(at, _)| *at == index + 1);
+            let stored = self.disk.decisions.iter().filter(|(at, _)| *at == index + 1);
             if !said.iter().eq(stored.map(|(_, decision)| decision)) && complaint.is_none() {
-                complaint = Some(format!(
-                    "replaying entry {index} decides otherwise: {said:?}"
-                ));
+                complaint = Some(format!("replaying entry {index} decides otherwise: {said:?}"));
             }
         }
         let mut highwater = BTreeMap::new();
@@ -168,13 +154,7 @@ impl SimServer {
         });
         let down_since = self.disk.log.last().map(|entry| entry.now);
         let event = MonitorEvent::Started { down_since };
-        self.append(
-            Entry {
-                now,
-                heard: Heard::Monitor(event),
-            },
-            0,
-        );
+        self.append(Entry { now, heard: Heard::Monitor(event) }, 0);
         if !first_start && self.defect == Some(Defect::StartForgotten) {
             self.running.as_mut()?.pending.clear();
         }
@@ -196,10 +176,7 @@ impl SimServer {
 
     pub(crate) fn poll_timeout(&self, now_us_of: impl Fn(UtcMicros) -> u64) -> Option<u64> {
         let running = self.running.as_ref()?;
-        let wake = running
-            .engine
-            .poll_timeout()
-            .map(|wakeup| now_us_of(wakeup.at));
+        let wake = running.engine.poll_timeout().map(|wakeup| now_us_of(wakeup.at));
         [wake, running.commit_at_us].into_iter().flatten().min()
     }
 
@@ -213,11 +190,7 @@ impl SimServer {
     ) -> Option<Answer> {
         let running = self.running.as_mut()?;
         match frame {
-            Frame::Hello {
-                boot,
-                tick_us,
-                wall_us,
-            } => {
+            Frame::Hello { boot, tick_us, wall_us } => {
                 running.observe(agent, boot, tick_us, wall_us, now);
                 let epoch = self.disk.epochs.entry(agent).or_insert(0);
                 *epoch += 1;
@@ -226,11 +199,7 @@ impl SimServer {
                 self.append(Entry { now, heard }, now_us);
                 Some(answer)
             }
-            Frame::Heartbeat {
-                boot,
-                tick_us,
-                wall_us,
-            } => {
+            Frame::Heartbeat { boot, tick_us, wall_us } => {
                 running.observe(agent, boot, tick_us, wall_us, now);
                 let heard = Heard::Agent(agent, AgentEvent::Heartbeat);
                 self.append(Entry { now, heard }, now_us);
@@ -262,13 +231,7 @@ impl SimServer {
         let offset_us = running.offset(agent, spooled, now);
         let rounds: Vec<Round> = crate::adapt::open(&spooled.payload_zstd, offset_us);
         let batch = RoundBatch { agent, rounds };
-        self.append(
-            Entry {
-                now,
-                heard: Heard::Batch { batch, epoch, seq },
-            },
-            now_us,
-        );
+        self.append(Entry { now, heard: Heard::Batch { batch, epoch, seq } }, now_us);
         let acks_early = self.defect == Some(Defect::AckBeforeDurable);
         acks_early.then_some(Answer::Ack { epoch, seq })
     }
@@ -280,31 +243,19 @@ impl SimServer {
         let Some(running) = &mut self.running else {
             return committed;
         };
-        let is_due = running
-            .engine
-            .poll_timeout()
-            .is_some_and(|wakeup| wakeup.at <= now);
+        let is_due = running.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= now);
         if running.commit_at_us.is_none_or(|at| now_us < at) && !is_due {
             return committed;
         }
         running.commit_at_us = None;
         let mut entries = std::mem::take(&mut running.pending);
         if is_due {
-            entries.push(Entry {
-                now,
-                heard: Heard::Timeout,
-            });
+            entries.push(Entry { now, heard: Heard::Timeout });
         }
         for entry in entries {
             hear(&mut running.engine, &entry);
             if let Heard::Batch { batch, epoch, seq } = &entry.heard {
-                committed.answers.push((
-                    batch.agent,
-                    Answer::Ack {
-                        epoch: *epoch,
-                        seq: *seq,
-                    },
-                ));
+                committed.answers.push((batch.agent, Answer::Ack { epoch: *epoch, seq: *seq }));
             }
             if let Heard::Batch { batch, .. } = &entry.heard {
                 committed.batches.push(batch.clone());
@@ -328,22 +279,11 @@ impl Running {
     fn observe(&mut self, agent: AgentId, boot: u32, tick_us: u64, wall_us: i64, now: UtcMicros) {
         let seen_us = now.0 - i64::try_from(tick_us).unwrap_or(i64::MAX);
         let wall_error_us = wall_us - now.0;
-        let place = self.places.entry(agent).or_insert(Place {
-            boot,
-            offset_us: seen_us,
-            wall_error_us,
-        });
+        let place =
+            self.places.entry(agent).or_insert(Place { boot, offset_us: seen_us, wall_error_us });
         let is_new = place.boot != boot;
-        let offset_us = if is_new {
-            seen_us
-        } else {
-            place.offset_us.min(seen_us)
-        };
-        *place = Place {
-            boot,
-            offset_us,
-            wall_error_us,
-        };
+        let offset_us = if is_new { seen_us } else { place.offset_us.min(seen_us) };
+        *place = Place { boot, offset_us, wall_error_us };
     }
 
     /// What to add to a tick of this batch. Of another boot only its wall clock tells, less what

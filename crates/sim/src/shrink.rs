@@ -22,14 +22,8 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
         candidate
     });
     let fewer = [
-        Scenario {
-            agents: scenario.agents.saturating_sub(1),
-            ..scenario.clone()
-        },
-        Scenario {
-            targets: scenario.targets.saturating_sub(1),
-            ..scenario.clone()
-        },
+        Scenario { agents: scenario.agents.saturating_sub(1), ..scenario.clone() },
+        Scenario { targets: scenario.targets.saturating_sub(1), ..scenario.clone() },
     ];
     let is_whole = |candidate: &Scenario| candidate.agents != 0 && candidate.targets != 0;
     without.chain(fewer.into_iter().filter(is_whole)).collect()

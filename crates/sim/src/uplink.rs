@@ -22,16 +22,8 @@ pub(crate) struct SpooledBatch {
 /// What goes up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    Hello {
-        boot: u32,
-        tick_us: u64,
-        wall_us: i64,
-    },
-    Heartbeat {
-        boot: u32,
-        tick_us: u64,
-        wall_us: i64,
-    },
+    Hello { boot: u32, tick_us: u64, wall_us: i64 },
+    Heartbeat { boot: u32, tick_us: u64, wall_us: i64 },
     Batch(SpooledBatch),
 }
 
@@ -51,10 +43,7 @@ pub(crate) struct Uplink {
 
 impl Uplink {
     pub(crate) fn new(rng: Rng) -> Uplink {
-        Uplink {
-            rng,
-            under_way: VecDeque::new(),
-        }
+        Uplink { rng, under_way: VecDeque::new() }
     }
 
     /// Sends a frame. Returns false if the stream broke over it: the frame is lost.
@@ -65,11 +54,7 @@ impl Uplink {
         if UNDER_WAY_MAX <= self.under_way.len() {
             return false;
         }
-        let extra_us = if is_rough {
-            self.rng.between(0, ROUGH_DELAY_US_MAX)
-        } else {
-            0
-        };
+        let extra_us = if is_rough { self.rng.between(0, ROUGH_DELAY_US_MAX) } else { 0 };
         let last_us = self.under_way.back().map_or(0, |&(at_us, _)| at_us);
         let arrives_us = (now_us + DELAY_US + extra_us).max(last_us);
         if is_rough && self.rng.chance_ppm(ROUGH_BREAK_PPM) {

@@ -32,34 +32,20 @@ impl World {
             u64::from(from) * 1_000_000 <= at_us && at_us < u64::from(until) * 1_000_000
         };
         let faults = self.scenario.faults.iter();
-        faults
-            .filter(move |f| is_active(f.from_s, f.until_s))
-            .map(|fault| &fault.kind)
+        faults.filter(move |f| is_active(f.from_s, f.until_s)).map(|fault| &fault.kind)
     }
 
     /// What lies beyond the agent's own access: faults of the target and of this one path.
     pub(crate) fn beyond(&self, agent: u32, target: u32, at_us: u64) -> Path {
-        let mut path = Path {
-            loss_ppm: 0,
-            rtt_us: RTT_US_BASE + 137 * target + 1_000 * agent,
-        };
+        let mut path = Path { loss_ppm: 0, rtt_us: RTT_US_BASE + 137 * target + 1_000 * agent };
         for fault in self.active(at_us) {
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "the others are not of a path"
-            )]
+            #[expect(clippy::wildcard_enum_match_arm, reason = "the others are not of a path")]
             match *fault {
                 FaultKind::TargetDown { target: t } if t == target => path.loss_ppm = LOSS_TOTAL,
-                FaultKind::PathDown {
-                    agent: a,
-                    target: t,
-                } if (a, t) == (agent, target) => {
+                FaultKind::PathDown { agent: a, target: t } if (a, t) == (agent, target) => {
                     path.loss_ppm = LOSS_TOTAL;
                 }
-                FaultKind::TargetLossy {
-                    target: t,
-                    loss_ppm,
-                } if t == target => {
+                FaultKind::TargetLossy { target: t, loss_ppm } if t == target => {
                     path.loss_ppm = path.loss_ppm.max(loss_ppm);
                 }
                 FaultKind::TargetSlow { target: t, rtt_us } if t == target => {
@@ -74,8 +60,12 @@ impl World {
     /// Whether the agent's own access to the network works.
     pub(crate) fn agent_sees(&self, agent: u32, at_us: u64) -> bool {
         !self.active(at_us).any(|fault| {
-            matches!(*fault, FaultKind::AgentBlind { agent: a } | FaultKind::AgentIsolated { agent: a }
-                if a == agent)
+            let (FaultKind::AgentBlind { agent: a } | FaultKind::AgentIsolated { agent: a }) =
+                *fault
+            else {
+                return false;
+            };
+            a == agent
         })
     }
 
@@ -95,8 +85,12 @@ impl World {
     /// Whether frames pass between agent and server.
     pub(crate) fn uplink_works(&self, agent: u32, at_us: u64) -> bool {
         !self.active(at_us).any(|fault| {
-            matches!(*fault, FaultKind::UplinkDown { agent: a } | FaultKind::AgentIsolated { agent: a }
-                if a == agent)
+            let (FaultKind::UplinkDown { agent: a } | FaultKind::AgentIsolated { agent: a }) =
+                *fault
+            else {
+                return false;
+            };
+            a == agent
         })
     }
 
@@ -112,9 +106,7 @@ impl World {
     }
 
     pub(crate) fn server_runs(&self, at_us: u64) -> bool {
-        !self
-            .active(at_us)
-            .any(|fault| matches!(*fault, FaultKind::ServerCrash))
+        !self.active(at_us).any(|fault| matches!(*fault, FaultKind::ServerCrash))
     }
 
     /// How wrong the agent's wall clock is, in seconds.

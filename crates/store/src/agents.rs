@@ -102,15 +102,10 @@ impl Store {
         now: UtcMicros,
     ) -> Result<Changed<AgentRow>, StoreError> {
         let mut tx = self.write().await?;
-        let count: i64 = sqlx::query_scalar(AGENT_COUNT)
-            .bind(scope.org.0)
-            .fetch_one(&mut *tx)
-            .await?;
+        let count: i64 =
+            sqlx::query_scalar(AGENT_COUNT).bind(scope.org.0).fetch_one(&mut *tx).await?;
         if i64::from(LIST_ROWS_MAX) <= count {
-            return Err(StoreError::TooMany {
-                what: "agents",
-                max: LIST_ROWS_MAX as usize,
-            });
+            return Err(StoreError::TooMany { what: "agents", max: LIST_ROWS_MAX as usize });
         }
         let added = sqlx::query(AGENT_ADD)
             .bind(scope.org.0)
@@ -123,11 +118,7 @@ impl Store {
         let row = get(&mut tx, scope.org, AgentId(added.number("id")?)).await?;
         let version = record(&mut tx, scope, "agent.create", (None, Some(&row)), now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            changes: vec![inventory::agent_set(scope.org, &row)],
-            row,
-            version,
-        })
+        Ok(Changed { changes: vec![inventory::agent_set(scope.org, &row)], row, version })
     }
 
     /// Changes what `patch` names.
@@ -160,25 +151,12 @@ impl Store {
         let before = get(&mut tx, scope.org, id).await?;
         enrolment::revoke(&mut tx, scope, id, now).await?;
         for text in [AGENT_DELETE, STATE_FORGET, VERDICTS_FORGET] {
-            sqlx::query(text)
-                .bind(scope.org.0)
-                .bind(id.0)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(text).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
         }
-        sqlx::query(SPANS_END)
-            .bind(scope.org.0)
-            .bind(id.0)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(SPANS_END).bind(scope.org.0).bind(id.0).bind(now.0).execute(&mut *tx).await?;
         let version = record(&mut tx, scope, "agent.delete", (Some(&before), None), now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row: (),
-            version,
-            changes: vec![InventoryChange::AgentRemoved(id)],
-        })
+        Ok(Changed { row: (), version, changes: vec![InventoryChange::AgentRemoved(id)] })
     }
 
     /// Keeps what an agent said of itself when it connected.
@@ -217,11 +195,7 @@ pub(crate) async fn get(
     org: OrgId,
     id: AgentId,
 ) -> Result<AgentRow, StoreError> {
-    let row = sqlx::query(AGENT_GET)
-        .bind(org.0)
-        .bind(id.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(AGENT_GET).bind(org.0).bind(id.0).fetch_optional(connection).await?;
     agent_row(&row.ok_or(StoreError::NotFound { what: "agent" })?)
 }
 
@@ -256,19 +230,12 @@ pub(crate) async fn update(
     let is_heard = inventory::agent_set(scope.org, before);
     let change = inventory::agent_set(scope.org, &after);
     let changes = (is_heard != change).then_some(change);
-    Ok(Changed {
-        row: after,
-        version,
-        changes: changes.into_iter().collect(),
-    })
+    Ok(Changed { row: after, version, changes: changes.into_iter().collect() })
 }
 
 fn witnesses_text(witnesses: &[IpAddr]) -> Result<String, StoreError> {
     if AGENT_WITNESSES_MAX < witnesses.len() {
-        return Err(StoreError::TooMany {
-            what: "witnesses",
-            max: AGENT_WITNESSES_MAX,
-        });
+        return Err(StoreError::TooMany { what: "witnesses", max: AGENT_WITNESSES_MAX });
     }
     let texts: Vec<String> = witnesses.iter().map(IpAddr::to_string).collect();
     Ok(texts.join(","))
@@ -355,20 +322,12 @@ async fn record(
     audit::record(tx, scope, &entry, now).await?;
     let body = agent_json(agent);
     if after.is_none() {
-        let buried = Buried {
-            kind: Kind::Agent,
-            object_id: agent.id.0,
-            probe: None,
-            name: &agent.name,
-        };
+        let buried =
+            Buried { kind: Kind::Agent, object_id: agent.id.0, probe: None, name: &agent.name };
         return inventory::bury(tx, scope, &buried, &body, now).await;
     }
-    let logged = Logged {
-        kind: Kind::Agent,
-        object_id: agent.id.0,
-        is_removed: false,
-        body: &body,
-    };
+    let logged =
+        Logged { kind: Kind::Agent, object_id: agent.id.0, is_removed: false, body: &body };
     inventory::log(tx, scope, &[logged], now).await
 }
 

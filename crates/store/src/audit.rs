@@ -82,9 +82,7 @@ pub(crate) async fn record(
 fn audit_row(row: &sqlx::sqlite::SqliteRow) -> Result<AuditRow, StoreError> {
     let json = |column| match row.value::<Option<&str>>(column)? {
         None => Ok(None),
-        Some(text) => serde_json::from_str(text)
-            .map(Some)
-            .map_err(|_| damaged(column)),
+        Some(text) => serde_json::from_str(text).map(Some).map_err(|_| damaged(column)),
     };
     Ok(AuditRow {
         id: row.number("id")?,

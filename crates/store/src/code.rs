@@ -6,12 +6,8 @@
 use model::{Cause, NotAsked, Verdict};
 
 /// Worst first, so that ascending order is the order people want.
-const VERDICTS: [(Verdict, i16); 4] = [
-    (Verdict::Down, 0),
-    (Verdict::Degraded, 1),
-    (Verdict::Unknown, 2),
-    (Verdict::Up, 3),
-];
+const VERDICTS: [(Verdict, i16); 4] =
+    [(Verdict::Down, 0), (Verdict::Degraded, 1), (Verdict::Unknown, 2), (Verdict::Up, 3)];
 
 const CAUSES: [(Cause, i16); 20] = [
     (Cause::Answering, 1),
@@ -95,10 +91,7 @@ mod tests {
         for c in Cause::ALL {
             assert_eq!(cause(of_cause(c)), Some(c), "{c}");
         }
-        assert_eq!(
-            not_asked(of_not_asked(NotAsked::Socket)),
-            Some(NotAsked::Socket)
-        );
+        assert_eq!(not_asked(of_not_asked(NotAsked::Socket)), Some(NotAsked::Socket));
         assert_eq!(not_asked(of_cause(Cause::Slow)), None);
     }
 }

@@ -187,9 +187,7 @@ impl Store {
     }
 
     pub async fn checkpoint_latest(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let row = sqlx::query(CHECKPOINT_LATEST)
-            .fetch_optional(self.readers())
-            .await?;
+        let row = sqlx::query(CHECKPOINT_LATEST).fetch_optional(self.readers()).await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -202,10 +200,7 @@ impl Store {
 
     /// The newest batch of each agent and epoch that was applied.
     pub async fn highwaters(&self) -> Result<Vec<Highwater>, StoreError> {
-        let rows = sqlx::query(HIGHWATERS)
-            .bind(HIGHWATERS_MAX)
-            .fetch_all(self.readers())
-            .await?;
+        let rows = sqlx::query(HIGHWATERS).bind(HIGHWATERS_MAX).fetch_all(self.readers()).await?;
         rows.iter()
             .map(|row| {
                 Ok(Highwater {
@@ -230,10 +225,8 @@ impl Store {
         now: UtcMicros,
     ) -> Result<EpochGrant, StoreError> {
         let mut tx = self.write().await?;
-        let before: Option<Vec<u8>> = sqlx::query_scalar(EPOCH_OF)
-            .bind(agent.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let before: Option<Vec<u8>> =
+            sqlx::query_scalar(EPOCH_OF).bind(agent.0).fetch_optional(&mut *tx).await?;
         let row = sqlx::query(EPOCH_GRANT)
             .bind(agent.0)
             .bind(spool_id.as_slice())
@@ -300,9 +293,7 @@ async fn write_verdicts(
     }
     SPAN_END
         .run(tx, &firsts, |change, row| {
-            row.add(change.entity.probe().0)
-                .add(agent_key(change.entity))
-                .add(change.at.0);
+            row.add(change.entity.probe().0).add(agent_key(change.entity)).add(change.at.0);
         })
         .await?;
     let spans: Vec<_> = changes.iter().zip(ends).collect();
@@ -321,10 +312,8 @@ async fn write_verdicts(
                 .add(big(commit.inventory_version));
         })
         .await?;
-    let held: Vec<&Owned<'_, VerdictChange>> = lasts
-        .values()
-        .filter_map(|index| changes.get(*index))
-        .collect();
+    let held: Vec<&Owned<'_, VerdictChange>> =
+        lasts.values().filter_map(|index| changes.get(*index)).collect();
     write_held(tx, &held).await
 }
 
@@ -347,9 +336,7 @@ async fn write_held(tx: &mut Tx, held: &[&Owned<'_, VerdictChange>]) -> Result<(
         .collect();
     TARGET_NOW
         .run(tx, &consensus, |change, row| {
-            row.add(change.entity.probe().0)
-                .add(code::of_verdict(change.to))
-                .add(change.at.0);
+            row.add(change.entity.probe().0).add(code::of_verdict(change.to)).add(change.at.0);
         })
         .await?;
     Ok(())
@@ -417,18 +404,12 @@ async fn write_agent(
 }
 
 async fn forget_unheard(tx: &mut Tx, version: u64) -> Result<(), StoreError> {
-    let unheard: i64 = sqlx::query_scalar(UNHEARD)
-        .bind(big(version))
-        .fetch_one(&mut **tx)
-        .await?;
+    let unheard: i64 = sqlx::query_scalar(UNHEARD).bind(big(version)).fetch_one(&mut **tx).await?;
     if unheard == 0 {
         return Ok(());
     }
     for text in UNHEARD_FORGET {
-        sqlx::query(text)
-            .bind(big(version))
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(text).bind(big(version)).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -445,10 +426,7 @@ async fn write_checkpoint(
         .bind(bytes.to_vec())
         .execute(&mut **tx)
         .await?;
-    sqlx::query(CHECKPOINTS_TRIM)
-        .bind(CHECKPOINTS)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(CHECKPOINTS_TRIM).bind(CHECKPOINTS).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -463,24 +441,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("t.db")).await.unwrap();
         for (bulk, search) in [
-            (
-                SPAN_END,
-                "SEARCH verdict_span USING INDEX verdict_span_open",
-            ),
+            (SPAN_END, "SEARCH verdict_span USING INDEX verdict_span_open"),
             (TARGET_NOW, "SEARCH target USING INTEGER PRIMARY KEY"),
         ] {
             let text = format!("EXPLAIN QUERY PLAN {}", bulk.text(16));
             let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(store.readers());
-            let plan: Vec<String> = rows
-                .await
-                .unwrap()
-                .iter()
-                .map(|r| r.get("detail"))
-                .collect();
-            assert!(
-                plan.iter().any(|step| step.starts_with(search)),
-                "{plan:#?}"
-            );
+            let plan: Vec<String> = rows.await.unwrap().iter().map(|r| r.get("detail")).collect();
+            assert!(plan.iter().any(|step| step.starts_with(search)), "{plan:#?}");
         }
     }
 }

@@ -73,9 +73,8 @@ impl Store {
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        let writer = pool(1)
-            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE_KIB))
-            .await?;
+        let writer =
+            pool(1).connect_with(options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
         let mut connection = writer.acquire().await?;
         assert_settings(&mut connection).await?;
         migrate::migrate(&mut connection, migrate::STEPS).await?;
@@ -88,9 +87,7 @@ impl Store {
                     .pragma("cache_size", READER_CACHE_KIB),
             )
             .await?;
-        Ok(Store {
-            pools: Arc::new(Pools { writer, readers }),
-        })
+        Ok(Store { pools: Arc::new(Pools { writer, readers }) })
     }
 
     /// Closes every connection; calls that wait for one fail.
@@ -106,16 +103,12 @@ impl Store {
 
     /// The version of SQLite.
     pub async fn engine_version(&self) -> Result<String, StoreError> {
-        Ok(sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(self.readers())
-            .await?)
+        Ok(sqlx::query_scalar("SELECT sqlite_version()").fetch_one(self.readers()).await?)
     }
 
     /// Bytes of the database file, its write-ahead log apart.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
-        let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
-            .fetch_one(self.readers())
-            .await?;
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(self.readers()).await?;
         Ok(u64::from(PAGE_BYTES).saturating_mul(u64::try_from(pages).unwrap_or(0)))
     }
 
@@ -323,9 +316,7 @@ impl Columns for SqliteRow {
 }
 
 pub(crate) fn damaged(column: &str) -> StoreError {
-    StoreError::Damaged {
-        column: column.to_owned(),
-    }
+    StoreError::Damaged { column: column.to_owned() }
 }
 
 /// A statement whose conditions depend on what is asked for.
@@ -339,11 +330,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn new(head: &'static str) -> Text {
-        Text {
-            text: head.to_owned(),
-            values: 0,
-            binder: Binder::default(),
-        }
+        Text { text: head.to_owned(), values: 0, binder: Binder::default() }
     }
 
     pub(crate) fn push(&mut self, constant: &'static str) -> &mut Text {
@@ -366,9 +353,7 @@ impl Text {
         connection: &mut SqliteConnection,
     ) -> Result<Vec<SqliteRow>, StoreError> {
         let arguments = self.binder.finish()?;
-        Ok(sqlx::query_with(AssertSqlSafe(self.text), arguments)
-            .fetch_all(connection)
-            .await?)
+        Ok(sqlx::query_with(AssertSqlSafe(self.text), arguments).fetch_all(connection).await?)
     }
 }
 

@@ -60,11 +60,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let row = agents::get(&mut tx, scope.org, agent).await?;
-        sqlx::query(TOKENS_VOID)
-            .bind(scope.org.0)
-            .bind(agent.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(&mut *tx).await?;
         sqlx::query(TOKEN_ADD)
             .bind(token.as_slice())
             .bind(scope.org.0)
@@ -97,10 +93,7 @@ impl Store {
             return Ok(None);
         };
         let agent = AgentId(redeemed.number("agent_id")?);
-        let scope = Scope {
-            org: OrgId(redeemed.number("org_id")?),
-            actor: Actor::Agent(agent),
-        };
+        let scope = Scope { org: OrgId(redeemed.number("org_id")?), actor: Actor::Agent(agent) };
         let row = agents::get(&mut tx, scope.org, agent).await?;
         let entry = agents::entry("agent.redeem_token", &row);
         audit::record(&mut tx, &scope, &entry, now).await?;
@@ -133,10 +126,7 @@ impl Store {
             ..agents::entry("agent.add_certificate", &before)
         };
         audit::record(&mut tx, scope, &entry, now).await?;
-        let after = AgentRow {
-            is_revoked: false,
-            ..before.clone()
-        };
+        let after = AgentRow { is_revoked: false, ..before.clone() };
         let mut changed =
             agents::update(&mut tx, scope, "agent.restore", (&before, after), now).await?;
         changed.row = agents::get(&mut tx, scope.org, new.agent).await?;
@@ -146,10 +136,8 @@ impl Store {
 
     /// Says what is known of a serial.
     pub async fn certificate_status(&self, serial: &str) -> Result<CertificateStatus, StoreError> {
-        let row = sqlx::query(CERTIFICATE_STATUS)
-            .bind(serial)
-            .fetch_optional(self.readers())
-            .await?;
+        let row =
+            sqlx::query(CERTIFICATE_STATUS).bind(serial).fetch_optional(self.readers()).await?;
         let Some(row) = row else {
             return Ok(CertificateStatus::Unknown);
         };
@@ -171,17 +159,10 @@ impl Store {
         let mut tx = self.write().await?;
         let before = agents::get(&mut tx, scope.org, agent).await?;
         let serials = revoke(&mut tx, scope, agent, now).await?;
-        let after = AgentRow {
-            is_revoked: true,
-            ..before.clone()
-        };
+        let after = AgentRow { is_revoked: true, ..before.clone() };
         let changed = agents::update(&mut tx, scope, "agent.revoke", (&before, after), now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row: serials,
-            version: changed.version,
-            changes: changed.changes,
-        })
+        Ok(Changed { row: serials, version: changed.version, changes: changed.changes })
     }
 
     /// Lists the serials that are revoked and have not expired.
@@ -201,11 +182,7 @@ pub(crate) async fn revoke(
     agent: AgentId,
     now: UtcMicros,
 ) -> Result<Vec<String>, StoreError> {
-    sqlx::query(TOKENS_VOID)
-        .bind(scope.org.0)
-        .bind(agent.0)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(&mut **tx).await?;
     Ok(sqlx::query_scalar(CERTIFICATES_REVOKE)
         .bind(scope.org.0)
         .bind(agent.0)

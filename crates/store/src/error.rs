@@ -46,10 +46,7 @@ pub enum StoreError {
     SchemaChanged { version: u32 },
     /// The database does not keep what it acknowledges, or not in the form it must have.
     #[error("the database refuses the setting {setting}: it is {found}")]
-    Setting {
-        setting: &'static str,
-        found: String,
-    },
+    Setting { setting: &'static str, found: String },
     /// A stored value that no version of the software writes.
     #[error("the database holds an impossible value in {column}")]
     Damaged { column: String },
@@ -70,10 +67,8 @@ impl From<sqlx::Error> for StoreError {
         if matches!(source, sqlx::Error::PoolTimedOut) {
             return StoreError::Busy;
         }
-        let code = source
-            .as_database_error()
-            .and_then(|e| e.code())
-            .and_then(|c| c.parse::<i32>().ok());
+        let code =
+            source.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
         // The low byte is the primary code, the rest says more of it.
         match code.map(|c| c & 0xff) {
             Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy,
@@ -85,13 +80,8 @@ impl From<sqlx::Error> for StoreError {
 /// Turns a broken uniqueness into [`StoreError::NameTaken`].
 pub(crate) fn name_taken(field: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| {
-        let is_taken = source
-            .as_database_error()
-            .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-        if is_taken {
-            StoreError::NameTaken { field }
-        } else {
-            source.into()
-        }
+        let is_taken =
+            source.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        if is_taken { StoreError::NameTaken { field } } else { source.into() }
     }
 }

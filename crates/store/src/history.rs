@@ -130,11 +130,7 @@ impl Store {
             (CHANGES_RECENT, verdict_change as fn(&SqliteRow) -> _),
             (AGENT_EVENTS_RECENT, agent_change),
         ] {
-            let rows = sqlx::query(text)
-                .bind(scope.org.0)
-                .bind(limit)
-                .fetch_all(&mut *tx)
-                .await?;
+            let rows = sqlx::query(text).bind(scope.org.0).bind(limit).fetch_all(&mut *tx).await?;
             for row in &rows {
                 changes.push(read(row)?);
             }
@@ -203,9 +199,7 @@ impl Store {
             }
             for row in &rows {
                 let agent: u32 = row.number("agent_id")?;
-                all.entry(agent)
-                    .or_default()
-                    .push(minute(probe, agent, row)?);
+                all.entry(agent).or_default().push(minute(probe, agent, row)?);
             }
         }
         let mut series = Vec::with_capacity(all.len());
@@ -229,10 +223,7 @@ impl Store {
 
     /// The newest round and minute there are.
     pub async fn freshness(&self, scope: &Scope) -> Result<Freshness, StoreError> {
-        let row = sqlx::query(FRESHNESS)
-            .bind(scope.org.0)
-            .fetch_one(self.readers())
-            .await?;
+        let row = sqlx::query(FRESHNESS).bind(scope.org.0).fetch_one(self.readers()).await?;
         Ok(Freshness {
             newest_round_at: row.at_opt("newest_round_at")?,
             newest_minute: row.value::<Option<i64>>("newest_minute")?.map(Minute),
@@ -252,10 +243,8 @@ impl Store {
         to: Minute,
     ) -> Result<MinuteGaps, StoreError> {
         let mut tx = self.read().await?;
-        let first: Option<i64> = sqlx::query_scalar(MINUTE_FIRST)
-            .bind(scope.org.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let first: Option<i64> =
+            sqlx::query_scalar(MINUTE_FIRST).bind(scope.org.0).fetch_optional(&mut *tx).await?;
         let Some(first) = first else {
             return Ok(MinuteGaps::default());
         };
@@ -274,11 +263,7 @@ impl Store {
         let mut run = 0_u32;
         let mut before = None;
         for minute in missing {
-            run = if before == Some(minute.saturating_sub(1)) {
-                run.saturating_add(1)
-            } else {
-                1
-            };
+            run = if before == Some(minute.saturating_sub(1)) { run.saturating_add(1) } else { 1 };
             before = Some(minute);
             gaps.missing = gaps.missing.saturating_add(1);
             gaps.largest = gaps.largest.max(run);
@@ -328,26 +313,17 @@ impl Store {
 /// The last minute before `to`, of a range that is not too long.
 fn last_minute(from: Minute, to: Minute) -> Result<i64, StoreError> {
     if i64::from(MINUTES_MAX) < to.0.saturating_sub(from.0) {
-        return Err(StoreError::TooMany {
-            what: "minutes",
-            max: MINUTES_MAX as usize,
-        });
+        return Err(StoreError::TooMany { what: "minutes", max: MINUTES_MAX as usize });
     }
     Ok(to.0.saturating_sub(1))
 }
 
 fn agent_ref(id: u32, row: &SqliteRow, column: &'static str) -> Result<AgentRef, StoreError> {
-    Ok(Ref {
-        id: AgentId(id),
-        name: row.name(column)?,
-    })
+    Ok(Ref { id: AgentId(id), name: row.name(column)? })
 }
 
 fn verdict_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
-    let target = Ref {
-        id: TargetId(row.number("target_id")?),
-        name: row.name("target_name")?,
-    };
+    let target = Ref { id: TargetId(row.number("target_id")?), name: row.name("target_name")? };
     let agent = match row.number("agent_id")? {
         0 => None,
         id => Some(agent_ref(id, row, "agent_name")?),
@@ -389,10 +365,7 @@ fn minute(probe: ProbeId, agent: u32, row: &SqliteRow) -> Result<MinuteTruth, St
     Ok(MinuteTruth {
         entity: match agent {
             0 => Entity::Consensus { probe },
-            id => Entity::Pair {
-                probe,
-                agent: AgentId(id),
-            },
+            id => Entity::Pair { probe, agent: AgentId(id) },
         },
         minute: Minute(row.value("minute")?),
         verdict: row.verdict("verdict")?,

@@ -52,42 +52,24 @@ impl Store {
         now: UtcMicros,
     ) -> Result<Changed<Vec<ImportResult>>, StoreError> {
         if IMPORT_ROWS_MAX < rows.len() {
-            return Err(StoreError::TooMany {
-                what: "rows of an import",
-                max: IMPORT_ROWS_MAX,
-            });
+            return Err(StoreError::TooMany { what: "rows of an import", max: IMPORT_ROWS_MAX });
         }
-        let mut tx = if dry_run {
-            self.read().await?
-        } else {
-            self.write().await?
-        };
+        let mut tx = if dry_run { self.read().await? } else { self.write().await? };
         let plan = plan(&mut tx, scope, rows).await?;
         let version = inventory::head(&mut tx).await?;
         if dry_run || (plan.creates.is_empty() && plan.updates.is_empty()) {
-            return Ok(Changed {
-                row: plan.results,
-                version,
-                changes: Vec::new(),
-            });
+            return Ok(Changed { row: plan.results, version, changes: Vec::new() });
         }
         let results = plan.results.clone();
         let (version, changes) = carry_out(&mut tx, scope, plan, now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row: results,
-            version,
-            changes,
-        })
+        Ok(Changed { row: results, version, changes })
     }
 }
 
 async fn plan(tx: &mut Tx, scope: &Scope, rows: &[ImportRow]) -> Result<Plan, StoreError> {
-    let tiers: BTreeMap<Name, TierId> = tiers::list(tx, scope)
-        .await?
-        .into_iter()
-        .map(|row| (row.tier.name, row.tier.id))
-        .collect();
+    let tiers: BTreeMap<Name, TierId> =
+        tiers::list(tx, scope).await?.into_iter().map(|row| (row.tier.name, row.tier.id)).collect();
     let tier_default = targets::tier_oldest(tx, scope).await?;
     let found = find(tx, scope, rows).await?;
     let mut plan = Plan::default();
@@ -98,10 +80,9 @@ async fn plan(tx: &mut Tx, scope: &Scope, rows: &[ImportRow]) -> Result<Plan, St
         let drafted = draft(row, before.map(|t| &t.draft), (&tiers, fallback));
         let result = match drafted {
             Err(failure) => failure,
-            Ok(_) if !seen.insert(&row.name) => fail(
-                "name",
-                format!("`{}` stands in an earlier row too", row.name),
-            ),
+            Ok(_) if !seen.insert(&row.name) => {
+                fail("name", format!("`{}` stands in an earlier row too", row.name))
+            }
             Ok(draft) => match before {
                 None => {
                     plan.creates.push(draft);
@@ -109,10 +90,7 @@ async fn plan(tx: &mut Tx, scope: &Scope, rows: &[ImportRow]) -> Result<Plan, St
                 }
                 Some(before) if before.draft == draft => done(ImportAction::Unchanged),
                 Some(before) => {
-                    let after = Placed {
-                        draft,
-                        ..before.clone()
-                    };
+                    let after = Placed { draft, ..before.clone() };
                     plan.updates.push((before.clone(), after));
                     done(ImportAction::Update)
                 }
@@ -131,9 +109,9 @@ fn draft(
 ) -> Result<Draft, ImportResult> {
     let tier = match &row.tier {
         None => fallback,
-        Some(name) => *tiers
-            .get(name)
-            .ok_or_else(|| fail("tier", format!("there is no tier `{name}`")))?,
+        Some(name) => {
+            *tiers.get(name).ok_or_else(|| fail("tier", format!("there is no tier `{name}`")))?
+        }
     };
     let tags = match &row.tags {
         None => before.map(|b| b.tags.clone()).unwrap_or_default(),
@@ -152,19 +130,11 @@ fn draft(
 }
 
 fn done(action: ImportAction) -> ImportResult {
-    ImportResult {
-        action,
-        field: "",
-        reason: String::new(),
-    }
+    ImportResult { action, field: "", reason: String::new() }
 }
 
 fn fail(field: &'static str, reason: String) -> ImportResult {
-    ImportResult {
-        action: ImportAction::Fail,
-        field,
-        reason,
-    }
+    ImportResult { action: ImportAction::Fail, field, reason }
 }
 
 /// Finds the targets that rows name.
@@ -231,12 +201,8 @@ async fn carry_out(
         })),
     };
     audit::record(tx, scope, &entry, now).await?;
-    let sets = created
-        .iter()
-        .map(|target| InventoryChange::ProbeSet(targets::spec(scope, target)));
-    let changes = plan
-        .updates
-        .iter()
-        .filter_map(|(before, after)| targets::change_of(scope, before, after));
+    let sets = created.iter().map(|target| InventoryChange::ProbeSet(targets::spec(scope, target)));
+    let changes =
+        plan.updates.iter().filter_map(|(before, after)| targets::change_of(scope, before, after));
     Ok((version, sets.chain(changes).collect()))
 }

@@ -148,10 +148,7 @@ pub(crate) async fn log(
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
     let count = u64::try_from(logged.len()).unwrap_or(u64::MAX);
-    let row = sqlx::query(HEAD_ADD)
-        .bind(big(count))
-        .fetch_one(&mut *connection)
-        .await?;
+    let row = sqlx::query(HEAD_ADD).bind(big(count)).fetch_one(&mut *connection).await?;
     let last: u64 = row.number("version")?;
     let first = last.saturating_sub(count).saturating_add(1);
     let numbered: Vec<(u64, &Logged<'_>)> = (first..).zip(logged).collect();
@@ -187,12 +184,7 @@ pub(crate) async fn bury(
     body: &Value,
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
-    let logged = Logged {
-        kind: buried.kind,
-        object_id: buried.object_id,
-        is_removed: true,
-        body,
-    };
+    let logged = Logged { kind: buried.kind, object_id: buried.object_id, is_removed: true, body };
     let version = log(connection, scope, &[logged], now).await?;
     sqlx::query(TOMBSTONE_ADD)
         .bind(buried.kind.as_str())
@@ -216,15 +208,9 @@ async fn sets_since(
 ) -> Result<Vec<InventoryChange>, StoreError> {
     let mut changes = Vec::new();
     let tables: [(&'static str, ReadChange); 3] = [
-        (TIERS_SINCE, |row| {
-            Ok(InventoryChange::TierSet(tiers::tier(row)?))
-        }),
-        (AGENTS_SINCE, |row| {
-            Ok(InventoryChange::AgentSet(agents::spec(row)?))
-        }),
-        (PROBES_SINCE, |row| {
-            Ok(InventoryChange::ProbeSet(probe(row)?))
-        }),
+        (TIERS_SINCE, |row| Ok(InventoryChange::TierSet(tiers::tier(row)?))),
+        (AGENTS_SINCE, |row| Ok(InventoryChange::AgentSet(agents::spec(row)?))),
+        (PROBES_SINCE, |row| Ok(InventoryChange::ProbeSet(probe(row)?))),
     ];
     for (text, read) in tables {
         let mut after = 0_i64;
@@ -264,9 +250,7 @@ fn removal(row: &SqliteRow) -> Result<InventoryChange, StoreError> {
     match row.value::<&str>("kind")? {
         "tier" => Ok(InventoryChange::TierRemoved(TierId(id))),
         "agent" => Ok(InventoryChange::AgentRemoved(AgentId(id))),
-        "target" => Ok(InventoryChange::ProbeRemoved(ProbeId(
-            row.number("probe_id")?,
-        ))),
+        "target" => Ok(InventoryChange::ProbeRemoved(ProbeId(row.number("probe_id")?))),
         _ => Err(damaged("tombstone.kind")),
     }
 }

@@ -12,10 +12,8 @@ pub(crate) struct Step {
 }
 
 /// All steps; the n-th (from 1) makes schema n.
-pub(crate) const STEPS: &[Step] = &[Step {
-    name: "first",
-    text: include_str!("../migrations/sqlite/0001_first.sql"),
-}];
+pub(crate) const STEPS: &[Step] =
+    &[Step { name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") }];
 
 const SCHEMA_STEP: &str = "
     CREATE TABLE IF NOT EXISTS schema_step (
@@ -31,9 +29,7 @@ const STEP_ADD: &str = "INSERT INTO schema_step (version, name, checksum) VALUES
 
 /// The schema that the database has; 0 if it is empty.
 pub(crate) async fn version(connection: &mut SqliteConnection) -> Result<u32, StoreError> {
-    let found: i64 = sqlx::query_scalar(STEP_TABLE_FOUND)
-        .fetch_one(&mut *connection)
-        .await?;
+    let found: i64 = sqlx::query_scalar(STEP_TABLE_FOUND).fetch_one(&mut *connection).await?;
     if found == 0 {
         return Ok(0);
     }

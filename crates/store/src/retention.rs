@@ -72,14 +72,9 @@ impl Store {
     ///
     /// A minute goes as a whole: rounds and minutes of the minute that an instant falls into stay.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
-        let orgs: Vec<u32> = sqlx::query_scalar(ORGS)
-            .bind(ORGS_MAX)
-            .fetch_all(self.readers())
-            .await?;
-        let mut retained = Retained {
-            is_done: true,
-            ..Retained::default()
-        };
+        let orgs: Vec<u32> =
+            sqlx::query_scalar(ORGS).bind(ORGS_MAX).fetch_all(self.readers()).await?;
+        let mut retained = Retained { is_done: true, ..Retained::default() };
         let UtcMicros(changes_before) = retention.changes_before;
         for org in orgs {
             // A transaction for each organisation, so that others may write in between.
@@ -88,13 +83,8 @@ impl Store {
             retained.rounds +=
                 sweep(&mut tx, ROUNDS_SWEEP, (org, rounds), &mut retained.is_done).await?;
             let minutes = retention.minutes_before.minute().0;
-            retained.minutes += sweep(
-                &mut tx,
-                MINUTES_SWEEP,
-                (org, minutes),
-                &mut retained.is_done,
-            )
-            .await?;
+            retained.minutes +=
+                sweep(&mut tx, MINUTES_SWEEP, (org, minutes), &mut retained.is_done).await?;
             for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, HIGHWATERS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;

@@ -70,15 +70,10 @@ impl Store {
         let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
         let (first, last) = (query.from.minute(), query.to.minute());
         if i64::from(MINUTES_MAX) < last.0.saturating_sub(first.0) {
-            return Err(StoreError::TooMany {
-                what: "minutes",
-                max: MINUTES_MAX as usize,
-            });
+            return Err(StoreError::TooMany { what: "minutes", max: MINUTES_MAX as usize });
         }
-        let after = query.after.unwrap_or(RoundCursor {
-            at: UtcMicros(i64::MIN),
-            agent: AgentId(0),
-        });
+        let after =
+            query.after.unwrap_or(RoundCursor { at: UtcMicros(i64::MIN), agent: AgentId(0) });
         let first = first.max(after.at.minute());
         let found = sqlx::query(ROUNDS)
             .bind(scope.org.0)
@@ -99,10 +94,10 @@ impl Store {
         }
         let has_next = limit < u32::try_from(rows.len()).unwrap_or(u32::MAX);
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| has_next).map(|row| RoundCursor {
-            at: row.round.at,
-            agent: row.agent.id,
-        });
+        let next = rows
+            .last()
+            .filter(|_| has_next)
+            .map(|row| RoundCursor { at: row.round.at, agent: row.agent.id });
         Ok(RoundPage { rows, next })
     }
 }
@@ -111,10 +106,7 @@ impl RoundCursor {
     /// Reads what `Display` writes.
     pub fn parse(text: &str) -> Option<RoundCursor> {
         let (at, agent) = text.split_once('.')?;
-        Some(RoundCursor {
-            at: UtcMicros(at.parse().ok()?),
-            agent: agent.parse().ok()?,
-        })
+        Some(RoundCursor { at: UtcMicros(at.parse().ok()?), agent: agent.parse().ok()? })
     }
 }
 
@@ -137,10 +129,7 @@ pub(crate) async fn write(tx: &mut Tx, batches: &[RoundBatch]) -> Result<(), Sto
         return Ok(());
     }
     let mut orgs = BTreeMap::new();
-    let rows = sqlx::query(AGENT_ORGS)
-        .bind(AGENT_ORGS_MAX)
-        .fetch_all(&mut **tx)
-        .await?;
+    let rows = sqlx::query(AGENT_ORGS).bind(AGENT_ORGS_MAX).fetch_all(&mut **tx).await?;
     for row in &rows {
         orgs.insert(AgentId(row.number("id")?), OrgId(row.number("org_id")?));
     }
@@ -151,12 +140,7 @@ pub(crate) async fn write(tx: &mut Tx, batches: &[RoundBatch]) -> Result<(), Sto
             continue;
         };
         placed.extend(batch.rounds.iter().filter_map(|round| match round.subject {
-            Subject::Probe(probe) => Some(Placed {
-                org: *org,
-                agent: batch.agent,
-                probe,
-                round,
-            }),
+            Subject::Probe(probe) => Some(Placed { org: *org, agent: batch.agent, probe, round }),
             Subject::Gateway | Subject::Witness(_) => None,
         }));
     }
@@ -169,11 +153,7 @@ pub(crate) async fn write(tx: &mut Tx, batches: &[RoundBatch]) -> Result<(), Sto
         *at = round.round.at.max(*at);
     }
     for (org, at) in newest {
-        sqlx::query(FRESHNESS_SET)
-            .bind(org.0)
-            .bind(at.0)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(FRESHNESS_SET).bind(org.0).bind(at.0).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -181,12 +161,7 @@ pub(crate) async fn write(tx: &mut Tx, batches: &[RoundBatch]) -> Result<(), Sto
 fn bind(placed: &Placed<'_>, row: &mut crate::db::Binder) {
     let round = placed.round;
     let (sent, received, rtt, confirm, not_asked) = match round.outcome {
-        Outcome::Asked {
-            sent,
-            received,
-            rtt,
-            confirm,
-        } => (sent, received, rtt, confirm, None),
+        Outcome::Asked { sent, received, rtt, confirm } => (sent, received, rtt, confirm, None),
         Outcome::NotAsked(reason) => {
             let number = code::of_not_asked(reason);
             (0, 0, None, Confirm::default(), Some(number))
@@ -243,10 +218,7 @@ fn round_row(probe: ProbeId, row: &SqliteRow) -> Result<RoundRow, StoreError> {
         }),
     };
     Ok(RoundRow {
-        agent: Ref {
-            id: AgentId(row.number("agent_id")?),
-            name: row.name("agent_name")?,
-        },
+        agent: Ref { id: AgentId(row.number("agent_id")?), name: row.name("agent_name")? },
         round: Round {
             subject: Subject::Probe(probe),
             at: row.at("at")?,

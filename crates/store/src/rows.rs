@@ -414,15 +414,8 @@ pub struct ChangeRow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    Verdict {
-        from: Verdict,
-        to: Verdict,
-        cause: Cause,
-    },
-    Agent {
-        from: AgentState,
-        to: AgentState,
-    },
+    Verdict { from: Verdict, to: Verdict, cause: Cause },
+    Agent { from: AgentState, to: AgentState },
 }
 
 /// The stored minutes of one entity, oldest first. A minute that is not there was not recorded.

@@ -31,10 +31,7 @@ pub enum Actor {
 
 impl Scope {
     pub fn system(org: OrgId) -> Scope {
-        Scope {
-            org,
-            actor: Actor::System,
-        }
+        Scope { org, actor: Actor::System }
     }
 }
 

@@ -131,10 +131,7 @@ impl Store {
     /// Ends a session; says whether there was one.
     pub async fn session_delete(&self, token: &TokenHash) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
-        let ended = sqlx::query(SESSION_DELETE)
-            .bind(token.as_slice())
-            .execute(&mut *tx)
-            .await?;
+        let ended = sqlx::query(SESSION_DELETE).bind(token.as_slice()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(0 < ended.rows_affected())
     }
@@ -150,10 +147,7 @@ impl Store {
     /// Deletes what has expired; says how many.
     pub async fn sessions_sweep(&self, now: UtcMicros) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
-        let swept = sqlx::query(SESSIONS_SWEEP)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
+        let swept = sqlx::query(SESSIONS_SWEEP).bind(now.0).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(swept.rows_affected())
     }
@@ -166,15 +160,10 @@ impl Store {
         now: UtcMicros,
     ) -> Result<ApiKeyRow, StoreError> {
         let mut tx = self.write().await?;
-        let count: i64 = sqlx::query_scalar(KEY_COUNT)
-            .bind(scope.org.0)
-            .fetch_one(&mut *tx)
-            .await?;
+        let count: i64 =
+            sqlx::query_scalar(KEY_COUNT).bind(scope.org.0).fetch_one(&mut *tx).await?;
         if i64::from(LIST_ROWS_MAX) <= count {
-            return Err(StoreError::TooMany {
-                what: "API keys",
-                max: LIST_ROWS_MAX as usize,
-            });
+            return Err(StoreError::TooMany { what: "API keys", max: LIST_ROWS_MAX as usize });
         }
         let row = sqlx::query(KEY_ADD)
             .bind(scope.org.0)
@@ -189,10 +178,7 @@ impl Store {
             .await
             .map_err(name_taken("name"))?;
         let key = key_row(&row)?;
-        let entry = AuditEntry {
-            after: Some(key_json(&key)),
-            ..key_entry("api_key.create", &key)
-        };
+        let entry = AuditEntry { after: Some(key_json(&key)), ..key_entry("api_key.create", &key) };
         audit::record(&mut tx, scope, &entry, now).await?;
         tx.commit().await?;
         Ok(key)
@@ -215,16 +201,11 @@ impl Store {
         now: UtcMicros,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        let row = sqlx::query(KEY_DELETE)
-            .bind(scope.org.0)
-            .bind(id.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let row =
+            sqlx::query(KEY_DELETE).bind(scope.org.0).bind(id.0).fetch_optional(&mut *tx).await?;
         let key = key_row(&row.ok_or(StoreError::NotFound { what: "API key" })?)?;
-        let entry = AuditEntry {
-            before: Some(key_json(&key)),
-            ..key_entry("api_key.delete", &key)
-        };
+        let entry =
+            AuditEntry { before: Some(key_json(&key)), ..key_entry("api_key.delete", &key) };
         audit::record(&mut tx, scope, &entry, now).await?;
         Ok(tx.commit().await?)
     }
@@ -249,11 +230,7 @@ impl Store {
     /// Records when a key was used; as costly as [`Store::session_touch`].
     pub async fn api_key_used(&self, id: ApiKeyId, now: UtcMicros) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        sqlx::query(KEY_USED)
-            .bind(id.0)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(KEY_USED).bind(id.0).bind(now.0).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -82,11 +82,7 @@ impl Store {
         let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
         let mut tx = self.read().await?;
         let total = total(&mut tx, scope, query).await?;
-        let driver = if total <= FILTER_FIRST_MAX {
-            Driver::Filter
-        } else {
-            Driver::Order
-        };
+        let driver = if total <= FILTER_FIRST_MAX { Driver::Filter } else { Driver::Order };
         let text = page_text(scope, query, driver, limit)?;
         let found = text.fetch_all(&mut tx).await?;
         let mut rows = Vec::with_capacity(found.len());
@@ -97,19 +93,12 @@ impl Store {
         let has_next = limit < u32::try_from(rows.len()).unwrap_or(u32::MAX);
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| has_next);
-        Ok(TargetPage {
-            next: last.map(|row| cursor_of(query.sort, row)),
-            rows,
-            total,
-        })
+        Ok(TargetPage { next: last.map(|row| cursor_of(query.sort, row)), rows, total })
     }
 
     /// Counts the targets by verdict.
     pub async fn target_counts(&self, scope: &Scope) -> Result<TargetCounts, StoreError> {
-        let rows = sqlx::query(COUNTS)
-            .bind(scope.org.0)
-            .fetch_all(self.readers())
-            .await?;
+        let rows = sqlx::query(COUNTS).bind(scope.org.0).fetch_all(self.readers()).await?;
         let mut counts = TargetCounts::default();
         for row in &rows {
             let count: u64 = row.number("total")?;
@@ -159,9 +148,7 @@ fn page_text(
         Driver::Filter => {
             text.push(FILTER_FIRST).value(scope.org.0);
             filter(&mut text, scope, query, driver);
-            text.push(FILTER_FIRST_END)
-                .value(big(FILTER_FIRST_MAX))
-                .push(FILTER_FIRST_AS);
+            text.push(FILTER_FIRST_END).value(big(FILTER_FIRST_MAX)).push(FILTER_FIRST_AS);
         }
     }
     if let Some(after) = &query.after {
@@ -194,21 +181,14 @@ fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Driver) {
             " AND +target.verdict_order IN ("
         });
         // Listed from the closed set, so that a repeated value cannot make the text longer.
-        let asked = Verdict::ALL
-            .into_iter()
-            .filter(|v| query.verdicts.contains(v));
+        let asked = Verdict::ALL.into_iter().filter(|v| query.verdicts.contains(v));
         for (index, verdict) in asked.enumerate() {
-            text.push(if index == 0 { "" } else { ", " })
-                .value(code::of_verdict(verdict));
+            text.push(if index == 0 { "" } else { ", " }).value(code::of_verdict(verdict));
         }
         text.push(")");
     }
     if let Some(tier) = query.tier {
-        text.push(if is_filter {
-            " AND target.tier_id = "
-        } else {
-            " AND +target.tier_id = "
-        });
+        text.push(if is_filter { " AND target.tier_id = " } else { " AND +target.tier_id = " });
         text.value(tier.0);
     }
     if let Some(tag) = &query.tag {
@@ -217,10 +197,7 @@ fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Driver) {
         } else {
             " AND EXISTS (SELECT 1 FROM target_tag WHERE target_id = +target.id AND org_id = "
         });
-        text.value(scope.org.0)
-            .push(" AND tag = ")
-            .value(tag.as_str().to_owned())
-            .push(")");
+        text.value(scope.org.0).push(" AND tag = ").value(tag.as_str().to_owned()).push(")");
     }
     if let Some(pattern) = query.q.as_deref().and_then(like_pattern) {
         if is_filter {
@@ -230,9 +207,7 @@ fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Driver) {
                 .value(pattern)
                 .push(" ESCAPE '\\')");
         } else {
-            text.push(" AND target.search LIKE ")
-                .value(pattern)
-                .push(" ESCAPE '\\'");
+            text.push(" AND target.search LIKE ").value(pattern).push(" ESCAPE '\\'");
         }
     }
 }
@@ -323,14 +298,11 @@ fn start_after(text: &mut Text, sort: TargetSort, cursor: &str) -> Option<()> {
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
-        .collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let digits = digits?;
     let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 #[cfg(test)]
@@ -376,41 +348,22 @@ mod tests {
             (TargetSort::Since, "s.1.1", "target_by_since"),
             (TargetSort::Address, "a.00.1", "target_by_address"),
         ] {
-            let query = TargetQuery {
-                sort,
-                after: Some(after.to_owned()),
-                ..everything.clone()
-            };
+            let query = TargetQuery { sort, after: Some(after.to_owned()), ..everything.clone() };
             let plans = plan(&store, &query, Driver::Order).await;
             check(&plans, index);
         }
         for (query, index) in [
             (
-                TargetQuery {
-                    verdicts: vec![Verdict::Down],
-                    ..TargetQuery::default()
-                },
+                TargetQuery { verdicts: vec![Verdict::Down], ..TargetQuery::default() },
                 "target_by_verdict",
             ),
+            (TargetQuery { tier: Some(TierId(1)), ..TargetQuery::default() }, "target_by_tier"),
             (
-                TargetQuery {
-                    tier: Some(TierId(1)),
-                    ..TargetQuery::default()
-                },
-                "target_by_tier",
-            ),
-            (
-                TargetQuery {
-                    q: Some("a".to_owned()),
-                    ..TargetQuery::default()
-                },
+                TargetQuery { q: Some("a".to_owned()), ..TargetQuery::default() },
                 "found USING COVERING INDEX target_by_search",
             ),
             (
-                TargetQuery {
-                    tag: Some(Name::parse("a").unwrap()),
-                    ..TargetQuery::default()
-                },
+                TargetQuery { tag: Some(Name::parse("a").unwrap()), ..TargetQuery::default() },
                 "target_tag USING PRIMARY KEY",
             ),
         ] {
@@ -419,11 +372,7 @@ mod tests {
                 (TargetSort::Since, "s.1.1"),
                 (TargetSort::Address, "a.00.1"),
             ] {
-                let query = TargetQuery {
-                    sort,
-                    after: Some(after.to_owned()),
-                    ..query.clone()
-                };
+                let query = TargetQuery { sort, after: Some(after.to_owned()), ..query.clone() };
                 check(&plan(&store, &query, Driver::Filter).await, index);
             }
         }

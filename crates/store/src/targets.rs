@@ -47,11 +47,8 @@ const PROBE_ADD: Bulk = Bulk {
     columns: 3,
     tail: "RETURNING id, target_id",
 };
-const TAG_ADD: Bulk = Bulk {
-    head: "INSERT INTO target_tag (org_id, tag, target_id) VALUES",
-    columns: 3,
-    tail: "",
-};
+const TAG_ADD: Bulk =
+    Bulk { head: "INSERT INTO target_tag (org_id, tag, target_id) VALUES", columns: 3, tail: "" };
 const TARGET_SET: &str = "
     UPDATE target
        SET name = $3, address = $4, address_key = $5, tier_id = $6, note = $7, is_paused = $8,
@@ -128,11 +125,7 @@ impl Store {
         let version = log(&mut tx, scope, &[target], now).await?;
         let row = get(&mut tx, scope, target.id).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row,
-            version,
-            changes: vec![InventoryChange::ProbeSet(spec(scope, target))],
-        })
+        Ok(Changed { row, version, changes: vec![InventoryChange::ProbeSet(spec(scope, target))] })
     }
 
     pub async fn target_get(&self, scope: &Scope, id: TargetId) -> Result<TargetRow, StoreError> {
@@ -163,11 +156,7 @@ impl Store {
         set(&mut after.draft.is_paused, patch.is_paused.as_ref());
         if before == after {
             let version = inventory::head(&mut tx).await?;
-            return Ok(Changed {
-                row,
-                version,
-                changes: Vec::new(),
-            });
+            return Ok(Changed { row, version, changes: Vec::new() });
         }
         update(&mut tx, scope, (&before, &after), now).await?;
         let change = (Some(&before), Some(&after));
@@ -191,11 +180,7 @@ impl Store {
     ) -> Result<Changed<()>, StoreError> {
         let mut tx = self.write().await?;
         let before = placed(&get(&mut tx, scope, id).await?);
-        sqlx::query(TARGET_DELETE)
-            .bind(scope.org.0)
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(TARGET_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
         sqlx::query(VERDICTS_FORGET)
             .bind(scope.org.0)
             .bind(before.probe.0)
@@ -216,11 +201,7 @@ impl Store {
         };
         let version = inventory::bury(&mut tx, scope, &buried, &target_json(&before), now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row: (),
-            version,
-            changes: vec![InventoryChange::ProbeRemoved(before.probe)],
-        })
+        Ok(Changed { row: (), version, changes: vec![InventoryChange::ProbeRemoved(before.probe)] })
     }
 }
 
@@ -237,10 +218,7 @@ pub(crate) fn tags_of(tags: &[Name]) -> Result<Vec<Name>, StoreError> {
     tags.sort();
     tags.dedup();
     if TARGET_TAGS_MAX < tags.len() {
-        return Err(StoreError::TooMany {
-            what: "tags",
-            max: TARGET_TAGS_MAX,
-        });
+        return Err(StoreError::TooMany { what: "tags", max: TARGET_TAGS_MAX });
     }
     Ok(tags)
 }
@@ -250,10 +228,7 @@ pub(crate) async fn tier_oldest(
     connection: &mut SqliteConnection,
     scope: &Scope,
 ) -> Result<TierId, StoreError> {
-    let row = sqlx::query(TIER_OLDEST)
-        .bind(scope.org.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(TIER_OLDEST).bind(scope.org.0).fetch_optional(connection).await?;
     let row = row.ok_or(StoreError::NotFound { what: "tier" })?;
     Ok(TierId(row.number("id")?))
 }
@@ -263,11 +238,8 @@ async fn get(
     scope: &Scope,
     id: TargetId,
 ) -> Result<TargetRow, StoreError> {
-    let row = sqlx::query(TARGET_GET)
-        .bind(scope.org.0)
-        .bind(id.0)
-        .fetch_optional(connection)
-        .await?;
+    let row =
+        sqlx::query(TARGET_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     target_row(&row.ok_or(StoreError::NotFound { what: "target" })?)
 }
 
@@ -299,10 +271,8 @@ pub(crate) async fn insert(
     for row in &added {
         ids.insert(row.name("name")?, TargetId(row.number("id")?));
     }
-    let ordered: Vec<TargetId> = drafts
-        .iter()
-        .filter_map(|draft| ids.get(&draft.name).copied())
-        .collect();
+    let ordered: Vec<TargetId> =
+        drafts.iter().filter_map(|draft| ids.get(&draft.name).copied()).collect();
     let added = PROBE_ADD
         .run(connection, &ordered, |id, row| {
             row.add(scope.org.0).add(id.0).add(PROBE_KIND);
@@ -310,10 +280,7 @@ pub(crate) async fn insert(
         .await?;
     let mut probes = BTreeMap::new();
     for row in &added {
-        probes.insert(
-            TargetId(row.number("target_id")?),
-            ProbeId(row.number("id")?),
-        );
+        probes.insert(TargetId(row.number("target_id")?), ProbeId(row.number("id")?));
     }
     let mut placed = Vec::with_capacity(drafts.len());
     for (draft, id) in drafts.into_iter().zip(ordered) {
@@ -481,9 +448,7 @@ pub(crate) fn tags(row: &SqliteRow) -> Result<Vec<Name>, StoreError> {
     let Some(text) = row.value::<Option<&str>>("tags")? else {
         return Ok(Vec::new());
     };
-    text.split(',')
-        .map(|tag| Name::parse(tag).map_err(|_| damaged("target_tag.tag")))
-        .collect()
+    text.split(',').map(|tag| Name::parse(tag).map_err(|_| damaged("target_tag.tag"))).collect()
 }
 
 pub(crate) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
@@ -495,10 +460,7 @@ pub(crate) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
         id: TargetId(row.number("id")?),
         name: row.name("name")?,
         address: row.address("address")?,
-        tier: Ref {
-            id: TierId(row.number("tier_id")?),
-            name: row.name("tier_name")?,
-        },
+        tier: Ref { id: TierId(row.number("tier_id")?), name: row.name("tier_name")? },
         tags: tags(row)?,
         note: row.value("note")?,
         is_paused: row.is("is_paused")?,

@@ -76,30 +76,19 @@ impl Store {
         new.check().map_err(|source| StoreError::Tier { source })?;
         let mut tx = self.write().await?;
         if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
-            return Err(StoreError::TooMany {
-                what: "tiers",
-                max: LIST_ROWS_MAX as usize,
-            });
+            return Err(StoreError::TooMany { what: "tiers", max: LIST_ROWS_MAX as usize });
         }
         let row = bind(TIER_ADD, scope, new, now)
             .fetch_one(&mut *tx)
             .await
             .map_err(name_taken("name"))?;
-        let tier = Tier {
-            id: TierId(row.number("id")?),
-            ..new.clone()
-        };
+        let tier = Tier { id: TierId(row.number("id")?), ..new.clone() };
         let change = (None, Some(&tier));
         let version = record(&mut tx, scope, "tier.create", change, now).await?;
         tx.commit().await?;
         Ok(Changed {
             changes: vec![InventoryChange::TierSet(tier.clone())],
-            row: TierRow {
-                tier,
-                targets_total: 0,
-                created_at: now,
-                updated_at: now,
-            },
+            row: TierRow { tier, targets_total: 0, created_at: now, updated_at: now },
             version,
         })
     }
@@ -124,11 +113,7 @@ impl Store {
         tier.check().map_err(|source| StoreError::Tier { source })?;
         if tier == before.tier {
             let version = inventory::head(&mut tx).await?;
-            return Ok(Changed {
-                row: before,
-                version,
-                changes: Vec::new(),
-            });
+            return Ok(Changed { row: before, version, changes: Vec::new() });
         }
         bind(TIER_SET, scope, &tier, now)
             .bind(id.0)
@@ -140,11 +125,7 @@ impl Store {
         tx.commit().await?;
         Ok(Changed {
             changes: vec![InventoryChange::TierSet(tier.clone())],
-            row: TierRow {
-                tier,
-                updated_at: now,
-                ..before
-            },
+            row: TierRow { tier, updated_at: now, ..before },
             version,
         })
     }
@@ -163,27 +144,16 @@ impl Store {
         let mut tx = self.write().await?;
         let before = get(&mut tx, scope, id).await?;
         if 0 < before.targets_total {
-            return Err(StoreError::InUse {
-                what: "tier",
-                count: before.targets_total,
-            });
+            return Err(StoreError::InUse { what: "tier", count: before.targets_total });
         }
         if count(&mut tx, scope).await? <= 1 {
             return Err(StoreError::LastTier);
         }
-        sqlx::query(TIER_DELETE)
-            .bind(scope.org.0)
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(TIER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
         let change = (Some(&before.tier), None);
         let version = record(&mut tx, scope, "tier.delete", change, now).await?;
         tx.commit().await?;
-        Ok(Changed {
-            row: (),
-            version,
-            changes: vec![InventoryChange::TierRemoved(id)],
-        })
+        Ok(Changed { row: (), version, changes: vec![InventoryChange::TierRemoved(id)] })
     }
 }
 
@@ -191,19 +161,13 @@ pub(crate) async fn list(
     connection: &mut SqliteConnection,
     scope: &Scope,
 ) -> Result<Vec<TierRow>, StoreError> {
-    let rows = sqlx::query(TIER_LIST)
-        .bind(scope.org.0)
-        .bind(LIST_ROWS_MAX)
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query(TIER_LIST).bind(scope.org.0).bind(LIST_ROWS_MAX).fetch_all(connection).await?;
     rows.iter().map(tier_row).collect()
 }
 
 async fn count(connection: &mut SqliteConnection, scope: &Scope) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(TIER_COUNT)
-        .bind(scope.org.0)
-        .fetch_one(connection)
-        .await?)
+    Ok(sqlx::query_scalar(TIER_COUNT).bind(scope.org.0).fetch_one(connection).await?)
 }
 
 pub(crate) async fn get(
@@ -211,11 +175,7 @@ pub(crate) async fn get(
     scope: &Scope,
     id: TierId,
 ) -> Result<TierRow, StoreError> {
-    let row = sqlx::query(TIER_GET)
-        .bind(scope.org.0)
-        .bind(id.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(TIER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     tier_row(&row.ok_or(StoreError::NotFound { what: "tier" })?)
 }
 
@@ -256,9 +216,7 @@ pub(crate) fn tier(row: &SqliteRow) -> Result<Tier, StoreError> {
         gap: duration("gap_us")?,
         timeout: duration("timeout_us")?,
         payload_bytes: row.number("payload_bytes")?,
-        strategy: row
-            .number_opt("agent_count")?
-            .map_or(Strategy::All, Strategy::Count),
+        strategy: row.number_opt("agent_count")?.map_or(Strategy::All, Strategy::Count),
         loss: LossRule {
             lost_raise: row.number("lost_raise")?,
             lost_clear: row.number("lost_clear")?,
@@ -301,20 +259,11 @@ async fn record(
     audit::record(tx, scope, &entry, now).await?;
     let body = tier_json(tier);
     if after.is_none() {
-        let buried = Buried {
-            kind: Kind::Tier,
-            object_id: tier.id.0,
-            probe: None,
-            name: &tier.name,
-        };
+        let buried =
+            Buried { kind: Kind::Tier, object_id: tier.id.0, probe: None, name: &tier.name };
         return inventory::bury(tx, scope, &buried, &body, now).await;
     }
-    let logged = Logged {
-        kind: Kind::Tier,
-        object_id: tier.id.0,
-        is_removed: false,
-        body: &body,
-    };
+    let logged = Logged { kind: Kind::Tier, object_id: tier.id.0, is_removed: false, body: &body };
     inventory::log(tx, scope, &[logged], now).await
 }
 

@@ -70,10 +70,7 @@ impl Store {
     ) -> Result<UserRow, StoreError> {
         let mut tx = self.write().await?;
         if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
-            return Err(StoreError::TooMany {
-                what: "users",
-                max: LIST_ROWS_MAX as usize,
-            });
+            return Err(StoreError::TooMany { what: "users", max: LIST_ROWS_MAX as usize });
         }
         let row = sqlx::query(USER_ADD)
             .bind(scope.org.0)
@@ -219,21 +216,14 @@ impl Store {
         let mut tx = self.write().await?;
         let before = get(&mut tx, scope, id).await?.user;
         assert_other_admin(&mut tx, scope, &before).await?;
-        sqlx::query(USER_DELETE)
-            .bind(scope.org.0)
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(USER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
         record(&mut tx, scope, "user.delete", (Some(&before), None), now).await?;
         Ok(tx.commit().await?)
     }
 }
 
 async fn count(connection: &mut SqliteConnection, scope: &Scope) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(USER_COUNT)
-        .bind(scope.org.0)
-        .fetch_one(connection)
-        .await?)
+    Ok(sqlx::query_scalar(USER_COUNT).bind(scope.org.0).fetch_one(connection).await?)
 }
 
 async fn get(
@@ -241,11 +231,7 @@ async fn get(
     scope: &Scope,
     id: UserId,
 ) -> Result<UserCredential, StoreError> {
-    let row = sqlx::query(USER_GET)
-        .bind(scope.org.0)
-        .bind(id.0)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(USER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     credential(&row.ok_or(StoreError::NotFound { what: "user" })?)
 }
 
@@ -297,10 +283,7 @@ pub(crate) fn user_row(row: &SqliteRow) -> Result<UserRow, StoreError> {
 }
 
 fn credential(row: &SqliteRow) -> Result<UserCredential, StoreError> {
-    Ok(UserCredential {
-        user: user_row(row)?,
-        password_hash: row.value("password_hash")?,
-    })
+    Ok(UserCredential { user: user_row(row)?, password_hash: row.value("password_hash")? })
 }
 
 async fn record(

@@ -28,17 +28,11 @@ pub struct BatchHead {
 
 impl Anchor {
     pub fn of(clock: v1::Clock) -> Anchor {
-        Anchor {
-            tick: Tick(clock.tick_us),
-            wall: UtcMicros(clock.wall_us),
-        }
+        Anchor { tick: Tick(clock.tick_us), wall: UtcMicros(clock.wall_us) }
     }
 
     pub fn to_clock(self) -> v1::Clock {
-        v1::Clock {
-            tick_us: self.tick.0,
-            wall_us: self.wall.0,
-        }
+        v1::Clock { tick_us: self.tick.0, wall_us: self.wall.0 }
     }
 
     /// How long before the anchor `tick` was, in microseconds; negative if it came after.
@@ -73,10 +67,7 @@ impl BatchHead {
             epoch: batch.epoch,
             seq: batch.seq,
             boot: boot_id(&batch.boot_id)?,
-            closed: batch
-                .closed
-                .map(Anchor::of)
-                .ok_or(broken("closed", "is missing"))?,
+            closed: batch.closed.map(Anchor::of).ok_or(broken("closed", "is missing"))?,
             dropped_before: batch.dropped_before,
         })
     }
@@ -88,8 +79,5 @@ impl BatchHead {
 ///
 /// [`WireError::Batch`] if it has not 16 bytes.
 pub fn boot_id(bytes: &[u8]) -> Result<BootId, WireError> {
-    bytes.try_into().map_err(|_| WireError::Batch {
-        field: "boot_id",
-        must: "must have 16 bytes",
-    })
+    bytes.try_into().map_err(|_| WireError::Batch { field: "boot_id", must: "must have 16 bytes" })
 }

@@ -19,10 +19,7 @@ pub use error::WireError;
 pub use seal::{open, seal};
 
 /// Messages of `faultline.agent.v1`, as generated.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one payload a batch: boxing it would save nothing"
-)]
+#[expect(clippy::large_enum_variant, reason = "one payload a batch: boxing it would save nothing")]
 pub mod v1 {
     include!("generated/faultline.agent.v1.rs");
 }

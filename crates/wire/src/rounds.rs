@@ -77,12 +77,7 @@ pub fn encode_rounds(rows: &[RoundRow]) -> v1::Rounds {
 
 fn push_outcome(rounds: &mut v1::Rounds, index: u32, outcome: Outcome) {
     let (sent, received, rtt) = match outcome {
-        Outcome::Asked {
-            sent,
-            received,
-            rtt,
-            confirm,
-        } => {
+        Outcome::Asked { sent, received, rtt, confirm } => {
             if confirm.sent != 0 {
                 rounds.confirm.push(v1::ConfirmMark {
                     index,
@@ -98,20 +93,12 @@ fn push_outcome(rounds: &mut v1::Rounds, index: u32, outcome: Outcome) {
             (0, 0, None)
         }
     };
-    let rtt = rtt.unwrap_or(Rtt {
-        us_min: 0,
-        us_mean: 0,
-        us_max: 0,
-    });
+    let rtt = rtt.unwrap_or(Rtt { us_min: 0, us_mean: 0, us_max: 0 });
     rounds.sent.push(u32::from(sent));
     rounds.received.push(u32::from(received));
     rounds.rtt_us_min.push(rtt.us_min);
-    rounds
-        .rtt_us_mean_over
-        .push(rtt.us_mean.saturating_sub(rtt.us_min));
-    rounds
-        .rtt_us_max_over
-        .push(rtt.us_max.saturating_sub(rtt.us_min));
+    rounds.rtt_us_mean_over.push(rtt.us_mean.saturating_sub(rtt.us_min));
+    rounds.rtt_us_max_over.push(rtt.us_max.saturating_sub(rtt.us_min));
 }
 
 fn bytes_of(address: IpAddr) -> Vec<u8> {
@@ -171,11 +158,7 @@ pub fn decode_rounds(rounds: &v1::Rounds) -> Result<Vec<RoundRow>, WireError> {
 fn check_lengths(rounds: &v1::Rounds) -> Result<(), WireError> {
     let count = rounds.subject.len();
     if limits::ROUNDS_MAX < count {
-        return Err(WireError::TooMany {
-            what: "the batch",
-            count,
-            max: limits::ROUNDS_MAX,
-        });
+        return Err(WireError::TooMany { what: "the batch", count, max: limits::ROUNDS_MAX });
     }
     let columns = [
         ("due_tick_us_delta", rounds.due_tick_us_delta.len()),
@@ -187,11 +170,9 @@ fn check_lengths(rounds: &v1::Rounds) -> Result<(), WireError> {
         ("flags", rounds.flags.len()),
     ];
     match columns.into_iter().find(|(_, length)| *length != count) {
-        Some((column, length)) => Err(WireError::ColumnLength {
-            column,
-            count: length,
-            rounds: count,
-        }),
+        Some((column, length)) => {
+            Err(WireError::ColumnLength { column, count: length, rounds: count })
+        }
         None => Ok(()),
     }
 }
@@ -221,18 +202,9 @@ fn asked(rounds: &v1::Rounds, index: usize) -> Result<Outcome, WireError> {
         if max_over < mean_over {
             return Err(fail("the mean must lie between minimum and maximum"));
         }
-        Some(Rtt {
-            us_min: min,
-            us_mean: min + mean_over,
-            us_max,
-        })
+        Some(Rtt { us_min: min, us_mean: min + mean_over, us_max })
     };
-    Ok(Outcome::Asked {
-        sent,
-        received,
-        rtt,
-        confirm: Confirm::default(),
-    })
+    Ok(Outcome::Asked { sent, received, rtt, confirm: Confirm::default() })
 }
 
 fn counts(sent: u32, received: u32) -> Option<(u8, u8)> {
@@ -255,11 +227,7 @@ fn marked<'a, M>(
         let place = usize::try_from(index).ok().filter(|at| least <= *at);
         let row = place.and_then(|at| rows.get_mut(at));
         let (Some(at), Some(row)) = (place, row) else {
-            return Err(WireError::MarkIndex {
-                column,
-                index,
-                rounds: count,
-            });
+            return Err(WireError::MarkIndex { column, index, rounds: count });
         };
         set(row, mark).map_err(|must| WireError::Round { index: at, must })?;
         least = at + 1;
@@ -270,36 +238,29 @@ fn marked<'a, M>(
 /// A round that sent nothing says why, and no other does.
 fn mark_not_asked(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireError> {
     let index_of = |mark: &v1::NotAskedMark| mark.index;
-    marked(
-        rows,
-        "not_asked",
-        &rounds.not_asked,
-        index_of,
-        |row, mark| {
-            if !matches!(row.outcome, Outcome::Asked { sent: 0, .. }) {
-                return Err("a round that asked must not say why it could not");
+    marked(rows, "not_asked", &rounds.not_asked, index_of, |row, mark| {
+        if !matches!(row.outcome, Outcome::Asked { sent: 0, .. }) {
+            return Err("a round that asked must not say why it could not");
+        }
+        let reason = match v1::NotAskedReason::try_from(mark.reason) {
+            Ok(v1::NotAskedReason::NoRoute) => NotAsked::NoRoute,
+            Ok(v1::NotAskedReason::Permission) => NotAsked::Permission,
+            Ok(v1::NotAskedReason::Resolver) => NotAsked::Resolver,
+            Ok(v1::NotAskedReason::BufferFull) => NotAsked::BufferFull,
+            Ok(v1::NotAskedReason::Socket) => NotAsked::Socket,
+            Ok(v1::NotAskedReason::Overrun) => NotAsked::Overrun,
+            Ok(v1::NotAskedReason::Unspecified) | Err(_) => {
+                return Err("its reason must be a known one");
             }
-            let reason = match v1::NotAskedReason::try_from(mark.reason) {
-                Ok(v1::NotAskedReason::NoRoute) => NotAsked::NoRoute,
-                Ok(v1::NotAskedReason::Permission) => NotAsked::Permission,
-                Ok(v1::NotAskedReason::Resolver) => NotAsked::Resolver,
-                Ok(v1::NotAskedReason::BufferFull) => NotAsked::BufferFull,
-                Ok(v1::NotAskedReason::Socket) => NotAsked::Socket,
-                Ok(v1::NotAskedReason::Overrun) => NotAsked::Overrun,
-                Ok(v1::NotAskedReason::Unspecified) | Err(_) => {
-                    return Err("its reason must be a known one");
-                }
-            };
-            row.outcome = Outcome::NotAsked(reason);
-            Ok(())
-        },
-    )?;
+        };
+        row.outcome = Outcome::NotAsked(reason);
+        Ok(())
+    })?;
     let silent = |row: &RoundRow| matches!(row.outcome, Outcome::Asked { sent: 0, .. });
     match rows.iter().position(silent) {
-        Some(index) => Err(WireError::Round {
-            index,
-            must: "a round that sent nothing must say why",
-        }),
+        Some(index) => {
+            Err(WireError::Round { index, must: "a round that sent nothing must say why" })
+        }
         None => Ok(()),
     }
 }
@@ -320,22 +281,15 @@ fn mark_confirm(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireEr
 
 fn mark_icmp_error(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireError> {
     let index_of = |mark: &v1::IcmpErrorMark| mark.index;
-    marked(
-        rows,
-        "icmp_error",
-        &rounds.icmp_error,
-        index_of,
-        |row, mark| {
-            let byte =
-                |value: u32| u8::try_from(value).map_err(|_| "ICMP type and code must be bytes");
-            row.icmp_error = Some(IcmpError {
-                kind: byte(mark.r#type)?,
-                code: byte(mark.code)?,
-                source: address_of(&mark.source)?,
-            });
-            Ok(())
-        },
-    )
+    marked(rows, "icmp_error", &rounds.icmp_error, index_of, |row, mark| {
+        let byte = |value: u32| u8::try_from(value).map_err(|_| "ICMP type and code must be bytes");
+        row.icmp_error = Some(IcmpError {
+            kind: byte(mark.r#type)?,
+            code: byte(mark.code)?,
+            source: address_of(&mark.source)?,
+        });
+        Ok(())
+    })
 }
 
 fn mark_address(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireError> {
@@ -349,6 +303,5 @@ fn mark_address(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireEr
 fn address_of(bytes: &[u8]) -> Result<IpAddr, &'static str> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| v6())
-        .map_err(|_| "an address must have 4 or 16 bytes")
+    v4.or_else(|_| v6()).map_err(|_| "an address must have 4 or 16 bytes")
 }

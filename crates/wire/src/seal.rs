@@ -21,11 +21,7 @@ pub fn seal(payload: &v1::Payload) -> Result<Vec<u8>, WireError> {
     let bytes = payload.encode_to_vec();
     check_size("the payload", bytes.len(), limits::PAYLOAD_BYTES_MAX)?;
     let sealed = zstd::bulk::compress(&bytes, LEVEL).map_err(|_| WireError::NotZstd)?;
-    check_size(
-        "the compressed payload",
-        sealed.len(),
-        limits::SEALED_BYTES_MAX,
-    )?;
+    check_size("the compressed payload", sealed.len(), limits::SEALED_BYTES_MAX)?;
     Ok(sealed)
 }
 
@@ -38,11 +34,7 @@ pub fn seal(payload: &v1::Payload) -> Result<Vec<u8>, WireError> {
 ///
 /// [`WireError`] says which limit is broken, or that it is no payload.
 pub fn open(sealed: &[u8]) -> Result<v1::Payload, WireError> {
-    check_size(
-        "the compressed payload",
-        sealed.len(),
-        limits::SEALED_BYTES_MAX,
-    )?;
+    check_size("the compressed payload", sealed.len(), limits::SEALED_BYTES_MAX)?;
     let bytes = inflate(sealed)?;
     check_counts(&bytes)?;
     let payload = v1::Payload::decode(bytes.as_slice()).map_err(|e| not_payload(&e))?;
@@ -54,19 +46,13 @@ pub fn open(sealed: &[u8]) -> Result<v1::Payload, WireError> {
 
 fn check_size(what: &'static str, length_bytes: usize, max_bytes: usize) -> Result<(), WireError> {
     if max_bytes < length_bytes {
-        return Err(WireError::TooLarge {
-            what,
-            length_bytes,
-            max_bytes,
-        });
+        return Err(WireError::TooLarge { what, length_bytes, max_bytes });
     }
     Ok(())
 }
 
 fn not_payload(error: &prost::DecodeError) -> WireError {
-    WireError::NotPayload {
-        reason: error.to_string(),
-    }
+    WireError::NotPayload { reason: error.to_string() }
 }
 
 /// Decompresses into a buffer of the limit: whatever the frame claims, no more is written.

@@ -55,23 +55,13 @@ pub(crate) fn number(value: &Value, pointer: &str) -> u64 {
 
 /// The entries of a list, whether bare or in a page.
 pub(crate) fn items(value: &Value) -> &[Value] {
-    value
-        .get("items")
-        .unwrap_or(value)
-        .as_array()
-        .map_or(&[], Vec::as_slice)
+    value.get("items").unwrap_or(value).as_array().map_or(&[], Vec::as_slice)
 }
 
 impl Api {
     pub(crate) fn new(url: &str, key: &str) -> Api {
-        let address = url
-            .trim_start_matches("http://")
-            .trim_end_matches('/')
-            .to_owned();
-        Api {
-            address,
-            key: key.trim().to_owned(),
-        }
+        let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Api { address, key: key.trim().to_owned() }
     }
 
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -85,9 +75,7 @@ impl Api {
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let context = || format!("{method} {path}");
         let mut stream = TcpStream::connect(&self.address).with_context(context)?;
-        stream
-            .set_read_timeout(Some(ANSWER_MAX))
-            .with_context(context)?;
+        stream.set_read_timeout(Some(ANSWER_MAX)).with_context(context)?;
         write!(
             stream,
             "{method} /api/v1{path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
@@ -139,22 +127,15 @@ impl Api {
     /// Every change of a target, of its consensus and of its pairs, as (agent or "", from, to).
     pub(crate) fn changes(&self, target: u64) -> anyhow::Result<Vec<(String, String, String)>> {
         let list = self.get(&format!("/targets/{target}/changes?limit=500"))?;
-        let change = |item: &Value| {
-            (
-                text(item, "/agent/name"),
-                text(item, "/from"),
-                text(item, "/to"),
-            )
-        };
+        let change =
+            |item: &Value| (text(item, "/agent/name"), text(item, "/from"), text(item, "/to"));
         Ok(items(&list).iter().map(change).collect())
     }
 
     /// An agent by name.
     pub(crate) fn agent(&self, name: &str) -> anyhow::Result<Value> {
         let list = self.get("/agents")?;
-        let found = items(&list)
-            .iter()
-            .find(|agent| text(agent, "/name") == name);
+        let found = items(&list).iter().find(|agent| text(agent, "/name") == name);
         found.cloned().with_context(|| format!("no agent `{name}`"))
     }
 }

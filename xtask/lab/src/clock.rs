@@ -11,24 +11,15 @@ use anyhow::bail;
 /// large against what a look costs the server.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one home of the clock in the lab"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one home of the clock in the lab")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Microseconds since 1970, to name things.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one home of the clock in the lab"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one home of the clock in the lab")]
 pub(crate) fn stamp() -> u128 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_micros()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
 /// Waits until `look` finds something, and says how long that took since `begun`.

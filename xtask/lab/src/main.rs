@@ -4,11 +4,7 @@
 //! mount and process namespaces, and builds everything inside of them. When that process ends, for
 //! whatever reason, the kernel takes back every interface, rule and process it made; nothing on the
 //! machine is touched, and drills can run side by side.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "its output is what it is for"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod api;
 mod clock;
@@ -48,10 +44,7 @@ const NEEDED: [(&str, &str); 5] = [
 ];
 
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask lab",
-    about = "Drills with real packets in network namespaces"
-)]
+#[command(name = "cargo xtask lab", about = "Drills with real packets in network namespaces")]
 struct Args {
     #[command(subcommand)]
     inside: Option<Inside>,
@@ -137,9 +130,7 @@ fn outside(args: &Args) -> anyhow::Result<bool> {
     });
     let reports = reports.into_inner().unwrap_or_default();
     if args.json {
-        reports
-            .iter()
-            .for_each(|report| print!("{}", report.to_json()));
+        reports.iter().for_each(|report| print!("{}", report.to_json()));
     }
     if args.detect {
         println!("{}", report::detection(&reports));
@@ -164,9 +155,7 @@ fn wanted(args: &Args) -> anyhow::Result<Vec<&'static Drill>> {
 fn impediment() -> Option<String> {
     for (program, package) in NEEDED {
         if net::find(program).is_none() {
-            return Some(format!(
-                "no `{program}`. Remedy: `apt-get install {package}`"
-            ));
+            return Some(format!("no `{program}`. Remedy: `apt-get install {package}`"));
         }
     }
     let made = Command::new("unshare")
@@ -192,13 +181,7 @@ fn world(drill: &Drill, args: &Args) -> anyhow::Result<Report> {
         ])
         .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
         .arg(own)
-        .args([
-            "world",
-            drill.name,
-            "--repeat",
-            &args.repeat.to_string(),
-            "--programs",
-        ])
+        .args(["world", drill.name, "--repeat", &args.repeat.to_string(), "--programs"])
         .arg(programs)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

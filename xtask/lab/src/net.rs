@@ -15,9 +15,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let folders = env::split_paths(&path).chain(system);
-    folders
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
+    folders.map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
 }
 
 /// Runs a program silently and returns what it printed.
@@ -86,11 +84,8 @@ pub(crate) struct End<'a> {
 
 /// Lays a cable between two ends.
 pub(crate) fn cable(one: &End<'_>, other: &End<'_>) -> anyhow::Result<()> {
-    let place = |end: &End<'_>| {
-        end.namespace
-            .map(|name| format!("netns {name}"))
-            .unwrap_or_default()
-    };
+    let place =
+        |end: &End<'_>| end.namespace.map(|name| format!("netns {name}")).unwrap_or_default();
     // Both names are given at once: a link keeps its name when it moves.
     ip(&format!(
         "link add {} {} type veth peer name {} {}",
@@ -107,9 +102,7 @@ pub(crate) fn cable(one: &End<'_>, other: &End<'_>) -> anyhow::Result<()> {
 
 /// Gives an interface an address and brings it up.
 pub(crate) fn address(namespace: Option<&str>, name: &str, address: &str) -> anyhow::Result<()> {
-    let at = namespace
-        .map(|name| format!("-n {name}"))
-        .unwrap_or_default();
+    let at = namespace.map(|name| format!("-n {name}")).unwrap_or_default();
     // Duplicate address detection would hold an IPv6 address back for a second.
     let nodad = if address.contains(':') { "nodad" } else { "" };
     ip(&format!("{at} address add {address} dev {name} {nodad}"))?;
@@ -127,10 +120,7 @@ impl Fault {
     /// Breaks something: `rule` in the chain `hook` (`forward`, `input`, `output`), dropping.
     pub(crate) fn new(namespace: Option<&str>, hook: &str, rule: &str) -> anyhow::Result<Fault> {
         let table = format!("fault_{}", crate::clock::stamp());
-        let fault = Fault {
-            namespace: namespace.map(str::to_owned),
-            table,
-        };
+        let fault = Fault { namespace: namespace.map(str::to_owned), table };
         let table = &fault.table;
         fault.nft(&format!(
             "table inet {table} {{ counter dropped {{ }}; \

@@ -122,46 +122,21 @@ impl Network {
             agent(family, n)?;
         }
         net::cable(
-            &end(
-                Some(ROUTER),
-                "field",
-                &format!("{}/{bits}", family.link(1, 1)),
-            ),
-            &end(
-                Some(FIELD),
-                "field",
-                &format!("{}/{bits}", family.link(1, 2)),
-            ),
+            &end(Some(ROUTER), "field", &format!("{}/{bits}", family.link(1, 1))),
+            &end(Some(FIELD), "field", &format!("{}/{bits}", family.link(1, 2))),
         )?;
         let wire = Wire::lay()?;
-        net::address(
-            Some(ROUTER),
-            "slow",
-            &format!("{}/{bits}", family.link(2, 1)),
-        )?;
-        net::address(
-            Some(SLOW_FIELD),
-            "slow",
-            &format!("{}/{bits}", family.link(2, 2)),
-        )?;
+        net::address(Some(ROUTER), "slow", &format!("{}/{bits}", family.link(2, 1)))?;
+        net::address(Some(SLOW_FIELD), "slow", &format!("{}/{bits}", family.link(2, 2)))?;
         for (field, link, device) in [(FIELD, 1, "field"), (SLOW_FIELD, 2, "slow")] {
             let router = family.link(link, 1);
-            net::ip(&format!(
-                "-n {field} route add default via {router} dev {device}"
-            ))?;
+            net::ip(&format!("-n {field} route add default via {router} dev {device}"))?;
         }
         for n in 1..=TARGETS {
-            let (field, link) = if n == SLOW {
-                (SLOW_FIELD, 2)
-            } else {
-                (FIELD, 1)
-            };
+            let (field, link) = if n == SLOW { (SLOW_FIELD, 2) } else { (FIELD, 1) };
             let address = format!("{}/{}", family.target(n), family.host_bits());
             net::address(Some(field), "lo", &address)?;
-            net::ip(&format!(
-                "-n {ROUTER} route add {address} via {}",
-                family.link(link, 2)
-            ))?;
+            net::ip(&format!("-n {ROUTER} route add {address} via {}", family.link(link, 2)))?;
         }
         Ok(Network { family, wire })
     }
@@ -179,17 +154,9 @@ impl Network {
 
     /// Drops so many of a hundred echo requests to a target, by chance.
     pub(crate) fn lose(&self, target: u32, percent: u32) -> anyhow::Result<Fault> {
-        let (nft, to, echo) = (
-            self.family.nft(),
-            self.family.target(target),
-            self.family.echo(),
-        );
+        let (nft, to, echo) = (self.family.nft(), self.family.target(target), self.family.echo());
         let chance = format!("numgen random mod 100 < {percent}");
-        Fault::new(
-            Some(ROUTER),
-            "forward",
-            &format!("{nft} daddr {to} {echo} {chance}"),
-        )
+        Fault::new(Some(ROUTER), "forward", &format!("{nft} daddr {to} {echo} {chance}"))
     }
 
     /// Drops whatever an agent sends into the network it probes, its gateway included.
@@ -211,45 +178,19 @@ impl Network {
     /// Pings a target from an agent's place: how many answered, and the mean time in milliseconds.
     pub(crate) fn ping(&self, agent: u32, target: u32, count: u32) -> anyhow::Result<(u32, f64)> {
         let mut ping = net::within(&agent_namespace(agent), "ping");
-        ping.args([
-            "-n",
-            "-q",
-            "-i",
-            "0.02",
-            "-W",
-            "1",
-            "-c",
-            &count.to_string(),
-        ]);
-        let output = ping
-            .arg(self.family.target(target))
-            .output()
-            .context("cannot ping")?;
+        ping.args(["-n", "-q", "-i", "0.02", "-W", "1", "-c", &count.to_string()]);
+        let output = ping.arg(self.family.target(target)).output().context("cannot ping")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let received = text
-            .split(", ")
-            .find_map(|part| part.strip_suffix(" received"));
+        let received = text.split(", ").find_map(|part| part.strip_suffix(" received"));
         let received = received.and_then(|number| number.parse().ok());
-        let mean = text
-            .split(" = ")
-            .nth(1)
-            .and_then(|times| times.split('/').nth(1));
-        let mean = mean
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(f64::NAN);
-        Ok((
-            received.with_context(|| format!("ping says something new: {text}"))?,
-            mean,
-        ))
+        let mean = text.split(" = ").nth(1).and_then(|times| times.split('/').nth(1));
+        let mean = mean.and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
+        Ok((received.with_context(|| format!("ping says something new: {text}"))?, mean))
     }
 }
 
 fn end<'a>(namespace: Option<&'a str>, name: &'a str, address: &'a str) -> End<'a> {
-    End {
-        namespace,
-        name,
-        address,
-    }
+    End { namespace, name, address }
 }
 
 /// An agent's place: one interface to probe through, one to reach the server by.
@@ -258,24 +199,11 @@ fn agent(family: Family, n: u32) -> anyhow::Result<()> {
     let bits = family.net_bits();
     net::namespace(&place)?;
     net::cable(
-        &end(
-            Some(ROUTER),
-            &format!("a{n}"),
-            &format!("{}/{bits}", family.gateway(n)),
-        ),
-        &end(
-            Some(&place),
-            "probe",
-            &format!("{}/{bits}", family.agent(n)),
-        ),
+        &end(Some(ROUTER), &format!("a{n}"), &format!("{}/{bits}", family.gateway(n))),
+        &end(Some(&place), "probe", &format!("{}/{bits}", family.agent(n))),
     )?;
-    net::ip(&format!(
-        "-n {place} route add default via {}",
-        family.gateway(n)
-    ))?;
-    net::ip(&format!(
-        "link add m{n} type veth peer name mgmt netns {place}"
-    ))?;
+    net::ip(&format!("-n {place} route add default via {}", family.gateway(n)))?;
+    net::ip(&format!("link add m{n} type veth peer name mgmt netns {place}"))?;
     net::ip(&format!("link set m{n} master mgmt up"))?;
     let own = format!("{}/{bits}", family.management(10 + n));
     net::address(Some(&place), "mgmt", &own)
@@ -307,12 +235,9 @@ impl Wire {
         let own = std::env::current_exe().context("cannot find this program's own file")?;
         let mut relay = net::within(RELAY, own);
         relay.arg("relay");
-        for (flag, address) in [
-            ("--near", near.1),
-            ("--near-peer", near.0),
-            ("--far", far.1),
-            ("--far-peer", far.0),
-        ] {
+        for (flag, address) in
+            [("--near", near.1), ("--near-peer", near.0), ("--far", far.1), ("--far-peer", far.0)]
+        {
             relay.arg(flag).arg(format!("{address}:{TUNNEL_PORT}"));
         }
         Wire::start(&mut relay)
@@ -323,11 +248,7 @@ impl Wire {
         let mut relay = command.spawn().context("cannot start the relay")?;
         let will = relay.stdin.take().context("the relay takes no orders")?;
         let answers = BufReader::new(relay.stdout.take().context("the relay is mute")?);
-        let mut wire = Wire {
-            relay,
-            will,
-            answers,
-        };
+        let mut wire = Wire { relay, will, answers };
         wire.hear()?;
         Ok(wire)
     }
@@ -339,9 +260,7 @@ impl Wire {
 
     fn hear(&mut self) -> anyhow::Result<()> {
         let mut line = String::new();
-        self.answers
-            .read_line(&mut line)
-            .context("the relay is gone")?;
+        self.answers.read_line(&mut line).context("the relay is gone")?;
         if line.is_empty() {
             bail!("the relay ended");
         }

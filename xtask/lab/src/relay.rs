@@ -66,23 +66,12 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<()> {
     let far = UdpSocket::bind(args.far).context("cannot bind the far end")?;
     let will = Arc::new(Will::default());
     let directions = [
-        (
-            near.try_clone()?,
-            far.try_clone()?,
-            args.far_peer,
-            args.seed,
-        ),
+        (near.try_clone()?, far.try_clone()?, args.far_peer, args.seed),
         (far, near, args.near_peer, args.seed.wrapping_add(1)),
     ];
     for (from, to, peer, seed) in directions {
         let queue = Mutex::new(Queue::new());
-        let way = Arc::new(Direction {
-            from,
-            to,
-            peer,
-            queue,
-            changed: Condvar::new(),
-        });
+        let way = Arc::new(Direction { from, to, peer, queue, changed: Condvar::new() });
         let (taker, will) = (Arc::clone(&way), Arc::clone(&will));
         thread::spawn(move || take(&taker, &will, seed));
         thread::spawn(move || give(&way));
@@ -90,13 +79,9 @@ pub(crate) fn run(args: &RelayArgs) -> anyhow::Result<()> {
     println!("ready");
     for line in stdin().lock().lines() {
         let line = line.context("cannot read what to do")?;
-        let mut numbers = line
-            .split_whitespace()
-            .map(|word| word.parse().unwrap_or(0));
-        will.delay_us
-            .store(numbers.next().unwrap_or(0), Ordering::Relaxed);
-        will.jitter_us
-            .store(numbers.next().unwrap_or(0), Ordering::Relaxed);
+        let mut numbers = line.split_whitespace().map(|word| word.parse().unwrap_or(0));
+        will.delay_us.store(numbers.next().unwrap_or(0), Ordering::Relaxed);
+        will.jitter_us.store(numbers.next().unwrap_or(0), Ordering::Relaxed);
         println!("ok");
     }
     Ok(())
@@ -128,12 +113,7 @@ fn give(way: &Direction) {
     loop {
         let now = clock::now();
         match queue.peek() {
-            None => {
-                queue = way
-                    .changed
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner)
-            }
+            None => queue = way.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             Some(Reverse((due, ..))) if now < *due => {
                 let rest = *due - now;
                 let waited = way.changed.wait_timeout(queue, rest);

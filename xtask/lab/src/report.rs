@@ -32,12 +32,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(drill: &str) -> Report {
-        Report {
-            drill: drill.to_owned(),
-            rows: vec![],
-            samples: vec![],
-            logs: String::new(),
-        }
+        Report { drill: drill.to_owned(), rows: vec![], samples: vec![], logs: String::new() }
     }
 
     /// The report of a drill that did not come to an end.
@@ -53,26 +48,15 @@ impl Report {
 
     pub(crate) fn row(&mut self, what: &str, expected: &str, measured: &str, good: bool) {
         let (what, expected) = (what.to_owned(), expected.to_owned());
-        self.rows.push(Row {
-            what,
-            expected,
-            measured: measured.to_owned(),
-            good,
-        });
+        self.rows.push(Row { what, expected, measured: measured.to_owned(), good });
     }
 
     /// Notes times of one figure and judges their 95th percentile.
     pub(crate) fn times(&mut self, what: &str, figure: &str, seconds: &[f64], most: f64) {
-        self.samples
-            .extend(seconds.iter().map(|value| (figure.to_owned(), *value)));
+        self.samples.extend(seconds.iter().map(|value| (figure.to_owned(), *value)));
         let (p50, p95) = (percentile(seconds, 50), percentile(seconds, 95));
         let measured = format!("p95 {p95:.1} s, p50 {p50:.1} s, n {}", seconds.len());
-        self.row(
-            what,
-            &format!("p95 at most {most:.0} s"),
-            &measured,
-            p95 <= most,
-        );
+        self.row(what, &format!("p95 at most {most:.0} s"), &measured, p95 <= most);
     }
 
     /// Judges a time that may have been waited for in vain; the drill goes on all the same.
@@ -80,12 +64,7 @@ impl Report {
         match took {
             Ok(took) => self.range(what, took, 0.0, most),
             Err(error) => {
-                self.row(
-                    what,
-                    &format!("at most {most:.1}"),
-                    &format!("{error:#}"),
-                    false,
-                );
+                self.row(what, &format!("at most {most:.1}"), &format!("{error:#}"), false);
             }
         }
     }
@@ -93,12 +72,7 @@ impl Report {
     /// Judges a number that must lie in a range.
     pub(crate) fn range(&mut self, what: &str, value: f64, least: f64, most: f64) {
         let good = (least..=most).contains(&value);
-        self.row(
-            what,
-            &format!("{least:.1} to {most:.1}"),
-            &format!("{value:.1}"),
-            good,
-        );
+        self.row(what, &format!("{least:.1} to {most:.1}"), &format!("{value:.1}"), good);
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -118,9 +92,7 @@ impl Report {
         for path in paths {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            let tail = lines
-                .get(lines.len().saturating_sub(LOG_LINES_MAX)..)
-                .unwrap_or_default();
+            let tail = lines.get(lines.len().saturating_sub(LOG_LINES_MAX)..).unwrap_or_default();
             self.logs += &format!("── {}\n{}\n", path.display(), tail.join("\n"));
         }
     }
@@ -141,11 +113,7 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.drill)?;
         let width = |cell: fn(&Row) -> &str| {
-            self.rows
-                .iter()
-                .map(|row| cell(row).chars().count())
-                .max()
-                .unwrap_or(0)
+            self.rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0)
         };
         let (what, expected) = (width(|row| &row.what), width(|row| &row.expected));
         for row in &self.rows {
@@ -171,16 +139,9 @@ fn percentile(values: &[f64], percent: usize) -> f64 {
 /// The line that closes a run.
 pub(crate) fn closing(reports: &[Report]) -> String {
     let good = reports.iter().filter(|report| report.is_good()).count();
-    let bad: Vec<&str> = reports
-        .iter()
-        .filter(|r| !r.is_good())
-        .map(|report| report.drill.as_str())
-        .collect();
-    let names = if bad.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", bad.join(", "))
-    };
+    let bad: Vec<&str> =
+        reports.iter().filter(|r| !r.is_good()).map(|report| report.drill.as_str()).collect();
+    let names = if bad.is_empty() { String::new() } else { format!(": {}", bad.join(", ")) };
     format!("{good} drills as expected, {} not{names}", bad.len())
 }
 

@@ -92,22 +92,11 @@ impl World {
         let agents = Vec::new();
         let (programs, scratch) = (programs.clone(), scratch.to_owned());
         let api = Api::new(&url, &key);
-        let mut world = World {
-            network,
-            api,
-            programs,
-            scratch,
-            agents,
-            _server: server,
-        };
+        let mut world = World { network, api, programs, scratch, agents, _server: server };
         world.watch()?;
         for (number, rights) in (1..).zip(rights) {
             world.enroll(number, rights, &url, &data)?;
-            world.agents.push(Agent {
-                number,
-                rights,
-                process: None,
-            });
+            world.agents.push(Agent { number, rights, process: None });
             world.start_agent(number)?;
         }
         Ok(world)
@@ -130,9 +119,7 @@ impl World {
                 json!({ "name": target_name(n), "address": address, "tier": tier })
             })
             .collect();
-        let report = self
-            .api
-            .post("/targets/import?dry_run=false", &Value::Array(targets))?;
+        let report = self.api.post("/targets/import?dry_run=false", &Value::Array(targets))?;
         if text(&report, "/created") != TARGETS.to_string() {
             bail!("the import did not create all targets: {report}");
         }
@@ -152,12 +139,7 @@ impl World {
         let mut command = net::within(&place, "setpriv");
         let nobody = NOBODY.to_string();
         command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
-        command.args([
-            "--inh-caps=-all",
-            "--bounding-set=-all",
-            "--no-new-privs",
-            "--",
-        ]);
+        command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]);
         command.arg(program);
         command
     }
@@ -165,14 +147,7 @@ impl World {
     fn enroll(&self, number: u32, rights: Rights, url: &str, data: &Path) -> anyhow::Result<()> {
         let made = net::finish(
             Command::new(self.programs.join("faultline"))
-                .args([
-                    "agent",
-                    "create",
-                    &agent_name(number),
-                    "--json",
-                    "--url",
-                    url,
-                ])
+                .args(["agent", "create", &agent_name(number), "--json", "--url", url])
                 .arg("--data-dir")
                 .arg(data),
         )?;
@@ -183,11 +158,7 @@ impl World {
         if rights != Rights::Root {
             chown(&state, Some(NOBODY), Some(NOBODY)).context("cannot give the folder away")?;
         }
-        let group_range = if rights == Rights::Datagram {
-            "0 2147483647"
-        } else {
-            "1 0"
-        };
+        let group_range = if rights == Rights::Datagram { "0 2147483647" } else { "1 0" };
         net::set(&place, "net.ipv4.ping_group_range", group_range)?;
         net::finish(
             self.agent_command(number, rights)
@@ -263,11 +234,7 @@ fn start_server(
     data: &Path,
     scratch: &Path,
 ) -> anyhow::Result<(Running, String)> {
-    let host = if address.contains(':') {
-        format!("[{address}]")
-    } else {
-        address.to_owned()
-    };
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     let mut server = Command::new(programs.join("faultline"))
         .args(["server", "--announce-json", "--http-listen=127.0.0.1:7480"])
         .arg(format!("--agent-listen={host}:7481"))
@@ -281,9 +248,7 @@ fn start_server(
     let stdout = server.stdout.take().context("the server has no output")?;
     let server = Running(server);
     let mut line = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .context("the server's output broke off")?;
+    BufReader::new(stdout).read_line(&mut line).context("the server's output broke off")?;
     let announced: Value = serde_json::from_str(&line)
         .with_context(|| format!("the server did not start: `{line}`"))?;
     Ok((server, text(&announced, "/http_url")))

@@ -117,7 +117,11 @@ fn handle(engine: &mut Engine, input: &Input, now: UtcMicros) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     /// Whatever comes in, in whatever order: no panic, spans chain, a restored engine goes on as
     /// the original does, and it always comes to rest.

@@ -231,69 +231,36 @@ fn an_agent_that_was_cut_off_wholly_was_blind_in_the_past_too() {
         "fra1",
         "
         probe p1
-        probe p2
         0s..70s/5s fra1 gw good
         1s..70s/5s fra1 p1 good
-        2s..70s/5s fra1 p2 good
         70s..310s fra1 dies
         70s..310s/5s fra1 gw lost @311s
         71s fra1 p1 lost! @311s
         76s..310s/5s fra1 p1 lost @311s
-        72s fra1 p2 lost! @311s
-        77s..310s/5s fra1 p2 lost @311s
-        311s..500s/5s fra1 p1 good
-        312s..500s/5s fra1 p2 good
-        310s..500s/5s fra1 gw good
+        311s..400s/5s fra1 p1 good
+        310s..400s/5s fra1 gw good
         ",
         expect![[r#"
             12:00 fra1/p1 unknown not_yet 60/60 of 12
             12:00 all/p1 unknown not_yet 60/60 of 12
-            12:00 fra1/p2 unknown not_yet 60/60 of 12
-            12:00 all/p2 unknown not_yet 60/60 of 12
             12:01 fra1/p1 unknown agent_offline 10/10 of 2
             12:01 all/p1 unknown agent_offline 10/10 of 2
-            12:01 fra1/p2 unknown agent_offline 10/10 of 2
-            12:01 all/p2 unknown agent_offline 10/10 of 2
             12:02 fra1/p1 unknown agent_offline 0/0 of 0
             12:02 all/p1 unknown agent_offline 0/0 of 0
-            12:02 fra1/p2 unknown agent_offline 0/0 of 0
-            12:02 all/p2 unknown agent_offline 0/0 of 0
             12:03 fra1/p1 unknown agent_offline 0/0 of 0
             12:03 all/p1 unknown agent_offline 0/0 of 0
-            12:03 fra1/p2 unknown agent_offline 0/0 of 0
-            12:03 all/p2 unknown agent_offline 0/0 of 0
             12:04 fra1/p1 unknown agent_offline 0/0 of 0
             12:04 all/p1 unknown agent_offline 0/0 of 0
-            12:04 fra1/p2 unknown agent_offline 0/0 of 0
-            12:04 all/p2 unknown agent_offline 0/0 of 0
             12:01 fra1/p1 unknown agent_blind 10/60 of 12 revision 1 of unknown
             12:01 all/p1 unknown agent_blind 10/60 of 12 revision 1 of unknown
-            12:01 fra1/p2 unknown agent_blind 10/60 of 12 revision 1 of unknown
-            12:01 all/p2 unknown agent_blind 10/60 of 12 revision 1 of unknown
             12:02 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:02 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:02 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:02 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:03 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:03 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:03 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:03 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:05 fra1/p1 unknown agent_blind 50/60 of 12
             12:05 all/p1 unknown agent_blind 50/60 of 12
-            12:05 fra1/p2 unknown agent_blind 50/60 of 12
-            12:05 all/p2 unknown agent_blind 50/60 of 12
             12:04 fra1/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
             12:04 all/p1 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:04 fra1/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:04 all/p2 unknown agent_blind 0/60 of 12 revision 1 of unknown
-            12:06 fra1/p1 up answering 60/60 of 12
-            12:06 all/p1 up answering 60/60 of 12
-            12:06 fra1/p2 up answering 60/60 of 12
-            12:06 all/p2 up answering 60/60 of 12
-            12:07 fra1/p1 up answering 60/60 of 12
-            12:07 all/p1 up answering 60/60 of 12
-            12:07 fra1/p2 up answering 60/60 of 12
-            12:07 all/p2 up answering 60/60 of 12
         "#]],
     );
 }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! probe p1 interval=5s paused          (before the script starts, or at a time: `90s probe …`)
-//! 0s fra1 p1 good | lost | lost! | 3/5 | 250ms | denied | noroute  [doubtful] [local] [+600s | @600s]
+//! 0s fra1 p1 good | lost | lost! | lost-2 | confirmed | 3/5 | 250ms | denied | noroute
+//!            [doubtful] [local] [+600s | @600s]
 //! 0s..60s/5s fra1 gw good              (every 5 s from 0 s on, before 60 s)
 //! 20s..90s fra1 dies                   (no heartbeat in that time)
 //! 0s server down..200s                 (nothing is handled until 200 s, then it starts)
@@ -351,11 +352,8 @@ impl Play {
         match (&decision.kind, show) {
             (DecisionKind::Verdict(change), Show::Changes | Show::Reasons) => {
                 let who = self.who(change.entity);
-                let text = if show == Show::Reasons {
-                    format!(": {}", change.why.text)
-                } else {
-                    String::new()
-                };
+                let text =
+                    if show == Show::Reasons { wrapped(&change.why.text) } else { String::new() };
                 let cause = if change.why.cause == Cause::Answering {
                     String::new()
                 } else {
@@ -366,11 +364,8 @@ impl Play {
             }
             (DecisionKind::Agent(change), Show::Changes | Show::Reasons) => {
                 let who = &self.agents[change.agent.0 as usize - 1];
-                let text = if show == Show::Reasons {
-                    format!(": {}", change.text)
-                } else {
-                    String::new()
-                };
+                let text =
+                    if show == Show::Reasons { wrapped(&change.text) } else { String::new() };
                 let at = after(change.at);
                 Some(format!(
                     "{at}s {who} {} -> {}{text}",
@@ -398,6 +393,21 @@ impl Play {
             (DecisionKind::Minute(_), _) | (_, Show::Minutes) => None,
         }
     }
+}
+
+/// A sentence on lines of its own, short enough for the expectation to fit the page.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("it begins with one");
+        if 76 < line.len() + word.len() {
+            lines.push(word.to_owned());
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.iter().map(|line| format!("\n    {}", line.trim())).collect()
 }
 
 /// When a round arrives after its start: when it is over, its confirm burst too, half a flush and

@@ -10,11 +10,7 @@ const SEEDS: u64 = 300;
 const STEPS: usize = 300;
 
 fn options() -> Options {
-    Options {
-        segment_bytes_max: 2_000,
-        record_bytes_max: 1_500,
-        next_at_least: Position(1),
-    }
+    Options { segment_bytes_max: 2_000, record_bytes_max: 1_500, next_at_least: Position(1) }
 }
 
 fn open(disk: &SimDisk) -> (Journal, Recovery) {
@@ -45,21 +41,12 @@ impl Model {
         assert_eq!(recovery.records_missing, 0, "seed {seed}");
         assert_eq!(recovery.records, found.len() as u64, "seed {seed}");
         let first = journal.first().0;
-        assert!(
-            first <= self.trimmed.max(1),
-            "seed {seed}: trimmed too much"
-        );
+        assert!(first <= self.trimmed.max(1), "seed {seed}: trimmed too much");
         for (index, (position, payload)) in found.iter().enumerate() {
             assert_eq!(*position, first + index as u64, "seed {seed}");
             let is_durable = self.durable.get(position).map(|p| p == payload);
-            let is_tried = self
-                .tried
-                .get(position)
-                .is_some_and(|t| t.contains(payload));
-            assert!(
-                is_durable.unwrap_or(is_tried),
-                "seed {seed}: {position} is another"
-            );
+            let is_tried = self.tried.get(position).is_some_and(|t| t.contains(payload));
+            assert!(is_durable.unwrap_or(is_tried), "seed {seed}: {position} is another");
         }
         let next = first + found.len() as u64;
         let lost = self.durable.range(next..).next();
@@ -100,10 +87,7 @@ fn play(seed: u64) {
                 Err(_) => true,
             },
             17 => {
-                let to = model
-                    .durable
-                    .keys()
-                    .nth(dice.below(model.durable.len().max(1)));
+                let to = model.durable.keys().nth(dice.below(model.durable.len().max(1)));
                 if let Some(to) = to.copied().filter(|_| dice.one_in(3)) {
                     model.trimmed = model.trimmed.max(to);
                     journal.trim_before(Position(to)).ok();
@@ -168,21 +152,14 @@ fn a_damaged_middle_segment_is_set_aside_and_the_rest_of_it_kept() {
     let name = format!("{:020}.seg", 1);
     disk.rot(&name, 16 + 16 + 100);
     let (journal, recovery) = open(&disk);
-    let expected = Recovery {
-        records: 5,
-        truncated_bytes: 0,
-        segments_damaged: 1,
-        records_missing: 1,
-    };
+    let expected =
+        Recovery { records: 5, truncated_bytes: 0, segments_damaged: 1, records_missing: 1 };
     assert_eq!(recovery, expected);
     assert_eq!(positions(&journal), [2, 3, 4, 5, 6]);
     assert!(disk.names().contains(&format!("{name}.damaged")));
     drop(journal);
     let (_, again) = open(&disk);
-    let expected = Recovery {
-        segments_damaged: 0,
-        ..expected
-    };
+    let expected = Recovery { segments_damaged: 0, ..expected };
     assert_eq!(again, expected, "repaired once, and the hole still known");
 }
 
@@ -198,10 +175,7 @@ fn damage_before_a_record_that_followed_a_sync_is_not_a_torn_write() {
     disk.rot(&format!("{:020}.seg", 1), 16 + 116 + 50);
     let (mut journal, recovery) = open(&disk);
     assert_eq!(positions(&journal), [1, 3]);
-    assert_eq!(
-        (recovery.segments_damaged, recovery.records_missing),
-        (1, 1)
-    );
+    assert_eq!((recovery.segments_damaged, recovery.records_missing), (1, 1));
     assert_eq!(journal.append(b"x").expect("appends"), Position(4));
     journal.sync().expect("syncs");
     drop(journal);
@@ -267,18 +241,9 @@ fn after_a_failed_sync_nothing_more_is_taken_and_nothing_doubtful_is_read_back()
     journal.sync().expect("syncs");
     journal.append(b"doubtful").expect("appends");
     disk.fail_one_in(1);
-    assert!(matches!(
-        journal.sync(),
-        Err(JournalError::Failed {
-            source: Some(_),
-            ..
-        })
-    ));
+    assert!(matches!(journal.sync(), Err(JournalError::Failed { source: Some(_), .. })));
     disk.fail_one_in(0);
-    assert!(matches!(
-        journal.append(b"x"),
-        Err(JournalError::Failed { source: None, .. })
-    ));
+    assert!(matches!(journal.append(b"x"), Err(JournalError::Failed { source: None, .. })));
     assert!(matches!(journal.sync(), Err(JournalError::Failed { .. })));
     drop(journal);
     disk.crash();

@@ -3,10 +3,7 @@
 use journal::{Disk, Journal, JournalError, Options, Position, Recovery};
 
 fn options() -> Options {
-    Options {
-        segment_bytes_max: 10_000,
-        ..Options::default()
-    }
+    Options { segment_bytes_max: 10_000, ..Options::default() }
 }
 
 #[test]
@@ -59,10 +56,7 @@ fn a_position_that_was_used_elsewhere_is_not_used_again() {
     journal.append(b"1").expect("appends");
     journal.sync().expect("syncs");
     drop(journal);
-    let ahead = Options {
-        next_at_least: Position(100),
-        ..options()
-    };
+    let ahead = Options { next_at_least: Position(100), ..options() };
     for _ in 0..2 {
         let (journal, recovery) = Journal::open(dir.path(), ahead, Disk).expect("opens");
         assert_eq!(journal.next(), Position(100));
@@ -73,10 +67,7 @@ fn a_position_that_was_used_elsewhere_is_not_used_again() {
 #[test]
 fn a_record_above_the_limit_is_refused_by_its_length() {
     let dir = tempfile::tempdir().expect("a directory");
-    let small = Options {
-        record_bytes_max: 4,
-        ..options()
-    };
+    let small = Options { record_bytes_max: 4, ..options() };
     let (mut journal, _) = Journal::open(dir.path(), small, Disk).expect("opens");
     let refused = journal.append(b"12345").map_err(|e| e.to_string());
     let expected = "a record has at most 4 bytes; this one has 5";

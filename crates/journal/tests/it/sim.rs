@@ -108,10 +108,7 @@ fn apply_name(names: &mut BTreeMap<PathBuf, usize>, change: &DirChange) {
 
 impl World {
     fn node(&self, path: &Path) -> io::Result<usize> {
-        self.names
-            .get(path)
-            .copied()
-            .ok_or(io::ErrorKind::NotFound.into())
+        self.names.get(path).copied().ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn change_names(&mut self, change: DirChange) {
@@ -175,9 +172,7 @@ impl SimDisk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0
-            .lock()
-            .expect("no test panics while it holds the world")
+        self.0.lock().expect("no test panics while it holds the world")
     }
 
     pub(crate) fn fail_one_in(&self, n: usize) {
@@ -210,18 +205,14 @@ impl SimDisk {
     /// Flips one bit of a file that is durable.
     pub(crate) fn rot(&self, name: &str, at: usize) {
         let world = &mut *self.world();
-        let node = world
-            .node(&Path::new("j").join(name))
-            .expect("the file is there");
+        let node = world.node(&Path::new("j").join(name)).expect("the file is there");
         world.nodes[node].durable[at] ^= 1;
         world.nodes[node].cached[at] ^= 1;
     }
 
     pub(crate) fn length(&self, name: &str) -> usize {
         let world = self.world();
-        let node = world
-            .node(&Path::new("j").join(name))
-            .expect("the file is there");
+        let node = world.node(&Path::new("j").join(name)).expect("the file is there");
         world.nodes[node].cached.len()
     }
 
@@ -319,10 +310,7 @@ impl LayerFile for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let world = self.0.world();
-        let bytes = world.nodes[self.1]
-            .cached
-            .get(offset as usize..)
-            .unwrap_or_default();
+        let bytes = world.nodes[self.1].cached.get(offset as usize..).unwrap_or_default();
         let count = bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&bytes[..count]);
         Ok(count)

@@ -89,10 +89,7 @@ impl Drop for Link {
             return;
         };
         let mut links = lock(&board.links);
-        if links
-            .get(&self.agent)
-            .is_some_and(|entry| entry.number == self.number)
-        {
+        if links.get(&self.agent).is_some_and(|entry| entry.number == self.number) {
             links.remove(&self.agent);
             drop(links);
             board.note(self.agent, |vitals| vitals.connected_from = None);
@@ -163,9 +160,7 @@ impl Board {
 
     pub(super) fn heard_since(&self, since: UtcMicros) -> Vec<(AgentId, UtcMicros)> {
         let agents = lock(&self.agents);
-        let heard = agents
-            .iter()
-            .filter_map(|(id, v)| Some((*id, v.last_heartbeat_at?)));
+        let heard = agents.iter().filter_map(|(id, v)| Some((*id, v.last_heartbeat_at?)));
         heard.filter(|(_, at)| since <= *at).collect()
     }
 
@@ -179,11 +174,7 @@ impl Board {
         let number = board.links_total.fetch_add(1, Ordering::Relaxed);
         let ended = stop.child_token();
         let end = Arc::new(OnceLock::new());
-        let entry = LinkEntry {
-            number,
-            ended: ended.clone(),
-            end: Arc::clone(&end),
-        };
+        let entry = LinkEntry { number, ended: ended.clone(), end: Arc::clone(&end) };
         if let Some(older) = lock(&board.links).insert(agent, entry) {
             older.end.get_or_init(|| LinkEnd::Newer { from });
             older.ended.cancel();
@@ -192,13 +183,7 @@ impl Board {
             vitals.connected_from = from;
             vitals.connected_at = Some(now);
         });
-        Link {
-            board: Arc::downgrade(board),
-            agent,
-            number,
-            ended,
-            end,
-        }
+        Link { board: Arc::downgrade(board), agent, number, ended, end }
     }
 
     pub(super) fn end_link(&self, agent: AgentId, end: LinkEnd) {
@@ -245,9 +230,7 @@ impl Board {
             agents_connected: lock(&self.links).len(),
             live_subscribers: self.live.subscribers(),
             wall_ahead_us: progress.wall_ahead_us,
-            impediment: log
-                .impediment
-                .or_else(|| progress.commit_impediment.clone()),
+            impediment: log.impediment.or_else(|| progress.commit_impediment.clone()),
         }
     }
 
@@ -265,17 +248,9 @@ impl Board {
         levels.log_depth.set(in_float(vitals.log_depth_records));
         levels.log_bytes.set(in_float(vitals.log_bytes));
         levels.log_position.set(in_float(vitals.position.0));
-        levels
-            .agents_connected
-            .set(in_float(vitals.agents_connected as u64));
-        levels
-            .live_subscribers
-            .set(in_float(vitals.live_subscribers as u64));
+        levels.agents_connected.set(in_float(vitals.agents_connected as u64));
+        levels.live_subscribers.set(in_float(vitals.live_subscribers as u64));
         let ahead = in_seconds(vitals.wall_ahead_us.unsigned_abs());
-        levels.wall_ahead_seconds.set(if vitals.wall_ahead_us < 0 {
-            -ahead
-        } else {
-            ahead
-        });
+        levels.wall_ahead_seconds.set(if vitals.wall_ahead_us < 0 { -ahead } else { ahead });
     }
 }

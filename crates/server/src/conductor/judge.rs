@@ -51,11 +51,7 @@ impl Turn {
     pub(super) fn highwaters(&self) -> Vec<Highwater> {
         let marks = self.highwaters.iter();
         marks
-            .map(|((agent, epoch), seq)| Highwater {
-                agent: *agent,
-                epoch: *epoch,
-                seq: *seq,
-            })
+            .map(|((agent, epoch), seq)| Highwater { agent: *agent, epoch: *epoch, seq: *seq })
             .collect()
     }
 }
@@ -83,13 +79,7 @@ impl Judge {
     /// The engine's deadlines are looked at after every entry, not after every turn: replay has
     /// other turns and must come to the same decisions.
     pub(super) fn hear(&mut self, turn: &mut Turn, entry: Durable) {
-        let Durable {
-            position,
-            now,
-            body,
-            rounds,
-            permit,
-        } = entry;
+        let Durable { position, now, body, rounds, permit } = entry;
         let mut events = Vec::new();
         match body {
             Body::Batch(batch) => self.hear_batch(turn, &batch, rounds, now),
@@ -110,11 +100,7 @@ impl Judge {
         }
         for _ in 0..TIMEOUTS_PER_ENTRY_MAX {
             self.engine.handle_timeout(now);
-            if self
-                .engine
-                .poll_timeout()
-                .is_none_or(|wakeup| now < wakeup.at)
-            {
+            if self.engine.poll_timeout().is_none_or(|wakeup| now < wakeup.at) {
                 break;
             }
         }
@@ -136,10 +122,7 @@ impl Judge {
             || place::open_and_place(batch.agent, &batch.payload_zstd, batch.offset_us),
             Ok,
         );
-        let mark = turn
-            .highwaters
-            .entry((batch.agent, batch.epoch))
-            .or_default();
+        let mark = turn.highwaters.entry((batch.agent, batch.epoch)).or_default();
         *mark = batch.seq.max(*mark);
         let mut rounds = match opened {
             Ok(rounds) => rounds,
@@ -151,9 +134,7 @@ impl Judge {
             }
         };
         self.engine.handle_batch(&rounds, now);
-        rounds
-            .rounds
-            .retain(|round| self.mirror.is_stored(batch.agent, round));
+        rounds.rounds.retain(|round| self.mirror.is_stored(batch.agent, round));
         turn.rounds_total += rounds.rounds.len();
         turn.rounds.push(rounds);
     }

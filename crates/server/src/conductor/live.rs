@@ -36,24 +36,13 @@ pub enum LiveEvent {
         at: UtcMicros,
     },
     /// An agent's state changed.
-    Agent {
-        position: LogPosition,
-        agent: AgentId,
-        to: AgentState,
-        at: UtcMicros,
-    },
+    Agent { position: LogPosition, agent: AgentId, to: AgentState, at: UtcMicros },
     /// The inventory has a new version.
     Inventory { position: LogPosition, version: u64 },
     /// A minute was closed.
-    Minute {
-        position: LogPosition,
-        minute: Minute,
-    },
+    Minute { position: LogPosition, minute: Minute },
     /// The server lives; sent every few seconds even if nothing happens.
-    Tick {
-        position: LogPosition,
-        at: UtcMicros,
-    },
+    Tick { position: LogPosition, at: UtcMicros },
     /// The subscriber missed events that are no longer kept: everything must be read anew.
     Resync { position: LogPosition },
 }
@@ -104,7 +93,8 @@ impl Live {
         }
     }
 
-    /// Tells events that belong to `position` and are stored. Positions never decrease.
+    /// Tells events that belong to `position` and are stored, or that there were none up to it.
+    /// Positions never decrease.
     pub(crate) fn tell(&self, position: LogPosition, events: Vec<LiveEvent>) {
         let mut ring = self.lock();
         ring.last = position;
@@ -120,10 +110,7 @@ impl Live {
     pub(crate) fn tell_tick(&self, at: UtcMicros) {
         let mut ring = self.lock();
         let position = ring.last;
-        ring.push(LiveItem {
-            event: LiveEvent::Tick { position, at },
-            id: Some(position),
-        });
+        ring.push(LiveItem { event: LiveEvent::Tick { position, at }, id: Some(position) });
         self.publish(ring);
     }
 
@@ -154,11 +141,7 @@ impl Live {
         let changes = self.changes.subscribe();
         drop(ring);
         self.subscribers.fetch_add(1, Ordering::Relaxed);
-        LiveStream {
-            live: self.clone(),
-            changes,
-            next_index,
-        }
+        LiveStream { live: self.clone(), changes, next_index }
     }
 
     /// How many subscribers there are.
@@ -257,10 +240,7 @@ impl LiveStream {
         let Some(index) = kept else {
             self.next_index = Some(ring.end_index());
             let position = ring.last;
-            return Some(LiveItem {
-                event: LiveEvent::Resync { position },
-                id: Some(position),
-            });
+            return Some(LiveItem { event: LiveEvent::Resync { position }, id: Some(position) });
         };
         let offset = usize::try_from(index - ring.first_index).ok()?;
         let item = ring.items.get(offset)?.clone();
@@ -280,16 +260,11 @@ mod tests {
     use super::*;
 
     fn inventory(position: u64) -> LiveEvent {
-        LiveEvent::Inventory {
-            position: LogPosition(position),
-            version: position,
-        }
+        LiveEvent::Inventory { position: LogPosition(position), version: position }
     }
 
     fn drain(stream: &mut LiveStream) -> Vec<(LiveEvent, Option<u64>)> {
-        std::iter::from_fn(|| stream.take())
-            .map(|i| (i.event, i.id.map(|p| p.0)))
-            .collect()
+        std::iter::from_fn(|| stream.take()).map(|i| (i.event, i.id.map(|p| p.0))).collect()
     }
 
     #[test]
@@ -302,19 +277,21 @@ mod tests {
         assert_eq!(drain(&mut live.subscribe(Some(LogPosition(6)))), expected);
         assert_eq!(drain(&mut live.subscribe(Some(LogPosition(7)))), vec![]);
         let all = drain(&mut live.subscribe(Some(LogPosition(4))));
-        assert_eq!(
-            all.iter().map(|i| i.1).collect::<Vec<_>>(),
-            vec![None, Some(5), Some(7)]
-        );
+        assert_eq!(all.iter().map(|i| i.1).collect::<Vec<_>>(), vec![None, Some(5), Some(7)]);
+    }
+
+    #[test]
+    fn a_position_without_events_is_known_all_the_same() {
+        let live = Live::new(LogPosition(4));
+        live.tell(LogPosition(9), Vec::new());
+        assert_eq!(drain(&mut live.subscribe(Some(LogPosition(9)))), vec![]);
     }
 
     #[test]
     fn a_position_that_is_gone_or_never_was_means_resync() {
         let live = Live::new(LogPosition(4));
         live.tell(LogPosition(5), vec![inventory(5)]);
-        let resync = LiveEvent::Resync {
-            position: LogPosition(5),
-        };
+        let resync = LiveEvent::Resync { position: LogPosition(5) };
         for position in [3, 6] {
             let told = drain(&mut live.subscribe(Some(LogPosition(position))));
             assert_eq!(told, vec![(resync.clone(), Some(5))]);
@@ -328,10 +305,7 @@ mod tests {
         for position in 1..=LIVE_RING_MAX as u64 + 1 {
             live.tell(LogPosition(position), vec![inventory(position)]);
         }
-        assert!(matches!(
-            drain(&mut slow)[..],
-            [(LiveEvent::Resync { .. }, Some(_))]
-        ));
+        assert!(matches!(drain(&mut slow)[..], [(LiveEvent::Resync { .. }, Some(_))]));
         assert_eq!(live.subscribers(), 1);
         drop(slow);
         assert_eq!(live.subscribers(), 0);

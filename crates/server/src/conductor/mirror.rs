@@ -64,10 +64,7 @@ impl Mirror {
                 tasks.push((*id, probe.tier, probe.address.clone()));
             }
         }
-        let tiers = used
-            .iter()
-            .filter_map(|id| self.tiers.get(id).cloned())
-            .collect();
+        let tiers = used.iter().filter_map(|id| self.tiers.get(id).cloned()).collect();
         (tiers, tasks)
     }
 

@@ -63,14 +63,8 @@ pub(crate) struct AgentAssignment {
 /// What the owner is asked.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Status {
-        probe: ProbeId,
-        reply: oneshot::Sender<ProbeStatusView>,
-    },
-    Assignment {
-        agent: AgentId,
-        reply: oneshot::Sender<AgentAssignment>,
-    },
+    Status { probe: ProbeId, reply: oneshot::Sender<ProbeStatusView> },
+    Assignment { agent: AgentId, reply: oneshot::Sender<AgentAssignment> },
 }
 
 /// The handle. A clone is the same conductor.
@@ -91,14 +85,7 @@ impl Conductor {
     ) -> (Conductor, mpsc::Receiver<Request>) {
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let board = Arc::new(Board::new(metrics, started_at, position));
-        (
-            Conductor {
-                log,
-                requests,
-                board,
-            },
-            asked,
-        )
+        (Conductor { log, requests, board }, asked)
     }
 
     /// Feeds already committed inventory changes to log and engine, in order; returns when the
@@ -119,12 +106,7 @@ impl Conductor {
             let part = changes.by_ref().take(CHANGES_PER_ENTRY_MAX).collect();
             // Only the last entry completes the version: a crash in between is caught up with.
             let version = (chunk == chunks).then_some(version);
-            position = self
-                .append(Body::Inventory {
-                    version,
-                    changes: part,
-                })
-                .await?;
+            position = self.append(Body::Inventory { version, changes: part }).await?;
         }
         self.applied(position).await?;
         Ok(position)
@@ -141,15 +123,9 @@ impl Conductor {
     /// Queues an entry; the receiver answers when it is durable.
     pub(crate) async fn submit(
         &self,
-        (submission, done): (
-            Submission,
-            oneshot::Receiver<Result<Appended, LogUnavailable>>,
-        ),
+        (submission, done): (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>),
     ) -> Result<oneshot::Receiver<Result<Appended, LogUnavailable>>, ConductError> {
-        self.log
-            .submit(submission)
-            .await
-            .map_err(|_| ConductError::Stopped)?;
+        self.log.submit(submission).await.map_err(|_| ConductError::Stopped)?;
         Ok(done)
     }
 
@@ -159,9 +135,7 @@ impl Conductor {
         agent: AgentId,
         event: AgentEvent,
     ) -> Result<(), ConductError> {
-        self.submit(Submission::of(Body::Agent { agent, event }))
-            .await
-            .map(drop)
+        self.submit(Submission::of(Body::Agent { agent, event })).await.map(drop)
     }
 
     /// Notes what the server noticed about itself.

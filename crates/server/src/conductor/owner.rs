@@ -134,15 +134,13 @@ impl Owner {
             self.board.set_checkpoint(turn.position);
             self.log.trim(turn.position);
         }
-        self.judge
-            .metrics
-            .decisions
-            .inc_by(u64::try_from(turn.decisions.len()).unwrap_or(0));
+        self.judge.metrics.decisions.inc_by(u64::try_from(turn.decisions.len()).unwrap_or(0));
         for (position, events) in turn.told {
             self.board.live.tell(position, events);
         }
-        self.board
-            .set_applied(turn.position, turn.at, self.judge.inventory_version);
+        // Whoever read a page at this position has missed nothing.
+        self.board.live.tell(turn.position, Vec::new());
+        self.board.set_applied(turn.position, turn.at, self.judge.inventory_version);
         if turn.is_assignment_changed {
             self.assigned_at = turn.position;
             self.board.assignments.send_modify(|count| *count += 1);
@@ -203,11 +201,7 @@ impl Owner {
             }
             Request::Assignment { agent, reply } => {
                 let (tiers, probes) = self.judge.mirror.tasks(&engine.assignment(agent));
-                let assignment = AgentAssignment {
-                    version: self.assigned_at.0,
-                    tiers,
-                    probes,
-                };
+                let assignment = AgentAssignment { version: self.assigned_at.0, tiers, probes };
                 reply.send(assignment).map_or_else(drop, drop);
             }
         }
@@ -217,40 +211,22 @@ impl Owner {
         let engine = &self.judge.engine;
         let position = *self.board.position.borrow();
         let Some(status) = engine.probe_status(probe) else {
-            return ProbeStatusView {
-                probe,
-                position,
-                consensus: None,
-                pairs: Vec::new(),
-            };
+            return ProbeStatusView { probe, position, consensus: None, pairs: Vec::new() };
         };
         let pair = |agent| {
             let pair = engine.pair_status(probe, agent)?;
             Some(PairStatusView {
                 agent,
-                held: HeldVerdict {
-                    verdict: pair.verdict,
-                    why: pair.why,
-                    since: pair.since,
-                },
+                held: HeldVerdict { verdict: pair.verdict, why: pair.why, since: pair.since },
                 last_round_at: pair.last_round_at,
                 window_packets: u32::from(pair.window_packets),
                 window_lost: u32::from(pair.window_lost),
                 rtt_us_mean: pair.rtt_us,
             })
         };
-        let held = HeldVerdict {
-            verdict: status.verdict,
-            why: status.why,
-            since: status.since,
-        };
+        let held = HeldVerdict { verdict: status.verdict, why: status.why, since: status.since };
         let pairs = status.agents.iter().copied().filter_map(pair).collect();
-        ProbeStatusView {
-            probe,
-            position,
-            consensus: Some(held),
-            pairs,
-        }
+        ProbeStatusView { probe, position, consensus: Some(held), pairs }
     }
 }
 

@@ -76,11 +76,7 @@ impl Replay<'_> {
         let (engine, checkpoint) = self.engine().await?;
         let is_fresh = checkpoint.is_none();
         let checkpoint = checkpoint.unwrap_or_default();
-        let version = if is_fresh {
-            0
-        } else {
-            applied.inventory_version
-        };
+        let version = if is_fresh { 0 } else { applied.inventory_version };
         let highwaters = self.store.highwaters().await?;
         let marks = highwaters.into_iter().map(|h| ((h.agent, h.epoch), h.seq));
         let mut replayed = Replayed {
@@ -110,11 +106,7 @@ impl Replay<'_> {
                 }
             }
         }
-        let first = self
-            .journal
-            .read_from(self.journal.first())
-            .next()
-            .transpose()?;
+        let first = self.journal.read_from(self.journal.first()).next().transpose()?;
         let entry = first.and_then(|(_, bytes)| decode(bytes.into()).ok());
         let started_at = entry.map_or_else(|| self.clock.now(), |entry| entry.now);
         Ok((Engine::new(started_at), None))
@@ -141,13 +133,7 @@ impl Replay<'_> {
             let position = LogPosition(position.0);
             replayed.last_at = replayed.last_at.max(entry.now);
             let (now, body) = (entry.now, entry.body);
-            let durable = Durable {
-                position,
-                now,
-                body,
-                rounds: None,
-                permit: None,
-            };
+            let durable = Durable { position, now, body, rounds: None, permit: None };
             replayed.judge.hear(&mut turn, durable);
             if position <= applied {
                 // Stored by the last run.
@@ -233,16 +219,10 @@ impl CatchUp {
         let now = clock.now();
         if let Some(from) = self.down_since {
             tracing::info!(down_since = %from, "the monitor was down; the gap is recorded");
-            let gap = MonitorGap {
-                from,
-                to: now,
-                cause: Cause::MonitorDown,
-            };
+            let gap = MonitorGap { from, to: now, cause: Cause::MonitorDown };
             store.gap_add(&Scope::system(ORG_DEFAULT), &gap).await?;
         }
-        let started = MonitorEvent::Started {
-            down_since: self.down_since,
-        };
+        let started = MonitorEvent::Started { down_since: self.down_since };
         conductor.monitor_event(started).await?;
         let (version, changes) = match self.version {
             Some(version) => store.inventory_since(version).await?,

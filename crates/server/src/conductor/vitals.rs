@@ -83,8 +83,7 @@ impl AgentVitals {
 
     /// The clock offset if it is large enough to matter.
     pub fn clock_offset_us_shown(&self) -> Option<i64> {
-        self.clock_offset_us
-            .filter(|o| AgentVitals::CLOCK_OFFSET_US_SHOWN < o.unsigned_abs())
+        self.clock_offset_us.filter(|o| AgentVitals::CLOCK_OFFSET_US_SHOWN < o.unsigned_abs())
     }
 }
 

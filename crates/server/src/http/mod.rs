@@ -37,12 +37,13 @@ pub use openapi::openapi_json;
 
 /// Everything that is answered over HTTP.
 pub fn router(app: App) -> Router {
+    let clock = app.clock.clone();
     routes::add_all(Router::new(), &app)
         .fallback(console::console)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(app.clone())
+        .with_state(app)
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(app, shell::shell))
+        .layer(middleware::from_fn_with_state(clock, shell::shell))
 }
 
 async fn method_not_allowed() -> axum::response::Response {

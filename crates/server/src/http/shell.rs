@@ -21,7 +21,7 @@ use http::{
 };
 
 use super::problem::ApiError;
-use crate::app::App;
+use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
@@ -61,11 +61,11 @@ impl Panicked {
 }
 
 /// Runs a request and finishes its answer.
-pub(crate) async fn shell(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn shell(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let id = RequestId::new();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let started_at = app.clock.now();
+    let started_at = clock.now();
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => ApiError::internal(Panicked::new(panic.as_ref())).into_response(),
@@ -80,7 +80,7 @@ pub(crate) async fn shell(State(app): State<App>, request: Request, next: Next) 
         %method,
         path,
         status = response.status().as_u16(),
-        took_us = app.clock.now().since(started_at).as_micros(),
+        took_us = clock.now().since(started_at).as_micros(),
         "answered"
     );
     response
@@ -120,5 +120,36 @@ fn finish_headers(headers: &mut HeaderMap, path: &str, id: &RequestId) {
     headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static(none));
     if path.starts_with("/api/") || !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes, middleware, routing::get};
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    const BODY_BYTES_MAX: usize = 4096;
+
+    async fn fails() {
+        let nothing: [u8; 0] = [];
+        assert_eq!(nothing.len(), 1, "the secret of the house");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_its_reason() {
+        let shell = middleware::from_fn_with_state(Clock::system(), shell);
+        let router = Router::new().route("/api/v1/fails", get(fails)).layer(shell);
+        let request = Request::builder().uri("/api/v1/fails").body(Body::empty());
+        let response = router.oneshot(request.expect("a request")).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let id = response.headers()[REQUEST_ID].to_str().expect("text").to_owned();
+        let body = to_bytes(response.into_body(), BODY_BYTES_MAX).await.expect("a body");
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        assert!(text.contains(&format!("\"request_id\":\"{id}\"")), "{text}");
+        assert!(text.contains("\"code\":\"internal\"") && !text.contains("secret"), "{text}");
     }
 }

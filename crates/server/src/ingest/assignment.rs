@@ -19,18 +19,14 @@ pub(super) struct Parts {
 ///
 /// Probes beyond the contract's million are left out: the agent could not ask them.
 pub(super) fn parts(assignment: &AgentAssignment, witnesses: &[IpAddr]) -> Parts {
-    let tiers = assignment
-        .tiers
-        .iter()
-        .take(limits::TIERS_MAX)
-        .map(|tier| v1::TierSpec {
-            tier_id: tier.id.0,
-            interval_ms: in_ms(tier.interval),
-            packets: tier.packets.into(),
-            gap_ms: in_ms(tier.gap),
-            timeout_ms: in_ms(tier.timeout),
-            payload_bytes: tier.payload_bytes.into(),
-        });
+    let tiers = assignment.tiers.iter().take(limits::TIERS_MAX).map(|tier| v1::TierSpec {
+        tier_id: tier.id.0,
+        interval_ms: in_ms(tier.interval),
+        packets: tier.packets.into(),
+        gap_ms: in_ms(tier.gap),
+        timeout_ms: in_ms(tier.timeout),
+        payload_bytes: tier.payload_bytes.into(),
+    });
     let mut first = v1::AssignmentPart {
         tiers: tiers.collect(),
         witnesses: witnesses.iter().map(ToString::to_string).collect(),
@@ -43,10 +39,7 @@ pub(super) fn parts(assignment: &AgentAssignment, witnesses: &[IpAddr]) -> Parts
             tier_id: tier.0,
             address: address.to_string(),
         });
-        parts.push(v1::AssignmentPart {
-            probes: probes.collect(),
-            ..std::mem::take(&mut first)
-        });
+        parts.push(v1::AssignmentPart { probes: probes.collect(), ..std::mem::take(&mut first) });
         if parts.len() == limits::PARTS_MAX as usize {
             break;
         }
@@ -64,10 +57,7 @@ pub(super) fn parts(assignment: &AgentAssignment, witnesses: &[IpAddr]) -> Parts
         part.part = index;
         part.parts = count;
     }
-    Parts {
-        digest: digest.finalize().into(),
-        parts,
-    }
+    Parts { digest: digest.finalize().into(), parts }
 }
 
 fn in_ms(duration: std::time::Duration) -> u32 {
@@ -85,42 +75,23 @@ mod tests {
         AgentAssignment {
             version,
             tiers: vec![Tier::standard(TierId(1), Name::parse("standard").unwrap())],
-            probes: (1..=probes)
-                .map(|n| (ProbeId(n), TierId(1), address.clone()))
-                .collect(),
+            probes: (1..=probes).map(|n| (ProbeId(n), TierId(1), address.clone())).collect(),
         }
     }
 
     #[test]
     fn a_large_assignment_goes_in_parts_that_fit_a_frame() {
         let cut = parts(&assignment(7, 4_001), &[]);
-        let shape: Vec<_> = cut
-            .parts
-            .iter()
-            .map(|p| (p.part, p.parts, p.probes.len()))
-            .collect();
+        let shape: Vec<_> = cut.parts.iter().map(|p| (p.part, p.parts, p.probes.len())).collect();
         assert_eq!(shape, [(0, 3, 2_000), (1, 3, 2_000), (2, 3, 1)]);
-        assert_eq!(
-            cut.parts.iter().map(|p| p.tiers.len()).collect::<Vec<_>>(),
-            [1, 0, 0]
-        );
+        assert_eq!(cut.parts.iter().map(|p| p.tiers.len()).collect::<Vec<_>>(), [1, 0, 0]);
         assert!(cut.parts.iter().all(|p| p.version == 7));
-        assert!(
-            cut.parts
-                .iter()
-                .all(|p| p.encoded_len() < limits::FRAME_BYTES_MAX)
-        );
+        assert!(cut.parts.iter().all(|p| p.encoded_len() < limits::FRAME_BYTES_MAX));
     }
 
     #[test]
     fn an_empty_assignment_is_one_part() {
-        let cut = parts(
-            &AgentAssignment {
-                probes: Vec::new(),
-                ..assignment(1, 0)
-            },
-            &[],
-        );
+        let cut = parts(&AgentAssignment { probes: Vec::new(), ..assignment(1, 0) }, &[]);
         assert_eq!((cut.parts.len(), cut.parts[0].parts), (1, 1));
     }
 

@@ -53,10 +53,7 @@ impl Knocks {
                 return false;
             }
         }
-        self.buckets
-            .entry(address)
-            .or_default()
-            .try_take(cost, burst, now)
+        self.buckets.entry(address).or_default().try_take(cost, burst, now)
     }
 }
 

@@ -94,9 +94,7 @@ impl Shared {
     /// Whether this certificate still opens the door.
     async fn check_certificate(&self, identity: &AgentIdentity) -> Result<(), Status> {
         if identity.not_after < self.now() {
-            return Err(Status::unauthenticated(
-                "the certificate has expired: enrol again",
-            ));
+            return Err(Status::unauthenticated("the certificate has expired: enrol again"));
         }
         let status = self.store().certificate_status(&identity.serial).await;
         match status.map_err(unavailable)? {
@@ -107,9 +105,9 @@ impl Shared {
             }
             CertificateStatus::Active { .. }
             | CertificateStatus::Revoked { .. }
-            | CertificateStatus::Unknown => Err(Status::permission_denied(
-                "the certificate is revoked: enrol again",
-            )),
+            | CertificateStatus::Unknown => {
+                Err(Status::permission_denied("the certificate is revoked: enrol again"))
+            }
         }
     }
 }
@@ -122,12 +120,7 @@ impl Ingest {
             placers: Mutex::default(),
             rounds: Arc::new(Semaphore::new(ROUNDS_IN_FLIGHT_MAX)),
         };
-        Ingest {
-            shared: Arc::new(shared),
-            sessions,
-            stop,
-            knocks: Mutex::default(),
-        }
+        Ingest { shared: Arc::new(shared), sessions, stop, knocks: Mutex::default() }
     }
 
     async fn enrol(&self, request: v1::EnrollRequest) -> Result<v1::EnrollReply, Status> {
@@ -136,26 +129,16 @@ impl Ingest {
             return Err(Status::invalid_argument("the secret is longer than any"));
         }
         // Before the token is used up: a broken request can be mended and sent again.
-        app.authority
-            .check_request(&request.csr_der)
-            .map_err(refusal)?;
+        app.authority.check_request(&request.csr_der).map_err(refusal)?;
         let now = self.shared.now();
-        let redeemed = app
-            .store
-            .token_redeem(&token_hash(&request.secret), now)
-            .await;
+        let redeemed = app.store.token_redeem(&token_hash(&request.secret), now).await;
         let Some((org, agent)) = redeemed.map_err(unavailable)? else {
             return Err(Status::permission_denied(
                 "the token is unknown, expired or was used: make a new one",
             ));
         };
-        let scope = Scope {
-            org,
-            actor: store::Actor::Agent(agent.id),
-        };
-        let reply = self
-            .certify(&scope, agent.id, &request.csr_der, now)
-            .await?;
+        let scope = Scope { org, actor: store::Actor::Agent(agent.id) };
+        let reply = self.certify(&scope, agent.id, &request.csr_der, now).await?;
         tracing::info!(agent = %agent.name, "an agent is enrolled");
         Ok(reply)
     }
@@ -169,27 +152,12 @@ impl Ingest {
         now: UtcMicros,
     ) -> Result<v1::EnrollReply, Status> {
         let app = &self.shared.app;
-        let signed = app
-            .authority
-            .sign_agent(csr_der, scope.org, agent, now)
-            .map_err(refusal)?;
-        let SignedCertificate {
-            der,
-            serial,
-            not_before,
-            not_after,
-        } = signed;
-        let new = NewCertificate {
-            agent,
-            serial,
-            not_before,
-            not_after,
-        };
+        let signed = app.authority.sign_agent(csr_der, scope.org, agent, now).map_err(refusal)?;
+        let SignedCertificate { der, serial, not_before, not_after } = signed;
+        let new = NewCertificate { agent, serial, not_before, not_after };
         let (store, scope) = (app.store.clone(), scope.clone());
         let added = app.change(async move { store.certificate_add(&scope, &new, now).await });
-        let row = added
-            .await
-            .map_err(|error| internal(format!("{error:?}")))?;
+        let row = added.await.map_err(|error| internal(format!("{error:?}")))?;
         Ok(v1::EnrollReply {
             agent_id: agent.0,
             agent_name: row.name.to_string(),
@@ -218,9 +186,7 @@ impl stub::agent_link_server::AgentLink for Ingest {
         let enrolled = if self.is_heard(&request) {
             self.enrol(request.into_inner()).await
         } else {
-            Err(Status::resource_exhausted(
-                "too many enrolments from this address: wait a minute",
-            ))
+            Err(Status::resource_exhausted("too many enrolments from this address: wait a minute"))
         };
         match enrolled {
             Ok(reply) => {
@@ -241,19 +207,12 @@ impl stub::agent_link_server::AgentLink for Ingest {
     ) -> Result<Response<v1::EnrollReply>, Status> {
         let identity = identify(&request)?;
         if !self.is_heard(&request) {
-            return Err(Status::resource_exhausted(
-                "too many renewals: wait a minute",
-            ));
+            return Err(Status::resource_exhausted("too many renewals: wait a minute"));
         }
         self.shared.check_certificate(&identity).await?;
-        let scope = Scope {
-            org: identity.org,
-            actor: store::Actor::Agent(identity.agent),
-        };
+        let scope = Scope { org: identity.org, actor: store::Actor::Agent(identity.agent) };
         let csr_der = request.into_inner().csr_der;
-        let reply = self
-            .certify(&scope, identity.agent, &csr_der, self.shared.now())
-            .await?;
+        let reply = self.certify(&scope, identity.agent, &csr_der, self.shared.now()).await?;
         Ok(Response::new(reply))
     }
 
@@ -282,9 +241,7 @@ fn identify<T>(request: &Request<T>) -> Result<AgentIdentity, Status> {
     let certificates = request.peer_certs();
     let certificate = certificates.as_ref().and_then(|chain| chain.first());
     let Some(certificate) = certificate else {
-        return Err(Status::unauthenticated(
-            "a client certificate is needed: enrol first",
-        ));
+        return Err(Status::unauthenticated("a client certificate is needed: enrol first"));
     };
     identity_of(certificate).map_err(|error| Status::unauthenticated(error.to_string()))
 }

@@ -181,19 +181,14 @@ impl Session {
             .map_err(|_| Status::invalid_argument("hello field `spool_id` must have 16 bytes"))?;
         let now = self.shared.now();
         let store = self.shared.store();
-        let grant = store
-            .epoch_grant(agent, &spool_id, hello.last_epoch, now)
-            .await;
+        let grant = store.epoch_grant(agent, &spool_id, hello.last_epoch, now).await;
         let grant = grant.map_err(unavailable)?;
         let known = AgentHello {
             version: hello.software_version.clone(),
             os: hello.os.clone(),
             hostname: hello.hostname.clone(),
         };
-        store
-            .agent_hello(agent, &known, now)
-            .await
-            .map_err(unavailable)?;
+        store.agent_hello(agent, &known, now).await.map_err(unavailable)?;
         self.epoch = grant.epoch;
         if grant.is_new_spool && hello.last_epoch != 0 {
             tracing::warn!(%agent, "the agent's spool is another one than before");
@@ -280,12 +275,7 @@ impl Session {
         let offset_us = offset_us.ok_or(PlaceError::NoAnchor)?;
         let rounds = place::open_and_place(agent, &batch.payload_zstd, offset_us)?;
         place::check_future(&rounds, self.shared.now())?;
-        self.shared
-            .app
-            .conductor
-            .metrics()
-            .results_dropped
-            .inc_by(head.dropped_before);
+        self.shared.app.conductor.metrics().results_dropped.inc_by(head.dropped_before);
         let body = BatchBody {
             agent,
             epoch: head.epoch,
@@ -311,13 +301,7 @@ impl Session {
             () = self.link.ended.cancelled() => return Err(self.ended()),
             done = conductor.submit(submission) => done.map_err(|_| stopping())?,
         };
-        self.in_flight.push_back(InFlight {
-            epoch,
-            seq,
-            rounds: count,
-            bytes,
-            done,
-        });
+        self.in_flight.push_back(InFlight { epoch, seq, rounds: count, bytes, done });
         Ok(())
     }
 
@@ -338,10 +322,7 @@ impl Session {
             }
             match acks.last_mut() {
                 Some(ack) if ack.epoch == batch.epoch => ack.seq = ack.seq.max(batch.seq),
-                Some(_) | None => acks.push(v1::Ack {
-                    epoch: batch.epoch,
-                    seq: batch.seq,
-                }),
+                Some(_) | None => acks.push(v1::Ack { epoch: batch.epoch, seq: batch.seq }),
             }
             if let Some(front) = self.in_flight.front_mut()
                 && let Ok(done) = front.done.try_recv()
@@ -425,14 +406,11 @@ impl Session {
         let mut refused = applied.refused;
         refused.truncate(limits::APPLIED_REFUSED_MAX);
         refused.retain(is_short);
-        self.shared
-            .app
-            .conductor
-            .note(self.identity.agent, |vitals| {
-                vitals.assignment_version = applied.version;
-                vitals.probes = applied.probes;
-                vitals.assignment_refused = refused;
-            });
+        self.shared.app.conductor.note(self.identity.agent, |vitals| {
+            vitals.assignment_version = applied.version;
+            vitals.probes = applied.probes;
+            vitals.assignment_refused = refused;
+        });
     }
 
     /// Counts something that was not taken; too many end the stream.
@@ -442,9 +420,7 @@ impl Session {
         if self.refusals < REFUSALS_MAX {
             return Ok(());
         }
-        Err(Status::invalid_argument(
-            "too much of what was sent had to be refused",
-        ))
+        Err(Status::invalid_argument("too much of what was sent had to be refused"))
     }
 
     /// Sends the assignment if it says something else than the one before.
@@ -454,12 +430,7 @@ impl Session {
         let conductor = &self.shared.app.conductor;
         let assignment = conductor.assignment(agent).await.map_err(conduct_status)?;
         let scope = Scope::system(self.identity.org);
-        let row = self
-            .shared
-            .store()
-            .agent_get(&scope, agent)
-            .await
-            .map_err(unavailable)?;
+        let row = self.shared.store().agent_get(&scope, agent).await.map_err(unavailable)?;
         let cut = assignment::parts(&assignment, &row.witnesses);
         if self.assigned == Some(cut.digest) {
             return Ok(());
@@ -495,9 +466,7 @@ fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
     }
     let texts = [&hello.software_version, &hello.os, &hello.hostname];
     if texts.iter().any(|text| limits::TEXT_BYTES_MAX < text.len()) {
-        return Err(Status::invalid_argument(
-            "a text of the hello has more than 256 bytes",
-        ));
+        return Err(Status::invalid_argument("a text of the hello has more than 256 bytes"));
     }
     if hello.clock.is_none() {
         return Err(Status::invalid_argument("hello field `clock` is missing"));

@@ -100,22 +100,10 @@ impl Lane {
 impl Submission {
     pub(crate) fn of(
         body: Body,
-    ) -> (
-        Submission,
-        oneshot::Receiver<Result<Appended, LogUnavailable>>,
-    ) {
+    ) -> (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>) {
         let (done, is_done) = oneshot::channel();
         let lane = Lane::default();
-        (
-            Submission {
-                body,
-                rounds: None,
-                permit: None,
-                lane,
-                done,
-            },
-            is_done,
-        )
+        (Submission { body, rounds: None, permit: None, lane, done }, is_done)
     }
 
     /// A batch of one sender, with what its payload says.
@@ -124,20 +112,9 @@ impl Submission {
         rounds: RoundBatch,
         permit: OwnedSemaphorePermit,
         lane: Lane,
-    ) -> (
-        Submission,
-        oneshot::Receiver<Result<Appended, LogUnavailable>>,
-    ) {
+    ) -> (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>) {
         let (submission, is_done) = Submission::of(Body::Batch(batch));
-        (
-            Submission {
-                rounds: Some(rounds),
-                permit: Some(permit),
-                lane,
-                ..submission
-            },
-            is_done,
-        )
+        (Submission { rounds: Some(rounds), permit: Some(permit), lane, ..submission }, is_done)
     }
 }
 

@@ -190,28 +190,16 @@ pub(crate) fn encode(now: UtcMicros, body: &Body) -> Vec<u8> {
                 AgentEvent::Heartbeat => 1,
                 AgentEvent::Disconnected => 2,
             };
-            BodyRecord::Agent(AgentEventRecord {
-                agent: agent.0,
-                event,
-            })
+            BodyRecord::Agent(AgentEventRecord { agent: agent.0, event })
         }
         Body::Inventory { version, changes } => BodyRecord::Inventory(InventoryRecord {
             version: *version,
-            changes: changes
-                .iter()
-                .map(|c| ChangeRecord {
-                    kind: Some(c.into()),
-                })
-                .collect(),
+            changes: changes.iter().map(|c| ChangeRecord { kind: Some(c.into()) }).collect(),
         }),
         Body::Monitor(event) => BodyRecord::Monitor(MonitorRecord::from(*event)),
         Body::Tick => BodyRecord::Tick(TickRecord {}),
     };
-    EntryRecord {
-        now_us: now.0,
-        body: Some(body),
-    }
-    .encode_to_vec()
+    EntryRecord { now_us: now.0, body: Some(body) }.encode_to_vec()
 }
 
 /// Reads an entry back.
@@ -235,10 +223,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
                 2 => AgentEvent::Disconnected,
                 _ => return Err(bad("agent event")),
             };
-            Body::Agent {
-                agent: AgentId(record.agent),
-                event,
-            }
+            Body::Agent { agent: AgentId(record.agent), event }
         }
         BodyRecord::Inventory(record) => {
             let kinds = record.changes.into_iter();
@@ -251,20 +236,15 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
         BodyRecord::Monitor(record) => Body::Monitor(record.try_into()?),
         BodyRecord::Tick(TickRecord {}) => Body::Tick,
     };
-    Ok(LogEntry {
-        now: UtcMicros(record.now_us),
-        body,
-    })
+    Ok(LogEntry { now: UtcMicros(record.now_us), body })
 }
 
 impl From<MonitorEvent> for MonitorRecord {
     fn from(event: MonitorEvent) -> MonitorRecord {
         match event {
-            MonitorEvent::Started { down_since } => MonitorRecord {
-                event: 1,
-                down_since_us: down_since.map(|at| at.0),
-                stepped_us: 0,
-            },
+            MonitorEvent::Started { down_since } => {
+                MonitorRecord { event: 1, down_since_us: down_since.map(|at| at.0), stepped_us: 0 }
+            }
             MonitorEvent::ClockStepped { forward, by } => MonitorRecord {
                 event: if forward { 2 } else { 3 },
                 down_since_us: None,
@@ -280,9 +260,7 @@ impl TryFrom<MonitorRecord> for MonitorEvent {
     fn try_from(record: MonitorRecord) -> Result<MonitorEvent, RecordError> {
         let by = Duration::from_micros(record.stepped_us);
         match record.event {
-            1 => Ok(MonitorEvent::Started {
-                down_since: record.down_since_us.map(UtcMicros),
-            }),
+            1 => Ok(MonitorEvent::Started { down_since: record.down_since_us.map(UtcMicros) }),
             2 => Ok(MonitorEvent::ClockStepped { forward: true, by }),
             3 => Ok(MonitorEvent::ClockStepped { forward: false, by }),
             _ => Err(bad("monitor event")),
@@ -387,10 +365,7 @@ impl TryFrom<TierRecord> for Tier {
                 lost_raise: byte(record.lost_raise)?,
                 lost_clear: byte(record.lost_clear)?,
             },
-            rtt: RttRule {
-                us_raise: record.rtt_us_raise,
-                us_clear: record.rtt_us_clear,
-            },
+            rtt: RttRule { us_raise: record.rtt_us_raise, us_clear: record.rtt_us_clear },
         };
         tier.check().map_err(|_| bad("tier"))?;
         Ok(tier)
@@ -412,10 +387,7 @@ mod tests {
     fn changes() -> Vec<InventoryChange> {
         let name = |text: &str| Name::parse(text).unwrap();
         let tier = Tier::standard(TierId(1), name("standard"));
-        let counted = Tier {
-            strategy: Strategy::Count(2),
-            ..tier.clone()
-        };
+        let counted = Tier { strategy: Strategy::Count(2), ..tier.clone() };
         let probe = |address: &str, paused| ProbeSpec {
             id: ProbeId(9),
             org: OrgId(1),
@@ -454,39 +426,19 @@ mod tests {
         };
         let bodies = [
             Body::Batch(batch),
-            Body::Agent {
-                agent: AgentId(1),
-                event: AgentEvent::Heartbeat,
-            },
-            Body::Agent {
-                agent: AgentId(1),
-                event: AgentEvent::Disconnected,
-            },
-            Body::Inventory {
-                version: Some(12),
-                changes: changes(),
-            },
-            Body::Inventory {
-                version: None,
-                changes: Vec::new(),
-            },
+            Body::Agent { agent: AgentId(1), event: AgentEvent::Heartbeat },
+            Body::Agent { agent: AgentId(1), event: AgentEvent::Disconnected },
+            Body::Inventory { version: Some(12), changes: changes() },
+            Body::Inventory { version: None, changes: Vec::new() },
             Body::Monitor(MonitorEvent::Started { down_since: None }),
-            Body::Monitor(MonitorEvent::Started {
-                down_since: Some(UtcMicros(4)),
-            }),
+            Body::Monitor(MonitorEvent::Started { down_since: Some(UtcMicros(4)) }),
             Body::Monitor(MonitorEvent::ClockStepped { forward: true, by }),
             Body::Monitor(MonitorEvent::ClockStepped { forward: false, by }),
             Body::Tick,
         ];
         for body in bodies {
             let entry = decode(encode(UtcMicros(-9), &body).into()).unwrap();
-            assert_eq!(
-                entry,
-                LogEntry {
-                    now: UtcMicros(-9),
-                    body
-                }
-            );
+            assert_eq!(entry, LogEntry { now: UtcMicros(-9), body });
         }
     }
 
@@ -498,9 +450,6 @@ mod tests {
         let event = BodyRecord::Agent(AgentEventRecord { agent: 1, event: 9 });
         let bad_event = decode(record(Some(event)).into()).unwrap_err();
         assert_eq!(bad_event.to_string(), "an entry has no valid agent event");
-        assert!(matches!(
-            decode(Bytes::from_static(&[0xff; 9])),
-            Err(RecordError::Message(_))
-        ));
+        assert!(matches!(decode(Bytes::from_static(&[0xff; 9])), Err(RecordError::Message(_))));
     }
 }

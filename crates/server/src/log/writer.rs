@@ -68,16 +68,12 @@ impl LogHandle {
     /// Lets go of everything up to `position`, if the queue has room; the next checkpoint asks
     /// again.
     pub(crate) fn trim(&self, position: LogPosition) {
-        self.requests
-            .try_send(LogRequest::Trim(position))
-            .unwrap_or(());
+        self.requests.try_send(LogRequest::Trim(position)).unwrap_or(());
     }
 
     /// Queues an entry if there is room for it.
     pub(crate) fn try_submit(&self, submission: Submission) -> bool {
-        self.requests
-            .try_send(LogRequest::Append(submission))
-            .is_ok()
+        self.requests.try_send(LogRequest::Append(submission)).is_ok()
     }
 
     /// Ends the log behind everything that is queued.
@@ -86,10 +82,7 @@ impl LogHandle {
     }
 
     pub(crate) fn vitals(&self) -> LogVitals {
-        self.vitals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -138,12 +131,10 @@ pub(crate) fn start(
         vitals: Arc::clone(&vitals),
     };
     writer.publish(None, 0);
-    thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || {
-            writer.run(asked);
-            ended.send(()).unwrap_or(());
-        })?;
+    thread::Builder::new().name("log".to_owned()).spawn(move || {
+        writer.run(asked);
+        ended.send(()).unwrap_or(());
+    })?;
     Ok((LogHandle { requests, vitals }, has_ended))
 }
 
@@ -208,10 +199,7 @@ impl Writer {
             return false;
         }
         submissions.sort_by_key(|submission| !is_step(&submission.body));
-        if submissions
-            .first()
-            .is_some_and(|submission| is_step(&submission.body))
-        {
+        if submissions.first().is_some_and(|submission| is_step(&submission.body)) {
             self.clock.follow();
         }
         let now = self.clock.now().max(self.last_at);
@@ -261,9 +249,7 @@ impl Writer {
                 let bytes = encode(now, &submission.body);
                 journal.append(&bytes).map_err(|error| unavailable(&error))
             }
-            None => Err(LogUnavailable {
-                reason: "it could not be opened again yet".to_owned(),
-            }),
+            None => Err(LogUnavailable { reason: "it could not be opened again yet".to_owned() }),
         };
         match appended {
             Ok(position) => {
@@ -297,37 +283,20 @@ impl Writer {
 
     /// Tells everybody what became of theirs, and hands durable entries on in their order.
     fn answer(&mut self, group: Group, now: UtcMicros) -> bool {
-        let closed = LogUnavailable {
-            reason: "an entry before this one failed".to_owned(),
-        };
+        let closed = LogUnavailable { reason: "an entry before this one failed".to_owned() };
         let failure = group.failure.unwrap_or(closed);
         for submission in group.failed {
             submission.lane.set_broken();
             submission.done.send(Err(failure.clone())).unwrap_or(());
         }
         for submission in group.duplicates {
-            submission
-                .done
-                .send(Ok(Appended::Duplicate(self.last)))
-                .unwrap_or(());
+            submission.done.send(Ok(Appended::Duplicate(self.last))).unwrap_or(());
         }
         for (position, submission) in group.appended {
-            let Submission {
-                body,
-                rounds,
-                permit,
-                done,
-                ..
-            } = submission;
+            let Submission { body, rounds, permit, done, .. } = submission;
             // A sender that has gone does not need to know.
             done.send(Ok(Appended::New(position))).unwrap_or(());
-            let entry = Durable {
-                position,
-                now,
-                body,
-                rounds,
-                permit,
-            };
+            let entry = Durable { position, now, body, rounds, permit };
             if self.durable.blocking_send(entry).is_err() {
                 return false;
             }
@@ -343,9 +312,7 @@ impl Writer {
         }
         self.opened_at = now;
         let recovered = match Journal::open(&self.dir, options(self.last), Disk) {
-            Ok((journal, _)) => self
-                .hand_on_recovered(&journal)
-                .map(|taken| (journal, taken)),
+            Ok((journal, _)) => self.hand_on_recovered(&journal).map(|taken| (journal, taken)),
             Err(error) => Err(error),
         };
         match recovered {
@@ -373,10 +340,7 @@ impl Writer {
                 continue;
             };
             if let Body::Batch(batch) = &entry.body {
-                let high = self
-                    .highwaters
-                    .entry((batch.agent, batch.epoch))
-                    .or_default();
+                let high = self.highwaters.entry((batch.agent, batch.epoch)).or_default();
                 *high = batch.seq.max(*high);
             }
             self.last_at = self.last_at.max(entry.now);
@@ -403,11 +367,7 @@ impl Writer {
             let error = crate::chain(&error);
             tracing::warn!(%error, "old segments of the log stay until the next checkpoint");
         }
-        let sync_us = self
-            .vitals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .sync_us;
+        let sync_us = self.vitals.lock().unwrap_or_else(PoisonError::into_inner).sync_us;
         self.publish(None, sync_us);
     }
 
@@ -429,9 +389,7 @@ fn is_step(body: &Body) -> bool {
 }
 
 fn unavailable(error: &JournalError) -> LogUnavailable {
-    LogUnavailable {
-        reason: crate::chain(error),
-    }
+    LogUnavailable { reason: crate::chain(error) }
 }
 
 #[cfg(test)]
@@ -516,11 +474,7 @@ mod tests {
     fn open(dir: &Path, layer: Failing) -> (LogHandle, mpsc::Receiver<Durable>) {
         let (journal, _) = Journal::open(dir, options(LogPosition(0)), layer).unwrap();
         let highwaters = Highwaters::default();
-        let start_with = LogStart {
-            journal,
-            highwaters,
-            last_at: UtcMicros(0),
-        };
+        let start_with = LogStart { journal, highwaters, last_at: UtcMicros(0) };
         let (durable, entries) = mpsc::channel(16);
         let metrics = Arc::default();
         let (handle, _) = start(start_with, Clock::system(), metrics, durable).unwrap();
@@ -538,14 +492,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (log, mut entries) = open(dir.path(), Failing::default());
         assert_eq!(append(&log, batch(1)).await, Appended::New(LogPosition(1)));
-        assert_eq!(
-            append(&log, batch(1)).await,
-            Appended::Duplicate(LogPosition(1))
-        );
-        assert_eq!(
-            append(&log, Body::Tick).await,
-            Appended::New(LogPosition(2))
-        );
+        assert_eq!(append(&log, batch(1)).await, Appended::Duplicate(LogPosition(1)));
+        assert_eq!(append(&log, Body::Tick).await, Appended::New(LogPosition(2)));
         log.stop().await;
         assert_eq!(entries.recv().await.unwrap().body, batch(1));
         assert_eq!(entries.recv().await.unwrap().body, Body::Tick);
@@ -565,10 +513,7 @@ mod tests {
         assert!(done.await.unwrap().is_err());
         assert!(log.vitals().impediment.is_some());
         assert_eq!(append(&log, batch(2)).await, Appended::New(LogPosition(2)));
-        assert_eq!(
-            append(&log, batch(1)).await,
-            Appended::Duplicate(LogPosition(2))
-        );
+        assert_eq!(append(&log, batch(1)).await, Appended::Duplicate(LogPosition(2)));
         assert_eq!(log.vitals().impediment, None);
         log.stop().await;
         assert_eq!(entries.recv().await.unwrap().body, batch(1));

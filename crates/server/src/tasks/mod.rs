@@ -48,36 +48,11 @@ pub(crate) fn start(
     certificate: &Arc<ServerCertificate>,
     stop: &CancellationToken,
 ) {
-    let pulse = Pulse {
-        app: app.clone(),
-        count: 0,
-        seen_at: app.clock.now(),
-    };
-    tasks.spawn(every(
-        PULSE_INTERVAL,
-        stop.clone(),
-        pulse,
-        "pulse",
-        Pulse::beat,
-    ));
-    tasks.spawn(every(
-        SWEEP_INTERVAL,
-        stop.clone(),
-        app.clone(),
-        "sweep",
-        sweep,
-    ));
-    let renewal = Renewal {
-        app: app.clone(),
-        certificate: Arc::clone(certificate),
-    };
-    tasks.spawn(every(
-        RENEW_INTERVAL,
-        stop.clone(),
-        renewal,
-        "renewal",
-        Renewal::renew,
-    ));
+    let pulse = Pulse { app: app.clone(), count: 0, seen_at: app.clock.now() };
+    tasks.spawn(every(PULSE_INTERVAL, stop.clone(), pulse, "pulse", Pulse::beat));
+    tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), app.clone(), "sweep", sweep));
+    let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
+    tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
 }
 
 /// Runs `act` on `state` at once and then each `period`.
@@ -141,12 +116,7 @@ impl Pulse {
     }
 
     async fn try_beat(&mut self) -> Result<(), TaskError> {
-        let App {
-            conductor,
-            clock,
-            store,
-            ..
-        } = &self.app;
+        let App { conductor, clock, store, .. } = &self.app;
         let look = clock.look();
         let now = clock.now();
         conductor.pulse(now, clock.wall_ahead_us());
@@ -164,11 +134,7 @@ impl Pulse {
         }
         if let Some((forward, by)) = look.stepped {
             conductor.metrics().clock_steps.inc();
-            tracing::warn!(
-                forward,
-                ?by,
-                "the wall clock was stepped; the server's time was not"
-            );
+            tracing::warn!(forward, ?by, "the wall clock was stepped; the server's time was not");
             let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
             let entry = AuditEntry {
                 action: "clock.step",
@@ -178,21 +144,14 @@ impl Pulse {
                 before: None,
                 after: Some(serde_json::json!({ "forward": forward, "by_us": by_us })),
             };
-            store
-                .audit_append(&Scope::system(ORG_DEFAULT), &entry, now)
-                .await?;
+            store.audit_append(&Scope::system(ORG_DEFAULT), &entry, now).await?;
         }
         if self.count.is_multiple_of(PULSES_PER_CATCH_UP) {
             self.catch_up().await?;
         }
         if let Some(by) = look.to_follow {
-            tracing::warn!(
-                ?by,
-                "the wall clock has stayed ahead; the server's time follows"
-            );
-            conductor
-                .monitor_event(MonitorEvent::ClockStepped { forward: true, by })
-                .await?;
+            tracing::warn!(?by, "the wall clock has stayed ahead; the server's time follows");
+            conductor.monitor_event(MonitorEvent::ClockStepped { forward: true, by }).await?;
         }
         Ok(())
     }
@@ -209,16 +168,9 @@ impl Pulse {
         // In the order of all changes: read only when no other is under way.
         let missed = async move {
             let (version, changes) = store.inventory_since(known).await?;
-            Ok(Changed {
-                row: (),
-                version,
-                changes,
-            })
+            Ok(Changed { row: (), version, changes })
         };
-        self.app
-            .change(missed)
-            .await
-            .map_err(|error| TaskError::Change(format!("{error:?}")))
+        self.app.change(missed).await.map_err(|error| TaskError::Change(format!("{error:?}")))
     }
 }
 

@@ -27,11 +27,7 @@ use tonic::{
 use wire::{rounds::RoundRow, v1};
 
 /// The client half of the service, which the agent owns.
-#[expect(
-    clippy::allow_attributes_without_reason,
-    unreachable_pub,
-    reason = "generated"
-)]
+#[expect(clippy::allow_attributes_without_reason, unreachable_pub, reason = "generated")]
 mod stub {
     include!("../../../agent/src/generated/faultline.agent.v1.rs");
 }
@@ -81,13 +77,7 @@ impl Server {
         // Another test of this process may have installed it.
         provider.install_default().unwrap_or(());
         let http = reqwest::Client::new();
-        Server {
-            ready,
-            stop,
-            task,
-            key: key.trim().to_owned(),
-            http,
-        }
+        Server { ready, stop, task, key: key.trim().to_owned(), http }
     }
 
     pub(crate) async fn stop(self) {
@@ -98,24 +88,14 @@ impl Server {
     /// Ends it without any of what a stop brings to disk.
     pub(crate) async fn kill(self) {
         self.task.abort();
-        assert!(
-            soon(self.task)
-                .await
-                .is_err_and(|error| error.is_cancelled())
-        );
+        assert!(soon(self.task).await.is_err_and(|error| error.is_cancelled()));
         // What it left running in this process lets go of the directory.
         self.stop.cancel();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("{}/api/v1{path}", self.ready.http_url);
-        let answer = self
-            .http
-            .get(url)
-            .bearer_auth(&self.key)
-            .send()
-            .await
-            .unwrap();
+        let answer = self.http.get(url).bearer_auth(&self.key).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
@@ -123,9 +103,7 @@ impl Server {
         let url = format!("{}/api/v1{path}", self.ready.http_url);
         let text = body.to_string();
         let request = self.http.post(url).bearer_auth(&self.key);
-        let request = request
-            .header("content-type", "application/json")
-            .body(text);
+        let request = request.header("content-type", "application/json").body(text);
         let answer = request.send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
@@ -136,20 +114,10 @@ impl Server {
     /// One line of `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let url = format!("{}/metrics", self.ready.http_url);
-        let answer = self
-            .http
-            .get(url)
-            .bearer_auth(&self.key)
-            .send()
-            .await
-            .unwrap();
+        let answer = self.http.get(url).bearer_auth(&self.key).send().await.unwrap();
         let text = answer.error_for_status().unwrap().text().await.unwrap();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name} ")));
-        line.unwrap_or_else(|| panic!("{name} is not in {text}"))
-            .parse()
-            .unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
     }
 
     /// Creates an agent; returns its id and the token.
@@ -161,21 +129,14 @@ impl Server {
 
     /// Creates a target; returns its id and its probe's.
     pub(crate) async fn new_target(&self, name: &str, address: &str) -> (u64, ProbeId) {
-        let made = self
-            .post("/targets", &json!({ "name": name, "address": address }))
-            .await;
+        let made = self.post("/targets", &json!({ "name": name, "address": address })).await;
         let probe = made["probe_id"].as_u64().unwrap();
-        (
-            made["id"].as_u64().unwrap(),
-            ProbeId(u32::try_from(probe).unwrap()),
-        )
+        (made["id"].as_u64().unwrap(), ProbeId(u32::try_from(probe).unwrap()))
     }
 
     /// The rounds of a target that can be read.
     pub(crate) async fn rounds(&self, target: u64) -> Vec<Value> {
-        let page = self
-            .get(&format!("/targets/{target}/rounds?limit=500"))
-            .await;
+        let page = self.get(&format!("/targets/{target}/rounds?limit=500")).await;
         page["items"].as_array().unwrap().clone()
     }
 
@@ -204,9 +165,7 @@ pub(crate) struct Token {
 
 impl Token {
     fn parse(text: &str) -> Token {
-        let body = URL_SAFE_NO_PAD
-            .decode(text.strip_prefix("flt1.").unwrap())
-            .unwrap();
+        let body = URL_SAFE_NO_PAD.decode(text.strip_prefix("flt1.").unwrap()).unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Token {
@@ -233,9 +192,7 @@ async fn connect(
     authority: Option<&CertificateDer<'static>>,
     identity: Option<(&[u8], &[u8])>,
 ) -> Result<(AgentLinkClient<Channel>, Vec<CertificateDer<'static>>), String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|e| e.to_string())?;
+    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -249,9 +206,7 @@ async fn connect(
         // The first look at the chain: the caller compares the fingerprint.
         None => {
             let verifier = Arc::new(trust::Anyone(provider));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
+            builder.dangerous().with_custom_certificate_verifier(verifier)
         }
     };
     let mut config = match identity {
@@ -265,23 +220,15 @@ async fn connect(
     config.alpn_protocols = vec![b"h2".to_vec()];
     let name = ServerName::try_from(wire::limits::SERVER_NAME).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(|e| e.to_string())?;
+    let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
     let chain = stream.get_ref().1.peer_certificates().unwrap().to_vec();
     let mut once = Some(TokioIo::new(stream));
     let dial = tower::service_fn(move |_| {
-        let stream = once
-            .take()
-            .ok_or_else(|| std::io::Error::other("dialled twice"));
+        let stream = once.take().ok_or_else(|| std::io::Error::other("dialled twice"));
         async move { stream }
     });
     let endpoint = Endpoint::from_static("http://server.faultline.internal");
-    let channel = endpoint
-        .connect_with_connector(dial)
-        .await
-        .map_err(|e| e.to_string())?;
+    let channel = endpoint.connect_with_connector(dial).await.map_err(|e| e.to_string())?;
     Ok((AgentLinkClient::new(channel), chain))
 }
 
@@ -337,24 +284,15 @@ mod trust {
 /// Enrols as an agent does: trusts only the authority of the token.
 pub(crate) async fn enrol(token: &Token) -> Result<Identity, Status> {
     let key = KeyPair::generate().unwrap();
-    let csr = rcgen::CertificateParams::default()
-        .serialize_request(&key)
-        .unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
     let (_, chain) = connect(&token.address, None, None).await.unwrap();
     let hex = |der: &[u8]| {
         let digest = Sha256::digest(der);
-        digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let authority = chain.iter().find(|der| token.fingerprint == hex(der));
-    let authority = authority
-        .expect("the chain has the pinned authority")
-        .clone();
-    let (mut client, _) = connect(&token.address, Some(&authority), None)
-        .await
-        .unwrap();
+    let authority = authority.expect("the chain has the pinned authority").clone();
+    let (mut client, _) = connect(&token.address, Some(&authority), None).await.unwrap();
     let request = v1::EnrollRequest {
         secret: token.secret.clone(),
         csr_der: csr.der().to_vec(),
@@ -395,13 +333,7 @@ impl Identity {
             clock: Some(clock(NOW_S)),
             ..v1::Hello::default()
         };
-        let mut link = Link {
-            frames,
-            inbound: None,
-            boot: self.boot,
-            epoch: 0,
-            parts: Vec::new(),
-        };
+        let mut link = Link { frames, inbound: None, boot: self.boot, epoch: 0, parts: Vec::new() };
         link.send(v1::agent_frame::Kind::Hello(hello)).await;
         let opened = soon(client.session(ReceiverStream::new(outbound))).await?;
         link.inbound = Some(opened.into_inner());
@@ -417,10 +349,7 @@ impl Identity {
 pub(crate) const NOW_S: u64 = 10_000;
 
 fn clock(tick_s: u64) -> v1::Clock {
-    v1::Clock {
-        tick_us: tick_s * 1_000_000,
-        wall_us: 0,
-    }
+    v1::Clock { tick_us: tick_s * 1_000_000, wall_us: 0 }
 }
 
 /// An open stream.
@@ -436,10 +365,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) async fn send(&self, kind: v1::agent_frame::Kind) {
         // A server that has ended the stream says so to the next reader.
-        self.frames
-            .send(v1::AgentFrame { kind: Some(kind) })
-            .await
-            .unwrap_or(());
+        self.frames.send(v1::AgentFrame { kind: Some(kind) }).await.unwrap_or(());
     }
 
     /// The next frame.
@@ -466,10 +392,7 @@ impl Link {
     pub(crate) async fn assigned(&mut self, probes: &[ProbeId]) -> v1::AssignmentPart {
         loop {
             let ids = |part: &v1::AssignmentPart| {
-                part.probes
-                    .iter()
-                    .map(|p| ProbeId(p.probe_id))
-                    .collect::<Vec<_>>()
+                part.probes.iter().map(|p| ProbeId(p.probe_id)).collect::<Vec<_>>()
             };
             if let Some(part) = self.parts.iter().find(|part| ids(part) == probes) {
                 return part.clone();
@@ -530,17 +453,9 @@ impl Link {
 
 /// A fully answered round, `ago_s` seconds before the hello.
 pub(crate) fn answered(probe: ProbeId, ago_s: u64) -> RoundRow {
-    let rtt = Rtt {
-        us_min: 900,
-        us_mean: 1_000,
-        us_max: 1_100,
-    };
-    let outcome = Outcome::Asked {
-        sent: 5,
-        received: 5,
-        rtt: Some(rtt),
-        confirm: Confirm::default(),
-    };
+    let rtt = Rtt { us_min: 900, us_mean: 1_000, us_max: 1_100 };
+    let outcome =
+        Outcome::Asked { sent: 5, received: 5, rtt: Some(rtt), confirm: Confirm::default() };
     row(probe, ago_s, outcome)
 }
 

@@ -38,10 +38,7 @@ async fn without_a_certificate_only_enrolment_is_heard() {
     let refused = enrol(&stranger).await.err().unwrap();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(enrol(&token).await.is_ok());
-    assert_eq!(
-        server.metric("faultline_enrolment_refused_total").await,
-        1.0
-    );
+    assert_eq!(server.metric("faultline_enrolment_refused_total").await, 1.0);
     server.stop().await;
 }
 
@@ -52,14 +49,9 @@ async fn a_revoked_agent_is_cut_off_at_once_and_stays_out() {
     let (id, token) = server.new_agent("fra1").await;
     let identity = enrol(&token).await.unwrap();
     let mut link = identity.link().await.unwrap();
-    server
-        .post(&format!("/agents/{id}/revoke"), &json!({}))
-        .await;
+    server.post(&format!("/agents/{id}/revoke"), &json!({})).await;
     assert_eq!(link.end().await.code(), Code::PermissionDenied);
-    assert_eq!(
-        identity.link().await.err().unwrap().code(),
-        Code::PermissionDenied
-    );
+    assert_eq!(identity.link().await.err().unwrap().code(), Code::PermissionDenied);
     server.stop().await;
 }
 
@@ -85,21 +77,14 @@ async fn a_batch_counts_once_however_often_it_comes_also_over_a_restart() {
     let identity = enrol(&token).await.unwrap();
     let mut link = identity.link().await.unwrap();
     let epoch = link.epoch;
-    let rows = [
-        answered(probe, 60),
-        answered(probe, 30),
-        not_asked(probe, 0),
-    ];
+    let rows = [answered(probe, 60), answered(probe, 30), not_asked(probe, 0)];
     link.send_rounds(1, &rows).await;
     link.acknowledged(epoch, 1).await;
     link.send_rounds(1, &rows).await;
     link.acknowledged(epoch, 1).await;
     assert_eq!(server.rounds_reach(target, 3).await.len(), 3);
     assert_eq!(server.metric("faultline_ingest_batches_total").await, 1.0);
-    assert_eq!(
-        server.metric("faultline_ingest_duplicates_total").await,
-        1.0
-    );
+    assert_eq!(server.metric("faultline_ingest_duplicates_total").await, 1.0);
     server.stop().await;
 
     let server = Server::start(dir.path()).await;
@@ -114,10 +99,7 @@ async fn a_batch_counts_once_however_often_it_comes_also_over_a_restart() {
     link.send_rounds(1, &[answered(probe, 10)]).await;
     link.acknowledged(fresh, 1).await;
     assert_eq!(server.rounds_reach(target, 4).await.len(), 4);
-    assert_eq!(
-        server.metric("faultline_ingest_duplicates_total").await,
-        1.0
-    );
+    assert_eq!(server.metric("faultline_ingest_duplicates_total").await, 1.0);
     server.stop().await;
 }
 
@@ -140,10 +122,7 @@ async fn what_is_acknowledged_is_in_the_log() {
         let file = file.unwrap();
         std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
     }
-    let options = Options {
-        record_bytes_max: 16 << 20,
-        ..Options::default()
-    };
+    let options = Options { record_bytes_max: 16 << 20, ..Options::default() };
     let (journal, _) = Journal::open(copy.path(), options, Disk).unwrap();
     let is_there = journal.read_from(Position(1)).any(|record| {
         let (_, bytes) = record.unwrap();
@@ -169,10 +148,7 @@ async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on(
     let mut short = future.clone();
     short.sent.clear();
     let sealed = |rounds: v1::Rounds| {
-        wire::seal(&v1::Payload {
-            kind: Some(v1::payload::Kind::Rounds(rounds)),
-        })
-        .unwrap()
+        wire::seal(&v1::Payload { kind: Some(v1::payload::Kind::Rounds(rounds)) }).unwrap()
     };
     let facts = v1::payload::Kind::Facts(v1::Facts::default());
     let facts = wire::seal(&v1::Payload { kind: Some(facts) }).unwrap();
@@ -194,9 +170,7 @@ async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on(
         assert!(refusal.reason.contains(expected), "{}", refusal.reason);
     }
     for seq in 1..=60 {
-        hostile
-            .send_payload(hostile.epoch, 100 + seq, b"garbage".to_vec())
-            .await;
+        hostile.send_payload(hostile.epoch, 100 + seq, b"garbage".to_vec()).await;
     }
     assert_eq!(hostile.end().await.code(), Code::InvalidArgument);
 
@@ -212,17 +186,12 @@ async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on(
 async fn a_second_server_is_kept_out_of_the_data_directory() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path()).await;
-    let overrides = server::Overrides {
-        data_dir: Some(dir.path().to_owned()),
-        ..server::Overrides::default()
-    };
+    let overrides =
+        server::Overrides { data_dir: Some(dir.path().to_owned()), ..server::Overrides::default() };
     let config = server::Config::resolve("", &|_| None, &overrides).unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let (ready, _) = tokio::sync::oneshot::channel();
     let error = soon(server::serve(config, stop, ready)).await.unwrap_err();
-    assert!(
-        error.to_string().contains("in use by another server"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("in use by another server"), "{error}");
     server.stop().await;
 }

@@ -68,11 +68,7 @@ async fn rounds_become_a_verdict() {
     let mut link = enrol(&token).await.unwrap().link().await.unwrap();
     link.assigned(&[probe]).await;
     let epoch = link.epoch;
-    link.send_rounds(
-        1,
-        &[answered(probe, 2), answered(probe, 1), answered(probe, 0)],
-    )
-    .await;
+    link.send_rounds(1, &[answered(probe, 2), answered(probe, 1), answered(probe, 0)]).await;
     link.acknowledged(epoch, 1).await;
     soon(async {
         while server.get(&format!("/targets/{target}")).await["verdict"] != "up" {
@@ -102,8 +98,7 @@ async fn a_killed_server_has_everything_it_acknowledged_once() {
         identity = identity.at(&server);
         let mut link = identity.link().await.unwrap();
         // As a spool does that lost the acknowledgement.
-        link.send_again(first_epoch, 20, &[answered(probe, 20)])
-            .await;
+        link.send_again(first_epoch, 20, &[answered(probe, 20)]).await;
         link.acknowledged(first_epoch, 20).await;
         link.send_rounds(1, &[answered(probe, 100 + kill)]).await;
         let epoch = link.epoch;
@@ -122,13 +117,7 @@ async fn while_it_was_away_is_a_gap_and_a_quick_restart_is_none() {
     let start = || Server::start_by(dir.path(), Clock::over(clocks.clone()));
     start().await.stop().await;
     let server = start().await;
-    assert_eq!(
-        server.get("/health").await["gaps"]
-            .as_array()
-            .unwrap()
-            .len(),
-        0
-    );
+    assert_eq!(server.get("/health").await["gaps"].as_array().unwrap().len(), 0);
     server.stop().await;
     clocks.pass(Duration::from_secs(3_600));
     let server = start().await;

@@ -21,26 +21,13 @@ struct World {
 async fn world() -> World {
     let f = fixture().await;
     let target = f.target("core1", "192.0.2.1").await;
-    let new = NewAgent {
-        name: name("fra1"),
-        witnesses: Vec::new(),
-    };
-    let agent = f
-        .store
-        .agent_create(&f.scope, &new, at(0))
-        .await
-        .unwrap()
-        .row
-        .id;
+    let new = NewAgent { name: name("fra1"), witnesses: Vec::new() };
+    let agent = f.store.agent_create(&f.scope, &new, at(0)).await.unwrap().row.id;
     World { f, target, agent }
 }
 
 fn decision(kind: DecisionKind) -> Decision {
-    Decision {
-        org: ORG_DEFAULT,
-        decided_at: at(0),
-        kind,
-    }
+    Decision { org: ORG_DEFAULT, decided_at: at(0), kind }
 }
 
 fn verdict(entity: Entity, from: Verdict, to: Verdict, when: UtcMicros) -> Decision {
@@ -49,10 +36,7 @@ fn verdict(entity: Entity, from: Verdict, to: Verdict, when: UtcMicros) -> Decis
         from,
         to,
         at: when,
-        why: Why {
-            cause: Cause::NoAnswer,
-            text: format!("{from} to {to}"),
-        },
+        why: Why { cause: Cause::NoAnswer, text: format!("{from} to {to}") },
     }))
 }
 
@@ -78,16 +62,11 @@ fn truth(entity: Entity, minute: Minute, verdict: Verdict, revision: u16) -> Min
 
 impl World {
     fn consensus(&self) -> Entity {
-        Entity::Consensus {
-            probe: self.target.probe,
-        }
+        Entity::Consensus { probe: self.target.probe }
     }
 
     fn pair(&self) -> Entity {
-        Entity::Pair {
-            probe: self.target.probe,
-            agent: self.agent,
-        }
+        Entity::Pair { probe: self.target.probe, agent: self.agent }
     }
 
     async fn commit(&self, position: u64, decisions: &[Decision], rounds: &[RoundBatch]) -> bool {
@@ -96,11 +75,7 @@ impl World {
             inventory_version: 4,
             decisions,
             rounds,
-            highwaters: &[Highwater {
-                agent: self.agent,
-                epoch: 1,
-                seq: position,
-            }],
+            highwaters: &[Highwater { agent: self.agent, epoch: 1, seq: position }],
             checkpoint: Some(&position.to_be_bytes()),
         };
         self.f.store.commit(&commit, at(1_000)).await.unwrap()
@@ -119,24 +94,14 @@ async fn a_commit_is_stored_once() {
         assert!(!w.commit(position, &[up], &[]).await);
     }
     let row = w.f.target_now(w.target.id).await;
-    assert_eq!(
-        (row.verdict, row.since, row.cause),
-        (Verdict::Down, at(10), Cause::NoAnswer)
-    );
+    assert_eq!((row.verdict, row.since, row.cause), (Verdict::Down, at(10), Cause::NoAnswer));
     let applied = store.applied().await.unwrap();
-    let expected = Applied {
-        position: LogPosition(5),
-        inventory_version: 4,
-        alive_at: Some(at(1_000)),
-    };
+    let expected =
+        Applied { position: LogPosition(5), inventory_version: 4, alive_at: Some(at(1_000)) };
     assert_eq!(applied, expected);
     store.alive(at(1_005)).await.unwrap();
     assert_eq!(store.applied().await.unwrap().alive_at, Some(at(1_005)));
-    let highwater = Highwater {
-        agent: w.agent,
-        epoch: 1,
-        seq: 5,
-    };
+    let highwater = Highwater { agent: w.agent, epoch: 1, seq: 5 };
     assert_eq!(store.highwaters().await.unwrap(), [highwater]);
     for position in [6, 7, 8] {
         assert!(w.commit(position, &[], &[]).await);
@@ -162,54 +127,25 @@ async fn verdicts_leave_their_spans() {
         at: at(4),
         text: "no heartbeat for 15 s".to_owned(),
     }));
-    let later = [
-        verdict(w.consensus(), Verdict::Up, Verdict::Down, at(3)),
-        offline,
-    ];
+    let later = [verdict(w.consensus(), Verdict::Up, Verdict::Down, at(3)), offline];
     w.commit(2, &later, &[]).await;
 
     let recent = w.f.store.changes_recent(&w.f.scope, 10).await.unwrap();
-    let kinds: Vec<_> = recent
-        .iter()
-        .map(|change| (change.at, change.kind))
-        .collect();
-    let change = |from, to| ChangeKind::Verdict {
-        from,
-        to,
-        cause: Cause::NoAnswer,
-    };
+    let kinds: Vec<_> = recent.iter().map(|change| (change.at, change.kind)).collect();
+    let change = |from, to| ChangeKind::Verdict { from, to, cause: Cause::NoAnswer };
     let expected = [
-        (
-            at(4),
-            ChangeKind::Agent {
-                from: AgentState::NeverSeen,
-                to: AgentState::Offline,
-            },
-        ),
+        (at(4), ChangeKind::Agent { from: AgentState::NeverSeen, to: AgentState::Offline }),
         (at(3), change(Verdict::Up, Verdict::Down)),
         (at(1), change(Verdict::Unknown, Verdict::Up)),
     ];
     assert_eq!(kinds, expected);
     assert_eq!(recent[1].target.as_ref().unwrap().name, name("core1"));
-    let of =
-        w.f.store
-            .changes_of(&w.f.scope, w.target.id, 10)
-            .await
-            .unwrap();
-    let whose: Vec<_> = of
-        .iter()
-        .map(|c| (c.at, c.agent.as_ref().map(|a| a.id)))
-        .collect();
+    let of = w.f.store.changes_of(&w.f.scope, w.target.id, 10).await.unwrap();
+    let whose: Vec<_> = of.iter().map(|c| (c.at, c.agent.as_ref().map(|a| a.id))).collect();
     let fra1 = Some(w.agent);
-    assert_eq!(
-        whose,
-        [(at(3), None), (at(2), fra1), (at(1), None), (at(1), fra1)]
-    );
+    assert_eq!(whose, [(at(3), None), (at(2), fra1), (at(1), None), (at(1), fra1)]);
     let agent = w.f.store.agent_get(&w.f.scope, w.agent).await.unwrap();
-    assert_eq!(
-        (agent.state, agent.state_since),
-        (AgentState::Offline, at(4))
-    );
+    assert_eq!((agent.state, agent.state_since), (AgentState::Offline, at(4)));
 }
 
 #[tokio::test]
@@ -217,10 +153,7 @@ async fn what_was_deleted_keeps_its_name_and_no_verdict() {
     let w = world().await;
     let up = verdict(w.consensus(), Verdict::Unknown, Verdict::Up, at(1));
     w.commit(1, &[up], &[]).await;
-    w.f.store
-        .target_delete(&w.f.scope, w.target.id, at(2))
-        .await
-        .unwrap();
+    w.f.store.target_delete(&w.f.scope, w.target.id, at(2)).await.unwrap();
     // The engine has not heard of it yet.
     let down = verdict(w.consensus(), Verdict::Up, Verdict::Down, at(3));
     w.commit(2, &[down], &[]).await;
@@ -228,14 +161,8 @@ async fn what_was_deleted_keeps_its_name_and_no_verdict() {
     assert_eq!(recent.len(), 2);
     assert_eq!(recent[0].target.as_ref().unwrap().name, name("core1"));
     let result = w.f.store.changes_of(&w.f.scope, w.target.id, 10).await;
-    assert!(matches!(
-        result,
-        Err(StoreError::NotFound { what: "target" })
-    ));
-    w.f.store
-        .agent_delete(&w.f.scope, w.agent, at(4))
-        .await
-        .unwrap();
+    assert!(matches!(result, Err(StoreError::NotFound { what: "target" })));
+    w.f.store.agent_delete(&w.f.scope, w.agent, at(4)).await.unwrap();
     assert!(w.commit(3, &[], &[]).await);
 }
 
@@ -244,42 +171,23 @@ async fn minutes_are_revised_upwards_only() {
     let w = world().await;
     let minute = at(0).minute();
     let minutes = |revision, verdict| {
-        [w.consensus(), w.pair()].map(|entity| {
-            decision(DecisionKind::Minute(truth(
-                entity, minute, verdict, revision,
-            )))
-        })
+        [w.consensus(), w.pair()]
+            .map(|entity| decision(DecisionKind::Minute(truth(entity, minute, verdict, revision))))
     };
     let both: Vec<_> = [minutes(1, Verdict::Up), minutes(0, Verdict::Unknown)].concat();
     w.commit(1, &both, &[]).await;
     w.commit(2, &minutes(0, Verdict::Down), &[]).await;
-    let read =
-        w.f.store
-            .minutes(&w.f.scope, w.target.probe, minute, minute.next());
+    let read = w.f.store.minutes(&w.f.scope, w.target.probe, minute, minute.next());
     let series = read.await.unwrap();
     assert_eq!(series[0].agent, None);
-    assert_eq!(
-        series[0].minutes,
-        [truth(w.consensus(), minute, Verdict::Up, 1)]
-    );
+    assert_eq!(series[0].minutes, [truth(w.consensus(), minute, Verdict::Up, 1)]);
     assert_eq!(series[1].agent.as_ref().unwrap().name, name("fra1"));
     assert_eq!(series[1].minutes, [truth(w.pair(), minute, Verdict::Up, 1)]);
-    let read =
-        w.f.store
-            .minutes(&w.f.scope, ProbeId(99), minute, minute.next());
+    let read = w.f.store.minutes(&w.f.scope, ProbeId(99), minute, minute.next());
     assert_eq!(read.await.unwrap().len(), 1);
     let far = Minute(minute.0 + 1_441);
-    let result =
-        w.f.store
-            .minutes(&w.f.scope, w.target.probe, minute, far)
-            .await;
-    assert!(matches!(
-        result,
-        Err(StoreError::TooMany {
-            what: "minutes",
-            ..
-        })
-    ));
+    let result = w.f.store.minutes(&w.f.scope, w.target.probe, minute, far).await;
+    assert!(matches!(result, Err(StoreError::TooMany { what: "minutes", .. })));
 }
 
 #[tokio::test]
@@ -296,50 +204,19 @@ async fn missing_minutes_are_counted_from_the_first() {
     };
     assert_eq!(gaps(-100, 8).await, MinuteGaps::default());
     w.commit(1, &decisions, &[]).await;
-    assert_eq!(
-        gaps(-100, 8).await,
-        MinuteGaps {
-            missing: 3,
-            largest: 2
-        }
-    );
-    assert_eq!(
-        gaps(5, 8).await,
-        MinuteGaps {
-            missing: 1,
-            largest: 1
-        }
-    );
+    assert_eq!(gaps(-100, 8).await, MinuteGaps { missing: 3, largest: 2 });
+    assert_eq!(gaps(5, 8).await, MinuteGaps { missing: 1, largest: 1 });
     let fresh = w.f.store.freshness(&w.f.scope).await.unwrap();
     let newest_minute = Some(Minute(start + 7));
-    assert_eq!(
-        fresh,
-        Freshness {
-            newest_round_at: None,
-            newest_minute
-        }
-    );
+    assert_eq!(fresh, Freshness { newest_round_at: None, newest_minute });
 }
 
 fn round(subject: Subject, when: UtcMicros, outcome: Outcome) -> Round {
-    Round {
-        subject,
-        at: when,
-        outcome,
-        flags: RoundFlags::default(),
-        icmp_error: None,
-    }
+    Round { subject, at: when, outcome, flags: RoundFlags::default(), icmp_error: None }
 }
 
-const LOST: Outcome = Outcome::Asked {
-    sent: 5,
-    received: 0,
-    rtt: None,
-    confirm: Confirm {
-        sent: 3,
-        received: 1,
-    },
-};
+const LOST: Outcome =
+    Outcome::Asked { sent: 5, received: 0, rtt: None, confirm: Confirm { sent: 3, received: 1 } };
 
 /// One answered, one lost with an ICMP error, one not asked.
 fn three_rounds(probe: ProbeId) -> Vec<Round> {
@@ -347,11 +224,7 @@ fn three_rounds(probe: ProbeId) -> Vec<Round> {
     let answered = Outcome::Asked {
         sent: 5,
         received: 4,
-        rtt: Some(Rtt {
-            us_min: 10,
-            us_mean: 20,
-            us_max: 4_000_000_000,
-        }),
+        rtt: Some(Rtt { us_min: 10, us_mean: 20, us_max: 4_000_000_000 }),
         confirm: Confirm::default(),
     };
     vec![
@@ -375,10 +248,7 @@ async fn rounds_come_back_as_they_were() {
     let rounds = three_rounds(w.target.probe);
     let mut heard = rounds.clone();
     heard.push(round(Subject::Gateway, at(66), LOST));
-    let batch = RoundBatch {
-        agent: w.agent,
-        rounds: heard,
-    };
+    let batch = RoundBatch { agent: w.agent, rounds: heard };
     w.commit(1, &[], std::slice::from_ref(&batch)).await;
     // The same rounds once more change nothing.
     w.commit(2, &[], &[batch]).await;
@@ -399,19 +269,8 @@ async fn rounds_come_back_as_they_were() {
     let second = w.f.store.rounds(&w.f.scope, &query).await.unwrap();
     assert_eq!((second.rows[0].round, second.next), (rounds[2], None));
     let count = async |agent, from, to| {
-        let query = RoundQuery {
-            agent,
-            from: at(from),
-            to: at(to),
-            after: None,
-            ..query
-        };
-        w.f.store
-            .rounds(&w.f.scope, &query)
-            .await
-            .unwrap()
-            .rows
-            .len()
+        let query = RoundQuery { agent, from: at(from), to: at(to), after: None, ..query };
+        w.f.store.rounds(&w.f.scope, &query).await.unwrap().rows.len()
     };
     assert_eq!(count(Some(AgentId(77)), 0, 100).await, 0);
     assert_eq!(count(None, 30, 65).await, 1);
@@ -423,11 +282,7 @@ async fn rounds_come_back_as_they_were() {
 async fn epochs_only_grow() {
     let w = world().await;
     let grant = async |spool: u8, last_epoch: u64| {
-        let grant =
-            w.f.store
-                .epoch_grant(w.agent, &[spool; 16], last_epoch, at(0))
-                .await
-                .unwrap();
+        let grant = w.f.store.epoch_grant(w.agent, &[spool; 16], last_epoch, at(0)).await.unwrap();
         (grant.epoch, grant.is_new_spool)
     };
     assert_eq!(grant(1, 0).await, (1, false));
@@ -437,10 +292,7 @@ async fn epochs_only_grow() {
     assert_eq!(grant(2, 7).await, (8, false));
     assert_eq!(grant(2, u64::MAX).await.0, 1_000_000_000_001);
     let result = w.f.store.epoch_grant(AgentId(99), &[0; 16], 0, at(0)).await;
-    assert!(matches!(
-        result,
-        Err(StoreError::NotFound { what: "agent" })
-    ));
+    assert!(matches!(result, Err(StoreError::NotFound { what: "agent" })));
 }
 
 #[tokio::test]
@@ -451,27 +303,10 @@ async fn old_history_goes_and_the_rest_stays() {
     let decisions = [
         verdict(w.consensus(), Verdict::Unknown, Verdict::Up, at(1)),
         verdict(w.consensus(), Verdict::Up, Verdict::Down, at(2)),
-        decision(DecisionKind::Minute(truth(
-            w.consensus(),
-            at(0).minute(),
-            Verdict::Up,
-            0,
-        ))),
+        decision(DecisionKind::Minute(truth(w.consensus(), at(0).minute(), Verdict::Up, 0))),
     ];
-    w.commit(
-        1,
-        &decisions,
-        &[RoundBatch {
-            agent: w.agent,
-            rounds,
-        }],
-    )
-    .await;
-    let gap = MonitorGap {
-        from: at(0),
-        to: at(10),
-        cause: Cause::MonitorDown,
-    };
+    w.commit(1, &decisions, &[RoundBatch { agent: w.agent, rounds }]).await;
+    let gap = MonitorGap { from: at(0), to: at(10), cause: Cause::MonitorDown };
     w.f.store.gap_add(&w.f.scope, &gap).await.unwrap();
     let gaps = async |from, to| w.f.store.gaps(&w.f.scope, at(from), at(to)).await.unwrap();
     assert_eq!(gaps(9, 20).await, [gap]);

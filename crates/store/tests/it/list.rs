@@ -25,34 +25,22 @@ async fn fleet(count: u32) -> Fixture {
                 _ => address(&format!("10.0.{}.{}", n / 200, n % 200 + 1)),
             },
             tier: (n % 4 == 0).then(|| name("fast")),
-            tags: Some(if n % 5 == 0 {
-                vec![name("core"), name("x")]
-            } else {
-                Vec::new()
-            }),
+            tags: Some(if n % 5 == 0 { vec![name("core"), name("x")] } else { Vec::new() }),
             note: (n % 6 == 0).then(|| "Backup 100% LINK".to_owned()),
             is_paused: Some(n % 50 == 3),
         })
         .collect();
-    f.store
-        .targets_import(&f.scope, &rows, false, at(0))
-        .await
-        .unwrap();
+    f.store.targets_import(&f.scope, &rows, false, at(0)).await.unwrap();
     let decisions: Vec<_> = (1..=count)
         .map(|id| Decision {
             org: f.scope.org,
             decided_at: at(0),
             kind: DecisionKind::Verdict(VerdictChange {
-                entity: Entity::Consensus {
-                    probe: model::ProbeId(id),
-                },
+                entity: Entity::Consensus { probe: model::ProbeId(id) },
                 from: Verdict::Unknown,
                 to: Verdict::ALL[id as usize * id as usize % 11 % 4],
                 at: at(i64::from(id % 13)),
-                why: Why {
-                    cause: model::Cause::Answering,
-                    text: format!("because {id}"),
-                },
+                why: Why { cause: model::Cause::Answering, text: format!("because {id}") },
             }),
         })
         .collect();
@@ -78,10 +66,7 @@ async fn all_pages(f: &Fixture, query: &TargetQuery) -> (Vec<TargetRow>, u64) {
         match page.next {
             None => return (rows, page.total),
             Some(next) => {
-                assert!(
-                    next.bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-                );
+                assert!(next.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
                 query.after = Some(next);
             }
         }
@@ -97,10 +82,7 @@ fn expected(all: &[TargetRow], query: &TargetQuery) -> Vec<TargetRow> {
         .filter(|row| query.tag.as_ref().is_none_or(|tag| row.tags.contains(tag)))
         .filter(|row| {
             let text = format!("{}\n{}\n{}", row.name, row.address, row.note).to_lowercase();
-            query
-                .q
-                .as_ref()
-                .is_none_or(|q| text.contains(&q.to_lowercase()))
+            query.q.as_ref().is_none_or(|q| text.contains(&q.to_lowercase()))
         })
         .cloned()
         .collect();
@@ -117,43 +99,19 @@ fn expected(all: &[TargetRow], query: &TargetQuery) -> Vec<TargetRow> {
 #[tokio::test]
 async fn every_filter_in_every_order() {
     let f = fleet(300).await;
-    let everything = TargetQuery {
-        limit: 500,
-        ..TargetQuery::default()
-    };
+    let everything = TargetQuery { limit: 500, ..TargetQuery::default() };
     let (all, total) = all_pages(&f, &everything).await;
     assert_eq!((all.len(), total), (300, 300));
     assert_eq!(all[0], f.target_now(all[0].id).await);
     let filters = [
         TargetQuery::default(),
-        TargetQuery {
-            verdicts: vec![Verdict::Down],
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            verdicts: vec![Verdict::Down, Verdict::Up],
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            tier: Some(TierId(2)),
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            tag: Some(name("core")),
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            q: Some("100% link".to_owned()),
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            q: Some("EXAMPLE".to_owned()),
-            ..TargetQuery::default()
-        },
-        TargetQuery {
-            q: Some("_".to_owned()),
-            ..TargetQuery::default()
-        },
+        TargetQuery { verdicts: vec![Verdict::Down], ..TargetQuery::default() },
+        TargetQuery { verdicts: vec![Verdict::Down, Verdict::Up], ..TargetQuery::default() },
+        TargetQuery { tier: Some(TierId(2)), ..TargetQuery::default() },
+        TargetQuery { tag: Some(name("core")), ..TargetQuery::default() },
+        TargetQuery { q: Some("100% link".to_owned()), ..TargetQuery::default() },
+        TargetQuery { q: Some("EXAMPLE".to_owned()), ..TargetQuery::default() },
+        TargetQuery { q: Some("_".to_owned()), ..TargetQuery::default() },
         TargetQuery {
             q: Some("n1".to_owned()),
             verdicts: vec![Verdict::Up, Verdict::Unknown, Verdict::Degraded],
@@ -164,11 +122,7 @@ async fn every_filter_in_every_order() {
     ];
     for filter in filters {
         for sort in SORTS {
-            let query = TargetQuery {
-                sort,
-                limit: 37,
-                ..filter.clone()
-            };
+            let query = TargetQuery { sort, limit: 37, ..filter.clone() };
             let (rows, total) = all_pages(&f, &query).await;
             let expected = expected(&all, &query);
             let ids = |rows: &[TargetRow]| rows.iter().map(|r| r.id).collect::<Vec<_>>();
@@ -181,20 +135,12 @@ async fn every_filter_in_every_order() {
 #[tokio::test]
 async fn many_matches_are_found_by_the_order() {
     let f = fleet(5_300).await;
-    let everything = TargetQuery {
-        limit: 500,
-        ..TargetQuery::default()
-    };
+    let everything = TargetQuery { limit: 500, ..TargetQuery::default() };
     let (all, _) = all_pages(&f, &everything).await;
     for sort in SORTS {
         let query = TargetQuery {
             sort,
-            verdicts: vec![
-                Verdict::Up,
-                Verdict::Degraded,
-                Verdict::Down,
-                Verdict::Unknown,
-            ],
+            verdicts: vec![Verdict::Up, Verdict::Degraded, Verdict::Down, Verdict::Unknown],
             q: Some("n".to_owned()),
             limit: 500,
             ..TargetQuery::default()
@@ -224,12 +170,8 @@ async fn a_cursor_of_another_order_is_refused() {
         (TargetSort::Address, "a.0.1"),
         (TargetSort::Address, "a.zz.1"),
     ] {
-        let query = TargetQuery {
-            sort,
-            after: Some(after.to_owned()),
-            limit: 5,
-            ..TargetQuery::default()
-        };
+        let query =
+            TargetQuery { sort, after: Some(after.to_owned()), limit: 5, ..TargetQuery::default() };
         let result = f.store.target_list(&f.scope, &query).await;
         assert!(matches!(result, Err(StoreError::CursorInvalid)), "{after}");
     }

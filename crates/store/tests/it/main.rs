@@ -22,14 +22,8 @@ struct Fixture {
 
 async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("faultline.db"))
-        .await
-        .unwrap();
-    Fixture {
-        store,
-        scope: Scope::system(ORG_DEFAULT),
-        folder,
-    }
+    let store = Store::open(&folder.path().join("faultline.db")).await.unwrap();
+    Fixture { store, scope: Scope::system(ORG_DEFAULT), folder }
 }
 
 fn name(text: &str) -> Name {

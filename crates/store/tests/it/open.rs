@@ -12,10 +12,7 @@ async fn reopened(change: &'static str) -> Result<Store, StoreError> {
     let path = fixture.folder.path().join("faultline.db");
     let options = SqliteConnectOptions::new().filename(&path);
     let mut connection = options.connect().await.unwrap();
-    sqlx::raw_sql(change)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     Store::open(&path).await
 }
@@ -38,44 +35,24 @@ async fn what_was_written_is_there_after_opening_again() {
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
     let result = reopened("INSERT INTO schema_step VALUES (99, 'later', 0)").await;
-    assert!(matches!(
-        result,
-        Err(StoreError::SchemaTooNew {
-            found: 99,
-            known: 1
-        })
-    ));
+    assert!(matches!(result, Err(StoreError::SchemaTooNew { found: 99, known: 1 })));
 }
 
 #[tokio::test]
 async fn an_edited_step_is_refused() {
     let result = reopened("UPDATE schema_step SET checksum = checksum - 1").await;
-    assert!(matches!(
-        result,
-        Err(StoreError::SchemaChanged { version: 1 })
-    ));
+    assert!(matches!(result, Err(StoreError::SchemaChanged { version: 1 })));
 }
 
 #[tokio::test]
 async fn a_database_of_another_form_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faultline.db");
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true)
-        .page_size(4096);
+    let options =
+        SqliteConnectOptions::new().filename(&path).create_if_missing(true).page_size(4096);
     let mut connection = options.connect().await.unwrap();
-    sqlx::raw_sql("CREATE TABLE strange (id BIGINT)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE strange (id BIGINT)").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let result = Store::open(&path).await;
-    assert!(matches!(
-        result,
-        Err(StoreError::Setting {
-            setting: "page_size",
-            ..
-        })
-    ));
+    assert!(matches!(result, Err(StoreError::Setting { setting: "page_size", .. })));
 }

@@ -41,22 +41,10 @@ fn sizes_are_refused_before_anything_is_decoded() {
 #[test]
 fn a_few_bytes_may_not_claim_a_great_list() {
     let count = limits::ROUNDS_MAX + 1;
-    let fact = v1::Facts {
-        fact: vec![v1::Fact::default(); count],
-    };
-    let rounds = v1::Rounds {
-        flags: vec![0; count],
-        ..v1::Rounds::default()
-    };
-    let metrics = v1::Metrics {
-        value: vec![0.0; count],
-        ..v1::Metrics::default()
-    };
-    for kind in [
-        Kind::Facts(fact),
-        Kind::Rounds(rounds),
-        Kind::Metrics(metrics),
-    ] {
+    let fact = v1::Facts { fact: vec![v1::Fact::default(); count] };
+    let rounds = v1::Rounds { flags: vec![0; count], ..v1::Rounds::default() };
+    let metrics = v1::Metrics { value: vec![0.0; count], ..v1::Metrics::default() };
+    for kind in [Kind::Facts(fact), Kind::Rounds(rounds), Kind::Metrics(metrics)] {
         let payload = v1::Payload { kind: Some(kind) };
         let sealed = wire::seal(&payload).expect("seals");
         check_open(
@@ -103,14 +91,8 @@ fn check(change: impl Fn(&mut v1::Rounds), expected: Expect) {
 #[test]
 fn each_broken_rule_of_a_round_is_named() {
     assert!(decode_rounds(&one()).is_ok());
-    check(
-        |r| r.sent.push(1),
-        expect!["column `sent` has 2 entries, but there are 1 rounds"],
-    );
-    check(
-        |r| r.received[0] = 6,
-        expect!["round 0: received <= sent <= 20 must hold"],
-    );
+    check(|r| r.sent.push(1), expect!["column `sent` has 2 entries, but there are 1 rounds"]);
+    check(|r| r.received[0] = 6, expect!["round 0: received <= sent <= 20 must hold"]);
     check(
         |r| (r.sent[0], r.received[0]) = (21, 21),
         expect!["round 0: received <= sent <= 20 must hold"],
@@ -123,18 +105,9 @@ fn each_broken_rule_of_a_round_is_named() {
         |r| r.rtt_us_max_over[0] = u32::MAX,
         expect!["round 0: its round-trip time must fit 32 bits"],
     );
-    check(
-        |r| r.received[0] = 0,
-        expect!["round 0: nothing received must have no round-trip time"],
-    );
-    check(
-        |r| r.due_tick_us_delta[0] = -1,
-        expect!["round 0: its tick must not be negative"],
-    );
-    check(
-        |r| r.flags[0] = 64,
-        expect!["round 0: its flags must be known ones"],
-    );
+    check(|r| r.received[0] = 0, expect!["round 0: nothing received must have no round-trip time"]);
+    check(|r| r.due_tick_us_delta[0] = -1, expect!["round 0: its tick must not be negative"]);
+    check(|r| r.flags[0] = 64, expect!["round 0: its flags must be known ones"]);
 }
 
 #[test]
@@ -143,34 +116,19 @@ fn each_broken_rule_of_a_mark_is_named() {
         (r.sent[0], r.received[0]) = (0, 0);
         (r.rtt_us_min[0], r.rtt_us_mean_over[0], r.rtt_us_max_over[0]) = (0, 0, 0);
     };
-    check(
-        silent,
-        expect!["round 0: a round that sent nothing must say why"],
-    );
+    check(silent, expect!["round 0: a round that sent nothing must say why"]);
     check(
         |r| {
             silent(r);
-            r.not_asked.push(v1::NotAskedMark {
-                index: 0,
-                reason: 99,
-            });
+            r.not_asked.push(v1::NotAskedMark { index: 0, reason: 99 });
         },
         expect!["round 0: its reason must be a known one"],
     );
     check(
-        |r| {
-            r.not_asked.push(v1::NotAskedMark {
-                index: 0,
-                reason: 1,
-            })
-        },
+        |r| r.not_asked.push(v1::NotAskedMark { index: 0, reason: 1 }),
         expect!["round 0: a round that asked must not say why it could not"],
     );
-    let confirm = |index| v1::ConfirmMark {
-        index,
-        sent: 3,
-        received: 0,
-    };
+    let confirm = |index| v1::ConfirmMark { index, sent: 3, received: 0 };
     check(
         |r| r.confirm.push(confirm(1)),
         expect!["`confirm` names round 1: indexes ascend and stay below 1"],
@@ -181,10 +139,7 @@ fn each_broken_rule_of_a_mark_is_named() {
     );
     check(
         |r| {
-            r.address.push(v1::AddressMark {
-                index: 0,
-                address: vec![1, 2, 3],
-            });
+            r.address.push(v1::AddressMark { index: 0, address: vec![1, 2, 3] });
         },
         expect!["round 0: an address must have 4 or 16 bytes"],
     );

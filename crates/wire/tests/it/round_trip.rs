@@ -38,21 +38,12 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             Outcome::Asked {
                 sent: ask.0,
                 received: ask.1,
-                rtt: (ask.1 != 0).then_some(Rtt {
-                    us_min,
-                    us_mean,
-                    us_max,
-                }),
-                confirm: confirm.map_or(Confirm::default(), |(sent, received)| Confirm {
-                    sent,
-                    received,
-                }),
+                rtt: (ask.1 != 0).then_some(Rtt { us_min, us_mean, us_max }),
+                confirm: confirm
+                    .map_or(Confirm::default(), |(sent, received)| Confirm { sent, received }),
             }
         });
-    prop_oneof![
-        asked,
-        proptest::sample::select(reasons.to_vec()).prop_map(Outcome::NotAsked),
-    ]
+    prop_oneof![asked, proptest::sample::select(reasons.to_vec()).prop_map(Outcome::NotAsked),]
 }
 
 pub(crate) fn row() -> impl Strategy<Value = RoundRow> {
@@ -66,16 +57,14 @@ pub(crate) fn row() -> impl Strategy<Value = RoundRow> {
         option::of(icmp_error),
         option::of(any::<IpAddr>()),
     );
-    parts.prop_map(
-        |(subject, due, outcome, flags, icmp_error, address)| RoundRow {
-            subject,
-            due_tick: Tick(due),
-            outcome,
-            flags: RoundFlags(flags),
-            icmp_error,
-            address,
-        },
-    )
+    parts.prop_map(|(subject, due, outcome, flags, icmp_error, address)| RoundRow {
+        subject,
+        due_tick: Tick(due),
+        outcome,
+        flags: RoundFlags(flags),
+        icmp_error,
+        address,
+    })
 }
 
 proptest! {
@@ -137,10 +126,7 @@ fn a_full_batch_fits_its_limits() {
 
 #[test]
 fn an_anchor_says_how_long_before_it_a_tick_was() {
-    let anchor = Anchor {
-        tick: Tick(1_000),
-        wall: UtcMicros(0),
-    };
+    let anchor = Anchor { tick: Tick(1_000), wall: UtcMicros(0) };
     assert_eq!(anchor.us_before(Tick(400)), 600);
     assert_eq!(anchor.us_before(Tick(1_500)), -500);
     assert_eq!(anchor.us_before(Tick(u64::MAX)), i64::MIN);

@@ -24,10 +24,7 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
 
     // Everything: the server does not hear the agent either.
     let begun = clock::now();
-    let faults = [
-        world.network.cut_probing(1)?,
-        world.network.cut_management(1)?,
-    ];
+    let faults = [world.network.cut_probing(1)?, world.network.cut_management(1)?];
     let took = pairs_until(&world, 1, "unknown", begun, GONE_TO_UNKNOWN_MAX);
     report.seconds("s from all cut to Unknown", took, GONE_TO_UNKNOWN_MAX);
     clock::hold(SILENCE, || Ok(()))?;
@@ -41,12 +38,7 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let took = pairs_until(&world, 2, "unknown", begun, BLIND_MAX);
     report.seconds("s from probing cut to Unknown", took, BLIND_MAX);
     let state = text(&world.api.agent(&agent_name(2))?, "/state");
-    report.row(
-        "state of the agent that is cut",
-        "blind",
-        &state,
-        state == "blind",
-    );
+    report.row("state of the agent that is cut", "blind", &state, state == "blind");
     clock::hold(SILENCE, || Ok(()))?;
     drop(fault);
     let took = pairs_until(&world, 2, "up", clock::now(), BACK_MAX);
@@ -60,22 +52,12 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
 fn no_minute_down(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let mut downs = 0;
     for target in others(&[]) {
-        let history = world
-            .api
-            .get(&format!("/targets/{}/history", world.id(target)?))?;
+        let history = world.api.get(&format!("/targets/{}/history", world.id(target)?))?;
         for series in history.get("series").map_or(&[][..], items) {
             let minutes = series.get("minutes").map_or(&[][..], items);
-            downs += minutes
-                .iter()
-                .filter(|minute| text(minute, "/verdict") == "down")
-                .count();
+            downs += minutes.iter().filter(|minute| text(minute, "/verdict") == "down").count();
         }
     }
-    report.row(
-        "minutes Down in the history",
-        "0",
-        &downs.to_string(),
-        downs == 0,
-    );
+    report.row("minutes Down in the history", "0", &downs.to_string(), downs == 0);
     Ok(())
 }

@@ -26,10 +26,7 @@ const LOSS_PERCENT: u32 = 20;
 pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<()> {
     let mut world = setting.world(Family::V4, [Rights::Root, Rights::Datagram], report)?;
     let each = setting.repeat.min(EACH_MAX);
-    let faulty = Faulty {
-        lossy: (1..=each).collect(),
-        cut: (11..11 + each).collect(),
-    };
+    let faulty = Faulty { lossy: (1..=each).collect(), cut: (11..11 + each).collect() };
 
     let begun = clock::now();
     world.network.delay(DELAY_US, 0)?;
@@ -42,22 +39,14 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let healed = clock::now();
     world.network.delay(0, 0)?;
     drop(cuts);
-    let dropped = losses
-        .iter()
-        .map(Fault::dropped)
-        .sum::<anyhow::Result<u64>>()?;
+    let dropped = losses.iter().map(Fault::dropped).sum::<anyhow::Result<u64>>()?;
     drop(losses);
     whole(&world, &faulty, healed, report)?;
 
     let lost = |target: &u32| lost_packets(&world, *target);
     let lost = faulty.lossy.iter().map(lost).sum::<anyhow::Result<u64>>()?;
     let measured = format!("{lost} and {dropped}");
-    report.row(
-        "packets measured lost, packets dropped",
-        "equal",
-        &measured,
-        lost == dropped,
-    );
+    report.row("packets measured lost, packets dropped", "equal", &measured, lost == dropped);
     let touched = [faulty.lossy, faulty.cut, vec![SLOW]].concat();
     untouched(&world, &others(&touched), report)
 }
@@ -76,12 +65,7 @@ fn look(
     begun: Instant,
     most: f64,
 ) -> anyhow::Result<[Vec<f64>; 3]> {
-    let wanted = [
-        all(&faulty.lossy, lossy),
-        all(&faulty.cut, cut),
-        all(&[SLOW], slow),
-    ]
-    .concat();
+    let wanted = [all(&faulty.lossy, lossy), all(&faulty.cut, cut), all(&[SLOW], slow)].concat();
     let mut took = seconds_until(world, &wanted, begun, most)?.into_iter();
     let lossy = took.by_ref().take(faulty.lossy.len()).collect();
     let cut = took.by_ref().take(faulty.cut.len()).collect();
@@ -97,28 +81,13 @@ fn broken(
     let verdicts = ["degraded", "down", "degraded"];
     let [lossy, cut, slow] = look(world, faulty, verdicts, begun, LOSS_TO_DEGRADED_MAX)?;
     report.times("cut off to Down", "cut_to_down", &cut, CUT_TO_DOWN_MAX);
-    report.times(
-        "200 ms slower to Degraded",
-        "delay_to_degraded",
-        &slow,
-        DELAY_TO_DEGRADED_MAX,
-    );
-    report.times(
-        "20 % loss to Degraded",
-        "loss_to_degraded",
-        &lossy,
-        LOSS_TO_DEGRADED_MAX,
-    );
+    report.times("200 ms slower to Degraded", "delay_to_degraded", &slow, DELAY_TO_DEGRADED_MAX);
+    report.times("20 % loss to Degraded", "loss_to_degraded", &lossy, LOSS_TO_DEGRADED_MAX);
     let seen = world.api.targets()?;
     for (target, cause) in [(1, "loss"), (SLOW, "slow")] {
         let name = target_name(target);
         let found = seen.get(&name).map_or("", |seen| seen.cause.as_str());
-        report.row(
-            &format!("cause of {name}"),
-            cause,
-            found,
-            found.contains(cause),
-        );
+        report.row(&format!("cause of {name}"), cause, found, found.contains(cause));
     }
     Ok(())
 }
@@ -131,18 +100,8 @@ fn whole(
 ) -> anyhow::Result<()> {
     let [lossy, cut, slow] = look(world, faulty, ["up"; 3], healed, LOSS_CLEARED_MAX)?;
     report.times("cut healed to Up", "healed_to_up", &cut, HEALED_TO_UP_MAX);
-    report.times(
-        "delay healed to Up",
-        "delay_healed_to_up",
-        &slow,
-        HEALED_TO_UP_MAX,
-    );
-    report.times(
-        "loss healed to Up",
-        "loss_healed_to_up",
-        &lossy,
-        LOSS_CLEARED_MAX,
-    );
+    report.times("delay healed to Up", "delay_healed_to_up", &slow, HEALED_TO_UP_MAX);
+    report.times("loss healed to Up", "loss_healed_to_up", &lossy, LOSS_CLEARED_MAX);
     Ok(())
 }
 

@@ -52,12 +52,7 @@ impl Setting<'_> {
     ) -> anyhow::Result<World> {
         let world = World::new(family, rights, self.programs, self.scratch)?;
         let took = world.settle()?;
-        report.range(
-            "s until all 30 targets are up",
-            took.as_secs_f64(),
-            0.0,
-            60.0,
-        );
+        report.range("s until all 30 targets are up", took.as_secs_f64(), 0.0, 60.0);
         Ok(world)
     }
 }
@@ -96,12 +91,7 @@ pub(crate) const DRILLS: [Drill; 7] = [
         measures: true,
         run: stopped::run,
     },
-    Drill {
-        name: "ipv6",
-        about: "a network without IPv4",
-        measures: false,
-        run: ipv6::run,
-    },
+    Drill { name: "ipv6", about: "a network without IPv4", measures: false, run: ipv6::run },
     Drill {
         name: "permission",
         about: "agents that may not send say so, and their targets are Unknown",
@@ -135,9 +125,7 @@ fn seconds_until(
         let seen = world.api.targets()?;
         let elapsed = begun.elapsed();
         for ((target, verdict), found) in wanted.iter().zip(&mut found) {
-            let is_there = seen
-                .get(&target_name(*target))
-                .is_some_and(|s| s.verdict == *verdict);
+            let is_there = seen.get(&target_name(*target)).is_some_and(|s| s.verdict == *verdict);
             if is_there || max < elapsed {
                 found.get_or_insert(elapsed.as_secs_f64());
             }
@@ -155,9 +143,7 @@ fn all<'a>(targets: &[u32], verdict: &'a str) -> Vec<(u32, &'a str)> {
 /// What an agent says of a target now.
 fn pair(world: &World, target: u64, agent: u32) -> anyhow::Result<Pair> {
     let pairs = world.api.pairs(target)?;
-    let found = pairs
-        .into_iter()
-        .find(|pair| pair.agent == agent_name(agent));
+    let found = pairs.into_iter().find(|pair| pair.agent == agent_name(agent));
     found.with_context(|| format!("{} does not ask target {target}", agent_name(agent)))
 }
 
@@ -169,12 +155,7 @@ fn pairs_until(
     begun: Instant,
     most: f64,
 ) -> anyhow::Result<f64> {
-    let mut open: Vec<u64> = world
-        .api
-        .targets()?
-        .into_values()
-        .map(|seen| seen.id)
-        .collect();
+    let mut open: Vec<u64> = world.api.targets()?.into_values().map(|seen| seen.id).collect();
     let max = Duration::from_secs_f64(most * PATIENCE);
     let what = format!("all pairs of {} {verdict}", agent_name(agent));
     let mut last = None;
@@ -191,10 +172,7 @@ fn pairs_until(
     });
     let ((), took) = found.with_context(|| {
         let state = world.api.agent(&agent_name(agent)).unwrap_or_default();
-        format!(
-            "{} others wait for {last:?}; the agent is {state}",
-            open.len()
-        )
+        format!("{} others wait for {last:?}; the agent is {state}", open.len())
     })?;
     Ok(took.as_secs_f64())
 }
@@ -207,11 +185,7 @@ fn never_down(world: &World, report: &mut Report) -> anyhow::Result<()> {
         let downs = changes.into_iter().filter(|(.., to)| to == "down");
         said.extend(downs.map(|(agent, ..)| format!("{name} by {agent}")));
     }
-    let measured = if said.is_empty() {
-        "never".to_owned()
-    } else {
-        said.join(", ")
-    };
+    let measured = if said.is_empty() { "never".to_owned() } else { said.join(", ") };
     report.row("turned Down", "never", &measured, said.is_empty());
     Ok(())
 }
@@ -226,11 +200,7 @@ fn untouched(world: &World, targets: &[u32], report: &mut Report) -> anyhow::Res
             }
         }
     }
-    let measured = if said.is_empty() {
-        "none".to_owned()
-    } else {
-        said.join(", ")
-    };
+    let measured = if said.is_empty() { "none".to_owned() } else { said.join(", ") };
     let what = format!("changes of {} other targets", targets.len());
     report.row(&what, "none", &measured, said.is_empty());
     Ok(())
@@ -238,7 +208,5 @@ fn untouched(world: &World, targets: &[u32], report: &mut Report) -> anyhow::Res
 
 /// Every target but these.
 fn others(but: &[u32]) -> Vec<u32> {
-    (1..=TARGETS)
-        .filter(|target| !but.contains(target))
-        .collect()
+    (1..=TARGETS).filter(|target| !but.contains(target)).collect()
 }

@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use serde_json::Value;
-
 use super::{GONE_TO_UNKNOWN_MAX, Setting, never_down, others, pairs_until};
 use crate::{
     api::{items, number, text},
@@ -14,6 +11,7 @@ use crate::{
     report::Report,
     world::{Rights, World, agent_name},
 };
+use anyhow::Context;
 
 /// Holds one full minute of the clock wherever it begins.
 const OUTAGE: Duration = Duration::from_secs(125);
@@ -27,24 +25,14 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let begun = clock::now();
     let fault = world.network.cut_management(1)?;
     let took = pairs_until(&world, 1, "unknown", begun, GONE_TO_UNKNOWN_MAX)?;
-    report.range(
-        "s until its pairs are Unknown",
-        took,
-        0.0,
-        GONE_TO_UNKNOWN_MAX,
-    );
+    report.range("s until its pairs are Unknown", took, 0.0, GONE_TO_UNKNOWN_MAX);
     let mut not_up = 0;
     clock::hold(OUTAGE.saturating_sub(begun.elapsed()), || {
         let targets = world.api.targets()?;
         not_up = not_up.max(targets.values().filter(|seen| seen.verdict != "up").count());
         Ok(())
     })?;
-    report.row(
-        "targets not up meanwhile",
-        "0",
-        &not_up.to_string(),
-        not_up == 0,
-    );
+    report.row("targets not up meanwhile", "0", &not_up.to_string(), not_up == 0);
     drop(fault);
 
     let healed = clock::now();
@@ -54,63 +42,43 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
         Ok(is_done.then_some(()))
     };
     let found = clock::wait("the backlog delivered", healed, DELIVERED_MAX, is_delivered);
-    let ((), took) = found.with_context(|| {
-        world
-            .api
-            .agent(&agent_name(1))
-            .unwrap_or_default()
-            .to_string()
-    })?;
-    report.range(
-        "s until the backlog is delivered",
-        took.as_secs_f64(),
-        0.0,
-        60.0,
-    );
+    let ((), took) =
+        found.with_context(|| world.api.agent(&agent_name(1)).unwrap_or_default().to_string())?;
+    report.range("s until the backlog is delivered", took.as_secs_f64(), 0.0, 60.0);
     let took = pairs_until(&world, 1, "up", healed, 30.0)?;
     report.range("s until its pairs are Up again", took, 0.0, 60.0);
 
-    let complete =
-        || revised(&world).map(|(minutes, bad)| (0 < minutes && bad == 0).then_some(minutes));
+    let complete = || {
+        let (minutes, bad) = revised(&world)?;
+        Ok((0 < minutes && bad.is_empty()).then_some(()))
+    };
     let found = clock::wait("the past revised", clock::now(), DELIVERED_MAX, complete);
     let (minutes, bad) = revised(&world)?;
-    let measured = format!("{} of {minutes}", minutes - bad);
-    report.row(
-        "minutes revised to Up, complete",
-        "all",
-        &measured,
-        found.is_ok(),
-    );
+    let example = bad.first().map(|minute| format!(", but {minute}")).unwrap_or_default();
+    let measured = format!("{} of {minutes}{example}", minutes - bad.len());
+    report.row("minutes revised to Up, complete", "all", &measured, found.is_ok());
     never_down(&world, report)
 }
 
-/// Counts the agent's minutes that were said to be Unknown at first, and those of them that are
-/// not complete now.
-fn revised(world: &World) -> anyhow::Result<(usize, usize)> {
-    let (mut count, mut bad) = (0, 0);
+/// Counts the agent's minutes that were said to be Unknown at first, and finds those of them that
+/// are not complete now.
+fn revised(world: &World) -> anyhow::Result<(usize, Vec<String>)> {
+    let (mut count, mut bad) = (0, Vec::new());
     for target in others(&[]) {
-        let history = world
-            .api
-            .get(&format!("/targets/{}/history", world.id(target)?))?;
+        let history = world.api.get(&format!("/targets/{}/history", world.id(target)?))?;
         let series = history.get("series").map_or(&[][..], items);
-        let own = series
-            .iter()
-            .find(|series| text(series, "/agent/name") == agent_name(1));
+        let own = series.iter().find(|series| text(series, "/agent/name") == agent_name(1));
         let own = own.context("the agent has no history")?;
         let minutes = own.get("minutes").map_or(&[][..], items);
-        // The first and the last of them were under way when the server was lost and found.
-        let silent: Vec<&Value> = minutes
-            .iter()
-            .filter(|minute| 0 < number(minute, "/revision"))
-            .filter(|minute| text(minute, "/said_first") == "unknown")
-            .collect();
-        count += silent.len();
-        let is_complete = |minute: &Value| {
-            number(minute, "/rounds").abs_diff(ROUNDS_PER_MINUTE) <= 1
+        for minute in minutes.iter().filter(|minute| text(minute, "/said_first") == "unknown") {
+            count += 1;
+            let is_complete = number(minute, "/rounds").abs_diff(ROUNDS_PER_MINUTE) <= 1
                 && text(minute, "/verdict") == "up"
-                && number(minute, "/sent") == number(minute, "/received")
-        };
-        bad += silent.iter().filter(|minute| !is_complete(minute)).count();
+                && number(minute, "/sent") == number(minute, "/received");
+            if !is_complete {
+                bad.push(format!("t{target:02} {minute}"));
+            }
+        }
     }
     Ok((count, bad))
 }
