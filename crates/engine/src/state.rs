@@ -18,7 +18,7 @@ use crate::{
     late::{Lane, Late},
     loss::{Pool, PoolShare},
     minutes::{Accumulated, Past, Peers, Said},
-    rules::NEVER,
+    rules::{NEVER, Rules, after},
     sight::Sight,
     watch::Watch,
 };
@@ -288,20 +288,19 @@ impl Probe {
     ///
     /// At most two are open. Minutes that passed while nobody looked (the server was not running)
     /// are kept as `MonitorDown` and said later, in bounded turns.
-    pub(crate) fn roll(&mut self, frame: &Frame<'_>, decisions: &mut Decisions) {
+    pub(crate) fn roll(&mut self, rules: &Rules, frame: &Frame<'_>, decisions: &mut Decisions) {
         let minute = frame.now.minute();
         if minute <= self.newest {
             return;
         }
         if self.newest.next() < minute {
-            self.close_oldest(frame, decisions);
-            if self.oldest < self.newest {
-                self.close_oldest(frame, decisions);
+            while self.oldest <= self.newest {
+                self.close_oldest(rules, frame, decisions);
             }
             self.skip(self.newest.next(), minute, frame);
             self.oldest = minute;
         } else if self.oldest < self.newest {
-            self.close_oldest(frame, decisions);
+            self.close_oldest(rules, frame, decisions);
         }
         self.newest = minute;
         self.begin_minute(minute);
@@ -346,7 +345,12 @@ impl Probe {
     }
 
     /// Says the truth of the oldest open minute, for each pair and for all.
-    pub(crate) fn close_oldest(&mut self, frame: &Frame<'_>, decisions: &mut Decisions) {
+    pub(crate) fn close_oldest(
+        &mut self,
+        rules: &Rules,
+        frame: &Frame<'_>,
+        decisions: &mut Decisions,
+    ) {
         let minute = self.oldest;
         let was_down = frame.monitor.was_down_in(minute);
         let mut all = *self.open_mut(minute);
@@ -368,7 +372,10 @@ impl Probe {
             let entity = Entity::Pair { probe: self.id, agent: pair.agent };
             let said = first_said(truth);
             say(self.org, entity, minute, &accumulated, &said, frame.now, decisions);
-            if accumulated.is_whole() || accumulated.is_beginning() {
+            let is_complete = accumulated.is_whole() || accumulated.is_beginning();
+            // A round of this minute may be on its way still, although others speak for it.
+            let next_at = after(pair.watch.last_at(), rules.interval_us);
+            if is_complete && minute.end() <= next_at {
                 peers.add(truth);
                 if let Some(past) = &mut pair.past {
                     past.forget_before(minute);
