@@ -19,32 +19,16 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
         "ingest" => {
             let folder = shell::build_release()?;
             let mut cargo = shell::cargo();
-            cargo.args([
-                "run",
-                "--quiet",
-                "--release",
-                "--locked",
-                "--package=bench",
-                "--",
-            ]);
+            cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--"]);
             shell::run(cargo.arg("--programs").arg(folder).args(rest))
         }
         "detect" => {
             let folder = shell::build_release()?;
             // A 95th percentile of one is no percentile; who wants another number says so.
             let is_said = rest.iter().any(|argument| argument == "--repeat");
-            let repeat: &[&str] = if is_said {
-                &[]
-            } else {
-                &["--repeat", DETECT_REPEAT]
-            };
+            let repeat: &[&str] = if is_said { &[] } else { &["--repeat", DETECT_REPEAT] };
             shell::run(
-                lab_command()
-                    .arg("--programs")
-                    .arg(folder)
-                    .arg("--detect")
-                    .args(repeat)
-                    .args(rest),
+                lab_command().arg("--programs").arg(folder).arg("--detect").args(repeat).args(rest),
             )
         }
         _ => bail!("there is no bench `{name}`; there are: icmp, ingest, sim, detect"),
@@ -54,16 +38,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
 /// The simulator's program, in release: it is all computation.
 pub(crate) fn sim_command(arguments: &[&str]) -> Command {
     let mut cargo = shell::cargo();
-    cargo
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--package=sim",
-            "--",
-        ])
-        .args(arguments);
+    cargo.args(["run", "--quiet", "--release", "--locked", "--package=sim", "--"]).args(arguments);
     cargo
 }
 
@@ -71,9 +46,7 @@ pub(crate) fn sim_command(arguments: &[&str]) -> Command {
 pub(crate) fn defects_command(arguments: &[&str]) -> Command {
     let mut cargo = shell::cargo();
     cargo.args(["run", "--quiet", "--release", "--locked", "--package=sim"]);
-    cargo
-        .args(["--features=defects", "--", "--defects"])
-        .args(arguments);
+    cargo.args(["--features=defects", "--", "--defects"]).args(arguments);
     cargo
 }
 
@@ -91,10 +64,7 @@ pub(crate) fn lab_command() -> Command {
 
 pub(crate) fn lab(rest: &[String]) -> anyhow::Result<()> {
     let mut lab = lab_command();
-    if !rest
-        .iter()
-        .any(|argument| argument == "--list" || argument == "--help")
-    {
+    if !rest.iter().any(|argument| argument == "--list" || argument == "--help") {
         lab.arg("--programs").arg(shell::build_release()?);
     }
     shell::run(lab.args(rest))

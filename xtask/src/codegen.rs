@@ -13,14 +13,8 @@ use crate::{console, shell};
 /// Where each file of the generator belongs.
 const STUBS: [(&str, &str); 3] = [
     ("wire.rs", "crates/wire/src/generated/faultline.agent.v1.rs"),
-    (
-        "agent.rs",
-        "crates/agent/src/generated/faultline.agent.v1.rs",
-    ),
-    (
-        "server.rs",
-        "crates/server/src/generated/faultline.agent.v1.rs",
-    ),
+    ("agent.rs", "crates/agent/src/generated/faultline.agent.v1.rs"),
+    ("server.rs", "crates/server/src/generated/faultline.agent.v1.rs"),
 ];
 const OPENAPI: &str = "openapi/v1.json";
 const CLIENT: &str = "ui/src/api/generated.ts";
@@ -48,10 +42,7 @@ fn report(stale: &[String], check: bool) -> anyhow::Result<()> {
     if stale.is_empty() {
         println!("generated code is up to date");
     } else if check {
-        bail!(
-            "out of date: {}. Remedy: `cargo xtask codegen`",
-            stale.join(", ")
-        );
+        bail!("out of date: {}. Remedy: `cargo xtask codegen`", stale.join(", "));
     } else {
         println!("written: {}", stale.join(", "));
     }
@@ -60,11 +51,7 @@ fn report(stale: &[String], check: bool) -> anyhow::Result<()> {
 
 fn stubs(check: bool) -> anyhow::Result<Vec<String>> {
     let made = shell::target_dir()?.join("codegen");
-    shell::run(
-        shell::cargo()
-            .args(["run", "--quiet", "--package=codegen", "--"])
-            .arg(&made),
-    )?;
+    shell::run(shell::cargo().args(["run", "--quiet", "--package=codegen", "--"]).arg(&made))?;
     let mut stale = Vec::new();
     for (name, place) in STUBS {
         stale.extend(settle(&read(&made.join(name))?, place, check)?);
@@ -74,14 +61,7 @@ fn stubs(check: bool) -> anyhow::Result<Vec<String>> {
 
 fn openapi(check: bool) -> anyhow::Result<Vec<String>> {
     let mut cargo = shell::cargo();
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package=cli",
-        "--bin=faultline",
-        "--",
-        "openapi",
-    ]);
+    cargo.args(["run", "--quiet", "--package=cli", "--bin=faultline", "--", "openapi"]);
     let text = shell::output(&mut cargo)?;
     let stale = settle(&format!("{}\n", text.trim_end()), OPENAPI, check)?;
     Ok(stale.into_iter().collect())

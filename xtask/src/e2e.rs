@@ -57,25 +57,14 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
     let (_server, announced) = start_server(folder, &data, &scratch.0.join("server.log"))?;
     let made = shell::output(
         Command::new(folder.join("faultline"))
-            .args([
-                "agent",
-                "create",
-                "local",
-                "--json",
-                "--url",
-                &announced.http_url,
-            ])
+            .args(["agent", "create", "local", "--json", "--url", &announced.http_url])
             .arg("--data-dir")
             .arg(&data),
     )?;
     let made: Created = serde_json::from_str(&made).context("no token for the agent")?;
     let state = data.join("agent");
     let agent = || Command::new(folder.join("faultline-agent"));
-    shell::output(
-        agent()
-            .args(["enroll", &made.token, "--state-dir"])
-            .arg(&state),
-    )?;
+    shell::output(agent().args(["enroll", &made.token, "--state-dir"]).arg(&state))?;
     let log = fs::File::create(scratch.0.join("agent.log")).context("cannot make a log")?;
     let _agent = Running(
         agent()
@@ -93,10 +82,7 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
             .arg("test")
             .env("FAULTLINE_E2E_URL", &announced.http_url)
             .env("FAULTLINE_E2E_USER", USER)
-            .env(
-                "FAULTLINE_E2E_PASSWORD",
-                announced.admin_password.unwrap_or_default(),
-            ),
+            .env("FAULTLINE_E2E_PASSWORD", announced.admin_password.unwrap_or_default()),
     );
     if result.is_err() {
         for name in ["server.log", "agent.log"] {
@@ -122,14 +108,9 @@ fn start_server(folder: &Path, data: &Path, log: &Path) -> anyhow::Result<(Runni
     let stdout = server.stdout.take().context("the server has no output")?;
     let server = Running(server);
     let mut line = String::new();
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .context("the server's output broke off")?;
+    BufReader::new(stdout).read_line(&mut line).context("the server's output broke off")?;
     if line.is_empty() {
-        bail!(
-            "the server did not start: {}",
-            fs::read_to_string(log).unwrap_or_default()
-        );
+        bail!("the server did not start: {}", fs::read_to_string(log).unwrap_or_default());
     }
     let announced = serde_json::from_str(&line)
         .with_context(|| format!("the server said something unexpected: {line}"))?;

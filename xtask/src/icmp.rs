@@ -64,22 +64,14 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     if let Some(peer) = peer {
         show(&args, &peer.json("fping"));
         let ratio = ours.probes_per_cpu_s() / peer.probes_per_cpu_s();
-        fields.insert(
-            "fping_probes_per_cpu_s".to_owned(),
-            json!(peer.probes_per_cpu_s().round()),
-        );
+        fields.insert("fping_probes_per_cpu_s".to_owned(), json!(peer.probes_per_cpu_s().round()));
         fields.insert("ratio".to_owned(), json!((ratio * 100.0).round() / 100.0));
     }
     fields.insert("summary".to_owned(), json!(true));
     show(&args, &summary);
     // Its own result first, then its speed: a bench that asked nobody is fast.
     if ours.probes != u64::from(args.targets) || ours.replies != ours.probes {
-        bail!(
-            "{} of {} targets asked, {} answered",
-            ours.probes,
-            args.targets,
-            ours.replies
-        );
+        bail!("{} of {} targets asked, {} answered", ours.probes, args.targets, ours.replies);
     }
     Ok(())
 }
@@ -98,13 +90,8 @@ fn show(args: &Args, value: &Value) {
 /// Runs a program and measures what it took: output of both kinds, wall and CPU seconds.
 fn measure(command: &mut Command) -> anyhow::Result<(String, String, f64, f64)> {
     let (begun, cpu_before) = (shell::now(), children_cpu_s()?);
-    let output = command
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    let (wall_s, cpu_s) = (
-        begun.elapsed().as_secs_f64(),
-        children_cpu_s()? - cpu_before,
-    );
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let (wall_s, cpu_s) = (begun.elapsed().as_secs_f64(), children_cpu_s()? - cpu_before);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((text(&output.stdout), text(&output.stderr), wall_s, cpu_s))
 }
@@ -114,10 +101,7 @@ fn children_cpu_s() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/self/stat").context("cannot read `/proc/self/stat`")?;
     // The name in brackets may hold blanks; `cutime` and `cstime` are the 14th and 15th after it.
     let after = text.rsplit_once(')').map_or("", |(_, after)| after);
-    let mut fields = after
-        .split_whitespace()
-        .skip(13)
-        .map(|field| field.parse::<f64>());
+    let mut fields = after.split_whitespace().skip(13).map(|field| field.parse::<f64>());
     match (fields.next(), fields.next()) {
         (Some(Ok(user)), Some(Ok(system))) => Ok((user + system) / TICKS_PER_S),
         _ => bail!("`/proc/self/stat` says something new"),
@@ -133,21 +117,11 @@ fn agent(targets: u32) -> anyhow::Result<Run> {
     let report: Value = serde_json::from_str(last)
         .with_context(|| format!("the agent's bench said: {said}{complaint}"))?;
     let count = |name: &str| report.get(name).and_then(Value::as_u64).unwrap_or(0);
-    Ok(Run {
-        probes: count("probes"),
-        replies: count("replies"),
-        wall_s,
-        cpu_s,
-    })
+    Ok(Run { probes: count("probes"), replies: count("replies"), wall_s, cpu_s })
 }
 
 fn fping(targets: u32) -> anyhow::Result<Run> {
-    let mut run = Run {
-        probes: 0,
-        replies: 0,
-        wall_s: 0.0,
-        cpu_s: 0.0,
-    };
+    let mut run = Run { probes: 0, replies: 0, wall_s: 0.0, cpu_s: 0.0 };
     let path = std::env::temp_dir().join(format!("faultline-fping-{}", std::process::id()));
     let mut begin = 0;
     while begin < targets {
@@ -159,18 +133,10 @@ fn fping(targets: u32) -> anyhow::Result<Run> {
         }
         fs::write(&path, list).context("cannot write the list for fping")?;
         let mut command = Command::new("fping");
-        command
-            .args(["-c1", "-q", "-i0", "-r0", "-t1000", "-f"])
-            .arg(&path);
+        command.args(["-c1", "-q", "-i0", "-r0", "-t1000", "-f"]).arg(&path);
         let (_, said, wall_s, cpu_s) = measure(&mut command)?;
-        run.probes += said
-            .lines()
-            .filter(|line| line.contains("xmt/rcv/%loss"))
-            .count() as u64;
-        run.replies += said
-            .lines()
-            .filter(|line| line.contains("= 1/1/0%"))
-            .count() as u64;
+        run.probes += said.lines().filter(|line| line.contains("xmt/rcv/%loss")).count() as u64;
+        run.replies += said.lines().filter(|line| line.contains("= 1/1/0%")).count() as u64;
         run.wall_s += wall_s;
         run.cpu_s += cpu_s;
         begin = end;

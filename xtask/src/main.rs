@@ -3,11 +3,7 @@
 //!
 //! Holds no product code and is imported by nobody. Each task checks for what it needs and says the
 //! remedy when that is missing.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "its output is what it is for"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod bench;
 mod codegen;

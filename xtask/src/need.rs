@@ -22,10 +22,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 
 /// Returns what is missing to build everything, each with its remedy.
 pub(crate) fn missing_for_build() -> Vec<String> {
-    [rust(), c_compiler(), node(), npm()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [rust(), c_compiler(), node(), npm()].into_iter().flatten().collect()
 }
 
 fn rust() -> Option<String> {
@@ -37,14 +34,11 @@ fn rust() -> Option<String> {
 }
 
 fn c_compiler() -> Option<String> {
-    ["cc", "gcc", "clang"]
-        .iter()
-        .all(|name| find(name).is_none())
-        .then(|| {
-            "a C compiler (SQLite, zstd and ring are built from C). \
+    ["cc", "gcc", "clang"].iter().all(|name| find(name).is_none()).then(|| {
+        "a C compiler (SQLite, zstd and ring are built from C). \
          Remedy: `sudo apt-get install build-essential`"
-                .to_owned()
-        })
+            .to_owned()
+    })
 }
 
 /// Says what is wrong with Node.js, if anything.

@@ -27,10 +27,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// Reads the one clock of this program, for the durations it prints.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one home of the clock in xtask"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one home of the clock in xtask")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
@@ -68,11 +65,7 @@ pub(crate) fn npm_exec(program: &str) -> Command {
 
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let mut text = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let mut text = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for argument in command.get_args() {
         text += " ";
         text += &argument.to_string_lossy();
@@ -87,9 +80,7 @@ fn shown(command: &Command) -> String {
 /// If the program cannot be started or does not succeed.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let text = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start `{text}`"))?;
+    let status = command.status().with_context(|| format!("cannot start `{text}`"))?;
     if !status.success() {
         bail!("`{text}` failed ({status})");
     }
@@ -103,10 +94,8 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 /// If the program cannot be started or does not succeed; carries what it said.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let text = shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{text}`"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{text}`"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("`{text}` failed ({}): {}", output.status, said.trim());
@@ -141,9 +130,7 @@ pub(crate) fn tee(command: &mut Command) -> anyhow::Result<(bool, Vec<String>)> 
             bail!("reading the output of `{text}` failed");
         }
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for `{text}`"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for `{text}`"))?;
     let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
     Ok((status.success(), tail.iter().cloned().collect()))
 }
@@ -169,9 +156,7 @@ pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let text = output(cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
     let metadata: Value = serde_json::from_str(&text).context("cargo metadata is not JSON")?;
     let path = metadata.get("target_directory").and_then(Value::as_str);
-    Ok(path
-        .context("cargo metadata names no target directory")?
-        .into())
+    Ok(path.context("cargo metadata names no target directory")?.into())
 }
 
 /// Builds the two programs that are shipped, in release, and returns their folder.
@@ -181,13 +166,7 @@ pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
 /// If the build fails.
 pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
     run(cargo()
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package=cli",
-            "--package=agent",
-        ])
+        .args(["build", "--release", "--locked", "--package=cli", "--package=agent"])
         .args(["--bin=faultline", "--bin=faultline-agent"]))?;
     Ok(target_dir()?.join("release"))
 }

@@ -41,19 +41,11 @@ struct Step {
 }
 
 const fn step(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) -> Step {
-    Step {
-        name,
-        is_long: false,
-        run,
-    }
+    Step { name, is_long: false, run }
 }
 
 const fn long(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) -> Step {
-    Step {
-        name,
-        is_long: true,
-        run,
-    }
+    Step { name, is_long: true, run }
 }
 
 const STEPS: [Step; 16] = [
@@ -65,15 +57,7 @@ const STEPS: [Step; 16] = [
     step("console tests", |_| npm("test")),
     step("console build", |_| npm("build")),
     step("clippy", |_| {
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ])
+        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
     step("rust tests", |_| rust_tests()),
     step("generated code", |_| done(codegen::check_stubs())),
@@ -81,16 +65,9 @@ const STEPS: [Step; 16] = [
     step("simulator", simulator),
     long("seeded defects", |_| {
         let (is_good, tail) = shell::tee(&mut bench::defects_command(&["--seeds", SEEDS_DEFECTS]))?;
-        let caught = tail
-            .iter()
-            .filter(|line| line.contains(": caught "))
-            .count();
+        let caught = tail.iter().filter(|line| line.contains(": caught ")).count();
         let note = format!("{caught} caught");
-        Ok(if is_good {
-            Outcome::Passed(note)
-        } else {
-            Outcome::Failed(note)
-        })
+        Ok(if is_good { Outcome::Passed(note) } else { Outcome::Failed(note) })
     }),
     long("programs", |session| {
         let folder = shell::build_release()?;
@@ -102,24 +79,14 @@ const STEPS: [Step; 16] = [
 ];
 
 pub(crate) fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
-    let session = Session {
-        quick,
-        programs: OnceCell::new(),
-    };
+    let session = Session { quick, programs: OnceCell::new() };
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part));
     let mut results = Vec::new();
     for step in STEPS.iter().filter(|step| is_wanted(step.name)) {
-        println!(
-            "\n── {} {}",
-            step.name,
-            "─".repeat(76_usize.saturating_sub(step.name.len()))
-        );
+        println!("\n── {} {}", step.name, "─".repeat(76_usize.saturating_sub(step.name.len())));
         let begun = shell::now();
-        let outcome = if quick && step.is_long {
-            Ok(Outcome::LeftOut)
-        } else {
-            (step.run)(&session)
-        };
+        let outcome =
+            if quick && step.is_long { Ok(Outcome::LeftOut) } else { (step.run)(&session) };
         let outcome = outcome.unwrap_or_else(|error| {
             println!("{error:#}");
             Outcome::Failed(first_line(&format!("{error:#}")))
@@ -138,11 +105,7 @@ pub(crate) fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
 fn summary(results: &[(&str, Duration, Outcome)], is_ci: bool) -> (String, usize) {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let mut text = String::from("\n");
-    let width = results
-        .iter()
-        .map(|(name, ..)| name.len())
-        .max()
-        .unwrap_or(0);
+    let width = results.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
     for (name, took, outcome) in results {
         let (count, word, note) = match outcome {
             Outcome::Passed(note) => (&mut passed, "ok", note.clone()),
@@ -152,10 +115,7 @@ fn summary(results: &[(&str, Duration, Outcome)], is_ci: bool) -> (String, usize
             Outcome::LeftOut => (&mut skipped, "left out", "by --quick".to_owned()),
         };
         *count += 1;
-        let line = format!(
-            "{name:width$}  {:>7.1} s  {word:8}  {note}",
-            took.as_secs_f64()
-        );
+        let line = format!("{name:width$}  {:>7.1} s  {word:8}  {note}", took.as_secs_f64());
         text += line.trim_end();
         text += "\n";
     }
@@ -185,29 +145,15 @@ fn npm(script: &str) -> anyhow::Result<Outcome> {
 fn rust_tests() -> anyhow::Result<Outcome> {
     let mut cargo = shell::cargo();
     let is_summary: fn(&&String) -> bool = if need::find("cargo-nextest").is_some() {
-        cargo.args([
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-        ]);
+        cargo.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
         |line| line.contains("tests run:")
     } else {
         cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         |line| line.starts_with("test result:")
     };
     let (is_good, tail) = shell::tee(&mut cargo)?;
-    let note = tail
-        .iter()
-        .rfind(is_summary)
-        .map_or("", |line| line.trim())
-        .to_owned();
-    Ok(if is_good {
-        Outcome::Passed(note)
-    } else {
-        Outcome::Failed(note)
-    })
+    let note = tail.iter().rfind(is_summary).map_or("", |line| line.trim()).to_owned();
+    Ok(if is_good { Outcome::Passed(note) } else { Outcome::Failed(note) })
 }
 
 fn simulator(session: &Session) -> anyhow::Result<Outcome> {
@@ -217,18 +163,12 @@ fn simulator(session: &Session) -> anyhow::Result<Outcome> {
     Ok(if is_good {
         Outcome::Passed(note)
     } else {
-        Outcome::Failed(format!(
-            "{note}: {}",
-            tail.last().map_or("", String::as_str)
-        ))
+        Outcome::Failed(format!("{note}: {}", tail.last().map_or("", String::as_str)))
     })
 }
 
 fn programs(session: &Session) -> anyhow::Result<&PathBuf> {
-    session
-        .programs
-        .get()
-        .context("the programs were not built")
+    session.programs.get().context("the programs were not built")
 }
 
 fn browser(session: &Session) -> anyhow::Result<Outcome> {
@@ -240,17 +180,16 @@ fn browser(session: &Session) -> anyhow::Result<Outcome> {
 }
 
 fn lab(session: &Session) -> anyhow::Result<Outcome> {
-    let (is_good, tail) = shell::tee(
-        bench::lab_command()
-            .arg("--programs")
-            .arg(programs(session)?),
-    )?;
-    let last = tail.last().cloned().unwrap_or_default();
+    let (is_good, tail) =
+        shell::tee(bench::lab_command().arg("--programs").arg(programs(session)?))?;
     // The lab says itself what it lacks: one line, so that this table can repeat it.
-    Ok(match last.strip_prefix("not run: ") {
+    let why = tail.iter().find_map(|line| line.strip_prefix("not run: "));
+    let sum = tail.iter().rfind(|line| line.contains("drills as expected"));
+    let sum = sum.cloned().unwrap_or_default();
+    Ok(match why {
         Some(why) => Outcome::NotRun(why.to_owned()),
-        None if is_good => Outcome::Passed(last),
-        None => Outcome::Failed(last),
+        None if is_good => Outcome::Passed(sum),
+        None => Outcome::Failed(sum),
     })
 }
 
@@ -262,21 +201,9 @@ mod tests {
 
     fn results() -> Vec<(&'static str, Duration, Outcome)> {
         vec![
-            (
-                "format",
-                Duration::from_millis(1500),
-                Outcome::Passed(String::new()),
-            ),
-            (
-                "rust tests",
-                Duration::from_secs(61),
-                Outcome::Failed("1 failed".to_owned()),
-            ),
-            (
-                "browser",
-                Duration::ZERO,
-                Outcome::NotRun("no chromium".to_owned()),
-            ),
+            ("format", Duration::from_millis(1500), Outcome::Passed(String::new())),
+            ("rust tests", Duration::from_secs(61), Outcome::Failed("1 failed".to_owned())),
+            ("browser", Duration::ZERO, Outcome::NotRun("no chromium".to_owned())),
             ("lab", Duration::ZERO, Outcome::LeftOut),
         ]
     }

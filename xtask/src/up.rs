@@ -18,10 +18,7 @@ pub(crate) fn run(rest: &[String]) -> anyhow::Result<()> {
     println!("3/3  starting\n");
     let mut faultline = shell::command(folder.join("faultline"));
     faultline.arg("up").args(rest);
-    if !rest
-        .iter()
-        .any(|argument| argument.starts_with("--data-dir"))
-    {
+    if !rest.iter().any(|argument| argument.starts_with("--data-dir")) {
         faultline.arg("--data-dir").arg(shell::root().join("data"));
     }
     // Takes this program's place, so that signals and the exit code are its own.

@@ -83,9 +83,7 @@ pub(crate) fn accept(parts: &[v1::AssignmentPart]) -> Accepted {
     };
     let mut refused = Vec::new();
     for part in parts {
-        assignment
-            .tiers
-            .extend(part.tiers.iter().filter_map(tier_of));
+        assignment.tiers.extend(part.tiers.iter().filter_map(tier_of));
         for probe in &part.probes {
             match probe_of(probe) {
                 Ok(task) => assignment.probes.push(task),
@@ -96,20 +94,14 @@ pub(crate) fn accept(parts: &[v1::AssignmentPart]) -> Accepted {
                 Err(_) => (),
             }
         }
-        let witnesses = part
-            .witnesses
-            .iter()
-            .filter_map(|w| w.parse::<IpAddr>().ok());
+        let witnesses = part.witnesses.iter().filter_map(|w| w.parse::<IpAddr>().ok());
         assignment.witnesses.extend(witnesses);
     }
     assignment.witnesses.truncate(limits::WITNESSES_MAX);
     let room = limits::APPLIED_REFUSED_MAX.saturating_sub(refused.len());
     let more = assignment.refusals().into_iter().take(room);
     refused.extend(more.map(|r| format!("probe {}: {}", r.probe, r.reason)));
-    Accepted {
-        assignment,
-        refused,
-    }
+    Accepted { assignment, refused }
 }
 
 /// A timing out of all range is left out; its probes are then refused for want of a tier.
@@ -131,19 +123,14 @@ fn probe_of(probe: &v1::ProbeSpec) -> Result<ProbeTask, String> {
         return Err("this id is none of a probe".to_owned());
     }
     let address = Address::parse(&probe.address).map_err(|e| e.to_string())?;
-    Ok(ProbeTask {
-        id,
-        tier: TierId(probe.tier_id),
-        address,
-    })
+    Ok(ProbeTask { id, tier: TierId(probe.tier_id), address })
 }
 
 /// Keeps the parts for the next start.
 pub(crate) fn store(path: &Path, parts: &[v1::AssignmentPart]) -> io::Result<()> {
     let mut bytes = Vec::new();
     for part in parts {
-        part.encode_length_delimited(&mut bytes)
-            .map_err(io::Error::other)?;
+        part.encode_length_delimited(&mut bytes).map_err(io::Error::other)?;
     }
     files::write_atomic(path, &bytes, files::SECRET)
 }
@@ -198,17 +185,9 @@ mod tests {
         let mut collector = Collector::default();
         assert_eq!(collector.handle_part(part(1, 1, 2, 9, "::1")), Ok(None));
         // A newer version overtakes; its parts come in any order and twice.
-        assert_eq!(
-            collector.handle_part(part(2, 1, 2, 2, "192.0.2.2")),
-            Ok(None)
-        );
-        assert_eq!(
-            collector.handle_part(part(2, 1, 2, 2, "192.0.2.2")),
-            Ok(None)
-        );
-        let parts = collector
-            .handle_part(part(2, 0, 2, 1, "192.0.2.1"))
-            .expect("legal");
+        assert_eq!(collector.handle_part(part(2, 1, 2, 2, "192.0.2.2")), Ok(None));
+        assert_eq!(collector.handle_part(part(2, 1, 2, 2, "192.0.2.2")), Ok(None));
+        let parts = collector.handle_part(part(2, 0, 2, 1, "192.0.2.1")).expect("legal");
         let parts = parts.expect("complete");
         let accepted = accept(&parts);
         assert_eq!(accepted.refused, Vec::<String>::new());
@@ -228,9 +207,7 @@ mod tests {
         let bad = part(3, 0, 1, 0, "192.0.2.1");
         let mut whole = part(3, 0, 1, 5, "192.0.2.1");
         whole.probes.extend(bad.probes);
-        whole
-            .probes
-            .extend(part(3, 0, 1, 6, "not an address").probes);
+        whole.probes.extend(part(3, 0, 1, 6, "not an address").probes);
         let accepted = accept(&[whole]);
         assert_eq!(accepted.assignment.probes.len(), 1);
         assert_eq!(accepted.refused.len(), 2);

@@ -29,8 +29,35 @@ impl Batcher {
         BATCH_ROUNDS_MAX <= self.rows.len()
     }
 
-    /// Closes the batch; `None` if there is nothing in it.
+    /// Closes the batch; `None` if there is nothing in it. What does not fit is in the next one.
     pub(crate) fn take(&mut self) -> Option<Vec<RoundRow>> {
-        (!self.rows.is_empty()).then(|| std::mem::take(&mut self.rows))
+        let rest = self.rows.split_off(self.rows.len().min(BATCH_ROUNDS_MAX));
+        let rows = std::mem::replace(&mut self.rows, rest);
+        (!rows.is_empty()).then_some(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{NotAsked, Outcome, RoundFlags, Subject, Tick};
+
+    use super::*;
+
+    #[test]
+    fn no_batch_is_larger_than_its_limit() {
+        let mut batcher = Batcher::default();
+        let record = RoundRecord {
+            subject: Subject::Gateway,
+            due: Tick(1),
+            outcome: Outcome::NotAsked(NotAsked::NoRoute),
+            flags: RoundFlags::default(),
+            icmp_error: None,
+            address_changed: None,
+        };
+        for _ in 0..=BATCH_ROUNDS_MAX {
+            batcher.push(&record);
+        }
+        let lengths: Vec<usize> = std::iter::from_fn(|| batcher.take()).map(|b| b.len()).collect();
+        assert_eq!(lengths, [BATCH_ROUNDS_MAX, 1]);
     }
 }

@@ -35,10 +35,7 @@ impl Clock {
 
     /// Returns what the host believes the time of day to be.
     pub fn wall(self) -> UtcMicros {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one clock of the process"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is the one clock of the process")]
         let now = SystemTime::now();
         UtcMicros(match now.duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
@@ -48,10 +45,7 @@ impl Clock {
 
     /// Reads both at one moment.
     pub fn anchor(self) -> Anchor {
-        Anchor {
-            tick: self.tick(),
-            wall: self.wall(),
-        }
+        Anchor { tick: self.tick(), wall: self.wall() }
     }
 }
 

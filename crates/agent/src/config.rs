@@ -46,11 +46,7 @@ pub enum ConfigError {
     #[error("`{}` is no valid TOML of an agent: {reason}", path.display())]
     NotToml { path: PathBuf, reason: String },
     #[error("`{field}` in `{}` {must}", path.display())]
-    Value {
-        path: PathBuf,
-        field: &'static str,
-        must: &'static str,
-    },
+    Value { path: PathBuf, field: &'static str, must: &'static str },
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -82,11 +78,7 @@ impl Config {
                 return Err(ConfigError::Unreadable { path, source });
             }
         };
-        let broken = |field, must| ConfigError::Value {
-            path: path.to_owned(),
-            field,
-            must,
-        };
+        let broken = |field, must| ConfigError::Value { path: path.to_owned(), field, must };
         let mut spool = SpoolLimits::default();
         if let Some(text) = text.spool_size_max {
             let bytes = bytes_of(&text).filter(|bytes| 16 << 20 <= *bytes);
@@ -122,10 +114,8 @@ impl Config {
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Text, ConfigError> {
-    toml::from_slice(bytes).map_err(|e| ConfigError::NotToml {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    })
+    toml::from_slice(bytes)
+        .map_err(|e| ConfigError::NotToml { path: path.to_owned(), reason: e.to_string() })
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
@@ -173,23 +163,15 @@ mod tests {
     fn flags_go_over_the_file_and_the_file_over_defaults() {
         let text = "state_dir = \"/x\"\nlog = \"debug\"\nspool_size_max = \"1 GiB\"\n\
                     spool_age_max = \"2d\"\nservers = [\"a.example:7481\"]";
-        let overrides = Overrides {
-            log: Some("trace".to_owned()),
-            ..Overrides::default()
-        };
+        let overrides = Overrides { log: Some("trace".to_owned()), ..Overrides::default() };
         let expected = Config {
             state_dir: "/x".into(),
             addresses: Some(vec!["a.example:7481".to_owned()]),
-            spool: SpoolLimits {
-                bytes_max: 1 << 30,
-                age_max: Duration::from_secs(172_800),
-            },
+            spool: SpoolLimits { bytes_max: 1 << 30, age_max: Duration::from_secs(172_800) },
             log: "trace".to_owned(),
             is_log_json: false,
         };
-        loaded(text, overrides, |config| {
-            assert_eq!(config, Ok(expected.clone()))
-        });
+        loaded(text, overrides, |config| assert_eq!(config, Ok(expected.clone())));
     }
 
     #[test]

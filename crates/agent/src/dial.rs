@@ -78,10 +78,7 @@ async fn dial_one(
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
-    let http = |source| DialError::Http {
-        address: address.to_owned(),
-        source,
-    };
+    let http = |source| DialError::Http { address: address.to_owned(), source };
     // The scheme says nothing here: TLS is below, and always on.
     let endpoint = Endpoint::from_shared(format!("http://{}", limits::SERVER_NAME));
     let endpoint = endpoint
@@ -100,24 +97,14 @@ async fn connect(
     address: &str,
     config: &Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, DialError> {
-    let unreachable = |source| DialError::Unreachable {
-        address: address.to_owned(),
-        source,
-    };
+    let unreachable = |source| DialError::Unreachable { address: address.to_owned(), source };
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     let tcp = timeout(STEP_TIMEOUT, TcpStream::connect(address)).await;
     let tcp = tcp.map_err(late).flatten().map_err(unreachable)?;
     tcp.set_nodelay(true).map_err(unreachable)?;
-    let tls = |source| DialError::Tls {
-        address: address.to_owned(),
-        source,
-    };
+    let tls = |source| DialError::Tls { address: address.to_owned(), source };
     let name = ServerName::try_from(limits::SERVER_NAME);
     let name = name.map_err(|e| tls(io::Error::other(e)))?;
     let stream = TlsConnector::from(config.clone()).connect(name, tcp);
-    timeout(STEP_TIMEOUT, stream)
-        .await
-        .map_err(late)
-        .flatten()
-        .map_err(tls)
+    timeout(STEP_TIMEOUT, stream).await.map_err(late).flatten().map_err(tls)
 }

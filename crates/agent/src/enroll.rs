@@ -62,7 +62,8 @@ pub enum EnrollError {
 ///
 /// # Errors
 ///
-/// [`EnrollError`]; unless it is [`EnrollError::Identity`], nothing was changed here.
+/// [`EnrollError`]; unless it is [`EnrollError::Leftovers`] or [`EnrollError::Identity`], nothing
+/// was changed here.
 pub async fn enroll(
     token: &str,
     state_dir: &Path,
@@ -118,9 +119,7 @@ fn refusal(status: &Status) -> EnrollError {
     if is_token {
         EnrollError::TokenRefused { reason }
     } else {
-        EnrollError::ServerFailed {
-            reason: format!("{:?}: {reason}", status.code()),
-        }
+        EnrollError::ServerFailed { reason: format!("{:?}: {reason}", status.code()) }
     }
 }
 
@@ -130,9 +129,7 @@ fn accept(
     reply: v1::EnrollReply,
     key: &rcgen::KeyPair,
 ) -> Result<Identity, EnrollError> {
-    let bad = |reason: &str| EnrollError::BadReply {
-        reason: reason.to_owned(),
-    };
+    let bad = |reason: &str| EnrollError::BadReply { reason: reason.to_owned() };
     if limits::DER_BYTES_MAX < reply.certificate_der.len().max(reply.authority_der.len()) {
         return Err(bad("a certificate is too long"));
     }
@@ -152,13 +149,7 @@ fn accept(
 }
 
 fn forget(path: &Path) -> Result<(), EnrollError> {
-    let removed = if path.is_dir() {
-        std::fs::remove_dir_all(path)
-    } else {
-        files::remove_if_there(path)
-    };
-    removed.map_err(|source| EnrollError::Leftovers {
-        path: path.to_owned(),
-        source,
-    })
+    let removed =
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { files::remove_if_there(path) };
+    removed.map_err(|source| EnrollError::Leftovers { path: path.to_owned(), source })
 }

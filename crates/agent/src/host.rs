@@ -36,10 +36,7 @@ pub(crate) fn cpu_us_total() -> u64 {
         return 0;
     };
     let total = usage.user_time() + usage.system_time();
-    let us = total
-        .tv_sec()
-        .saturating_mul(1_000_000)
-        .saturating_add(total.tv_usec());
+    let us = total.tv_sec().saturating_mul(1_000_000).saturating_add(total.tv_usec());
     u64::try_from(us).unwrap_or(0)
 }
 

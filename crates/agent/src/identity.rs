@@ -99,24 +99,16 @@ impl Identity {
         if !path.exists() {
             return Err(IdentityError::NotEnrolled { path });
         }
-        let card: Card =
-            serde_json::from_slice(&read(&path)?).map_err(|e| IdentityError::Damaged {
-                path,
-                reason: e.to_string(),
-            })?;
+        let card: Card = serde_json::from_slice(&read(&path)?)
+            .map_err(|e| IdentityError::Damaged { path, reason: e.to_string() })?;
         let certificate = |name: &str| {
             let path = dir.join(name);
-            CertificateDer::from_pem_slice(&read(&path)?).map_err(|e| IdentityError::Damaged {
-                path,
-                reason: e.to_string(),
-            })
+            CertificateDer::from_pem_slice(&read(&path)?)
+                .map_err(|e| IdentityError::Damaged { path, reason: e.to_string() })
         };
         let path = dir.join("agent.key");
         let key = PrivatePkcs8KeyDer::from_pem_slice(&read(&path)?);
-        let key = key.map_err(|e| IdentityError::Damaged {
-            path,
-            reason: e.to_string(),
-        })?;
+        let key = key.map_err(|e| IdentityError::Damaged { path, reason: e.to_string() })?;
         Ok(Identity {
             agent_id: card.agent_id,
             agent_name: card.agent_name,
@@ -127,7 +119,8 @@ impl Identity {
         })
     }
 
-    /// Writes the identity; its card last, so that a half-written one counts as none.
+    /// Writes the identity; its card goes first and comes back last, so that a half-written one
+    /// counts as none, even over another agent's.
     ///
     /// # Errors
     ///
@@ -135,30 +128,23 @@ impl Identity {
     pub fn store(&self, state_dir: &Path) -> Result<(), IdentityError> {
         let dir = dir_of(state_dir);
         let made = files::create_private_dir(&dir);
-        made.map_err(|source| IdentityError::Unwritable {
-            path: dir.clone(),
-            source,
-        })?;
+        made.map_err(|source| IdentityError::Unwritable { path: dir.clone(), source })?;
         let card = Card {
             agent_id: self.agent_id,
             agent_name: self.agent_name.clone(),
             addresses: self.addresses.clone(),
         };
+        let path = dir.join("identity.json");
+        files::remove_if_there(&path)
+            .map_err(|source| IdentityError::Unwritable { path: path.clone(), source })?;
         let key = pem("PRIVATE KEY", self.key.secret_pkcs8_der());
         write(&dir.join("agent.key"), key.as_bytes(), files::SECRET)?;
         let authority = pem("CERTIFICATE", &self.authority);
-        write(
-            &dir.join("authority.crt"),
-            authority.as_bytes(),
-            files::PUBLIC,
-        )?;
+        write(&dir.join("authority.crt"), authority.as_bytes(), files::PUBLIC)?;
         self.store_certificate(state_dir)?;
-        let path = dir.join("identity.json");
         let card = serde_json::to_vec_pretty(&card);
-        let card = card.map_err(|e| IdentityError::Unwritable {
-            path: path.clone(),
-            source: e.into(),
-        })?;
+        let card =
+            card.map_err(|e| IdentityError::Unwritable { path: path.clone(), source: e.into() })?;
         write(&path, &card, files::PUBLIC)
     }
 
@@ -169,11 +155,7 @@ impl Identity {
     /// [`IdentityError::Unwritable`].
     pub fn store_certificate(&self, state_dir: &Path) -> Result<(), IdentityError> {
         let path = dir_of(state_dir).join("agent.crt");
-        write(
-            &path,
-            pem("CERTIFICATE", &self.certificate).as_bytes(),
-            files::PUBLIC,
-        )
+        write(&path, pem("CERTIFICATE", &self.certificate).as_bytes(), files::PUBLIC)
     }
 
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
@@ -189,10 +171,7 @@ impl Identity {
         let (_, certificate) = x509_parser::parse_x509_certificate(&self.certificate).ok()?;
         let validity = certificate.validity();
         let micros = |s: i64| UtcMicros(s.saturating_mul(1_000_000));
-        Some((
-            micros(validity.not_before.timestamp()),
-            micros(validity.not_after.timestamp()),
-        ))
+        Some((micros(validity.not_before.timestamp()), micros(validity.not_after.timestamp())))
     }
 
     /// When a new certificate is asked for: after two thirds of its life, so that a server may be
@@ -204,17 +183,13 @@ impl Identity {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
-    files::read_limited(path, FILE_BYTES_MAX).map_err(|source| IdentityError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })
+    files::read_limited(path, FILE_BYTES_MAX)
+        .map_err(|source| IdentityError::Unreadable { path: path.to_owned(), source })
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IdentityError> {
-    files::write_atomic(path, bytes, mode).map_err(|source| IdentityError::Unwritable {
-        path: path.to_owned(),
-        source,
-    })
+    files::write_atomic(path, bytes, mode)
+        .map_err(|source| IdentityError::Unwritable { path: path.to_owned(), source })
 }
 
 /// The text form of a key or a certificate (RFC 7468).
@@ -244,17 +219,10 @@ mod tests {
     #[test]
     fn an_identity_comes_back_and_its_key_is_private() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert!(matches!(
-            Identity::load(dir.path()),
-            Err(IdentityError::NotEnrolled { .. })
-        ));
+        assert!(matches!(Identity::load(dir.path()), Err(IdentityError::NotEnrolled { .. })));
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(vec!["x".to_owned()]).expect("parameters");
-        let certificate = params
-            .self_signed(&key)
-            .expect("a certificate")
-            .der()
-            .clone();
+        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
         let identity = Identity::new(
             7,
             "fra1".to_owned(),
@@ -269,13 +237,14 @@ mod tests {
         assert_eq!(loaded.certificate, certificate);
         assert_eq!(loaded.key(), identity.key());
         let path = dir.path().join("identity/agent.key");
-        let mode = std::fs::metadata(path)
-            .expect("is there")
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let (from, until) = loaded.validity().expect("reads");
         let renew_at = loaded.renew_at().expect("reads");
         assert!(from < renew_at && renew_at < until);
+        // Replaced by another, which gets no further than its key.
+        std::fs::create_dir(dir.path().join("identity/agent.crt.new")).expect("makes");
+        assert!(identity.store(dir.path()).is_err());
+        assert!(!is_enrolled(dir.path()));
     }
 }

@@ -26,11 +26,7 @@ mod token;
 mod uplink;
 
 /// The client half of the service, as generated.
-#[expect(
-    clippy::allow_attributes_without_reason,
-    unreachable_pub,
-    reason = "generated"
-)]
+#[expect(clippy::allow_attributes_without_reason, unreachable_pub, reason = "generated")]
 mod generated {
     include!("generated/faultline.agent.v1.rs");
 }

@@ -35,36 +35,16 @@ struct Cli {
 #[derive(Args)]
 struct Common {
     /// Where identity, spool and assignment are kept [default: /var/lib/faultline-agent].
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "FAULTLINE_AGENT_STATE_DIR"
-    )]
+    #[arg(long, global = true, value_name = "DIR", env = "FAULTLINE_AGENT_STATE_DIR")]
     state_dir: Option<PathBuf>,
     /// Configuration file [default: /etc/faultline/agent.toml, if it is there].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "FAULTLINE_AGENT_CONFIG"
-    )]
+    #[arg(long, global = true, value_name = "FILE", env = "FAULTLINE_AGENT_CONFIG")]
     config: Option<PathBuf>,
     /// What to log, for example `info`, `debug` or `agent::run=debug` [default: info].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        env = "FAULTLINE_AGENT_LOG"
-    )]
+    #[arg(long, global = true, value_name = "FILTER", env = "FAULTLINE_AGENT_LOG")]
     log: Option<String>,
     /// How to log [default: text].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        env = "FAULTLINE_AGENT_LOG_FORMAT"
-    )]
+    #[arg(long, global = true, value_name = "FORMAT", env = "FAULTLINE_AGENT_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 }
 
@@ -139,9 +119,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("the log filter is not understood")?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if config.is_log_json {
         log.json().init();
     } else {
@@ -198,10 +176,7 @@ fn run(config: &Config) -> anyhow::Result<ExitCode> {
 fn show_status(state_dir: &Path, is_json: bool) -> anyhow::Result<ExitCode> {
     let status = match Status::load(state_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            anyhow::bail!(
-                "no agent has run with the state directory {}",
-                state_dir.display()
-            )
+            anyhow::bail!("no agent has run with the state directory {}", state_dir.display())
         }
         other => other.context("cannot read the status")?,
     };
@@ -215,11 +190,7 @@ fn show_status(state_dir: &Path, is_json: bool) -> anyhow::Result<ExitCode> {
         writeln!(out, "{value:#}")?;
     } else {
         if !is_running {
-            writeln!(
-                out,
-                "NOT RUNNING: this is how it was at {}",
-                status.written_at
-            )?;
+            writeln!(out, "NOT RUNNING: this is how it was at {}", status.written_at)?;
         }
         write!(out, "{status}")?;
     }

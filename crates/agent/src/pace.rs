@@ -105,12 +105,8 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_minute_and_start_again() {
         let mut backoff = Backoff::default();
-        let waits: Vec<u128> = (0..10)
-            .map(|_| backoff.next(u16::MAX).as_millis())
-            .collect();
-        let expected = [
-            500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000,
-        ];
+        let waits: Vec<u128> = (0..10).map(|_| backoff.next(u16::MAX).as_millis()).collect();
+        let expected = [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000];
         assert_eq!(waits, expected);
         backoff.reset();
         assert_eq!(backoff.next(0).as_millis(), 250);
@@ -133,9 +129,6 @@ mod tests {
         // One second's worth at once, then ten a second.
         assert!((105..=111).contains(&sent), "{sent}");
         pacer.spend(3_000);
-        assert!(
-            Duration::from_secs(1) < pacer.wait(now),
-            "overdrawn by two seconds' worth"
-        );
+        assert!(Duration::from_secs(1) < pacer.wait(now), "overdrawn by two seconds' worth");
     }
 }

@@ -75,23 +75,14 @@ pub enum RunError {
 ///
 /// [`RunError::AlreadyRunning`] if another process has it.
 pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
-    let fail = |source| RunError::StateDir {
-        dir: dir.to_owned(),
-        source,
-    };
+    let fail = |source| RunError::StateDir { dir: dir.to_owned(), source };
     crate::files::create_private_dir(dir).map_err(fail)?;
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(dir.join("lock"));
+    let file = options.write(true).create(true).truncate(false).open(dir.join("lock"));
     let file = file.map_err(fail)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::AlreadyRunning {
-            dir: dir.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(RunError::AlreadyRunning { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(fail(error)),
     }
 }
@@ -301,7 +292,6 @@ impl Agent {
         let addresses = self.config.addresses.clone();
         let addresses = addresses.unwrap_or(self.identity.addresses.clone());
         let now = self.clock.tick();
-        self.dialing
-            .spawn(uplink::open(addresses, self.tls.clone(), hello, now));
+        self.dialing.spawn(uplink::open(addresses, self.tls.clone(), hello, now));
     }
 }

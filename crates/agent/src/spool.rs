@@ -40,10 +40,7 @@ pub struct SpoolLimits {
 
 impl Default for SpoolLimits {
     fn default() -> SpoolLimits {
-        SpoolLimits {
-            bytes_max: 512 * 1024 * 1024,
-            age_max: Duration::from_secs(7 * 24 * 3600),
-        }
+        SpoolLimits { bytes_max: 512 * 1024 * 1024, age_max: Duration::from_secs(7 * 24 * 3600) }
     }
 }
 
@@ -200,12 +197,7 @@ impl Spool {
     }
 
     fn insert(&mut self, position: Position, bytes: u64, head: &BatchHead) {
-        let entry = Entry {
-            position,
-            bytes,
-            boot: head.boot,
-            closed: head.closed,
-        };
+        let entry = Entry { position, bytes, boot: head.boot, closed: head.closed };
         self.bytes += bytes;
         self.entries.insert((head.epoch, head.seq), entry);
     }
@@ -213,10 +205,7 @@ impl Spool {
     /// Takes a newly granted epoch: from now on batches carry it.
     pub(crate) fn grant(&mut self, epoch: u64) -> Result<(), SpoolError> {
         if epoch < self.state.epoch || (epoch == self.state.epoch && self.next_seq.is_none()) {
-            return Err(SpoolError::EpochBackwards {
-                granted: epoch,
-                newest: self.state.epoch,
-            });
+            return Err(SpoolError::EpochBackwards { granted: epoch, newest: self.state.epoch });
         }
         if epoch == self.state.epoch {
             return Ok(());
@@ -237,13 +226,19 @@ impl Spool {
         self.next_seq.is_some()
     }
 
-    /// Makes a batch durable. If that fails, its rounds are counted as dropped.
+    /// Makes a batch durable. If that fails, its rounds are counted as dropped; an error after it
+    /// (the state cannot be kept, an old segment cannot be removed) loses none.
     pub(crate) fn append(&mut self, rows: &[RoundRow]) -> Result<(), SpoolError> {
-        let result = self.try_append(rows);
-        if result.is_err() {
+        if let Err(error) = self.try_append(rows) {
             self.drop_rounds(rows.len() as u64);
+            return Err(error);
         }
-        result
+        // The batch is durable: what fails from here on loses no round of it.
+        if self.state.dropped_rounds != 0 {
+            self.state.dropped_rounds = 0;
+            self.save()?;
+        }
+        self.enforce_limits()
     }
 
     fn try_append(&mut self, rows: &[RoundRow]) -> Result<(), SpoolError> {
@@ -251,10 +246,7 @@ impl Spool {
             self.reopen()?;
         }
         let Some(seq) = self.next_seq else {
-            return Err(SpoolError::EpochBackwards {
-                granted: 0,
-                newest: self.state.epoch,
-            });
+            return Err(SpoolError::EpochBackwards { granted: 0, newest: self.state.epoch });
         };
         let kind = Some(v1::payload::Kind::Rounds(wire::rounds::encode_rounds(rows)));
         let batch = v1::Batch {
@@ -272,9 +264,7 @@ impl Spool {
                 // What was not durable is gone; whatever is still there is good.
                 self.reopen()?;
                 if self.next_seq != Some(seq) {
-                    return Err(SpoolError::Unreadable {
-                        key: (batch.epoch, seq),
-                    });
+                    return Err(SpoolError::Unreadable { key: (batch.epoch, seq) });
                 }
                 self.write(&record)?
             }
@@ -282,19 +272,15 @@ impl Spool {
         };
         self.next_seq = Some(seq + 1);
         self.insert(position, record.len() as u64, &head);
-        if self.state.dropped_rounds != 0 {
-            self.state.dropped_rounds = 0;
-            self.save()?;
-        }
-        self.enforce_limits()
+        Ok(())
     }
 
     fn write(&mut self, record: &[u8]) -> Result<Position, SpoolError> {
         let dir = &self.dir;
-        let journal = self.journal.as_mut().ok_or_else(|| JournalError::Failed {
-            dir: dir.clone(),
-            source: None,
-        })?;
+        let journal = self
+            .journal
+            .as_mut()
+            .ok_or_else(|| JournalError::Failed { dir: dir.clone(), source: None })?;
         let written = journal.append(record).and_then(|position| {
             journal.sync()?;
             Ok(position)
@@ -347,11 +333,8 @@ impl Spool {
 
     /// Forgets every batch of `epoch` up to and including `seq`: the server has them.
     pub(crate) fn acknowledge(&mut self, epoch: u64, seq: u64) -> Result<(), SpoolError> {
-        let keys: Vec<Key> = self
-            .entries
-            .range((epoch, 0)..=(epoch, seq))
-            .map(|(key, _)| *key)
-            .collect();
+        let keys: Vec<Key> =
+            self.entries.range((epoch, 0)..=(epoch, seq)).map(|(key, _)| *key).collect();
         for key in keys {
             self.forget(key);
         }
@@ -375,10 +358,7 @@ impl Spool {
             return Ok(());
         };
         // Names ascend with positions, so the first entry is the oldest record.
-        let oldest = self
-            .entries
-            .first_key_value()
-            .map(|(_, entry)| entry.position);
+        let oldest = self.entries.first_key_value().map(|(_, entry)| entry.position);
         let below = oldest.unwrap_or(journal.next());
         self.state.delivered_below = self.state.delivered_below.max(below.0);
         Ok(journal.trim_before(below)?)
@@ -445,9 +425,7 @@ impl Spool {
 
     /// When the oldest batch that is not delivered was closed, by the wall clock of then.
     pub(crate) fn oldest(&self) -> Option<UtcMicros> {
-        self.entries
-            .first_key_value()
-            .map(|(_, entry)| entry.closed.wall)
+        self.entries.first_key_value().map(|(_, entry)| entry.closed.wall)
     }
 
     pub(crate) fn dropped_rounds_total(&self) -> u64 {

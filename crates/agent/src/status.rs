@@ -85,25 +85,13 @@ impl fmt::Display for Status {
             "agent         {} (id {}), version {}",
             self.agent_name, self.agent_id, self.version
         )?;
-        writeln!(
-            f,
-            "running       since {}, process {}",
-            self.started_at, self.pid
-        )?;
+        writeln!(f, "running       since {}, process {}", self.started_at, self.pid)?;
         match (&self.connected_to, &self.uplink_problem) {
             (Some(address), _) => writeln!(f, "server        {address}, epoch {}", self.epoch)?,
             (None, problem) => writeln!(f, "server        not connected: {}", or_none(problem))?,
         }
-        writeln!(
-            f,
-            "certificate   until {}",
-            or_none(&self.certificate_not_after)
-        )?;
-        writeln!(
-            f,
-            "probes        {} (assignment {})",
-            self.probes, self.assignment_version
-        )?;
+        writeln!(f, "certificate   until {}", or_none(&self.certificate_not_after))?;
+        writeln!(f, "probes        {} (assignment {})", self.probes, self.assignment_version)?;
         writeln!(f, "impediment    {}", or_none(&self.impediment))?;
         writeln!(f, "rounds        {}", self.rounds_total)?;
         writeln!(
@@ -126,11 +114,7 @@ impl fmt::Display for Status {
             self.backlog_bytes,
             or_none(&self.backlog_since)
         )?;
-        writeln!(
-            f,
-            "spool         {}",
-            self.spool_problem.as_deref().unwrap_or("ok")
-        )?;
+        writeln!(f, "spool         {}", self.spool_problem.as_deref().unwrap_or("ok"))?;
         writeln!(
             f,
             "lost          {} rounds dropped, {} batches refused",

@@ -40,11 +40,8 @@ pub(crate) fn first_contact(
     fingerprint: [u8; 32],
 ) -> Result<(Arc<ClientConfig>, Arc<AtomicBool>), Error> {
     let is_stranger = Arc::new(AtomicBool::new(false));
-    let verifier = FingerprintVerifier {
-        fingerprint,
-        is_stranger: is_stranger.clone(),
-        provider: provider(),
-    };
+    let verifier =
+        FingerprintVerifier { fingerprint, is_stranger: is_stranger.clone(), provider: provider() };
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -122,9 +119,7 @@ impl ServerCertVerifier for FingerprintVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -165,25 +160,16 @@ mod tests {
         let (ours, theirs) = (authority(), authority());
         let fingerprint = fingerprint_of(ours.der());
         let good = server(&ours, wire::limits::SERVER_NAME);
-        assert_eq!(
-            is_trusted(&[good.clone(), ours.der().clone()], fingerprint),
-            (true, false)
-        );
+        assert_eq!(is_trusted(&[good.clone(), ours.der().clone()], fingerprint), (true, false));
         // Another server, honest about its authority.
         let stranger = server(&theirs, wire::limits::SERVER_NAME);
         let chain = [stranger.clone(), theirs.der().clone()];
         assert_eq!(is_trusted(&chain, fingerprint), (false, true));
         // One that shows our authority but was not signed by it.
-        assert_eq!(
-            is_trusted(&[stranger, ours.der().clone()], fingerprint),
-            (false, false)
-        );
+        assert_eq!(is_trusted(&[stranger, ours.der().clone()], fingerprint), (false, false));
         // Our authority, another name: an agent's certificate is no server's.
         let agent = server(&ours, "agent.example");
-        assert_eq!(
-            is_trusted(&[agent, ours.der().clone()], fingerprint),
-            (false, false)
-        );
+        assert_eq!(is_trusted(&[agent, ours.der().clone()], fingerprint), (false, false));
         // The authority itself was not sent.
         assert_eq!(is_trusted(&[good], fingerprint), (false, true));
     }

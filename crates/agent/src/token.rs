@@ -12,7 +12,7 @@ const TEXT_BYTES_MAX: usize = 4096;
 const ADDRESSES_MAX: usize = 8;
 
 /// What a token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// Where the server is dialled, `host:port`, in the order to try.
     pub addresses: Vec<String>,
@@ -20,6 +20,13 @@ pub struct Token {
     pub fingerprint: [u8; 32],
     /// Proves once that the operator wanted this agent.
     pub secret: String,
+}
+
+/// Without the secret, which is good for an identity.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
 }
 
 /// Why a text is no token.
@@ -51,10 +58,7 @@ impl Token {
     ///
     /// [`TokenError`] says what to do about it. It never repeats the text, which is a secret.
     pub fn parse(text: &str) -> Result<Token, TokenError> {
-        let encoded = text
-            .trim()
-            .strip_prefix(PREFIX)
-            .ok_or(TokenError::NoToken)?;
+        let encoded = text.trim().strip_prefix(PREFIX).ok_or(TokenError::NoToken)?;
         if TEXT_BYTES_MAX < encoded.len() {
             return Err(TokenError::Broken("it is too long"));
         }
@@ -68,18 +72,12 @@ impl Token {
             return Err(TokenError::Broken("it names no address of the server"));
         }
         if !body.a.iter().all(|address| is_address(address)) {
-            return Err(TokenError::Broken(
-                "an address of the server is not `host:port`",
-            ));
+            return Err(TokenError::Broken("an address of the server is not `host:port`"));
         }
         if body.s.is_empty() {
             return Err(TokenError::Broken("its secret is missing"));
         }
-        Ok(Token {
-            addresses: body.a,
-            fingerprint,
-            secret: body.s,
-        })
+        Ok(Token { addresses: body.a, fingerprint, secret: body.s })
     }
 }
 
@@ -110,9 +108,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_was_made() {
         let f = "ab".repeat(32);
-        let text = token(&format!(
-            r#"{{"a":["192.0.2.1:7481","[::1]:7481"],"f":"{f}","s":"x"}}"#
-        ));
+        let text = token(&format!(r#"{{"a":["192.0.2.1:7481","[::1]:7481"],"f":"{f}","s":"x"}}"#));
         let expected = Token {
             addresses: vec!["192.0.2.1:7481".to_owned(), "[::1]:7481".to_owned()],
             fingerprint: [0xab; 32],
@@ -128,14 +124,8 @@ mod tests {
         check_broken("flt1.ab*", "a character is wrong");
         check_broken(&token("{}"), "a part of it is missing");
         check_broken(&token(r#"{"a":["a:1"],"f":"ab","s":"x"}"#), "fingerprint");
-        check_broken(
-            &token(&format!(r#"{{"a":[],"f":"{f}","s":"x"}}"#)),
-            "no address",
-        );
-        check_broken(
-            &token(&format!(r#"{{"a":["a:1"],"f":"{f}","s":""}}"#)),
-            "secret",
-        );
+        check_broken(&token(&format!(r#"{{"a":[],"f":"{f}","s":"x"}}"#)), "no address");
+        check_broken(&token(&format!(r#"{{"a":["a:1"],"f":"{f}","s":""}}"#)), "secret");
         for address in ["a", "a:0", "a:99999", ":1", "::1:7481"] {
             let json = format!(r#"{{"a":["{address}"],"f":"{f}","s":"x"}}"#);
             check_broken(&token(&json), "not `host:port`");

@@ -61,18 +61,13 @@ pub(crate) enum LinkError {
 
 impl From<Status> for LinkError {
     fn from(status: Status) -> LinkError {
-        if matches!(
-            status.code(),
-            Code::PermissionDenied | Code::Unauthenticated
-        ) {
+        if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) {
             let reason = crate::limited(status.message()).to_owned();
             return LinkError::Refused { reason };
         }
         match certificate_alert(&status) {
             Some(reason) => LinkError::Refused { reason },
-            None => LinkError::Failed {
-                status: Box::new(status),
-            },
+            None => LinkError::Failed { status: Box::new(status) },
         }
     }
 }
@@ -88,9 +83,7 @@ impl From<Elapsed> for LinkError {
 fn certificate_alert(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let tls = inner.and_then(|e| e.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::AlertReceived(alert)) = tls {
             return Some(format!("TLS alert {alert:?}"));
@@ -134,9 +127,7 @@ pub(crate) async fn open(
 ) -> Result<(Link, v1::Welcome), LinkError> {
     let (mut client, address) = dial(&addresses, &config).await?;
     let (outbound, frames) = mpsc::channel(OUTBOUND_MAX);
-    let hello = AgentFrame {
-        kind: Some(agent_frame::Kind::Hello(hello)),
-    };
+    let hello = AgentFrame { kind: Some(agent_frame::Kind::Hello(hello)) };
     outbound.try_send(hello).map_err(|_| LinkError::Ended)?;
     let session = client.session(ReceiverStream::new(frames));
     let mut inbound = timeout(WELCOME_TIMEOUT, session).await??.into_inner();

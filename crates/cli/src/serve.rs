@@ -10,6 +10,7 @@ use tokio::{
     sync::oneshot,
 };
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::args::ServerArgs;
 
@@ -56,10 +57,11 @@ pub(crate) async fn run(data_dir: &Path, args: ServerArgs) -> anyhow::Result<()>
 }
 
 fn start_logging(format: LogFormat) {
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(
-        tracing_subscriber::EnvFilter::from_default_env()
-            .add_directive(tracing_subscriber::filter::LevelFilter::INFO.into()),
-    );
+    // A default, not a directive: that would stand above the level which `RUST_LOG` asks for.
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter.from_env_lossy());
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_ansi(false).init(),

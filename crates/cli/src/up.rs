@@ -57,11 +57,17 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
+    if !args.no_agent {
+        agent_program()?; // Before the first start, whose password is shown once.
+    }
     let (mut server, announcement) = start_server(&data_dir, &logs, &args).await?;
     let mut agent = LocalAgent { data_dir: data_dir.clone(), logs, child: None };
     if !args.no_agent {
         let connection = Connection { url: announcement.http_url.clone(), ..connection };
         if let Err(error) = agent.enroll_and_start(&connection).await {
+            if let Some(password) = &announcement.admin_password {
+                say(&format!("First start: user `admin`, password `{password}`; shown once.\n"));
+            }
             stop(&mut server).await;
             return Err(error);
         }
@@ -79,7 +85,11 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
                     status.map_or_else(|e| e.to_string(), |s| s.to_string()), log.display()
                 ));
             }
-            () = agent.ended() => agent.restart_unless_stopped().await?,
+            () = agent.ended() => {
+                if let Err(error) = agent.restart_unless_stopped().await {
+                    break Err(error); // Not at once: the server still has to stop in order.
+                }
+            }
         }
     };
     if let Some(child) = &mut agent.child {
@@ -146,8 +156,10 @@ impl LocalAgent {
         if !self.state_dir().join("identity/identity.json").exists() {
             let client = Client::new(connection)?;
             let token = local_token(&client).await?;
+            // Arguments of a process are shown to everyone on the machine, its environment is not.
             let output = Command::new(agent_program()?)
-                .args(["enroll", &token, "--state-dir"])
+                .env("FAULTLINE_AGENT_TOKEN", token)
+                .args(["enroll", "--state-dir"])
                 .arg(self.state_dir())
                 .output()
                 .await

@@ -14,6 +14,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    consensus::{Agreement, View, agree},
     defect::Defects,
     minutes::{RUNS_MAX, RUNS_MIN, RUNS_TOTAL},
     rules::{NEVER, Rules},
@@ -271,7 +272,7 @@ impl Engine {
         let probe = self.state.probe(probe)?;
         Some(ProbeStatus {
             verdict: probe.verdict,
-            why: self.state.why_consensus(probe, probe.verdict, probe.cause, probe.named),
+            why: self.state.why_consensus(probe, &self.state.agreement(probe, self.defects)),
             since: probe.since,
             agents: probe.pairs.iter().map(|pair| pair.agent).collect(),
         })
@@ -340,13 +341,25 @@ impl State {
         why::pair(pair.watch.verdict(), pair.watch.cause(), &facts)
     }
 
-    pub(crate) fn why_consensus(
-        &self,
-        probe: &Probe,
-        verdict: Verdict,
-        cause: Cause,
-        named: Option<AgentId>,
-    ) -> Why {
+    /// What the assigned agents hold together by now.
+    pub(crate) fn agreement(&self, probe: &Probe, defects: Defects) -> Agreement {
+        let is_never_seen =
+            |id| self.agent(id).is_none_or(|agent| agent.state == AgentState::NeverSeen);
+        let view = |pair: &Pair| View {
+            agent: pair.agent,
+            verdict: pair.watch.verdict(),
+            cause: pair.watch.cause(),
+            is_never_seen: is_never_seen(pair.agent),
+        };
+        let views: Vec<View> = probe.pairs.iter().map(view).collect();
+        let mut agreement = agree(&views, probe.pooled().0, defects);
+        if probe.is_paused {
+            agreement.cause = Cause::Paused;
+        }
+        agreement
+    }
+
+    pub(crate) fn why_consensus(&self, probe: &Probe, agreement: &Agreement) -> Why {
         let name = |id: AgentId| self.agent(id).map_or("a deleted agent", |agent| &agent.name);
         let voice = |pair: &Pair| Voice {
             agent: name(pair.agent).to_owned(),
@@ -367,7 +380,8 @@ impl State {
             names.join(", ")
         };
         let pooled = (0 < lost).then(|| (lost, losers()));
-        why::consensus(verdict, cause, named.map(name), &voices, pooled)
+        let named = agreement.named.map(name);
+        why::consensus(agreement.verdict, agreement.cause, named, &voices, pooled)
     }
 }
 

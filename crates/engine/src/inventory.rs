@@ -12,7 +12,7 @@ use model::{
 
 use crate::{
     assign::agents_preferring,
-    engine::{Engine, frame, pair_facts, slot, slot_grown},
+    engine::{Engine, frame, pair_facts, rules_of, slot, slot_grown},
     minutes::Accumulated,
     rules::Rules,
     state::{Agent, Pair, Probe},
@@ -114,8 +114,9 @@ impl Engine {
         let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) else {
             return;
         };
+        let rules = rules_of(&self.state.tiers, probe.tier);
         let frame = frame(now, &self.state.monitor, runs_max, self.defects);
-        probe.roll(&frame, &mut self.decisions);
+        probe.roll(&rules, &frame, &mut self.decisions);
         probe.pool.reset();
         for index in 0..probe.pairs.len() {
             let Some(pair) = probe.pairs.get_mut(index) else {
@@ -264,11 +265,11 @@ impl Engine {
         let Some(probe) = probe else {
             return;
         };
+        let rules = rules_of(&self.state.tiers, probe.tier);
         let frame = frame(now, &self.state.monitor, runs_max, self.defects);
-        probe.roll(&frame, &mut self.decisions);
+        probe.roll(&rules, &frame, &mut self.decisions);
         let is_known = |pair: &&Pair| pair.watch.verdict() != Verdict::Unknown;
         if let Some(pair) = probe.pairs.get(index).filter(is_known) {
-            let rules = crate::engine::rules_of(&self.state.tiers, probe.tier);
             let facts = pair_facts(pair, agent.as_deref(), &rules, now);
             let turn = (Verdict::Unknown, Cause::NoAgent);
             let why = why::pair(turn.0, turn.1, &facts);
@@ -308,7 +309,6 @@ fn new_probe(spec: &ProbeSpec, address: Box<str>, now: UtcMicros) -> Probe {
         newest: minute,
         verdict: Verdict::Unknown,
         cause: Cause::NotYet,
-        named: None,
         since: now,
         open: [Accumulated::new(); 2],
         past: None,

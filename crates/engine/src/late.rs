@@ -16,7 +16,7 @@ use crate::{
     engine::{Counters, Engine, frame, rules_of, slot},
     minutes::{Accumulated, Kept, Said},
     rounds::{Answer, answer_of, note_probe, note_witness, speaks, speaks_from},
-    rules::{EVIDENCE_SLACK_US, NEVER, Rules, SECOND_US, after, us_since},
+    rules::{NEVER, Rules, SECOND_US, after, us_since},
     sight::{Proof, Sight},
     state::{Agent, Decisions, Frame, Pair, Probe, say},
     watch::Watch,
@@ -229,7 +229,7 @@ impl Engine {
         };
         let rules = rules_of(&self.state.tiers, probe.tier);
         let frame = frame(now, &self.state.monitor, runs_max, self.defects);
-        probe.roll(&frame, &mut self.decisions);
+        probe.roll(&rules, &frame, &mut self.decisions);
         if probe.unsaid.is_some() {
             self.state.unsaid.insert(id);
         }
@@ -430,7 +430,7 @@ fn judge_late(
     let until = record.late.watch.evidence_until();
     let is_older = round.at < record.late.watch.last_at();
     if !is_older {
-        if until != NEVER && EVIDENCE_SLACK_US < us_since(round.at, until) {
+        if until != NEVER && rules.join_us < us_since(round.at, until) {
             record.hold(until);
             record.late.watch = Watch::new();
             record.late.held_from = judged_at;
@@ -443,7 +443,7 @@ fn judge_late(
         record.change(minute, |accumulated| accumulated.note_unknown(Cause::AgentBlind), false);
         return record.put_back();
     }
-    let from = speaks_from(&record.late.watch, round.at).min(round.at);
+    let from = speaks_from(&record.late.watch, round.at, rules);
     if speaks(answer, &record.late.watch) {
         record.cover(if is_older { round.at } else { from }, after(round.at, rules.evidence_us));
     }

@@ -28,6 +28,15 @@ impl LossWindow {
         u8::try_from((u32::from(packets) + sent).min(Self::PACKETS)).unwrap_or(u8::MAX)
     }
 
+    /// Lets packets pass that nobody knows: the oldest of the window make room for them.
+    ///
+    /// Returns how many packets the window holds now.
+    pub(crate) fn pass(&mut self, packets: u8, unknown: u32) -> u8 {
+        let kept = Self::PACKETS.saturating_sub(unknown).min(u32::from(packets));
+        self.bits &= (1u128 << kept) - 1;
+        u8::try_from(kept).unwrap_or(u8::MAX)
+    }
+
     pub(crate) fn lost(&self) -> u8 {
         u8::try_from(self.bits.count_ones()).unwrap_or(u8::MAX)
     }
@@ -230,6 +239,12 @@ mod tests {
         assert_eq!((packets, window.lost()), (100, 7));
         packets = window.push(packets, 1, 0);
         assert_eq!((packets, window.lost()), (100, 6));
+        packets = window.pass(packets, 1);
+        assert_eq!((packets, window.lost()), (99, 5));
+        packets = window.pass(packets, 94);
+        assert_eq!((packets, window.lost()), (6, 5));
+        packets = window.pass(packets, 5_000);
+        assert_eq!((packets, window.lost()), (0, 0));
     }
 
     #[test]

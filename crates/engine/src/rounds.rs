@@ -11,8 +11,7 @@ use crate::{
     inventory::refresh_sight,
     minutes::REVISABLE_MINUTES_MAX,
     rules::{
-        EVIDENCE_SLACK_US, GRACE_US, MINUTE_US, NEVER, Rules, WITNESS_INTERVAL_US, WITNESS_SPAN_US,
-        after, us_since,
+        GRACE_US, MINUTE_US, NEVER, Rules, WITNESS_INTERVAL_US, WITNESS_SPAN_US, after, us_since,
     },
     sight::Sight,
     state::{Agent, Decisions, Frame, Pair, Probe},
@@ -103,13 +102,13 @@ pub(crate) fn speaks(answer: Answer, watch: &Watch) -> bool {
 
 /// From when a round speaks, given what spoke before: evidence that joins it leaves no gap.
 ///
-/// A stretch that was cut short because its agent went away counts again when the next round
-/// joins it.
-pub(crate) fn speaks_from(watch: &Watch, at: UtcMicros) -> UtcMicros {
+/// It is the start of the round before, not the end of its evidence: that may have been cut short
+/// because its agent went away, or fallen into minutes that were skipped while the server was down.
+pub(crate) fn speaks_from(watch: &Watch, at: UtcMicros, rules: &Rules) -> UtcMicros {
     let until = watch.evidence_until();
-    if until == NEVER || EVIDENCE_SLACK_US < us_since(at, until) {
+    if until == NEVER || rules.join_us < us_since(at, until) {
         at
-    } else if watch.is_cut() {
+    } else if watch.not_asked().is_none() {
         watch.last_at().min(at)
     } else {
         until.min(at)
@@ -246,7 +245,7 @@ impl Engine {
         let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) else {
             return;
         };
-        probe.roll(&frame, &mut self.decisions);
+        probe.roll(&rules, &frame, &mut self.decisions);
         if !is_past && let Some(pair) = probe.pairs.get_mut(index) {
             pair.open_mut(round.at.minute()).count(round);
         }
@@ -298,7 +297,7 @@ impl Probe {
             return false;
         }
         let had_answered = pair.watch.has_answered_outside();
-        let from = speaks_from(&pair.watch, round.at);
+        let from = speaks_from(&pair.watch, round.at, rules);
         let does_speak = speaks(answer_of(&round.outcome), &pair.watch);
         let effect = pair.watch.handle_round(round, rules);
         if does_speak {

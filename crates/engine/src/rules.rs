@@ -31,8 +31,10 @@ pub(crate) const WITNESS_SPAN_US: i64 = SECOND_US;
 /// Rounds are flushed to the server at least this often.
 pub(crate) const FLUSH_US: i64 = SECOND_US;
 
-/// Two rounds whose evidence is this close join: placing ticks on the server's clock is not exact.
-pub(crate) const EVIDENCE_SLACK_US: i64 = SECOND_US;
+/// A round joins the evidence before it if it starts at most this long after its end: placing an
+/// agent's ticks on the server's clock is not exact, and after a restart of the server it is off
+/// by a flush and the network. At most half of what a missing round would leave.
+const JOIN_US_MAX: i64 = 5 * SECOND_US;
 
 /// A minute is closed at least this long after its end: the longest ordinary way of a round is its
 /// span, its confirm burst, a flush and the network, 5 s with the default tier.
@@ -50,6 +52,8 @@ pub(crate) struct Rules {
     pub(crate) interval_us: i64,
     /// How long a round speaks, from its start.
     pub(crate) evidence_us: i64,
+    /// A later round joins the evidence before it across a gap up to this.
+    pub(crate) join_us: i64,
     pub(crate) timeout_us: i64,
     /// From the first packet to the end of the last one's timeout.
     pub(crate) round_us: i64,
@@ -84,6 +88,7 @@ impl Rules {
         Rules {
             interval_us: us(tier.interval),
             evidence_us: us(tier.evidence_span()),
+            join_us: ((us(tier.interval) - timeout_us) / 2).clamp(0, JOIN_US_MAX),
             timeout_us,
             round_us,
             confirm_us,
@@ -109,6 +114,7 @@ impl Rules {
         Rules {
             interval_us: 30 * SECOND_US,
             evidence_us: 31 * SECOND_US,
+            join_us: JOIN_US_MAX,
             timeout_us: SECOND_US,
             round_us: 1_800_000,
             confirm_us: 1_400_000,

@@ -148,7 +148,6 @@ pub(crate) struct Probe {
     pub(crate) newest: Minute,
     pub(crate) verdict: Verdict,
     pub(crate) cause: Cause,
-    pub(crate) named: Option<AgentId>,
     pub(crate) since: UtcMicros,
     pub(crate) open: [Accumulated; 2],
     pub(crate) past: Option<Box<Past>>,
@@ -257,7 +256,6 @@ impl Probe {
     ) {
         let from = std::mem::replace(&mut self.verdict, agreement.verdict);
         self.cause = agreement.cause;
-        self.named = agreement.named;
         self.since = frame.now;
         if matches!(agreement.verdict, Verdict::Down | Verdict::Unknown) {
             self.pool.reset();
@@ -355,7 +353,7 @@ impl Probe {
         let was_down = frame.monitor.was_down_in(minute);
         let mut all = *self.open_mut(minute);
         let mut peers = Peers::default();
-        let mut is_any_gap = false;
+        let mut is_any_kept = false;
         for pair in &mut self.pairs {
             let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
             let accumulated = pair.open_mut(minute);
@@ -384,7 +382,7 @@ impl Probe {
                     }
                 }
             } else {
-                is_any_gap = true;
+                is_any_kept = true;
                 let past = pair.past.get_or_insert_default();
                 past.keep(minute, 1, accumulated, said, Peers::default(), frame.runs_max);
             }
@@ -392,7 +390,7 @@ impl Probe {
         let said = first_said(all.truth(frame.defects));
         let entity = Entity::Consensus { probe: self.id };
         say(self.org, entity, minute, &all, &said, frame.now, decisions);
-        if is_any_gap {
+        if is_any_kept {
             let past = self.past.get_or_insert_default();
             past.keep(minute, 1, all, said, peers, frame.runs_max);
         }

@@ -1,11 +1,8 @@
 //! Turns: agents' signs of life, deadlines, and the look at a probe after anything changed.
 
-use model::{
-    AgentEvent, AgentId, AgentState, Cause, MonitorEvent, ProbeId, UtcMicros, Verdict, Why,
-};
+use model::{AgentEvent, AgentId, AgentState, Cause, MonitorEvent, ProbeId, UtcMicros, Verdict};
 
 use crate::{
-    consensus::{View, agree},
     defect::Defect,
     engine::{Engine, Timer, frame, pair_facts, rules_of, slot},
     rules::{GRACE_US, OFFLINE_AFTER_US, Rules, after},
@@ -173,11 +170,11 @@ impl Engine {
             return;
         };
         let frame = frame(now, &self.state.monitor, runs_max, self.defects);
-        probe.roll(&frame, &mut self.decisions);
+        let rules = rules_of(&self.state.tiers, probe.tier);
+        probe.roll(&rules, &frame, &mut self.decisions);
         if probe.unsaid.is_some() {
             self.state.unsaid.insert(id);
         }
-        let rules = rules_of(&self.state.tiers, probe.tier);
         let mut again_at: Option<UtcMicros> = None;
         for index in 0..probe.pairs.len() {
             let Some(pair) = probe.pairs.get(index) else {
@@ -212,27 +209,11 @@ impl Engine {
         let Some(probe) = self.state.probe(id) else {
             return;
         };
-        let view = |pair: &Pair| View {
-            agent: pair.agent,
-            verdict: pair.watch.verdict(),
-            cause: pair.watch.cause(),
-            is_never_seen: self
-                .state
-                .agent(pair.agent)
-                .is_none_or(|agent| agent.state == AgentState::NeverSeen),
-        };
-        let views: Vec<View> = probe.pairs.iter().map(view).collect();
-        let mut agreement = agree(&views, probe.pooled().0, self.defects);
-        if probe.is_paused {
-            agreement.cause = Cause::Paused;
-        }
-        if (probe.verdict, probe.cause, probe.named)
-            == (agreement.verdict, agreement.cause, agreement.named)
-        {
+        let agreement = self.state.agreement(probe, self.defects);
+        if (probe.verdict, probe.cause) == (agreement.verdict, agreement.cause) {
             return;
         }
-        let (verdict, cause, named) = (agreement.verdict, agreement.cause, agreement.named);
-        let why: Why = self.state.why_consensus(probe, verdict, cause, named);
+        let why = self.state.why_consensus(probe, &agreement);
         let frame = frame(self.state.now, &self.state.monitor, self.state.runs_max(), self.defects);
         if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {
             probe.turn_consensus(agreement, why, &frame, &mut self.decisions);
@@ -265,10 +246,10 @@ impl Engine {
             probe.closing = None;
             let rules = rules_of(&self.state.tiers, probe.tier);
             let frame = frame(now, &self.state.monitor, runs_max, self.defects);
-            probe.roll(&frame, &mut self.decisions);
+            probe.roll(&rules, &frame, &mut self.decisions);
             let due_at = after(probe.oldest.end(), rules.close_delay_us);
             if probe.oldest < probe.newest && due_at <= now {
-                probe.close_oldest(&frame, &mut self.decisions);
+                probe.close_oldest(&rules, &frame, &mut self.decisions);
             }
             if probe.unsaid.is_some() {
                 self.state.unsaid.insert(id);

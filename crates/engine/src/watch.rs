@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     defect::Defect,
     loss::LossWindow,
-    rules::{NEVER, Rules, after},
+    rules::{NEVER, Rules, after, us_since},
 };
 
 /// Good rounds in a row that end Down.
@@ -202,9 +202,15 @@ impl Watch {
 
     /// Takes in a round that is newer than all before it.
     pub(crate) fn handle_round(&mut self, round: &Round, rules: &Rules) -> Effect {
-        self.last_at = round.at;
+        let before = std::mem::replace(&mut self.last_at, round.at);
+        if before != NEVER {
+            self.pass_missing(us_since(round.at, before), rules);
+        }
         match round.outcome {
-            Outcome::NotAsked(reason) => self.handle_not_asked(round.at, reason),
+            Outcome::NotAsked(reason) => {
+                self.pass(1, rules.packets);
+                self.handle_not_asked(round.at, reason)
+            }
             Outcome::Asked { sent: 0, .. } => self.handle_not_asked(round.at, NotAsked::Socket),
             Outcome::Asked { sent, received, rtt, confirm } => {
                 let is_answered = 0 < received || 0 < confirm.received;
@@ -221,6 +227,7 @@ impl Watch {
                 let is_doubtful = round.flags.contains(RoundFlags::DOUBTFUL)
                     && !rules.defects.has(Defect::DoubtfulConvicts);
                 if is_doubtful {
+                    self.pass(1, sent);
                     return self.handle_doubtful(is_answered, effect);
                 }
                 self.doubtful = 0;
@@ -231,6 +238,21 @@ impl Watch {
                     self.handle_lost(round.at, sent, confirm, rules, effect)
                 }
             }
+        }
+    }
+
+    /// Lets rounds pass through the loss window of which nothing is known: it is about the last 100
+    /// packets, heard or not, and not about the last 100 that were.
+    fn pass(&mut self, rounds: i64, packets: u8) {
+        let unknown = rounds.saturating_mul(i64::from(packets));
+        let unknown = u32::try_from(unknown).unwrap_or(u32::MAX);
+        self.window_packets = self.window.pass(self.window_packets, unknown);
+    }
+
+    fn pass_missing(&mut self, since_us: i64, rules: &Rules) {
+        if rules.interval_us + rules.interval_us / 2 < since_us {
+            let rounds = since_us.saturating_add(rules.interval_us / 2) / rules.interval_us - 1;
+            self.pass(rounds, rules.packets);
         }
     }
 
@@ -397,8 +419,7 @@ impl Watch {
     /// Takes the verdict over and forgets what no longer counts.
     ///
     /// Down and Unknown both start the counting of rounds anew. The loss window outlives an agent
-    /// that was merely not heard, because it is about packets and not about time; blindness, Down
-    /// and a pause end it.
+    /// that was merely not heard, as far as it reaches; blindness, Down and a pause end it.
     pub(crate) fn turn(&mut self, verdict: Verdict, cause: Cause, at: UtcMicros) {
         let was = std::mem::replace(&mut self.verdict, verdict);
         self.cause = cause;

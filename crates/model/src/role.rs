@@ -41,6 +41,7 @@ mod tests {
 
     #[test]
     fn text_forms_are_pinned_and_read_back() {
+        assert_eq!(Role::ALL.map(Role::as_str), ["viewer", "operator", "admin"]);
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Some(role));
         }

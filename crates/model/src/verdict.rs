@@ -292,8 +292,16 @@ pub struct Wakeup {
 mod tests {
     use super::*;
 
+    /// They are in databases, in the API and in scripts of operators.
     #[test]
     fn text_forms_are_pinned_and_read_back() {
+        assert_eq!(Verdict::ALL.map(Verdict::as_str), ["up", "degraded", "down", "unknown"]);
+        let states = ["never_seen", "online", "offline", "blind"];
+        assert_eq!(AgentState::ALL.map(AgentState::as_str), states);
+        let causes = "answering no_answer loss slow partial unconfirmed not_yet silent no_agent \
+            agent_offline agent_blind not_asked_no_route not_asked_permission not_asked_resolver \
+            not_asked_buffer_full not_asked_socket not_asked_overrun paused monitor_down doubtful";
+        assert_eq!(Cause::ALL.map(Cause::as_str).join(" "), causes);
         for verdict in Verdict::ALL {
             assert_eq!(Verdict::parse(verdict.as_str()), Some(verdict));
         }

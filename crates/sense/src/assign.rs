@@ -53,10 +53,7 @@ impl Timing {
                 (1..=Tier::PACKETS_MAX).contains(&tier.packets),
                 "its tier's packets per round are out of range",
             ),
-            (
-                is_in(tier.gap, Tier::GAP_MIN, Tier::GAP_MAX),
-                "its tier's gap is out of range",
-            ),
+            (is_in(tier.gap, Tier::GAP_MIN, Tier::GAP_MAX), "its tier's gap is out of range"),
             (
                 is_in(tier.timeout, Tier::TIMEOUT_MIN, Tier::TIMEOUT_MAX),
                 "its tier's timeout is out of range",
@@ -95,10 +92,7 @@ pub(crate) fn accept(
     let mut by_tier: BTreeMap<TierId, Result<usize, &'static str>> = BTreeMap::new();
     for tier in &assignment.tiers {
         let place = Timing::of(tier).and_then(|timing| {
-            let place = timings
-                .iter()
-                .position(|t| *t == timing)
-                .unwrap_or(timings.len());
+            let place = timings.iter().position(|t| *t == timing).unwrap_or(timings.len());
             if TIMINGS_MAX <= place {
                 return Err("the assignment has too many different tiers");
             }
@@ -123,10 +117,7 @@ pub(crate) fn accept(
         };
         match place {
             Ok(place) => probes.push((task.id, place, &task.address)),
-            Err(reason) => refuse(Refusal {
-                probe: task.id,
-                reason,
-            }),
+            Err(reason) => refuse(Refusal { probe: task.id, reason }),
         }
     }
     (timings, probes)
@@ -190,10 +181,7 @@ impl Prober {
 
     fn set_witnesses(&mut self, witnesses: &[IpAddr], now: Tick) {
         let witnesses = witnesses.get(..WITNESSES_MAX).unwrap_or(witnesses);
-        for slot in self
-            .witnesses
-            .split_off(witnesses.len().min(self.witnesses.len()))
-        {
+        for slot in self.witnesses.split_off(witnesses.len().min(self.witnesses.len())) {
             self.remove(slot);
         }
         for (index, address) in (0_u8..).zip(witnesses) {
@@ -218,11 +206,7 @@ impl Prober {
     /// Puts timings into the table, over those that nothing uses any more; returns their places.
     fn intern(&mut self, timings: &[Timing]) -> Vec<u16> {
         let mut is_used = vec![false; self.timings.len()];
-        let in_use = self
-            .probes
-            .iter()
-            .map(|probe| probe.timing)
-            .chain(self.flights.timings());
+        let in_use = self.probes.iter().map(|probe| probe.timing).chain(self.flights.timings());
         for place in in_use.chain([0]) {
             if let Some(used) = is_used.get_mut(usize::from(place)) {
                 *used = true;
@@ -268,10 +252,7 @@ impl Prober {
     }
 
     fn phase_us(&self, id: ProbeId, timing: u16) -> u32 {
-        let interval_us = self
-            .timings
-            .get(usize::from(timing))
-            .map_or(0, |t| t.interval_us);
+        let interval_us = self.timings.get(usize::from(timing)).map_or(0, |t| t.interval_us);
         schedule::phase_us(Subject::Probe(id), interval_us)
     }
 

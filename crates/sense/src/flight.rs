@@ -143,24 +143,16 @@ impl Flight {
         if sent == 0 {
             return Outcome::NotAsked(self.failure.unwrap_or(NotAsked::Socket));
         }
-        let rtt = self
-            .rtt_us_sum
-            .checked_div(u32::from(received))
-            .map(|us_mean| Rtt {
-                us_min: self.rtt_us_min,
-                us_mean,
-                us_max: self.rtt_us_max,
-            });
+        let rtt = self.rtt_us_sum.checked_div(u32::from(received)).map(|us_mean| Rtt {
+            us_min: self.rtt_us_min,
+            us_mean,
+            us_max: self.rtt_us_max,
+        });
         let confirm = Confirm {
             sent: count(self.sent & CONFIRM_MASK),
             received: count(self.received & CONFIRM_MASK),
         };
-        Outcome::Asked {
-            sent,
-            received,
-            rtt,
-            confirm,
-        }
+        Outcome::Asked { sent, received, rtt, confirm }
     }
 }
 

@@ -75,16 +75,7 @@ pub fn seal_request(family: Family, ident: u16, sequence: u16, packet: &mut [u8]
         Family::V4 => V4_ECHO_REQUEST,
         Family::V6 => V6_ECHO_REQUEST,
     };
-    *header = [
-        kind,
-        0,
-        0,
-        0,
-        ident_high,
-        ident_low,
-        sequence_high,
-        sequence_low,
-    ];
+    *header = [kind, 0, 0, 0, ident_high, ident_low, sequence_high, sequence_low];
     if family == Family::V4 {
         let [high, low] = checksum(packet).to_be_bytes();
         if let Some((header, _)) = packet.split_first_chunk_mut::<HEADER_BYTES>() {
@@ -99,10 +90,7 @@ pub fn seal_request(family: Family, ident: u16, sequence: u16, packet: &mut [u8]
 /// Zero over a message that carries its own right checksum.
 pub fn checksum(bytes: &[u8]) -> u16 {
     let (words, rest) = bytes.as_chunks::<4>();
-    let mut sum: u64 = words
-        .iter()
-        .map(|w| u64::from(u32::from_be_bytes(*w)))
-        .sum();
+    let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_be_bytes(*w))).sum();
     let mut last = [0_u8; 4];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
@@ -136,22 +124,12 @@ pub fn parse(family: Family, message: &[u8]) -> Option<Message<'_>> {
         (Family::V4, V4_UNREACHABLE | V4_TIME_EXCEEDED | V4_PARAMETER_PROBLEM) => {
             let (destination, original) = ipv4_body(rest)?;
             let original = parse_request(Family::V4, original)?;
-            Some(Message::Error {
-                kind,
-                code,
-                destination: destination.into(),
-                original,
-            })
+            Some(Message::Error { kind, code, destination: destination.into(), original })
         }
         (Family::V6, V6_UNREACHABLE..=V6_PARAMETER_PROBLEM) => {
             let (destination, original) = ipv6_body(rest)?;
             let original = parse_request(Family::V6, original)?;
-            Some(Message::Error {
-                kind,
-                code,
-                destination: destination.into(),
-                original,
-            })
+            Some(Message::Error { kind, code, destination: destination.into(), original })
         }
         (Family::V4 | Family::V6, _) => None,
     }
@@ -168,16 +146,7 @@ pub fn parse_request(family: Family, message: &[u8]) -> Option<Echo<'_>> {
 }
 
 fn echo<'a>(header: &[u8; HEADER_BYTES], payload: &'a [u8]) -> Echo<'a> {
-    let [
-        _,
-        _,
-        _,
-        _,
-        ident_high,
-        ident_low,
-        sequence_high,
-        sequence_low,
-    ] = *header;
+    let [_, _, _, _, ident_high, ident_low, sequence_high, sequence_low] = *header;
     Echo {
         ident: u16::from_be_bytes([ident_high, ident_low]),
         sequence: u16::from_be_bytes([sequence_high, sequence_low]),

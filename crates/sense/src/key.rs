@@ -57,17 +57,9 @@ impl Key {
             return None;
         }
         let word = |at: usize| -> Option<u32> {
-            bytes
-                .get(at..)?
-                .first_chunk::<4>()
-                .map(|w| u32::from_be_bytes(*w))
+            bytes.get(at..)?.first_chunk::<4>().map(|w| u32::from_be_bytes(*w))
         };
-        Some(Stamp {
-            slot: word(8)?,
-            round: word(12)?,
-            tick_us: word(16)?,
-            index: bytes[20],
-        })
+        Some(Stamp { slot: word(8)?, round: word(12)?, tick_us: word(16)?, index: bytes[20] })
     }
 
     fn tag(&self, bytes: &[u8; STAMP_BYTES], sequence: u16) -> [u8; 8] {

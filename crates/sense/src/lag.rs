@@ -14,10 +14,7 @@ pub struct SendLag {
 
 impl Default for SendLag {
     fn default() -> SendLag {
-        SendLag {
-            counts: [0; BUCKETS],
-            us_max: 0,
-        }
+        SendLag { counts: [0; BUCKETS], us_max: 0 }
     }
 }
 

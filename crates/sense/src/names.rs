@@ -115,9 +115,7 @@ impl Names {
 
     /// Says whether `index` is this name's.
     pub(crate) fn is(&self, index: u32, hostname: &Hostname) -> bool {
-        self.entries
-            .get(index as usize)
-            .is_some_and(|entry| entry.hostname == *hostname)
+        self.entries.get(index as usize).is_some_and(|entry| entry.hostname == *hostname)
     }
 
     /// Returns what a name stands for now; `None` if that is not known, or not any more.
@@ -136,9 +134,7 @@ impl Names {
 
     pub(crate) fn poll(&mut self) -> Option<Hostname> {
         let index = self.wanted.pop_front()?;
-        self.entries
-            .get(index as usize)
-            .map(|entry| entry.hostname.clone())
+        self.entries.get(index as usize).map(|entry| entry.hostname.clone())
     }
 
     /// Says whether `poll` has something.
@@ -204,8 +200,5 @@ fn choose(
         IpAddr::V6(_) => has_v6 || !has_v4,
     };
     let usable = || addresses.iter().filter(is_usable);
-    usable()
-        .find(|address| in_use == Some(**address))
-        .or_else(|| usable().min())
-        .copied()
+    usable().find(|address| in_use == Some(**address)).or_else(|| usable().min()).copied()
 }

@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-use model::{Address, NotAsked, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier};
-use model::{Hostname, IcmpError};
+use model::{
+    Address, Hostname, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier,
+};
 
 use crate::{
     Family, Key, ResolveFailure, RoundRecord, SendLag,
@@ -233,10 +234,7 @@ impl Prober {
         if !self.queue.is_empty() || !self.records.is_empty() || self.names.is_wanting() {
             return Some(self.now);
         }
-        [self.wheel.next(), self.names.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.wheel.next(), self.names.next()].into_iter().flatten().min()
     }
 
     pub fn poll_round(&mut self) -> Option<RoundRecord> {
@@ -277,22 +275,12 @@ impl Prober {
             };
             let timing = self.timings.get(usize::from(flight.timing));
             let payload_bytes = timing.map_or(STAMP_BYTES, |t| usize::from(t.payload_bytes));
-            let token = Token {
-                slot,
-                round: flight.round,
-                tick: now,
-                index: flight.next,
-            };
+            let token = Token { slot, round: flight.round, tick: now, index: flight.next };
             self.sequence = self.sequence.wrapping_add(1);
             if let Some(sender) = self.senders.get_mut(usize::from(self.sequence)) {
                 *sender = slot;
             }
-            let stamp = Stamp {
-                slot,
-                round: token.round,
-                tick_us: low(now),
-                index: token.index,
-            };
+            let stamp = Stamp { slot, round: token.round, tick_us: low(now), index: token.index };
             packet.clear();
             packet.resize(icmp::HEADER_BYTES, 0);
             packet.extend_from_slice(&self.key.seal(stamp, self.sequence));
@@ -361,10 +349,7 @@ impl Prober {
         if flight.sent() == 0 {
             self.finish(slot, index); // Nothing left, so there is nothing to wait for.
         } else {
-            self.wheel.set(
-                slot,
-                at + Duration::from_micros(u64::from(timing.timeout_us)),
-            );
+            self.wheel.set(slot, at + Duration::from_micros(u64::from(timing.timeout_us)));
         }
     }
 
@@ -487,10 +472,7 @@ impl Prober {
             icmp_error,
             address_changed,
         });
-        let interval_us = self
-            .timings
-            .get(usize::from(probe.timing))
-            .map_or(0, |t| t.interval_us);
+        let interval_us = self.timings.get(usize::from(probe.timing)).map_or(0, |t| t.interval_us);
         let next = due + Duration::from_micros(u64::from(interval_us));
         probe.due = if outcome == Outcome::NotAsked(NotAsked::Overrun) {
             let phase_us = schedule::phase_us(probe.subject, interval_us);
@@ -522,10 +504,7 @@ impl Prober {
         timing: u16,
         now: Tick,
     ) -> u32 {
-        let interval_us = self
-            .timings
-            .get(usize::from(timing))
-            .map_or(0, |t| t.interval_us);
+        let interval_us = self.timings.get(usize::from(timing)).map_or(0, |t| t.interval_us);
         let (address, name, from) = match address {
             Some(Address::Ip(ip)) => (Some(*ip), NONE, now),
             Some(Address::Name(name)) => (None, self.names.acquire(name, now), now + NAME_GRACE),

@@ -25,17 +25,10 @@ impl Prober {
     pub fn handle_receive(&mut self, from: IpAddr, message: &[u8], at: Tick) {
         match icmp::parse(Family::of(from), message) {
             Some(Message::EchoReply(echo)) => self.handle_reply(from, echo, at),
-            Some(Message::Error {
-                kind,
-                code,
-                destination,
-                original,
-            }) if self.is_ours(Family::of(destination), original.ident) => {
-                let error = IcmpError {
-                    kind,
-                    code,
-                    source: from,
-                };
+            Some(Message::Error { kind, code, destination, original })
+                if self.is_ours(Family::of(destination), original.ident) =>
+            {
+                let error = IcmpError { kind, code, source: from };
                 self.handle_icmp_error(error, destination, original);
             }
             Some(Message::Error { .. }) | None => (),
@@ -74,36 +67,21 @@ impl Prober {
             return;
         }
         let stamp = self.key.open(echo.payload, echo.sequence);
-        let Some(Stamp {
-            slot,
-            round,
-            tick_us,
-            index,
-        }) = stamp
-        else {
+        let Some(Stamp { slot, round, tick_us, index }) = stamp else {
             self.counters.strange_replies += 1;
             return;
         };
-        let Some(probe) = self
-            .probes
-            .get(slot as usize)
-            .filter(|p| p.address == Some(from))
-        else {
+        let Some(probe) = self.probes.get(slot as usize).filter(|p| p.address == Some(from)) else {
             self.counters.strange_replies += 1;
             return;
         };
-        let flight = self
-            .flights
-            .get_mut(probe.flight)
-            .filter(|flight| flight.round == round);
+        let flight = self.flights.get_mut(probe.flight).filter(|flight| flight.round == round);
         let Some(flight) = flight else {
             self.mark_late(slot);
             return;
         };
-        let timeout_us = self
-            .timings
-            .get(usize::from(flight.timing))
-            .map_or(0, |timing| timing.timeout_us);
+        let timeout_us =
+            self.timings.get(usize::from(flight.timing)).map_or(0, |timing| timing.timeout_us);
         // Stamped after it was received: only if a clock was bent. It is as fast as can be.
         let us = low(at).wrapping_sub(tick_us);
         let us = if u32::MAX / 2 < us { 0 } else { us };

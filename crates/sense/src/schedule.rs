@@ -26,9 +26,5 @@ pub fn phase_us(subject: Subject, interval_us: u32) -> u32 {
 pub fn next_due(phase_us: u32, interval_us: u32, from: Tick) -> Tick {
     let (phase, interval) = (u64::from(phase_us), u64::from(interval_us.max(1)));
     let past = from.0.saturating_sub(phase);
-    Tick(
-        past.div_ceil(interval)
-            .saturating_mul(interval)
-            .saturating_add(phase),
-    )
+    Tick(past.div_ceil(interval).saturating_mul(interval).saturating_add(phase))
 }

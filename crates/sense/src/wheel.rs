@@ -50,14 +50,7 @@ impl Wheel {
     /// Makes room for slots below `count`.
     pub(crate) fn grow(&mut self, count: usize) {
         if self.links.len() < count {
-            self.links.resize(
-                count,
-                Link {
-                    unit: 0,
-                    previous: NONE,
-                    next: NONE,
-                },
-            );
+            self.links.resize(count, Link { unit: 0, previous: NONE, next: NONE });
         }
     }
 
@@ -170,11 +163,7 @@ impl Wheel {
             next.previous = slot;
         }
         if let Some(link) = self.links.get_mut(slot as usize) {
-            *link = Link {
-                unit,
-                previous: BUCKET_MARK | u32::try_from(bucket).unwrap_or(0),
-                next,
-            };
+            *link = Link { unit, previous: BUCKET_MARK | u32::try_from(bucket).unwrap_or(0), next };
             self.set_head(bucket, slot);
         }
     }
@@ -185,11 +174,7 @@ impl Wheel {
             *head = slot;
         }
         if let Some(occupied) = self.occupied.get_mut(level) {
-            if slot == NONE {
-                *occupied &= !bit
-            } else {
-                *occupied |= bit
-            }
+            if slot == NONE { *occupied &= !bit } else { *occupied |= bit }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use model::{
     AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, Outcome,
-    ProbeId, RoundBatch, Subject, UtcMicros, Verdict,
+    ProbeId, RoundBatch, RoundFlags, Subject, UtcMicros, Verdict, Why,
 };
 
 use crate::{scenario::Scenario, world::World};
@@ -36,10 +36,10 @@ pub(crate) struct Oracle {
     world: World,
     origin: UtcMicros,
     held: BTreeMap<Entity, Verdict>,
-    causes: BTreeMap<Entity, Cause>,
+    reasons: BTreeMap<Entity, Why>,
     /// From when each verdict was held, in order.
     spans: BTreeMap<Entity, Vec<(UtcMicros, Verdict)>>,
-    /// The newest rounds that the server heard of each pair.
+    /// The newest rounds that asked, undoubted, as the server heard them of each pair.
     heard: BTreeMap<Entity, VecDeque<Outcome>>,
     agents: BTreeMap<AgentId, AgentState>,
     minutes: BTreeMap<(Entity, Minute), MinuteTruth>,
@@ -59,7 +59,7 @@ impl Oracle {
             world,
             origin,
             held: BTreeMap::new(),
-            causes: BTreeMap::new(),
+            reasons: BTreeMap::new(),
             spans: BTreeMap::new(),
             heard: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -114,9 +114,9 @@ impl Oracle {
                 let before = before.unwrap_or(Verdict::Unknown);
                 let spans = self.spans.entry(change.entity).or_default();
                 spans.push((change.at, change.to));
-                let cause = self.causes.insert(change.entity, change.why.cause);
-                // A span with the same verdict begins when another rule becomes its reason.
-                let says_nothing = change.from == change.to && cause == Some(change.why.cause);
+                let why = self.reasons.insert(change.entity, change.why.clone());
+                // A span with the same verdict begins when its reason is another.
+                let says_nothing = change.from == change.to && why.as_ref() == Some(&change.why);
                 if before != change.from || says_nothing {
                     let text = format!("{:?}: held {before}, said {change:?}", change.entity);
                     self.object("spans are a chain", at_us, text);
@@ -168,7 +168,10 @@ impl Oracle {
     /// Remembers what the server heard.
     pub(crate) fn handle_batch(&mut self, batch: &RoundBatch) {
         for round in &batch.rounds {
-            if let Subject::Probe(probe) = round.subject {
+            if let Subject::Probe(probe) = round.subject
+                && matches!(round.outcome, Outcome::Asked { .. })
+                && !round.flags.contains(RoundFlags::DOUBTFUL)
+            {
                 let heard =
                     self.heard.entry(Entity::Pair { probe, agent: batch.agent }).or_default();
                 heard.push_back(round.outcome);
@@ -181,9 +184,11 @@ impl Oracle {
 
     /// 6: what was said of a pair is in the rounds that were heard.
     fn check_evidence(&mut self, entity: Entity, to: Verdict, cause: Cause, at_us: u64) {
-        let Some(heard) = self.heard.get(&entity) else {
-            return;
-        };
+        if entity.agent().is_none() {
+            return; // A consensus rests on pairs, not on rounds.
+        }
+        let nothing = VecDeque::new();
+        let heard = self.heard.get(&entity).unwrap_or(&nothing);
         let lost = |outcome: &Outcome| match *outcome {
             Outcome::Asked { sent, received, .. } => u32::from(sent - received),
             Outcome::NotAsked(_) => 0,
@@ -404,7 +409,7 @@ impl Oracle {
             // Degraded clears only with a window of good packets: look further back.
             let calm_from =
                 from_us.saturating_sub(u64::from(self.scenario().interval_s) * 25 * SECOND_US);
-            if self.world.throughout(calm_from, until_us, calm) {
+            if self.world.throughout(calm_from, until_us, |t| calm(t) && saw(t)) {
                 Verdict::Up
             } else if self.world.throughout(from_us, until_us, |t| path(t).loss_ppm == 1_000_000)
                 && self.can_prove_sight(from_us, until_us)

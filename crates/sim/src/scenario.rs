@@ -92,7 +92,7 @@ impl Scenario {
     }
 
     pub fn end_s(&self) -> u32 {
-        // Ten intervals: Degraded needs its window to fill with good packets again.
+        // 25 intervals: Degraded needs its window to fill with good packets again.
         self.healed_s() + SETTLE_S + self.interval_s * 25
     }
 

@@ -28,6 +28,13 @@ const TOKEN_REDEEM: &str = "
        AND redeemed_at IS NULL
        AND expires_at > $2
     RETURNING org_id, agent_id";
+// Revoking voids every token, redeemed or not: one that is there was made later.
+const TOKEN_REDEEMED: &str = "
+    SELECT count(*)
+      FROM enrolment_token
+     WHERE org_id = $1
+       AND agent_id = $2
+       AND redeemed_at IS NOT NULL";
 const CERTIFICATE_ADD: &str = "
     INSERT INTO certificate (serial, org_id, agent_id, not_before, not_after)
     VALUES ($1, $2, $3, $4, $5)";
@@ -101,7 +108,13 @@ impl Store {
         Ok(Some((scope.org, row)))
     }
 
-    /// Keeps a certificate that was issued. An agent that was revoked is trusted again.
+    /// Keeps a certificate that was issued. An agent that was revoked is trusted again, if it has
+    /// redeemed a token since.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AgentRevoked`] if it has not: a renewal or enrolment that was under way when
+    /// somebody revoked the agent must not undo it.
     pub async fn certificate_add(
         &self,
         scope: &Scope,
@@ -110,6 +123,16 @@ impl Store {
     ) -> Result<Changed<AgentRow>, StoreError> {
         let mut tx = self.write().await?;
         let before = agents::get(&mut tx, scope.org, new.agent).await?;
+        if before.is_revoked {
+            let redeemed: i64 = sqlx::query_scalar(TOKEN_REDEEMED)
+                .bind(scope.org.0)
+                .bind(new.agent.0)
+                .fetch_one(&mut *tx)
+                .await?;
+            if redeemed == 0 {
+                return Err(StoreError::AgentRevoked);
+            }
+        }
         sqlx::query(CERTIFICATE_ADD)
             .bind(&new.serial)
             .bind(scope.org.0)

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// Somebody must be able to manage the installation.
     #[error("the last active administrator cannot be deleted, demoted or deactivated")]
     LastAdmin,
+    /// Only a token that was made after the revocation lets an agent back.
+    #[error("the agent was revoked and has redeemed no new token")]
+    AgentRevoked,
     /// A new target needs a tier.
     #[error("the last tier cannot be deleted")]
     LastTier,

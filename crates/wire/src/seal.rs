@@ -60,7 +60,7 @@ fn inflate(sealed: &[u8]) -> Result<Vec<u8>, WireError> {
     let max_bytes = limits::PAYLOAD_BYTES_MAX;
     let claimed = zstd::zstd_safe::get_frame_content_size(sealed);
     if let Some(size) = claimed.map_err(|_| WireError::NotZstd)?
-        && max_bytes as u64 <= size.saturating_sub(1)
+        && (max_bytes as u64) < size
     {
         return Err(WireError::InflatesTooLarge { max_bytes });
     }

@@ -130,16 +130,15 @@ impl Fault {
         Ok(fault)
     }
 
-    /// How many packets it dropped until now.
-    pub(crate) fn dropped(&self) -> anyhow::Result<u64> {
+    /// Heals it and returns how many packets it dropped in all.
+    pub(crate) fn heal(self) -> anyhow::Result<u64> {
+        // The rule goes first: what passes from here on is not dropped, and not counted.
+        self.nft(&format!("flush chain inet {} cut", self.table))?;
         let text = self.list(&["-j", "list", "counter", "inet", &self.table, "dropped"])?;
         let parsed: Value = serde_json::from_str(&text).context("nft says something new")?;
         let entries = parsed.get("nftables").and_then(Value::as_array);
-        let count = entries
-            .into_iter()
-            .flatten()
-            .find_map(|entry| entry.pointer("/counter/packets").and_then(Value::as_u64));
-        count.context("nft names no counter")
+        let count = |entry: &Value| entry.pointer("/counter/packets").and_then(Value::as_u64);
+        entries.into_iter().flatten().find_map(count).context("nft names no counter")
     }
 
     fn nft(&self, ruleset: &str) -> anyhow::Result<()> {

@@ -84,13 +84,7 @@ struct Dependency {
 /// Asks cargo for everything this workspace is made of.
 pub(crate) fn metadata() -> anyhow::Result<Metadata> {
     let mut cargo = shell::cargo();
-    cargo.args([
-        "metadata",
-        "--format-version=1",
-        "--locked",
-        "--filter-platform",
-        PLATFORM,
-    ]);
+    cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", PLATFORM]);
     let text = shell::output(&mut cargo)?;
     serde_json::from_str(&text).context("cargo metadata is not what it used to be")
 }
@@ -99,14 +93,7 @@ pub(crate) fn metadata() -> anyhow::Result<Metadata> {
 /// that another crate turns on is not its doing.
 fn tree(name: &str) -> anyhow::Result<String> {
     let mut cargo = shell::cargo();
-    cargo.args([
-        "tree",
-        "--locked",
-        "--edges=normal",
-        "--prefix=depth",
-        "--target",
-        PLATFORM,
-    ]);
+    cargo.args(["tree", "--locked", "--edges=normal", "--prefix=depth", "--target", PLATFORM]);
     shell::output(cargo.args(["--package", name]))
 }
 
@@ -121,38 +108,21 @@ pub(crate) fn check(metadata: &Metadata) -> anyhow::Result<Vec<Finding>> {
 fn check_imports(metadata: &Metadata) -> Vec<Finding> {
     let is_ours = |package: &&Package| metadata.workspace_members.contains(&package.id);
     let members: Vec<&Package> = metadata.packages.iter().filter(is_ours).collect();
-    let names: BTreeSet<&str> = members
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
-    members
-        .iter()
-        .flat_map(|package| check_direct(package, &names))
-        .collect()
+    let names: BTreeSet<&str> = members.iter().map(|package| package.name.as_str()).collect();
+    members.iter().flat_map(|package| check_direct(package, &names)).collect()
 }
 
 fn finding(name: &str, what: String, remedy: &'static str) -> Finding {
-    Finding {
-        path: format!("crates/{name}/Cargo.toml"),
-        line: 1,
-        what,
-        remedy,
-    }
+    Finding { path: format!("crates/{name}/Cargo.toml"), line: 1, what, remedy }
 }
 
 fn check_direct(package: &Package, ours: &BTreeSet<&str>) -> Vec<Finding> {
     let name = package.name.as_str();
     let listed = |table: &[(&str, &'static [&'static str])]| {
-        table
-            .iter()
-            .find(|(listed, _)| *listed == name)
-            .map(|(_, allowed)| *allowed)
+        table.iter().find(|(listed, _)| *listed == name).map(|(_, allowed)| *allowed)
     };
     let mut findings = Vec::new();
-    let normal = package
-        .dependencies
-        .iter()
-        .filter(|d| d.kind.as_deref() != Some("dev"));
+    let normal = package.dependencies.iter().filter(|d| d.kind.as_deref() != Some("dev"));
     for dependency in normal {
         let wanted = dependency.name.as_str();
         if ours.contains(wanted) {
@@ -162,11 +132,7 @@ fn check_direct(package: &Package, ours: &BTreeSet<&str>) -> Vec<Finding> {
             }
         } else if listed(&PURE).is_some_and(|allowed| !allowed.contains(&wanted)) {
             let what = format!("`{name}` is pure and `{wanted}` is not on its list");
-            findings.push(finding(
-                name,
-                what,
-                "do it in the shell, or list it with a reason",
-            ));
+            findings.push(finding(name, what, "do it in the shell, or list it with a reason"));
         }
     }
     findings
@@ -199,44 +165,31 @@ mod tests {
 
     /// A workspace of two crates of ours and what they use: (who, what, kind).
     fn found(edges: &[(&str, &str, Option<&str>)]) -> Vec<String> {
-        let names: BTreeSet<&str> = edges
-            .iter()
-            .flat_map(|(who, what, _)| [*who, *what])
-            .collect();
+        let names: BTreeSet<&str> = edges.iter().flat_map(|(who, what, _)| [*who, *what]).collect();
         let of = |name| edges.iter().filter(move |(who, ..)| who == name);
         let packages: Vec<_> = names
             .iter()
             .map(|name| {
-                let dependencies: Vec<_> = of(name)
-                    .map(|(_, what, kind)| json!({ "name": what, "kind": kind }))
-                    .collect();
+                let dependencies: Vec<_> =
+                    of(name).map(|(_, what, kind)| json!({ "name": what, "kind": kind })).collect();
                 json!({
                     "id": name, "name": name, "version": "1.0.0", "license": null,
                     "dependencies": dependencies,
                 })
             })
             .collect();
-        let members: Vec<_> = TABLE
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| names.contains(name))
-            .collect();
+        let members: Vec<_> =
+            TABLE.iter().map(|(name, _)| *name).filter(|name| names.contains(name)).collect();
         let metadata = json!({
             "packages": packages, "workspace_members": members,
         });
         let metadata = serde_json::from_value(metadata).expect("the shape of cargo metadata");
-        check_imports(&metadata)
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect()
+        check_imports(&metadata).into_iter().map(|finding| finding.what).collect()
     }
 
     #[test]
     fn a_forbidden_import_of_ours_is_found() {
-        assert_eq!(
-            found(&[("agent", "engine", None)]),
-            ["`agent` must not import `engine`"]
-        );
+        assert_eq!(found(&[("agent", "engine", None)]), ["`agent` must not import `engine`"]);
         assert!(found(&[("agent", "sense", None)]).is_empty());
         assert!(found(&[("agent", "engine", Some("dev"))]).is_empty());
     }
@@ -254,10 +207,8 @@ mod tests {
     #[test]
     fn impurity_is_found_through_others() {
         let tree = "0engine v0.1.0 (here)\n1serde v1.0.0\n2getrandom v0.4.0\n1model v0.1.0\n";
-        let what: Vec<String> = check_reach("engine", tree)
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect();
+        let what: Vec<String> =
+            check_reach("engine", tree).into_iter().map(|finding| finding.what).collect();
         assert_eq!(what, ["`engine` reaches `getrandom` through `serde`"]);
         assert!(check_reach("engine", "0engine v0.1.0\n1serde v1.0.0\n").is_empty());
     }

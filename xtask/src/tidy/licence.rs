@@ -44,18 +44,9 @@ pub(crate) fn check(metadata: &Metadata, files: &[File]) -> anyhow::Result<Vec<F
     let mut findings = Vec::new();
     for package in &metadata.packages {
         let licence = package.license.as_deref();
-        findings.extend(judge(
-            &rules,
-            "Cargo.lock",
-            &package.name,
-            &package.version,
-            licence,
-        ));
+        findings.extend(judge(&rules, "Cargo.lock", &package.name, &package.version, licence));
     }
-    for lock in files
-        .iter()
-        .filter(|file| file.path.ends_with("package-lock.json"))
-    {
+    for lock in files.iter().filter(|file| file.path.ends_with("package-lock.json")) {
         let parsed = serde_json::from_str(&lock.text)
             .with_context(|| format!("cannot parse `{}`", lock.path))?;
         findings.extend(check_npm(&rules, &lock.path, &parsed));
@@ -68,9 +59,7 @@ fn check_npm(rules: &Rules, path: &str, lock: &Value) -> Vec<Finding> {
     let packages = lock.get("packages").and_then(Value::as_object);
     let mut findings = Vec::new();
     for (place, package) in packages.into_iter().flatten() {
-        let is_dev = ["dev", "devOptional"]
-            .iter()
-            .any(|key| package.get(key).is_some());
+        let is_dev = ["dev", "devOptional"].iter().any(|key| package.get(key).is_some());
         if is_dev || place.is_empty() {
             continue;
         }
@@ -94,26 +83,13 @@ fn judge(
     version: &str,
     licence: Option<&str>,
 ) -> Option<Finding> {
-    let finding = |what, remedy| {
-        Some(Finding {
-            path: path.to_owned(),
-            line: 1,
-            what,
-            remedy,
-        })
-    };
+    let finding = |what, remedy| Some(Finding { path: path.to_owned(), line: 1, what, remedy });
     if let Some(ban) = rules.bans.deny.iter().find(|ban| ban.name == name) {
-        return finding(
-            format!("`{name}` is banned: {}", ban.reason),
-            "drop it or its feature",
-        );
+        return finding(format!("`{name}` is banned: {}", ban.reason), "drop it or its feature");
     }
     let allowed = |licence: &str| rules.licenses.allow.iter().any(|entry| entry == licence);
     match licence {
-        None => finding(
-            format!("`{name}` {version} states no licence"),
-            "do without it",
-        ),
+        None => finding(format!("`{name}` {version} states no licence"), "do without it"),
         Some(text) if is_allowed(text, &allowed) => None,
         Some(text) => finding(
             format!("`{name}` {version} is licensed `{text}`"),
@@ -125,10 +101,7 @@ fn judge(
 /// Whether an SPDX expression can be satisfied: `OR` lets us choose, `AND` does not.
 fn is_allowed(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     // The old way of writing `OR`.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut tokens = spaced.split_whitespace().peekable();
     any_of(&mut tokens, allowed).unwrap_or(false) && tokens.next().is_none()
 }
@@ -215,10 +188,7 @@ mod tests {
             what("openssl", Some("MIT")).as_deref(),
             Some("`openssl` is banned: one TLS: rustls")
         );
-        assert_eq!(
-            what("x", None).as_deref(),
-            Some("`x` 1.0.0 states no licence")
-        );
+        assert_eq!(what("x", None).as_deref(), Some("`x` 1.0.0 states no licence"));
         assert!(what("x", Some("AGPL-3.0-only")).is_some());
     }
 
@@ -239,12 +209,6 @@ mod tests {
     fn the_rules_refuse_copyleft() {
         let text = fs::read_to_string(shell::root().join(RULES)).expect("deny.toml");
         let rules: Rules = toml::from_str(&text).expect("good rules");
-        assert!(
-            rules
-                .licenses
-                .allow
-                .iter()
-                .all(|licence| !licence.contains("GPL"))
-        );
+        assert!(rules.licenses.allow.iter().all(|licence| !licence.contains("GPL")));
     }
 }

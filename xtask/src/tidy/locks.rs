@@ -34,23 +34,13 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> usize {
-        check(&File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        })
-        .len()
+        check(&File { path: path.to_owned(), text: text.to_owned() }).len()
     }
 
     #[test]
     fn hosts_in_lock_files_are_found() {
-        assert_eq!(
-            found("Cargo.lock", &format!("source = \"{CARGO_DEFAULT}\"")),
-            0
-        );
-        assert_eq!(
-            found("Cargo.lock", "source = \"git+https://example.net/x\""),
-            1
-        );
+        assert_eq!(found("Cargo.lock", &format!("source = \"{CARGO_DEFAULT}\"")), 0);
+        assert_eq!(found("Cargo.lock", "source = \"git+https://example.net/x\""), 1);
         let resolved = "  \"resolved\": \"https://packages.example.net/a.tgz\",";
         assert_eq!(found("ui/package-lock.json", resolved), 1);
         assert_eq!(found("ui/other.json", resolved), 0);

@@ -28,11 +28,7 @@ pub(crate) struct Finding {
 
 impl Display for Finding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}; remedy: {}",
-            self.path, self.line, self.what, self.remedy
-        )
+        write!(f, "{}:{}: {}; remedy: {}", self.path, self.line, self.what, self.remedy)
     }
 }
 
@@ -51,12 +47,7 @@ impl File {
         what: impl Into<String>,
         remedy: &'static str,
     ) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            what: what.into(),
-            remedy,
-        }
+        Finding { path: self.path.clone(), line, what: what.into(), remedy }
     }
 
     /// Written by a generator, which has its own taste.
@@ -94,33 +85,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
     if !findings.is_empty() {
         bail!("{} findings in {} files", findings.len(), files.len());
     }
-    println!(
-        "tidy: {} files, {} crates, no findings",
-        files.len(),
-        metadata.packages.len()
-    );
+    println!("tidy: {} files, {} crates, no findings", files.len(), metadata.packages.len());
     Ok(())
 }
 
 /// Every text file that is or could be committed.
 fn files() -> anyhow::Result<Vec<File>> {
     let mut git = shell::command("git");
-    git.args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
-    ]);
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
     let list = shell::output(&mut git).context("tidy reads the list of files from git")?;
     let mut files = Vec::new();
     for path in list.split('\0').filter(|path| !path.is_empty()) {
         // Deleted but not committed yet, a link, or not text: nothing to check.
         if let Ok(text) = std::fs::read_to_string(shell::root().join(path)) {
-            files.push(File {
-                path: path.to_owned(),
-                text,
-            });
+            files.push(File { path: path.to_owned(), text });
         }
     }
     Ok(files)

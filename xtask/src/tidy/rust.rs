@@ -7,12 +7,7 @@ use super::{File, Finding, source::Source, text};
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Crates that must give the same answer for the same input, always.
-const PURE: [&str; 4] = [
-    "crates/model/",
-    "crates/engine/",
-    "crates/sense/",
-    "crates/wire/",
-];
+const PURE: [&str; 4] = ["crates/model/", "crates/engine/", "crates/sense/", "crates/wire/"];
 
 /// What would make them differ.
 const IMPURE: [&str; 13] = [
@@ -53,41 +48,13 @@ const SERIAL: [&str; 16] = [
 
 /// (in files whose path starts so, this must not stand, because)
 const LAYERS: [(&str, &str, &str); 7] = [
-    (
-        "crates/server/src/app/",
-        "crate::http",
-        "http calls app, never the other way",
-    ),
-    (
-        "crates/server/src/tasks/",
-        "crate::http",
-        "nobody imports http",
-    ),
-    (
-        "crates/server/src/tasks/",
-        "crate::app",
-        "tasks stand beside app",
-    ),
-    (
-        "crates/server/src/ingest/",
-        "crate::http",
-        "nobody imports http",
-    ),
-    (
-        "crates/server/src/ingest/",
-        "crate::app",
-        "ingest stands beside app",
-    ),
-    (
-        "crates/server/src/conductor",
-        "crate::http",
-        "nobody imports http",
-    ),
-    (
-        "crates/server/src/conductor",
-        "crate::app",
-        "app calls the conductor",
-    ),
+    ("crates/server/src/app/", "crate::http", "http calls app, never the other way"),
+    ("crates/server/src/tasks/", "crate::http", "nobody imports http"),
+    ("crates/server/src/tasks/", "crate::app", "tasks stand beside app"),
+    ("crates/server/src/ingest/", "crate::http", "nobody imports http"),
+    ("crates/server/src/ingest/", "crate::app", "ingest stands beside app"),
+    ("crates/server/src/conductor", "crate::http", "nobody imports http"),
+    ("crates/server/src/conductor", "crate::app", "app calls the conductor"),
 ];
 
 pub(crate) fn check(file: &File) -> Vec<Finding> {
@@ -117,10 +84,7 @@ fn check_line(file: &File, line: usize, code: &str, is_test: bool) -> Vec<Findin
     let mut findings = Vec::new();
     let mut found = |what: &str, remedy| findings.push(file.finding(line, what, remedy));
     if code.contains("#[allow(") || code.contains("#![allow(") {
-        found(
-            "`allow` hides for ever",
-            "`#[expect(lint, reason = \"…\")]`",
-        );
+        found("`allow` hides for ever", "`#[expect(lint, reason = \"…\")]`");
     }
     if code.contains("#[ignore") {
         found("an ignored test proves nothing", "repair or delete it");
@@ -132,44 +96,27 @@ fn check_line(file: &File, line: usize, code: &str, is_test: bool) -> Vec<Findin
         if PURE.iter().any(|start| file.path.starts_with(start)) {
             for word in IMPURE {
                 if code.contains(word) {
-                    found(
-                        &format!("`{word}` in a pure crate"),
-                        "pass it in from the shell",
-                    );
+                    found(&format!("`{word}` in a pure crate"), "pass it in from the shell");
                 }
             }
         }
         for (start, word, why) in LAYERS {
             if file.path.starts_with(start) && code.contains(word) {
-                found(
-                    &format!("`{word}` here: {why}"),
-                    "turn the dependency round",
-                );
+                found(&format!("`{word}` here: {why}"), "turn the dependency round");
             }
         }
         let is_serial = code.contains("derive(")
             && (code.contains("Serialize") || code.contains("Deserialize"));
         if is_serial && !SERIAL.iter().any(|start| file.path.starts_with(start)) {
-            found(
-                "a serialisable type inside",
-                "make a view of it at the edge",
-            );
+            found("a serialisable type inside", "make a view of it at the edge");
         }
     }
     // What is called `error` is one, with sources; a text made of it goes by another name.
-    let logs_error = [
-        "error = %error",
-        "error = ?error",
-        "error = %err",
-        "error = ?err",
-    ]
-    .iter()
-    .any(|start| code.contains(start));
+    let logs_error = ["error = %error", "error = ?error", "error = %err", "error = ?err"]
+        .iter()
+        .any(|start| code.contains(start));
     if logs_error && !is_test {
-        found(
-            "an error logged without its sources",
-            "`error = %chain(&error)`",
-        );
+        found("an error logged without its sources", "`error = %chain(&error)`");
     }
     findings
 }
@@ -195,13 +142,9 @@ fn has_constant(arguments: &str) -> bool {
     let is_constant = |word: &str| {
         2 < word.len()
             && word.chars().any(|c| c.is_ascii_uppercase())
-            && word
-                .chars()
-                .all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
+            && word.chars().all(|c| c == '_' || c.is_ascii_uppercase() || c.is_ascii_digit())
     };
-    arguments
-        .split(|c: char| c != '_' && !c.is_ascii_alphanumeric())
-        .any(is_constant)
+    arguments.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).any(is_constant)
 }
 
 #[cfg(test)]
@@ -209,14 +152,8 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<(usize, String)> {
-        let file = File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
-        check(&file)
-            .into_iter()
-            .map(|finding| (finding.line, finding.what))
-            .collect()
+        let file = File { path: path.to_owned(), text: text.to_owned() };
+        check(&file).into_iter().map(|finding| (finding.line, finding.what)).collect()
     }
 
     #[track_caller]
@@ -231,12 +168,7 @@ mod tests {
     #[test]
     fn long_functions_and_files_are_found() {
         let body = "    a();\n".repeat(69);
-        one(
-            "a/b.rs",
-            &format!("\nfn f() {{\n{body}}}\n"),
-            2,
-            "`f` has 71 lines",
-        );
+        one("a/b.rs", &format!("\nfn f() {{\n{body}}}\n"), 2, "`f` has 71 lines");
         let body = "    a();\n".repeat(68);
         assert!(found("a/b.rs", &format!("fn f() {{\n{body}}}\n")).is_empty());
         one("a/b.rs", &"use a;\n".repeat(801), 1, "802 lines");
@@ -248,41 +180,21 @@ mod tests {
     fn suppressions_and_idle_tests_are_found() {
         one("a/b.rs", "#[allow(dead_code)]\nfn f() {}", 1, "allow");
         one("a/b.rs", "#[ignore = \"slow\"]\nfn f() {}", 1, "ignored");
-        one(
-            "a/tests/it/b.rs",
-            "fn f() {\n std::thread::sleep(D) }",
-            2,
-            "sleeps",
-        );
-        one(
-            "a/b.rs",
-            "#[cfg(test)]\nmod tests {\n tokio::time::sleep(D) }",
-            3,
-            "sleeps",
-        );
+        one("a/tests/it/b.rs", "fn f() {\n std::thread::sleep(D) }", 2, "sleeps");
+        one("a/b.rs", "#[cfg(test)]\nmod tests {\n tokio::time::sleep(D) }", 3, "sleeps");
         assert!(found("a/b.rs", "// #[allow(x)]\nlet a = \"#[ignore]\";").is_empty());
     }
 
     #[test]
     fn impurity_is_found_in_pure_crates() {
         one("crates/engine/src/a.rs", "use std::fs;", 1, "std::fs");
-        one(
-            "crates/sense/src/a.rs",
-            "let a = Instant::now();",
-            1,
-            "Instant::now",
-        );
+        one("crates/sense/src/a.rs", "let a = Instant::now();", 1, "Instant::now");
         assert!(found("crates/journal/src/a.rs", "use std::fs;").is_empty());
     }
 
     #[test]
     fn layers_are_found() {
-        one(
-            "crates/server/src/app/a.rs",
-            "use crate::http::View;",
-            1,
-            "crate::http",
-        );
+        one("crates/server/src/app/a.rs", "use crate::http::View;", 1, "crate::http");
         assert!(found("crates/server/src/http/a.rs", "use crate::app::App;").is_empty());
     }
 
@@ -295,30 +207,15 @@ mod tests {
 
     #[test]
     fn queues_without_a_named_limit_are_found() {
-        one(
-            "a/b.rs",
-            "let x = mpsc::channel(64);",
-            1,
-            "mpsc::channel(64)",
-        );
-        one(
-            "a/b.rs",
-            "let x = sync_channel::<u8>(n);",
-            1,
-            "sync_channel(n)",
-        );
+        one("a/b.rs", "let x = mpsc::channel(64);", 1, "mpsc::channel(64)");
+        one("a/b.rs", "let x = sync_channel::<u8>(n);", 1, "sync_channel(n)");
         assert!(found("a/b.rs", "let x = mpsc::channel(INPUTS_MAX);").is_empty());
         assert!(found("a/b.rs", "let x = oneshot::channel();").is_empty());
     }
 
     #[test]
     fn errors_without_their_sources_are_found() {
-        one(
-            "a/b.rs",
-            "warn!(error = %error, x)",
-            1,
-            "without its sources",
-        );
+        one("a/b.rs", "warn!(error = %error, x)", 1, "without its sources");
         assert!(found("a/b.rs", "warn!(error = %chain(&error), x)").is_empty());
     }
 }

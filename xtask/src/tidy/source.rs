@@ -32,18 +32,11 @@ impl Source {
     /// The code, line by line, with numbers from 1 and whether the line is a test's.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str, bool)> {
         let mut at = 0;
-        self.code
-            .split(|byte| *byte == b'\n')
-            .enumerate()
-            .map(move |(index, line)| {
-                let is_test = self.tests.iter().any(|range| range.contains(&at));
-                at += line.len() + 1;
-                (
-                    index + 1,
-                    std::str::from_utf8(line).unwrap_or_default(),
-                    is_test,
-                )
-            })
+        self.code.split(|byte| *byte == b'\n').enumerate().map(move |(index, line)| {
+            let is_test = self.tests.iter().any(|range| range.contains(&at));
+            at += line.len() + 1;
+            (index + 1, std::str::from_utf8(line).unwrap_or_default(), is_test)
+        })
     }
 
     /// Lines outside of test modules.
@@ -97,11 +90,7 @@ impl Source {
                 continue;
             };
             let line = line_of(&self.code, at);
-            found.push(Function {
-                name,
-                line,
-                lines: line_of(&self.code, end) - line + 1,
-            });
+            found.push(Function { name, line, lines: line_of(&self.code, end) - line + 1 });
         }
         found
     }
@@ -121,17 +110,12 @@ fn line_of(code: &[u8], at: usize) -> usize {
 
 /// Where `word` stands as a whole word.
 fn words<'a>(code: &'a [u8], word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.windows(word.len())
-        .enumerate()
-        .filter_map(move |(at, window)| {
-            let is_whole = window == word.as_bytes()
-                && !at
-                    .checked_sub(1)
-                    .and_then(|i| code.get(i))
-                    .is_some_and(|byte| is_word(*byte))
-                && !code.get(at + word.len()).is_some_and(|byte| is_word(*byte));
-            is_whole.then_some(at)
-        })
+    code.windows(word.len()).enumerate().filter_map(move |(at, window)| {
+        let is_whole = window == word.as_bytes()
+            && !at.checked_sub(1).and_then(|i| code.get(i)).is_some_and(|byte| is_word(*byte))
+            && !code.get(at + word.len()).is_some_and(|byte| is_word(*byte));
+        is_whole.then_some(at)
+    })
 }
 
 /// The bracket that closes the one at `open`.
@@ -185,10 +169,7 @@ fn blank(text: &[u8]) -> Vec<u8> {
     let mut code = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let follows_word = at
-            .checked_sub(1)
-            .and_then(|i| text.get(i))
-            .is_some_and(|b| is_word(*b));
+        let follows_word = at.checked_sub(1).and_then(|i| text.get(i)).is_some_and(|b| is_word(*b));
         let (length, keeps) = token(rest, follows_word);
         for (index, byte) in rest.iter().take(length).enumerate() {
             let is_edge = keeps || (*byte == b'"' && (index == 0 || index + 1 == length));
@@ -208,12 +189,7 @@ fn token(rest: &[u8], follows_word: bool) -> (usize, bool) {
         found.map_or(rest.len(), |at| from + at + end.len())
     };
     if rest.starts_with(b"//") {
-        return (
-            rest.iter()
-                .position(|byte| *byte == b'\n')
-                .unwrap_or(rest.len()),
-            false,
-        );
+        return (rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()), false);
     }
     if rest.starts_with(b"/*") {
         return (comment(rest), false);
@@ -297,10 +273,7 @@ mod tests {
     fn comments_strings_and_characters_are_not_code() {
         assert_eq!(code("a // b {"), "a       ");
         assert_eq!(code("a /* b /* c */ d */ e"), "a                   e");
-        assert_eq!(
-            code(r#"f("}", b'{', '\'', "\"{")"#),
-            r#"f(" ", b   ,     , "   ")"#
-        );
+        assert_eq!(code(r#"f("}", b'{', '\'', "\"{")"#), r#"f(" ", b   ,     , "   ")"#);
         assert_eq!(code("g(r#\"}\"{\"#)h"), "g(        )h");
         assert_eq!(code("fn f<'a>(x: &'a str) {}"), "fn f<'a>(x: &'a str) {}");
         assert_eq!(code("let c = 'é'; {"), "let c =     ; {");
@@ -312,11 +285,7 @@ mod tests {
             "trait T {\n fn only_declared(&self);\n}\ntype F = fn(u8);\n\
              fn long(\n a: [u8; 2],\n) -> u8\nwhere u8: Copy,\n{\n \"}\";\n a[0]\n}\n",
         );
-        let expected = Function {
-            name: "long".to_owned(),
-            line: 5,
-            lines: 8,
-        };
+        let expected = Function { name: "long".to_owned(), line: 5, lines: 8 };
         assert_eq!(source.functions(), [expected]);
     }
 
@@ -324,11 +293,8 @@ mod tests {
     fn test_modules_do_not_count_as_product() {
         let source =
             Source::new("fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() {}\n}\nfn c() {}\n");
-        let tests: Vec<usize> = source
-            .lines()
-            .filter(|(.., is_test)| *is_test)
-            .map(|(line, ..)| line)
-            .collect();
+        let tests: Vec<usize> =
+            source.lines().filter(|(.., is_test)| *is_test).map(|(line, ..)| line).collect();
         assert_eq!(tests, [2, 3, 4, 5]);
         assert_eq!(source.product_lines(), 3);
     }
@@ -337,9 +303,6 @@ mod tests {
     fn calls_carry_path_and_arguments() {
         let source = Source::new("fn channel() {}\nlet x = mpsc::channel::<Vec<u8>>(f(1), 64);");
         let calls = source.calls("channel");
-        assert_eq!(
-            calls,
-            [(2, "mpsc::channel".to_owned(), "f(1), 64".to_owned(), false)]
-        );
+        assert_eq!(calls, [(2, "mpsc::channel".to_owned(), "f(1), 64".to_owned(), false)]);
     }
 }

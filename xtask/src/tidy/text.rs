@@ -19,8 +19,7 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
     for (index, line) in file.text.lines().enumerate() {
         lines = index + 1;
         let columns = line.chars().count();
-        // An address cannot be broken.
-        if COLUMNS_MAX < columns && !line.contains("://") {
+        if COLUMNS_MAX < columns && can_be_broken(file, line) {
             let what = format!("{columns} columns, at most {COLUMNS_MAX}");
             findings.push(file.finding(index + 1, what, "break the line"));
         }
@@ -33,6 +32,14 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
         findings.push(too_long(file, lines));
     }
     findings
+}
+
+/// An address cannot be broken, nor a word to a linter. The console's code is broken by its
+/// formatter, which `npm run lint` asks; what it leaves long is one literal. Comments are ours.
+fn can_be_broken(file: &File, line: &str) -> bool {
+    let is_comment = ["/*", "*", "//", "{/*"].iter().any(|start| line.trim().starts_with(start));
+    let is_of_formatter = file.path.starts_with("ui/") && !is_comment;
+    !is_of_formatter && !line.contains("://") && !line.contains("eslint-disable")
 }
 
 /// The finding for a file of too many lines.
@@ -51,14 +58,8 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: String) -> Vec<String> {
-        let file = File {
-            path: path.to_owned(),
-            text,
-        };
-        check(&file)
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect()
+        let file = File { path: path.to_owned(), text };
+        check(&file).into_iter().map(|finding| finding.what).collect()
     }
 
     #[test]
@@ -69,18 +70,14 @@ mod tests {
         assert!(found("a/b.md", wide.clone()).is_empty());
         assert!(found("a/generated/b.rs", wide.clone()).is_empty());
         assert!(found("a/b.rs", format!("// https://{wide}")).is_empty());
+        assert!(found("ui/a.ts", wide.clone()).is_empty());
+        assert_eq!(found("ui/a.ts", format!("// {wide}")), ["104 columns, at most 100"]);
     }
 
     #[test]
     fn blanks_and_length_are_found() {
-        assert_eq!(
-            found("a.ts", "a \n".to_owned()),
-            ["blanks at the end of the line"]
-        );
-        assert_eq!(
-            found("a.ts", "a\n".repeat(801)),
-            ["801 lines without tests, at most 800"]
-        );
+        assert_eq!(found("a.ts", "a \n".to_owned()), ["blanks at the end of the line"]);
+        assert_eq!(found("a.ts", "a\n".repeat(801)), ["801 lines without tests, at most 800"]);
         assert!(found("ui/e2e/a.ts", "a\n".repeat(801)).is_empty());
     }
 }

@@ -47,25 +47,13 @@ const RULES: [Rule; 6] = [
         remedy: "say the reason itself: numbers of a tracker age",
     },
     Rule {
-        words: &[
-            "helper agent",
-            "subagent",
-            "language model",
-            "chatgpt",
-            "copilot",
-            "claude",
-        ],
+        words: &["helper agent", "subagent", "language model", "chatgpt", "copilot", "claude"],
         is_exact: false,
         except: None,
         remedy: "speak of the product, not of how its text was typed",
     },
     Rule {
-        words: &[
-            "registry.npmjs.org",
-            "static.crates.io",
-            "index.crates.io",
-            "deb.debian.org",
-        ],
+        words: &["registry.npmjs.org", "static.crates.io", "index.crates.io", "deb.debian.org"],
         is_exact: false,
         except: None,
         remedy: "name no registry host: clients know theirs from their configuration",
@@ -85,11 +73,8 @@ pub(crate) fn check(file: &File) -> Vec<Finding> {
                 continue;
             }
             for word in rule.words {
-                let is_found = if rule.is_exact {
-                    has_word(line, word)
-                } else {
-                    lower.contains(word)
-                };
+                let is_found =
+                    if rule.is_exact { has_word(line, word) } else { lower.contains(word) };
                 if is_found {
                     findings.push(file.finding(index + 1, format!("says `{word}`"), rule.remedy));
                 }
@@ -113,22 +98,14 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> usize {
-        check(&File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        })
-        .len()
+        check(&File { path: path.to_owned(), text: text.to_owned() }).len()
     }
 
     #[test]
     fn each_rule_finds_its_words() {
         for rule in &RULES {
             for word in rule.words {
-                assert_eq!(
-                    found("docs/a.md", &format!("see {word} there")),
-                    1,
-                    "{word}"
-                );
+                assert_eq!(found("docs/a.md", &format!("see {word} there")), 1, "{word}");
             }
         }
     }

@@ -46,10 +46,7 @@ pub fn run(targets: u32) -> BurstReport {
     let assigned = clock.tick();
     driver.prober.set_assignment(&assignment, assigned);
     // The last tenth of the rounds starts in its time, behind the burst of the others.
-    sleep(
-        &woken,
-        (interval * 9 / 10).saturating_sub(clock.tick().since(assigned)),
-    );
+    sleep(&woken, (interval * 9 / 10).saturating_sub(clock.tick().since(assigned)));
     let (started, cpu_before) = (clock.tick(), cpu_s());
     let (mut rounds, mut probes, mut replies) = (0, 0, 0);
     while rounds < targets && clock.tick().since(started) < PATIENCE {
@@ -67,12 +64,7 @@ pub fn run(targets: u32) -> BurstReport {
         sleep(&woken, wait);
     }
     let wall_s = clock.tick().since(started).as_secs_f64();
-    BurstReport {
-        probes,
-        replies,
-        wall_s,
-        cpu_s: cpu_s() - cpu_before,
-    }
+    BurstReport { probes, replies, wall_s, cpu_s: cpu_s() - cpu_before }
 }
 
 fn assignment(targets: u32, interval: Duration) -> Assignment {

@@ -68,9 +68,8 @@ pub(super) fn run(
         Ok(driver) => driver,
         Err(error) => {
             tracing::error!(%error, "cannot start probing");
-            lock(shared).vitals.impediment = Some(format!(
-                "the system gives no random numbers ({error}); restart the agent"
-            ));
+            lock(shared).vitals.impediment =
+                Some(format!("the system gives no random numbers ({error}); restart the agent"));
             return;
         }
     };
@@ -95,13 +94,9 @@ pub(super) fn run(
 /// Sleeps for `wait` or until woken; false if nobody is left who could wake it.
 pub(super) fn sleep(woken: &StdReceiver<()>, wait: Duration) -> bool {
     let slept = if wait.is_zero() {
-        woken
-            .try_recv()
-            .map_err(|error| error == TryRecvError::Disconnected)
+        woken.try_recv().map_err(|error| error == TryRecvError::Disconnected)
     } else {
-        woken
-            .recv_timeout(wait)
-            .map_err(|error| error == RecvTimeoutError::Disconnected)
+        woken.recv_timeout(wait).map_err(|error| error == RecvTimeoutError::Disconnected)
     };
     slept != Err(true)
 }
@@ -146,14 +141,11 @@ impl Driver {
         if HOST_INTERVAL <= now.since(self.host_read_at) {
             self.read_host(now);
         }
-        let received = self
-            .receiver
-            .receive(&mut self.prober, &mut self.ports, self.clock);
+        let received = self.receiver.receive(&mut self.prober, &mut self.ports, self.clock);
         self.kernel_drops += received.drops;
         self.prober.handle_timeout(now);
         let sent =
-            self.transmitter
-                .transmit(&mut self.prober, &self.ports, self.host.gateway, self.clock);
+            self.transmitter.transmit(&mut self.prober, &self.ports, self.host.gateway, self.clock);
         self.socket_errors += received.errors + sent.errors;
         self.resolve();
         while self.rounds.len() < ROUNDS_HELD_MAX {
@@ -184,8 +176,7 @@ impl Driver {
         let (v4, v6) = host.families();
         self.prober.set_families(v4, v6);
         self.prober.set_local_addresses(host.addresses.clone());
-        self.prober
-            .set_gateway(host.gateway.map(|gateway| gateway.address), now);
+        self.prober.set_gateway(host.gateway.map(|gateway| gateway.address), now);
         self.host = host;
     }
 
@@ -206,14 +197,9 @@ impl Driver {
         };
         loop {
             match resolver.poll() {
-                Ok(Answer {
-                    name,
-                    addresses,
-                    ttl,
-                }) => {
+                Ok(Answer { name, addresses, ttl }) => {
                     let answer = addresses.as_deref().map_err(|failure| *failure);
-                    self.prober
-                        .handle_resolved(&name, answer, ttl, self.clock.tick());
+                    self.prober.handle_resolved(&name, answer, ttl, self.clock.tick());
                 }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
@@ -236,10 +222,7 @@ impl Driver {
             self.publish(shared);
         }
         while !self.rounds.is_empty() {
-            let batch = self
-                .rounds
-                .drain(..self.rounds.len().min(ROUNDS_BATCH_MAX))
-                .collect();
+            let batch = self.rounds.drain(..self.rounds.len().min(ROUNDS_BATCH_MAX)).collect();
             match rounds.try_send(batch) {
                 Ok(()) => (),
                 Err(TrySendError::Full(mut batch)) => {

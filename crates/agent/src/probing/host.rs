@@ -80,18 +80,7 @@ fn read_table(path: &str) -> String {
 fn default_route_v4(table: &str) -> Option<(IpAddr, String)> {
     let routes = table.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [
-            interface,
-            destination,
-            gateway,
-            flags,
-            _,
-            _,
-            metric,
-            mask,
-            ..,
-        ] = fields[..]
-        else {
+        let [interface, destination, gateway, flags, _, _, metric, mask, ..] = fields[..] else {
             return None;
         };
         let hex = |text: &str| u32::from_str_radix(text, 16).ok();
@@ -102,27 +91,14 @@ fn default_route_v4(table: &str) -> Option<(IpAddr, String)> {
         let metric: u32 = metric.parse().ok()?;
         (is_default && is_gateway).then(|| (metric, IpAddr::V4(address), interface.to_owned()))
     });
-    routes
-        .min()
-        .map(|(_, address, interface)| (address, interface))
+    routes.min().map(|(_, address, interface)| (address, interface))
 }
 
 /// The same in `/proc/net/ipv6_route`.
 fn default_route_v6(table: &str) -> Option<(IpAddr, String)> {
     let routes = table.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [
-            destination,
-            length,
-            _,
-            _,
-            gateway,
-            metric,
-            _,
-            _,
-            flags,
-            interface,
-        ] = fields[..]
+        let [destination, length, _, _, gateway, metric, _, _, flags, interface] = fields[..]
         else {
             return None;
         };
@@ -133,9 +109,7 @@ fn default_route_v6(table: &str) -> Option<(IpAddr, String)> {
         (is_default && is_gateway && !address.is_unspecified())
             .then(|| Some((hex(metric)?, IpAddr::V6(address), interface.to_owned())))?
     });
-    routes
-        .min()
-        .map(|(_, address, interface)| (address, interface))
+    routes.min().map(|(_, address, interface)| (address, interface))
 }
 
 #[cfg(test)]

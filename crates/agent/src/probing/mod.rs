@@ -101,11 +101,7 @@ impl Probing {
                 None
             }
         };
-        Probing {
-            shared,
-            wake: Some(wake),
-            thread,
-        }
+        Probing { shared, wake: Some(wake), thread }
     }
 
     /// Replaces what is asked. Of several in quick succession only the last is applied.
@@ -121,18 +117,8 @@ impl Probing {
     pub fn vitals(&self) -> ProbingVitals {
         let mut shared = lock(&self.shared);
         let send_lag = std::mem::take(&mut shared.send_lag);
-        let Counters {
-            packets_sent,
-            replies,
-            rounds,
-            ..
-        } = shared.counters;
-        let Counters {
-            strange_replies,
-            duplicate_replies,
-            late_replies,
-            ..
-        } = shared.counters;
+        let Counters { packets_sent, replies, rounds, .. } = shared.counters;
+        let Counters { strange_replies, duplicate_replies, late_replies, .. } = shared.counters;
         ProbingVitals {
             packets_sent,
             replies,
@@ -175,8 +161,10 @@ mod tests {
     /// Enough probes for the first round to be due at once, whatever the time.
     const PROBES: u32 = 100;
 
+    /// Which of both is expected depends on what this host permits, not on what probing does.
     #[test]
     fn loopback_answers_or_the_impediment_says_what_is_missing() {
+        let may_ask = socket::open(sense::Family::V4, 1).is_ok();
         let (rounds, mut taken) = tokio::sync::mpsc::channel(16);
         let probing = Probing::start(Clock, rounds);
         let tier = TierTiming {
@@ -208,12 +196,8 @@ mod tests {
         let vitals = probing.vitals();
         assert_eq!(vitals.probes, PROBES);
         match round.outcome {
-            Outcome::Asked {
-                sent,
-                received,
-                rtt,
-                ..
-            } => {
+            Outcome::Asked { sent, received, rtt, .. } => {
+                assert!(may_ask);
                 assert_eq!((sent, received), (1, 1));
                 let rtt_us = rtt.expect("one reply").us_max;
                 assert!(Duration::from_micros(rtt_us.into()) <= Tier::TIMEOUT_MIN);
@@ -221,12 +205,8 @@ mod tests {
                 assert!(vitals.icmp_v4 && vitals.impediment.is_none() && 0 < vitals.replies);
             }
             Outcome::NotAsked(reason) => {
-                assert_eq!(reason, NotAsked::Permission);
-                assert!(
-                    vitals
-                        .impediment
-                        .is_some_and(|words| words.contains("sysctl -w"))
-                );
+                assert_eq!((reason, may_ask), (NotAsked::Permission, false));
+                assert!(vitals.impediment.is_some_and(|words| words.contains("sysctl -w")));
             }
         }
     }

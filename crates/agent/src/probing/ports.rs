@@ -101,11 +101,7 @@ impl From<&OpenError> for NotAsked {
 }
 
 fn open_port(family: Family, ident: u16) -> Result<Port, OpenError> {
-    let port = open(family, ident).map(|(socket, kind)| Port {
-        socket,
-        kind,
-        drops_seen: 0,
-    });
+    let port = open(family, ident).map(|(socket, kind)| Port { socket, kind, drops_seen: 0 });
     match &port {
         Ok(port) => tracing::info!(?family, kind = ?port.kind, "ICMP socket open"),
         Err(error) => tracing::debug!(?family, ?error, "ICMP socket not open"),

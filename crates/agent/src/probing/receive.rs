@@ -121,11 +121,8 @@ impl Receiver {
         // Made anew for each call: the kernel shortens the room for control messages in it.
         let mut headers =
             MultiHeaders::<S>::preallocate(RECEIVE_BATCH_MAX, Some(cmsg_space!(TimeSpec, u32)));
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> = self
-            .buffers
-            .iter_mut()
-            .map(|buffer| [IoSliceMut::new(&mut buffer[..])])
-            .collect();
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(&mut buffer[..])]).collect();
         let flags = MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(port.fd(), &mut headers, &mut slices, flags, None)?;
         let reading = self.stamps.read(clock);
@@ -176,10 +173,7 @@ fn receive_error<S: Source>(family: Family, prober: &mut Prober, port: &Port) ->
 
 /// Reads who refused what; `None` for errors that came from no ICMP message.
 fn icmp_error(control: &ControlMessageOwned) -> Option<IcmpError> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the list of control messages is open"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of control messages is open")]
     let (error, source) = match control {
         ControlMessageOwned::Ipv4RecvErr(error, Some(from)) => {
             let source = IpAddr::from(u32::from_be(from.sin_addr.s_addr).to_be_bytes());
@@ -190,25 +184,15 @@ fn icmp_error(control: &ControlMessageOwned) -> Option<IcmpError> {
         }
         _ => return None,
     };
-    let is_icmp = matches!(
-        error.ee_origin,
-        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6
-    );
-    is_icmp.then_some(IcmpError {
-        kind: error.ee_type,
-        code: error.ee_code,
-        source,
-    })
+    let is_icmp = matches!(error.ee_origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6);
+    is_icmp.then_some(IcmpError { kind: error.ee_type, code: error.ee_code, source })
 }
 
 /// Reads when a packet came, and the kernel's count of dropped ones if it is not zero.
 fn control<S>(message: &RecvMsg<'_, '_, S>, reading: Reading) -> (Tick, Option<u32>) {
     let (mut at, mut drops) = (reading.now, None);
     for control in message.cmsgs().into_iter().flatten() {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the list of control messages is open"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of control messages is open")]
         match control {
             ControlMessageOwned::ScmTimestampns(stamp) => at = reading.tick(stamp),
             ControlMessageOwned::RxqOvfl(count) => drops = Some(count),
@@ -271,11 +255,7 @@ impl Stamps {
             }
             (now, wall) = (after, clock.wall());
         }
-        Reading {
-            now,
-            wall,
-            is_jump: self.compare(now, wall),
-        }
+        Reading { now, wall, is_jump: self.compare(now, wall) }
     }
 
     fn compare(&mut self, now: Tick, wall: UtcMicros) -> bool {
@@ -306,11 +286,7 @@ mod tests {
     fn a_slew_is_no_jump_and_a_step_is() {
         check(&[(0, 5_000_000), (1_000_000, 6_000_500)], &[false, false]);
         check(
-            &[
-                (0, 5_000_000),
-                (1_000_000, 16_000_000),
-                (2_000_000, 17_000_000),
-            ],
+            &[(0, 5_000_000), (1_000_000, 16_000_000), (2_000_000, 17_000_000)],
             &[false, true, false],
         );
         check(&[(0, 5_000_000), (1_000_000, 5_900_000)], &[false, true]);
@@ -318,11 +294,7 @@ mod tests {
 
     #[test]
     fn a_stamp_becomes_the_tick_at_which_the_packet_came() {
-        let reading = Reading {
-            now: Tick(10_000),
-            wall: UtcMicros(7_000_000_000),
-            is_jump: false,
-        };
+        let reading = Reading { now: Tick(10_000), wall: UtcMicros(7_000_000_000), is_jump: false };
         assert_eq!(reading.tick(TimeSpec::new(6999, 999_000_000)), Tick(9_000));
         // From the future: the wall clock was set back by less than a jump.
         assert_eq!(reading.tick(TimeSpec::new(7000, 500_000)), Tick(10_000));

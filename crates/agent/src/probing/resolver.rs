@@ -51,17 +51,11 @@ impl Resolver {
     pub(super) fn start() -> Option<Resolver> {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (answer, answers) = sync_channel(ANSWERS_MAX);
-        let run = move || match tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-        {
+        let run = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(serve(asked, answer)),
             Err(error) => tracing::error!(%error, "cannot start the resolver"),
         };
-        match thread::Builder::new()
-            .name("resolver".to_owned())
-            .spawn(run)
-        {
+        match thread::Builder::new().name("resolver".to_owned()).spawn(run) {
             Ok(_) => Some(Resolver { asks, answers }),
             Err(error) => {
                 tracing::error!(%error, "cannot start the resolver's thread");
@@ -133,11 +127,7 @@ async fn ask(resolver: Option<TokioResolver>, name: Hostname) -> Answer {
             }
         }
     };
-    Answer {
-        name,
-        addresses,
-        ttl,
-    }
+    Answer { name, addresses, ttl }
 }
 
 /// Which state of the system's configuration a resolver was made from.

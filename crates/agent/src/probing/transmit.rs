@@ -54,11 +54,7 @@ pub(super) struct Sent {
 
 impl Transmitter {
     pub(super) fn new() -> Transmitter {
-        Transmitter {
-            v4: Batch::new(),
-            v6: Batch::new(),
-            scratch: Vec::new(),
-        }
+        Transmitter { v4: Batch::new(), v6: Batch::new(), scratch: Vec::new() }
     }
 
     /// Sends what the prober has to send, at most one batch.
@@ -178,22 +174,11 @@ impl<S: SockaddrLike + Copy> Batch<S> {
     }
 
     fn send_from(&mut self, offset: usize, fd: i32) -> nix::Result<usize> {
-        let slices: Vec<[IoSlice<'_>; 1]> = self
-            .packets
-            .iter()
-            .skip(offset)
-            .map(|packet| [IoSlice::new(packet)])
-            .collect();
+        let slices: Vec<[IoSlice<'_>; 1]> =
+            self.packets.iter().skip(offset).map(|packet| [IoSlice::new(packet)]).collect();
         let to = self.to.get(offset..).unwrap_or_default();
-        sendmmsg(
-            fd,
-            &mut self.headers,
-            &slices,
-            to,
-            [],
-            MsgFlags::MSG_DONTWAIT,
-        )
-        .map(Iterator::count)
+        sendmmsg(fd, &mut self.headers, &slices, to, [], MsgFlags::MSG_DONTWAIT)
+            .map(Iterator::count)
     }
 }
 
@@ -205,18 +190,12 @@ fn wait_for_room(fd: BorrowedFd<'_>) {
 
 /// Says whether an error can only come from the packet itself and never from an earlier one.
 fn is_own(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::EAGAIN | Errno::ENOBUFS | Errno::EPERM | Errno::EINVAL | Errno::EBADF
-    )
+    matches!(error, Errno::EAGAIN | Errno::ENOBUFS | Errno::EPERM | Errno::EINVAL | Errno::EBADF)
 }
 
 /// Says why a packet did not leave.
 fn reason(error: Errno) -> NotAsked {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the list of system errors is open"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of system errors is open")]
     match error {
         // EINVAL: a black-hole route, or a link-local address without its link.
         Errno::ENETUNREACH

@@ -256,24 +256,17 @@ impl Agent {
         let accepted = assignment::accept(parts);
         let (version, refused) = (accepted.assignment.version, accepted.refused);
         let probes = accepted.assignment.probes.len();
-        tracing::info!(
-            version,
-            probes,
-            refused = refused.len(),
-            "assignment applied"
-        );
+        tracing::info!(version, probes, refused = refused.len(), "assignment applied");
         for reason in &refused {
             tracing::debug!(%reason, "probe refused");
         }
         self.assignment_version = version;
         self.probing.assign(accepted.assignment);
-        self.send(agent_frame::Kind::AssignmentApplied(
-            v1::AssignmentApplied {
-                version,
-                probes: u32::try_from(probes).unwrap_or(u32::MAX),
-                refused,
-            },
-        ));
+        self.send(agent_frame::Kind::AssignmentApplied(v1::AssignmentApplied {
+            version,
+            probes: u32::try_from(probes).unwrap_or(u32::MAX),
+            refused,
+        }));
     }
 
     /// Says that it lives, to the server and to the operator, and does what is done now and then.
@@ -358,10 +351,7 @@ impl Agent {
 
     /// Asks for a new certificate over the stream's own connection when it is time.
     fn renew_if_due(&mut self, now: Tick) {
-        let is_due = self
-            .identity
-            .renew_at()
-            .is_some_and(|at| at <= self.clock.wall());
+        let is_due = self.identity.renew_at().is_some_and(|at| at <= self.clock.wall());
         let Some(link) = &self.link else {
             return;
         };
@@ -407,12 +397,12 @@ impl Agent {
         for record in lists.iter().flatten() {
             self.batcher.push(record);
         }
-        let appended = match self.batcher.take() {
-            Some(rows) if self.spool.is_open() => block_in_place(|| self.spool.append(&rows)),
-            Some(_) | None => Ok(()),
-        };
-        let saved = appended.and_then(|()| self.spool.save());
-        match saved {
+        let mut kept = Ok(());
+        // Many batches, if a slow disk made them wait: one alone would break the limits of the wire.
+        while let Some(rows) = self.batcher.take().filter(|_| self.spool.is_open()) {
+            kept = kept.and(block_in_place(|| self.spool.append(&rows)));
+        }
+        match kept.and_then(|()| self.spool.save()) {
             Ok(()) => tracing::info!(
                 backlog_batches = self.spool.backlog_batches(),
                 "agent stopped; what was not delivered is kept"
@@ -438,9 +428,7 @@ async fn renew(mut client: AgentLinkClient<Channel>, csr_der: Vec<u8>) -> Renewe
     let mut request = tonic::Request::new(v1::RenewRequest { csr_der });
     request.set_timeout(RENEW_TIMEOUT);
     let reply = client.renew(request).await;
-    let reply = reply
-        .map_err(|s| limited(s.message()).to_owned())?
-        .into_inner();
+    let reply = reply.map_err(|s| limited(s.message()).to_owned())?.into_inner();
     if limits::DER_BYTES_MAX < reply.certificate_der.len() {
         return Err("the new certificate is too long".to_owned());
     }

@@ -18,12 +18,7 @@ fn rows(count: u64) -> Vec<RoundRow> {
     let row = |n| RoundRow {
         subject: Subject::Gateway,
         due_tick: Tick(n),
-        outcome: Outcome::Asked {
-            sent: 1,
-            received: 0,
-            rtt: None,
-            confirm: Confirm::default(),
-        },
+        outcome: Outcome::Asked { sent: 1, received: 0, rtt: None, confirm: Confirm::default() },
         flags: RoundFlags::default(),
         icmp_error: None,
         address: None,
@@ -108,13 +103,7 @@ fn an_older_epoch_is_not_taken() {
     spool.grant(3).expect("grants");
     spool.grant(3).expect("the same again is no harm");
     let error = spool.grant(2).expect_err("is refused");
-    assert!(matches!(
-        error,
-        SpoolError::EpochBackwards {
-            granted: 2,
-            newest: 3
-        }
-    ));
+    assert!(matches!(error, SpoolError::EpochBackwards { granted: 2, newest: 3 }));
     assert_eq!(spool.epoch(), 3);
 }
 
@@ -126,10 +115,7 @@ fn the_oldest_goes_first_when_there_is_too_much_and_is_counted() {
     spool.append(&rows(50)).expect("appends");
     let one = spool.backlog_bytes();
     drop(spool);
-    let limits = SpoolLimits {
-        bytes_max: one * 3 + one / 2,
-        ..SpoolLimits::default()
-    };
+    let limits = SpoolLimits { bytes_max: one * 3 + one / 2, ..SpoolLimits::default() };
     let mut spool = open_with(dir.path(), limits);
     for _ in 0..4 {
         spool.append(&rows(50)).expect("appends");
@@ -151,6 +137,19 @@ fn what_is_too_old_is_dropped() {
     spool.limits.age_max = Duration::ZERO;
     spool.append(&rows(1)).expect("appends");
     assert_eq!(spool.backlog_batches(), 0);
+}
+
+#[test]
+fn a_durable_batch_is_not_counted_as_dropped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut spool = open(dir.path());
+    spool.grant(1).expect("grants");
+    spool.drop_rounds(5);
+    // The state cannot be written: its new file is in the way.
+    fs::create_dir(dir_of(dir.path()).join("state.json.new")).expect("makes");
+    assert!(spool.append(&rows(3)).is_err());
+    assert_eq!(sent(&mut spool), [(1, 1)]);
+    assert_eq!(spool.dropped_rounds_total(), 5);
 }
 
 #[test]

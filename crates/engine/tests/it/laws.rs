@@ -1,14 +1,14 @@
 //! Laws that hold for whatever comes in.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use engine::Engine;
 use model::{
-    AgentEvent, AgentId, Confirm, DecisionKind, Entity, IcmpError, InventoryChange, MonitorEvent,
-    NotAsked, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Strategy as Choice, Subject,
-    Tier, TierId, UtcMicros, Verdict,
+    AgentEvent, AgentId, Confirm, DecisionKind, Entity, IcmpError, InventoryChange, Minute,
+    MonitorEvent, NotAsked, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt,
+    Strategy as Choice, Subject, Tier, TierId, UtcMicros, Verdict,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use crate::play::{agent, noon, probe, tier};
 
@@ -120,6 +120,9 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: 100,
         failure_persistence: None,
+        // The same cases every time: a red run must mean a change, not bad luck. More cases under
+        // another seed are for a person who looks for trouble.
+        rng_seed: RngSeed::Fixed(7),
         ..Default::default()
     })]
 
@@ -130,7 +133,8 @@ proptest! {
         let mut engine = Engine::new(noon());
         let mut twin: Option<Engine> = None;
         let mut now = noon();
-        let mut held = std::collections::BTreeMap::<Entity, Verdict>::new();
+        let mut held = BTreeMap::<Entity, Verdict>::new();
+        let mut said = BTreeMap::<ProbeId, Minute>::new();
         for id in 1..4 {
             engine.handle_change(&agent(id, "fra1"), now);
             engine.handle_change(&InventoryChange::ProbeSet(probe(id, 1)), now);
@@ -139,6 +143,7 @@ proptest! {
             now = UtcMicros(now.0 + seconds * 1_000_000);
             if let Input::Change(InventoryChange::ProbeRemoved(id)) = input {
                 held.retain(|entity, _| entity.probe() != *id);
+                said.remove(id);
             }
             handle(&mut engine, input, now);
             engine.handle_timeout(now);
@@ -151,9 +156,22 @@ proptest! {
                 prop_assert!(twin.checkpoint() == engine.checkpoint());
             }
             for decision in &decisions {
-                if let DecisionKind::Verdict(change) = &decision.kind {
-                    let from = held.insert(change.entity, change.to).unwrap_or(Verdict::Unknown);
-                    prop_assert_eq!(from, change.from);
+                match &decision.kind {
+                    DecisionKind::Verdict(change) => {
+                        let from = held.insert(change.entity, change.to);
+                        prop_assert_eq!(from.unwrap_or(Verdict::Unknown), change.from);
+                    }
+                    // What all hold is said for every minute, each once before it is revised.
+                    DecisionKind::Minute(truth) if truth.entity.agent().is_none() => {
+                        let last = said.entry(truth.entity.probe()).or_insert(truth.minute);
+                        if truth.revision == 0 {
+                            prop_assert_eq!(*last, truth.minute);
+                            *last = truth.minute.next();
+                        } else {
+                            prop_assert!(truth.minute < *last);
+                        }
+                    }
+                    DecisionKind::Minute(_) | DecisionKind::Agent(_) => (),
                 }
             }
             if matches!(input, Input::Restore) {

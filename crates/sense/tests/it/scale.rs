@@ -39,10 +39,7 @@ fn phases_fill_the_interval_evenly() {
         per_ms[usize::try_from(phase_us / 1000).expect("below the interval")] += 1;
     }
     let (min, max) = (per_ms.iter().min(), per_ms.iter().max());
-    assert!(
-        Some(&3) <= min && max <= Some(&5),
-        "{min:?} to {max:?} in a millisecond, mean 4"
-    );
+    assert!(Some(&3) <= min && max <= Some(&5), "{min:?} to {max:?} in a millisecond, mean 4");
 }
 
 #[test]
@@ -61,17 +58,8 @@ fn every_probe_has_its_round_in_every_interval() {
         }
         assert!(packets <= TURN_EVENTS_MAX);
         while let Some(round) = prober.poll_round() {
-            let Subject::Probe(id) = round.subject else {
-                panic!("only probes")
-            };
-            assert!(matches!(
-                round.outcome,
-                Outcome::Asked {
-                    sent: 1,
-                    received: 0,
-                    ..
-                }
-            ));
+            let Subject::Probe(id) = round.subject else { panic!("only probes") };
+            assert!(matches!(round.outcome, Outcome::Asked { sent: 1, received: 0, .. }));
             if round.due < Tick(20_000_000) {
                 rounds[usize::try_from(id.0).expect("fits")] += 1;
             }
@@ -79,11 +67,7 @@ fn every_probe_has_its_round_in_every_interval() {
         let next = prober.poll_timeout().expect("there is always a next round");
         now = next.max(now + Duration::from_micros(256));
     }
-    assert!(
-        rounds.iter().skip(1).all(|count| *count == 4),
-        "{:?}",
-        rounds.iter().skip(1).max()
-    );
+    assert!(rounds.iter().skip(1).all(|count| *count == 4), "{:?}", rounds.iter().skip(1).max());
 }
 
 #[test]

@@ -52,11 +52,7 @@ pub(crate) struct World {
 #[track_caller]
 pub(crate) fn check(script: &str, expected: Expect) {
     let mut world = World::new();
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut words = line.split_whitespace();
         let at = Tick(0) + duration(words.next().expect("a time"));
         let words: Vec<&str> = words.collect();
@@ -74,10 +70,7 @@ fn duration(text: &str) -> Duration {
     if let Some(ms) = text.strip_suffix("ms") {
         return Duration::from_millis(ms.parse().expect("milliseconds"));
     }
-    let s: f64 = text
-        .strip_suffix('s')
-        .and_then(|s| s.parse().ok())
-        .expect("seconds");
+    let s: f64 = text.strip_suffix('s').and_then(|s| s.parse().ok()).expect("seconds");
     Duration::from_micros((s * 1_000_000.0).round() as u64)
 }
 
@@ -130,12 +123,8 @@ impl World {
             ["witness", address] => self.assignment.witnesses.push(ip(address)),
             ["assign"] => {
                 for refusal in self.assignment.refusals() {
-                    writeln!(
-                        self.report,
-                        "refused probe {}: {}",
-                        refusal.probe, refusal.reason
-                    )
-                    .expect("room");
+                    writeln!(self.report, "refused probe {}: {}", refusal.probe, refusal.reason)
+                        .expect("room");
                 }
                 self.prober.set_assignment(&self.assignment, self.now);
             }
@@ -150,18 +139,12 @@ impl World {
             ["counters"] => {
                 let c = self.prober.counters();
                 let (sent, replies, rounds) = (c.packets_sent, c.replies, c.rounds);
-                writeln!(
-                    self.report,
-                    "{rounds} rounds, {sent} packets, {replies} replies"
-                )
-                .expect("room");
+                writeln!(self.report, "{rounds} rounds, {sent} packets, {replies} replies")
+                    .expect("room");
                 let (strange, twice) = (c.strange_replies, c.duplicate_replies);
                 let late = c.late_replies;
-                writeln!(
-                    self.report,
-                    "{strange} strange, {twice} duplicate, {late} late"
-                )
-                .expect("room");
+                writeln!(self.report, "{strange} strange, {twice} duplicate, {late} late")
+                    .expect("room");
             }
             [address, manner @ ..] => {
                 self.manners.insert(ip(address), parse_manner(manner));
@@ -170,16 +153,13 @@ impl World {
     }
 
     fn resolve(&mut self, name: &str, rest: &[&str]) {
-        let Ok(Address::Name(name)) = Address::parse(name) else {
-            panic!("no name: {name}")
-        };
+        let Ok(Address::Name(name)) = Address::parse(name) else { panic!("no name: {name}") };
         let (answer, ttl) = match rest {
             ["none"] => (Err(ResolveFailure::NoAddress), Duration::ZERO),
             ["unanswered"] => (Err(ResolveFailure::Unanswered), Duration::ZERO),
-            [ttl, addresses @ ..] => (
-                Ok(addresses.iter().map(|a| ip(a)).collect::<Vec<_>>()),
-                duration(ttl),
-            ),
+            [ttl, addresses @ ..] => {
+                (Ok(addresses.iter().map(|a| ip(a)).collect::<Vec<_>>()), duration(ttl))
+            }
             [] => panic!("resolve to what?"),
         };
         let answer = answer.as_deref().map_err(|failure| *failure);
@@ -191,14 +171,8 @@ impl World {
         loop {
             self.turn();
             let flying = self.flying.iter().map(|(at, ..)| *at).min();
-            let next = [self.prober.poll_timeout(), flying]
-                .into_iter()
-                .flatten()
-                .min();
-            match next
-                .map(|next| next.max(self.now))
-                .filter(|next| *next <= until)
-            {
+            let next = [self.prober.poll_timeout(), flying].into_iter().flatten().min();
+            match next.map(|next| next.max(self.now)).filter(|next| *next <= until) {
                 Some(next) => self.now = next,
                 None => break,
             }
@@ -220,11 +194,7 @@ impl World {
             if self.shows_packets {
                 writeln!(self.report, "{}  packet to {}", s(at), transmit.to).expect("room");
             }
-            let manner = self
-                .manners
-                .get(&transmit.to)
-                .cloned()
-                .unwrap_or(Manner::Silent);
+            let manner = self.manners.get(&transmit.to).cloned().unwrap_or(Manner::Silent);
             if let Manner::Unsendable(reason) = manner {
                 self.prober.handle_sent(transmit.token, Err(reason));
                 continue;
@@ -252,20 +222,12 @@ impl World {
                 let mut forged = packet.to_vec();
                 let last = forged.len() - 40;
                 forged[last] ^= 1;
-                self.flying
-                    .push((at + Duration::from_millis(1), to, reply(to, &forged)));
+                self.flying.push((at + Duration::from_millis(1), to, reply(to, &forged)));
             }
             Manner::AnsweredBy(other) => {
-                self.flying
-                    .push((at + Duration::from_millis(1), other, reply(to, packet)));
+                self.flying.push((at + Duration::from_millis(1), other, reply(to, packet)));
             }
-            Manner::Refused {
-                by,
-                kind,
-                code,
-                payload_bytes,
-                after,
-            } => {
+            Manner::Refused { by, kind, code, payload_bytes, after } => {
                 let error = refusal(to, packet, kind, code, payload_bytes);
                 self.flying.push((at + after, by, error));
             }
@@ -276,14 +238,8 @@ impl World {
 
 fn parse_manner(words: &[&str]) -> Manner {
     match words {
-        ["answers", after] => Manner::Answer {
-            after: duration(after),
-            times: 1,
-        },
-        ["answers", after, "twice"] => Manner::Answer {
-            after: duration(after),
-            times: 2,
-        },
+        ["answers", after] => Manner::Answer { after: duration(after), times: 1 },
+        ["answers", after, "twice"] => Manner::Answer { after: duration(after), times: 2 },
         ["silent"] => Manner::Silent,
         ["unsendable", "no-route"] => Manner::Unsendable(NotAsked::NoRoute),
         ["unsendable", "permission"] => Manner::Unsendable(NotAsked::Permission),
@@ -313,9 +269,7 @@ pub(crate) fn reply(to: IpAddr, packet: &[u8]) -> Vec<u8> {
 
 /// Makes an ICMP error about a request of version 4, as a router does.
 fn refusal(to: IpAddr, packet: &[u8], kind: u8, code: u8, payload_bytes: usize) -> Vec<u8> {
-    let IpAddr::V4(to) = to else {
-        panic!("version 4 only")
-    };
+    let IpAddr::V4(to) = to else { panic!("version 4 only") };
     let mut error = vec![kind, code, 0, 0, 0, 0, 0, 0];
     let mut header = [0_u8; 20];
     header[0] = 0x45;
@@ -345,12 +299,7 @@ fn show(round: &RoundRecord) -> String {
         Subject::Witness(index) => format!("witness {index}"),
     };
     let outcome = match round.outcome {
-        Outcome::Asked {
-            sent,
-            received,
-            rtt,
-            confirm,
-        } => {
+        Outcome::Asked { sent, received, rtt, confirm } => {
             let rtt = rtt.map_or_else(String::new, |rtt| {
                 format!(" rtt {}/{}/{}us", rtt.us_min, rtt.us_mean, rtt.us_max)
             });
@@ -362,29 +311,15 @@ fn show(round: &RoundRecord) -> String {
         }
         Outcome::NotAsked(reason) => format!("not asked: {reason:?}"),
     };
-    let names = [
-        "doubtful",
-        "local",
-        "duplicate",
-        "late",
-        "icmp-error",
-        "address-changed",
-    ];
+    let names = ["doubtful", "local", "duplicate", "late", "icmp-error", "address-changed"];
     let flags: String = (0..)
         .zip(names)
         .filter(|(bit, _)| round.flags.contains(RoundFlags(1 << bit)))
         .map(|(_, name)| format!(" {name}"))
         .collect();
-    let error = round
-        .icmp_error
-        .map_or_else(String::new, |IcmpError { kind, code, source }| {
-            format!(" {kind}/{code} by {source}")
-        });
-    let address = round
-        .address_changed
-        .map_or_else(String::new, |a| format!(" now {a}"));
-    format!(
-        "{who} due {}: {outcome}{flags}{error}{address}",
-        s(round.due)
-    )
+    let error = round.icmp_error.map_or_else(String::new, |IcmpError { kind, code, source }| {
+        format!(" {kind}/{code} by {source}")
+    });
+    let address = round.address_changed.map_or_else(String::new, |a| format!(" now {a}"));
+    format!("{who} due {}: {outcome}{flags}{error}{address}", s(round.due))
 }

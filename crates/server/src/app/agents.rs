@@ -14,8 +14,7 @@ pub(crate) const TOKEN_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Starts every enrolment token; the digit is the version of its form.
 const TOKEN_PREFIX: &str = "flt1.";
 
-/// A one-time token and the command that uses it.
-#[derive(Debug)]
+/// A one-time token and the command that uses it. It never shows itself in a log.
 pub(crate) struct Enrolment {
     pub(crate) token: String,
     pub(crate) command: String,

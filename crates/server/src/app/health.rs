@@ -19,7 +19,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(1);
 const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 /// Below this share (1 / 20) of the machine's memory, it starts to swap or kill.
 const MEMORY_FREE_SHARE: u64 = 20;
-/// Twice the default interval and its timeout: rounds should have come in by then.
+/// Four default intervals: rounds should have come in by then.
 const FRESHNESS_MAX: Duration = Duration::from_secs(120);
 /// A difference that people notice when they compare times.
 const WALL_AHEAD_US_MAX: u64 = 1_000_000;
@@ -94,7 +94,9 @@ impl App {
     pub(crate) async fn not_ready(&self) -> Vec<(&'static str, String)> {
         let mut reasons = Vec::new();
         if let Err(error) = self.store.probe().await {
-            reasons.push(("database", crate::chain(&error)));
+            // Everyone may ask this: what lies behind the error is for the log.
+            tracing::warn!(error = %crate::chain(&error), "the database does not answer");
+            reasons.push(("database", error.to_string()));
         }
         if let Some(impediment) = self.conductor.vitals().impediment {
             reasons.push(("log", impediment));

@@ -17,7 +17,7 @@ use super::{App, AppError};
 use crate::conductor::ProbeStatusView;
 
 /// Minutes of one request: a day.
-pub(crate) const MINUTES_MAX: i64 = 1_440;
+pub(crate) const MINUTES_MAX: i64 = store::MINUTES_MAX as i64;
 /// A minute is written down when its last rounds must have come in, a moment after its end; until
 /// then it is told from the live verdict. Later than this it is not on its way, it is missing.
 const OPEN_MINUTES_MAX: i64 = 3;

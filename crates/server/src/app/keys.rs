@@ -1,12 +1,11 @@
 //! Secrets that callers show: session tokens and API keys. Only their hashes are kept.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::{ApiKeyId, Role, UtcMicros};
+use model::{ApiKeyId, Name, Role, UtcMicros};
 use sha2::{Digest, Sha256};
 use store::{ApiKeyRow, NewApiKey, Scope, TokenHash};
 
 use super::{App, AppError};
-use model::Name;
 
 /// Starts every API key, so that people and secret scanners recognise one.
 pub const API_KEY_PREFIX: &str = "flk_";

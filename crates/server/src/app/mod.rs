@@ -98,6 +98,9 @@ impl From<StoreError> for AppError {
                 "role",
                 "nobody could administer this server: make another user an admin first".to_owned(),
             ),
+            StoreError::AgentRevoked => {
+                conflict("", "the agent was revoked: it needs a new token".to_owned())
+            }
             StoreError::LastTier => {
                 conflict("", "targets need a tier: create another one first".to_owned())
             }

@@ -70,10 +70,7 @@ impl NewPassword {
 ///
 /// [`PasswordError`] if the machine cannot: no memory, no randomness.
 pub async fn hash(password: NewPassword) -> Result<String, PasswordError> {
-    let _slot = SLOTS.acquire().await.map_err(|_| PasswordError::Task)?;
-    tokio::task::spawn_blocking(move || hash_now(password.0.as_bytes()))
-        .await
-        .map_err(|_| PasswordError::Task)?
+    slotted(move || hash_now(password.0.as_bytes())).await?
 }
 
 /// Returns whether `password` is the one of `stored`. Takes as long if there is no such user.
@@ -85,7 +82,6 @@ pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Pa
     if BYTES_MAX < password.len() {
         return Ok(false);
     }
-    let _slot = SLOTS.acquire().await.map_err(|_| PasswordError::Task)?;
     let compare = move || {
         let is_known = stored.is_some();
         let against = stored.or_else(|| NOBODY.clone()).unwrap_or_default();
@@ -94,7 +90,21 @@ pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Pa
         });
         is_known && is_equal
     };
-    tokio::task::spawn_blocking(compare).await.map_err(|_| PasswordError::Task)
+    slotted(compare).await
+}
+
+/// Runs `work` in a slot. The work keeps the slot to its end, even if the caller hangs up: else
+/// strangers who hang up at once would have any number of hashes under way.
+async fn slotted<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let slot = SLOTS.acquire().await.map_err(|_| PasswordError::Task)?;
+    let task = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(slot);
+        done
+    });
+    task.await.map_err(|_| PasswordError::Task)
 }
 
 fn hash_now(password: &[u8]) -> Result<String, PasswordError> {
@@ -118,6 +128,18 @@ mod tests {
         assert!(verify("correct horse battery", Some(stored.clone())).await.expect("compares"));
         assert!(!verify("correct horse batterY", Some(stored)).await.expect("compares"));
         assert!(!verify("the password of nobody", None).await.expect("compares"));
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_hangs_up_does_not_free_the_slot() {
+        let (end, ended) = std::sync::mpsc::sync_channel::<()>(1);
+        let mut work = Box::pin(slotted(move || ended.recv()));
+        let polled =
+            std::future::poll_fn(|context| std::task::Poll::Ready(work.as_mut().poll(context)));
+        assert!(polled.await.is_pending());
+        drop(work);
+        assert!(SLOTS.available_permits() < HASHES_AT_ONCE_MAX);
+        end.send(()).expect("the work goes on");
     }
 
     #[test]

@@ -21,7 +21,6 @@ pub(crate) const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const TOUCH_AFTER: Duration = Duration::from_secs(60);
 
 /// A new session: the token goes into the cookie and exists nowhere else.
-#[derive(Debug)]
 pub(crate) struct SignedIn {
     pub(crate) token: Secret,
     pub(crate) csrf_token: String,

@@ -33,10 +33,14 @@ impl App {
         patch: &UserPatch,
         password: Option<NewPassword>,
     ) -> Result<UserRow, AppError> {
-        let row = self.store.user_update(scope, id, patch, self.clock.now()).await?;
-        if let Some(password) = password {
-            let hash = password::hash(password).await.map_err(AppError::internal)?;
-            let now = self.clock.now();
+        // Before anything is changed: a hash that fails must not leave half of it.
+        let hash = match password {
+            Some(password) => Some(password::hash(password).await.map_err(AppError::internal)?),
+            None => None,
+        };
+        let now = self.clock.now();
+        let row = self.store.user_update(scope, id, patch, now).await?;
+        if let Some(hash) = hash {
             self.store.user_set_password_hash(scope, id, &hash, None, now).await?;
         }
         Ok(row)

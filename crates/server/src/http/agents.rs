@@ -162,7 +162,7 @@ pub(crate) struct AgentPatchBody {
 }
 
 /// A one-time token. It is shown once.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = EnrolToken)]
 pub(crate) struct EnrolTokenView {
     token: String,
@@ -171,7 +171,7 @@ pub(crate) struct EnrolTokenView {
     expires_at: Timestamp,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = AgentCreated)]
 pub(crate) struct AgentCreatedView {
     agent: AgentView,

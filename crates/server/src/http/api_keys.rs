@@ -57,7 +57,7 @@ pub(crate) struct ApiKeyBody {
 }
 
 /// A new API key with its text, which is shown once.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyCreated)]
 pub(crate) struct ApiKeyCreatedView {
     #[serde(flatten)]

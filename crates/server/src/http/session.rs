@@ -32,7 +32,7 @@ pub(crate) struct SignInBody {
 }
 
 /// A person's session.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub(crate) struct SessionView {
     user: SessionUserView,

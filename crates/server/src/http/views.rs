@@ -84,7 +84,7 @@ text_view!(PermissionView, Permission, "Permission");
 /// How many things a page holds.
 pub(crate) const PAGE_DEFAULT: u32 = 100;
 /// More would make an answer too large to show and slow to make.
-pub(crate) const PAGE_MAX: u32 = 500;
+pub(crate) const PAGE_MAX: u32 = store::PAGE_ROWS_MAX;
 
 /// A query of a list that has only a limit.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -296,6 +296,14 @@ async fn a_revoked_certificate_stays_revoked() {
     assert!(f.store.certificates_revoked(at(100)).await.unwrap().is_empty());
     assert!(f.store.agent_get(&f.scope, agent.id).await.unwrap().is_revoked);
 
+    // A renewal that was under way comes too late; a token from before is void.
+    let late = f.store.certificate_add(&f.scope, &certificate("0b", 200), at(3)).await;
+    assert!(matches!(late, Err(StoreError::AgentRevoked)));
+    assert_eq!(status_of(&f, "0b").await, CertificateStatus::Unknown);
+    f.store.token_create(&f.scope, agent.id, &[9; 32], at(600), at(3)).await.unwrap();
+    let late = f.store.certificate_add(&f.scope, &certificate("0b", 200), at(3)).await;
+    assert!(matches!(late, Err(StoreError::AgentRevoked)));
+    f.store.token_redeem(&[9; 32], at(3)).await.unwrap().unwrap();
     let again = f.store.certificate_add(&f.scope, &certificate("0b", 200), at(3)).await.unwrap();
     assert_eq!((again.changes.len(), again.row.is_revoked), (1, false));
     f.store.agent_delete(&f.scope, agent.id, at(4)).await.unwrap();

@@ -3,7 +3,7 @@
 import { CloseButton, Select, TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'
 import { useSuspenseQuery } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
+import { useNavigate, useRouter } from '@tanstack/react-router'
 import { useState } from 'react'
 
 import { tiersQuery } from '../../api/queries'
@@ -18,7 +18,10 @@ const TYPING_PAUSE_MS = 220
 export function FilterBar({ filter }: { filter: TargetFilter }) {
   const navigate = useNavigate({ from: '/targets' })
   const { data: tiers } = useSuspenseQuery(tiersQuery)
+  const router = useRouter()
   const change = (part: Partial<TargetFilter>) => {
+    // Whoever typed and went on within the pause must not be called back.
+    if (router.history.location.pathname !== '/targets') return
     void navigate({ to: '/targets', search: (old) => ({ ...old, ...part }), replace: true })
   }
   const chosen = splitVerdicts(filter.verdict)

@@ -39,8 +39,7 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let healed = clock::now();
     world.network.delay(0, 0)?;
     drop(cuts);
-    let dropped = losses.iter().map(Fault::dropped).sum::<anyhow::Result<u64>>()?;
-    drop(losses);
+    let dropped = losses.into_iter().map(Fault::heal).sum::<anyhow::Result<u64>>()?;
     whole(&world, &faulty, healed, report)?;
 
     let lost = |target: &u32| lost_packets(&world, *target);
