@@ -38,6 +38,17 @@ whenSignedOut(() => {
   void router.invalidate()
 })
 
+/** A page from before an upgrade asks for files that are gone: load the new one, but never in a loop. */
+const RELOADED_AT = 'faultline-reloaded-at'
+const RELOAD_PAUSE_MS = 30_000
+window.addEventListener('vite:preloadError', (event) => {
+  const before = Number(sessionStorage.getItem(RELOADED_AT) ?? 0)
+  if (Date.now() - before < RELOAD_PAUSE_MS) return
+  event.preventDefault()
+  sessionStorage.setItem(RELOADED_AT, String(Date.now()))
+  location.reload()
+})
+
 const root = document.getElementById('root')
 if (root === null) throw new Error('index.html has no #root')
 createRoot(root).render(

@@ -28,6 +28,9 @@ pub(crate) const WITNESSES_MAX: usize = 8;
 /// counts as one that does not answer at all.
 const MISSED_MAX: u8 = 3;
 
+/// Two answers this close together prove sight between them: a gateway's interval and timeout.
+const BRACKET_US_MAX: i64 = WITNESS_INTERVAL_US + WITNESS_SPAN_US;
+
 /// Unanswered rounds outside that it takes to be blind.
 const DARK_ROUNDS_MIN: u32 = 2;
 
@@ -310,12 +313,12 @@ impl Sight {
     /// gone for the whole window: its first packet's reply would have come within the timeout.
     ///
     /// 1 - A round outside that started in the window and was answered whole proves sight.
-    /// 2 - Without one, but with an expected answer missing in the window, it is not proven: the
-    ///     next lost round brings a longer window.
-    /// 3 - If nobody else was asked in the window, the first answer from outside to a round after
-    ///     it proves sight, but not before rounds that started in the window had time to report.
-    /// 4 - What was lost in a blindness that is over proves nothing by an answer that ended it.
-    /// 5 - A target on the agent's own host needs no sight.
+    /// 2 - Without one, answers to rounds right before and right after prove it too, if they lie so
+    ///     close together (6 s, as a gateway that answers every 5 s does) that hardly an outage
+    ///     fits between, and if nobody else missed an expected answer between them. Rounds that
+    ///     started in the window are given the time to report first.
+    /// 3 - Otherwise it is not proven: the next lost round brings a longer window.
+    /// 4 - A target on the agent's own host needs no sight.
     pub(crate) fn proof(&self, conviction: &Conviction, rules: &Rules, now: UtcMicros) -> Proof {
         if conviction.is_local {
             return Proof::Proven;
@@ -330,16 +333,35 @@ impl Sight {
         if self.is_marked(self.answered, from, last_sent_at) {
             return Proof::Proven;
         }
-        let is_after = last_sent_at.max(from) < self.seen_at;
-        if !is_after
-            || conviction.lost_at < self.regained_at
-            || self.is_marked(self.missed, from, last_sent_at)
-        {
+        if !self.is_bracketed(conviction.lost_since, last_sent_at.max(from)) {
             return Proof::Open;
         }
         let journey_us = rules.round_us + rules.confirm_us + rules.round_us + FLUSH_US;
         let settled_at = after(conviction.lost_at, journey_us);
         if settled_at <= now { Proof::Proven } else { Proof::Later(settled_at) }
+    }
+
+    /// Whether answers right before `lost_since` and right after `last_sent_at` are close together,
+    /// with no other expected answer missing between them.
+    fn is_bracketed(&self, lost_since: UtcMicros, last_sent_at: UtcMicros) -> bool {
+        let age_of = |at: UtcMicros| u32::try_from(self.head.saturating_sub(bucket(at)));
+        let (Ok(own), Ok(last)) = (age_of(lost_since), age_of(last_sent_at)) else {
+            return false;
+        };
+        // Bits count backwards in time: lower ones are after the window, higher ones before it.
+        let later = self.answered & !(u128::MAX.checked_shl(last).unwrap_or(0));
+        let Some(earlier) = self.answered.checked_shr(own).filter(|&bits| bits != 0) else {
+            return false;
+        };
+        if later == 0 {
+            return false;
+        }
+        let first_after = BUCKETS - 1 - later.leading_zeros();
+        let last_before = own + earlier.trailing_zeros();
+        let width = last_before - first_after;
+        let between = (u128::MAX >> (BUCKETS - 1 - width)) << first_after;
+        let others = self.missed & between & !(1 << own);
+        i64::from(width) * BUCKET_US <= BRACKET_US_MAX && others == 0
     }
 
     /// Whether a mark lies wholly within the window.
@@ -402,12 +424,18 @@ mod tests {
 
     #[test]
     fn an_answer_after_the_window_proves_sight_once_all_have_reported() {
-        let mut sight = seen_before();
-        sight.note_answer(Subject::Gateway, at(102.5), true);
+        let mut sight = Sight::new();
+        sight.note_answer(Subject::Gateway, at(98.0), true);
+        sight.note_unanswered(at(100.0), at(101.8), true);
+        assert_eq!(proof_at(&sight, 103.0), Proof::Open, "nothing was seen since");
+        sight.note_answer(Subject::Gateway, at(103.0), true);
         assert_eq!(proof_at(&sight, 103.0), Proof::Later(at(106.0)));
         assert_eq!(proof_at(&sight, 106.0), Proof::Proven);
-        sight.note_unanswered(at(101.5), at(103.3), true);
-        assert_eq!(proof_at(&sight, 106.0), Proof::Open, "an expected answer is missing");
+        sight.note_unanswered(at(99.0), at(100.8), true);
+        assert_eq!(proof_at(&sight, 106.0), Proof::Open, "another expected answer is missing");
+        let mut sight = seen_before();
+        sight.note_answer(Subject::Gateway, at(102.5), true);
+        assert_eq!(proof_at(&sight, 106.0), Proof::Open, "too long between the two");
     }
 
     #[test]

@@ -16,7 +16,11 @@ use crate::{
     targets::set,
 };
 
-const AGENT_LIST: &str = "
+/// An agent with its state and the certificate that expires last; every way of finding one ends it.
+macro_rules! agent_select {
+    ($end:literal) => {
+        concat!(
+            "
     SELECT agent.id, agent.name, is_paused, is_revoked, witnesses,
            hello_version, hello_os, hello_hostname, last_seen_at, created_at, updated_at,
            agent_state_now.state, agent_state_now.since_at, agent_state_now.why,
@@ -30,25 +34,21 @@ const AGENT_LIST: &str = "
                 WHERE newest.agent_id = agent.id
                 ORDER BY newest.not_after DESC, newest.serial DESC
                 LIMIT 1)
-     WHERE agent.org_id = $1
+     WHERE agent.org_id = $1",
+            $end
+        )
+    };
+}
+
+const AGENT_LIST: &str = agent_select!(
+    "
      ORDER BY agent.name
-     LIMIT $2";
-const AGENT_GET: &str = "
-    SELECT agent.id, agent.name, is_paused, is_revoked, witnesses,
-           hello_version, hello_os, hello_hostname, last_seen_at, created_at, updated_at,
-           agent_state_now.state, agent_state_now.since_at, agent_state_now.why,
-           certificate.serial, certificate.agent_id, certificate.not_before,
-           certificate.not_after, certificate.revoked_at
-      FROM agent
-      LEFT JOIN agent_state_now ON agent_state_now.agent_id = agent.id
-      LEFT JOIN certificate ON certificate.serial = (
-               SELECT newest.serial
-                 FROM certificate AS newest
-                WHERE newest.agent_id = agent.id
-                ORDER BY newest.not_after DESC, newest.serial DESC
-                LIMIT 1)
-     WHERE agent.org_id = $1
-       AND agent.id = $2";
+     LIMIT $2"
+);
+const AGENT_GET: &str = agent_select!(
+    "
+       AND agent.id = $2"
+);
 const AGENT_COUNT: &str = "SELECT count(*) FROM agent WHERE org_id = $1";
 const AGENT_ADD: &str = "
     INSERT INTO agent (org_id, name, is_paused, is_revoked, witnesses, created_at, updated_at)

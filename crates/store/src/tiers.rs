@@ -13,7 +13,11 @@ use crate::{
     inventory::{self, Buried, Kind, Logged},
 };
 
-const TIER_LIST: &str = "
+/// A tier with the number of its targets; every way of finding one ends it.
+macro_rules! tier_select {
+    ($end:literal) => {
+        concat!(
+            "
     SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
            agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear,
            created_at, updated_at,
@@ -22,20 +26,21 @@ const TIER_LIST: &str = "
              WHERE target.org_id = tier.org_id
                AND target.tier_id = tier.id) AS targets_total
       FROM tier
-     WHERE tier.org_id = $1
+     WHERE tier.org_id = $1",
+            $end
+        )
+    };
+}
+
+const TIER_LIST: &str = tier_select!(
+    "
      ORDER BY tier.name
-     LIMIT $2";
-const TIER_GET: &str = "
-    SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
-           agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear,
-           created_at, updated_at,
-           (SELECT count(*)
-              FROM target
-             WHERE target.org_id = tier.org_id
-               AND target.tier_id = tier.id) AS targets_total
-      FROM tier
-     WHERE tier.org_id = $1
-       AND tier.id = $2";
+     LIMIT $2"
+);
+const TIER_GET: &str = tier_select!(
+    "
+       AND tier.id = $2"
+);
 const TIER_COUNT: &str = "SELECT count(*) FROM tier WHERE org_id = $1";
 const TIER_ADD: &str = "
     INSERT INTO tier (

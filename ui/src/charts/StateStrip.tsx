@@ -103,6 +103,7 @@ const Row = memo(function Row({ row, index, zone, chosenColumn, focusColumn, onC
             data-verdict={slot.worst?.verdict ?? 'none'}
             data-revised={slot.isRevised || undefined}
             data-open={slot.isOpen || undefined}
+            data-before={slot.worst?.cause === 'not_yet' || undefined}
             className={css.cell}
             onClick={() => {
               onChoose(slot)

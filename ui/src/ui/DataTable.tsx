@@ -32,8 +32,8 @@ export interface Column<T> {
   /** What the column is sorted by; without it, it is not. */
   by?: (row: T) => string | number
   isNumeric?: boolean
-  /** On a phone's card: `title` stands on top, `hidden` is left out. */
-  card?: 'title' | 'hidden' | 'bare'
+  /** On a phone's card: `title` on top, `bare` without its head, `corner` beside the title. */
+  card?: 'title' | 'bare' | 'corner'
   width?: string
 }
 

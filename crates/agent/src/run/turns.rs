@@ -398,7 +398,7 @@ impl Agent {
             self.batcher.push(record);
         }
         let mut kept = Ok(());
-        // Many batches, if a slow disk made them wait: one alone would break the limits of the wire.
+        // Many batches, if a slow disk made them wait: one alone would break the limits.
         while let Some(rows) = self.batcher.take().filter(|_| self.spool.is_open()) {
             kept = kept.and(block_in_place(|| self.spool.append(&rows)));
         }

@@ -68,11 +68,8 @@ pub(crate) struct ApiKeyCreatedView {
 
 impl From<&ApiKeyRow> for ApiKeyView {
     fn from(row: &ApiKeyRow) -> ApiKeyView {
-        let is_listed = |permission: &Permission| match &row.permissions {
-            None => true,
-            Some(listed) => listed.split(',').any(|name| name == permission.as_str()),
-        };
-        let held = permissions(row.role).iter().copied().filter(is_listed);
+        let is_held = |permission: &Permission| is_held(row.permissions.as_deref(), *permission);
+        let held = permissions(row.role).iter().copied().filter(is_held);
         ApiKeyView {
             id: row.id.0,
             name: row.name.to_string(),
@@ -117,6 +114,12 @@ pub(crate) async fn api_key_create(
     let role = fields.take("role", parse_role(&body.role));
     let listed = body.permissions.as_deref().map(|listed| parse_listed(listed, role));
     let listed = fields.take_some("permissions", listed);
+    // A key that is less than its role must not make one that is more.
+    let held = |permission: &&Permission| is_held(listed.as_deref(), **permission);
+    let granted = role.map(permissions).unwrap_or_default().iter().filter(held);
+    for missing in granted.filter(|permission| !caller.allows(**permission)) {
+        fields.refuse("permissions", format!("you have not `{}` yourself", missing.as_str()));
+    }
     let expires_at = body.expires_at.as_deref().map(|text| parse_expiry(text, app.now()));
     let expires_at = fields.take_some("expires_at", expires_at);
     fields.check()?;
@@ -140,6 +143,12 @@ pub(crate) async fn api_key_delete(
     let scope = caller.authorize(Permission::ApiKeyManage)?;
     app.api_key_delete(&scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Says whether a key has a permission of its role, by the list that the store keeps; without a
+/// list it has all.
+pub(crate) fn is_held(listed: Option<&str>, permission: Permission) -> bool {
+    listed.is_none_or(|listed| listed.split(',').any(|name| name == permission.as_str()))
 }
 
 /// Reads some of a role's permissions as the store keeps them.

@@ -16,6 +16,7 @@ use store::{Scope, TokenHash, UserRow};
 use subtle::ConstantTimeEq;
 
 use super::{
+    api_keys::is_held,
     permission::{self, Permission},
     problem::{ApiError, Code},
     routes::Access,
@@ -56,13 +57,11 @@ impl Caller {
         Err(ApiError::new(Code::Forbidden, format!("this needs `{name}`, which {role} has not")))
     }
 
-    fn allows(&self, permission: Permission) -> bool {
+    /// Says whether the caller may do this: its role may, and its key lists it.
+    pub(crate) fn allows(&self, permission: Permission) -> bool {
         let is_listed = match &self.proof {
             Proof::Session { .. } => true,
-            Proof::ApiKey(key) => key
-                .permissions
-                .as_deref()
-                .is_none_or(|listed| listed.split(',').any(|name| name == permission.as_str())),
+            Proof::ApiKey(key) => is_held(key.permissions.as_deref(), permission),
         };
         is_listed && permission::allows(self.proof.role(), permission)
     }

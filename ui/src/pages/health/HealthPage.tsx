@@ -54,8 +54,9 @@ export default function HealthPage() {
             <Fact label="Lag" hint="from accepted to judged">
               {health.ingest.lag_ms.toFixed(health.ingest.lag_ms < 10 ? 1 : 0)} ms
             </Fact>
-            <Fact label="Arriving">{perSecond(health.ingest.rounds_per_s, 'rounds')}</Fact>
-            <Fact label="In">{perSecond(health.ingest.batches_per_s, 'batches')}</Fact>
+            <Fact label="Rounds" hint={`in ${perSecond(health.ingest.batches_per_s, 'batches')}`}>
+              {perSecond(health.ingest.rounds_per_s, 'rounds')}
+            </Fact>
             <Fact label="Refused">{count(health.ingest.refused_total)}</Fact>
             <Fact label="Duplicates" hint="counted once">
               {count(health.ingest.duplicates_total)}
@@ -105,7 +106,7 @@ function Recorded({ health }: { health: Health }) {
       </div>
       {gaps.length === 0 ? (
         <Empty title="No gaps">
-          The monitoring has worked without a break for the last 7 days.
+          In the last 7 days the monitoring had no break that it knows of.
         </Empty>
       ) : (
         <ul className={css.gaps} aria-label="Gaps">

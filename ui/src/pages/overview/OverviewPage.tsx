@@ -74,11 +74,11 @@ function Tiles({ targets }: { targets: Overview['targets'] }) {
         })}
       </ul>
       <div className={css.bar} aria-hidden>
-        {VERDICTS.map((verdict) => (
+        {VERDICTS.filter((verdict) => targets[verdict] > 0).map((verdict) => (
           <span
             key={verdict}
             className={`tone-${verdictMark(verdict).tone} ${verdict === 'unknown' ? 'hatched' : ''}`}
-            style={{ flexGrow: targets[verdict], minWidth: targets[verdict] > 0 ? 4 : 0 }}
+            style={{ flexGrow: targets[verdict] }}
           />
         ))}
       </div>

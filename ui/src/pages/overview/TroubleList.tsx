@@ -36,7 +36,9 @@ export function TroubleList({ items, total }: { items: readonly Target[]; total:
                   <b>{target.name}</b>
                   <small>{target.address}</small>
                 </span>
-                <span className={css.why}>{target.why}</span>
+                <span className={css.why} title={target.why}>
+                  {target.why}
+                </span>
                 <span className={css.age}>
                   <Age at={target.since} />
                 </span>

@@ -64,7 +64,7 @@ export default function ApiKeysPage() {
     {
       id: 'delete',
       head: '',
-      card: 'bare',
+      card: 'corner',
       width: '90px',
       cell: (key) => (
         <Button

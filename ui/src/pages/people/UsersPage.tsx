@@ -49,7 +49,7 @@ export default function UsersPage() {
     {
       id: 'menu',
       head: '',
-      card: 'bare',
+      card: 'corner',
       width: '44px',
       cell: (user) => <UserMenu user={user} onDelete={setToDelete} />,
     },

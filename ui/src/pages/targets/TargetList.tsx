@@ -10,6 +10,7 @@ import {
   type ReactNode,
   useEffect,
   useLayoutEffect,
+  useMemo,
   useRef,
   useState,
 } from 'react'
@@ -43,7 +44,8 @@ export function TargetList({ query, filter, mayWrite, onEdit, onDelete }: Props)
   const [bodyTop, setBodyTop] = useState(0)
   const navigate = useNavigate()
   const isPhone = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false })
-  const items = query.data?.pages.flatMap((page) => page.items) ?? []
+  const { data } = query
+  const items = useMemo(() => data?.pages.flatMap((page) => page.items) ?? [], [data])
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query
   const rows = useWindowVirtualizer({
     count: items.length + (hasNextPage ? 1 : 0),

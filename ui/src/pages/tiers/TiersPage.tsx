@@ -169,7 +169,7 @@ function columns(
     shown.push({
       id: 'menu',
       head: '',
-      card: 'bare',
+      card: 'corner',
       width: '44px',
       cell: (tier) => <TierMenu tier={tier} onEdit={onEdit} onDelete={onDelete} />,
     })

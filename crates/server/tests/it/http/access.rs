@@ -144,4 +144,17 @@ async fn a_key_can_be_less_than_its_role() {
         super::errors(&problem),
         "permissions: `tier_write` is not one of the role viewer\n"
     );
+    // Nor does it make one that is more than itself.
+    let body = json!({"name": "maker", "role": "admin", "permissions": ["api_key_manage"]});
+    let maker = super::text(&site.post("/api-keys", body).await["key"]);
+    let make = async |name: &str, permissions: &str| {
+        let request = site.request(Method::POST, "/api/v1/api-keys").bearer_auth(&maker);
+        let body = json!({"name": name, "role": "admin", "permissions": [permissions]});
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        read(request.send().await.expect("an answer")).await
+    };
+    assert_eq!(make("same", "api_key_manage").await.0, StatusCode::CREATED);
+    let (status, problem) = make("more", "target_write").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(super::errors(&problem), "permissions: you have not `target_write` yourself\n");
 }
