@@ -1,6 +1,6 @@
 //! The API of a server, as seen by the operator's commands.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{Method, StatusCode};
@@ -24,7 +24,12 @@ impl Client {
     pub(crate) fn new(connection: &Connection) -> anyhow::Result<Client> {
         let key = match &connection.api_key {
             Some(key) => key.clone(),
-            None => local_key(&connection.data_dir)?,
+            // The key of this host's server goes to this host only.
+            None if is_this_host(&connection.url) => local_key(&connection.data_dir)?,
+            None => bail!(
+                "{} is not on this host: set FAULTLINE_API_KEY (the console makes keys)",
+                connection.url
+            ),
         };
         let http = reqwest::Client::builder()
             .timeout(REQUEST_MAX)
@@ -99,8 +104,17 @@ fn problem(status: StatusCode, text: &str) -> String {
     sentence
 }
 
+/// Whether a URL names this host by loopback, so that nobody on a network can read along.
+fn is_this_host(url: &str) -> bool {
+    let parsed = reqwest::Url::parse(url).ok();
+    parsed.as_ref().and_then(reqwest::Url::host_str).is_some_and(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
 /// Reads the key that a server keeps for commands on its own host.
-fn local_key(data_dir: &Path) -> anyhow::Result<String> {
+pub(crate) fn local_key(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join("keys").join("local-api.key");
     match std::fs::read_to_string(&path) {
         Ok(key) => Ok(key.trim().to_owned()),
@@ -118,6 +132,14 @@ fn local_key(data_dir: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_local_key_stays_on_this_host() {
+        let here = ["http://127.0.0.1:7480", "http://[::1]:7480", "https://localhost"];
+        let elsewhere = ["http://192.0.2.1:7480", "http://localhost.example", "nonsense"];
+        assert!(here.into_iter().all(is_this_host));
+        assert!(!elsewhere.into_iter().any(is_this_host));
+    }
 
     #[test]
     fn a_problem_names_field_and_reason() {

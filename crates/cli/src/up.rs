@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     args::{Connection, UpArgs},
-    client::Client,
+    client::{self, Client},
 };
 
 const LOCAL_AGENT_NAME: &str = "local";
@@ -63,7 +63,8 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     let (mut server, announcement) = start_server(&data_dir, &logs, &args).await?;
     let mut agent = LocalAgent { data_dir: data_dir.clone(), logs, child: None };
     if !args.no_agent {
-        let connection = Connection { url: announcement.http_url.clone(), ..connection };
+        let api_key = Some(client::local_key(&data_dir)?);
+        let connection = Connection { url: announcement.http_url.clone(), api_key, ..connection };
         if let Err(error) = agent.enroll_and_start(&connection).await {
             if let Some(password) = &announcement.admin_password {
                 say(&format!("First start: user `admin`, password `{password}`; shown once.\n"));
