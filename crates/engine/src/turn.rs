@@ -11,8 +11,8 @@ use crate::{
     why,
 };
 
-/// Deadlines and probes looked at in one turn: a few milliseconds of work.
-const SETTLED_PER_TURN_MAX: usize = 2_000;
+/// Deadlines, and probes looked at, in one turn: 5 ms of work if each of them changes.
+const SETTLED_PER_TURN_MAX: usize = 500;
 /// Probes whose minute is closed in one turn; each makes a decision per agent and one more.
 const CLOSED_PER_TURN_MAX: usize = 500;
 /// Skipped minutes said in one turn, counted like closed ones.

@@ -211,6 +211,7 @@ impl SimAgent {
             closed_tick_us: self.tick(now_us).0,
             closed_wall_us: self.wall_us(world, now_us),
             payload_zstd,
+            wall_error_us: self.wall_us(world, now_us) - crate::run::utc(now_us).0,
             packets,
         });
         self.next_seq += 1;

@@ -4,7 +4,7 @@
 //! was, and knows three bounds: how soon a fault must be seen, how long a healed one may linger,
 //! and how long silence may go unnoticed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{
     AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, Outcome,
@@ -226,6 +226,11 @@ impl Oracle {
     fn check_worst(&mut self, truth: &MinuteTruth, at_us: u64) {
         let spans = self.spans.get(&truth.entity).map_or(&[][..], Vec::as_slice);
         let (start, end) = (truth.minute.start(), truth.minute.end());
+        // A monitor that was away all the time held nothing.
+        let away = |t: u64| !self.world.server_runs(t);
+        if self.world.throughout(self.us(start), self.us(end) - 1, away) {
+            return;
+        }
         let before = spans.iter().rev().find(|(at, _)| *at <= start);
         let within = spans.iter().filter(|(at, _)| start < *at && *at < end);
         let worst = before.into_iter().chain(within).map(|&(_, verdict)| verdict);
@@ -346,7 +351,7 @@ impl Oracle {
     }
 
     /// 12: after healing everything is well again.
-    pub(crate) fn handle_end(&mut self, at_us: u64) {
+    pub(crate) fn handle_end(&mut self, at_us: u64, unplaceable: &BTreeSet<AgentId>) {
         for target in 1..=self.scenario().targets {
             let consensus = Entity::Consensus { probe: ProbeId(target) };
             let pairs = (1..=self.scenario().agents)
@@ -364,18 +369,19 @@ impl Oracle {
                 self.object("12 healed", at_us, format!("agent {agent} is {state:?} at the end"));
             }
         }
-        self.check_minutes(at_us);
+        self.check_minutes(at_us, unplaceable);
     }
 
     /// The minutes as finally revised, against the truth of each whole minute.
-    fn check_minutes(&mut self, end_us: u64) {
+    fn check_minutes(&mut self, end_us: u64, unplaceable: &BTreeSet<AgentId>) {
         let first = UtcMicros(self.origin.0).minute();
         let last = UtcMicros(self.origin.0 + i64::try_from(end_us).unwrap_or(0)).minute();
         // The first minute begins before the first round; the last ones are not closed yet.
         let mut minute = first.next().next();
         while minute.next().next().next() < last {
             for target in 1..=self.scenario().targets {
-                for agent in 1..=self.scenario().agents {
+                let agents = 1..=self.scenario().agents;
+                for agent in agents.filter(|&agent| !unplaceable.contains(&AgentId(agent))) {
                     self.check_minute(agent, target, minute, end_us);
                 }
             }

@@ -32,7 +32,7 @@ pub struct Report {
     pub violations: Vec<Violation>,
 }
 
-fn utc(now_us: u64) -> UtcMicros {
+pub(crate) fn utc(now_us: u64) -> UtcMicros {
     UtcMicros(ORIGIN.0 + i64::try_from(now_us).unwrap_or(i64::MAX))
 }
 
@@ -152,7 +152,7 @@ impl Stage {
     }
 
     fn handle_end(&mut self, end_us: u64, rng: &Rng) {
-        self.oracle.handle_end(end_us);
+        self.oracle.handle_end(end_us, &self.server.unplaceable);
         for agent in &self.agents {
             if 5 < agent.spool_len() {
                 let text = format!("agent {} still keeps {} batches", agent.id, agent.spool_len());
@@ -167,7 +167,8 @@ impl Stage {
     ///
     /// The last minutes are not closed, so the sums are compared with what the engine heard.
     fn check_counts(&mut self, end_us: u64) {
-        for agent in &self.agents {
+        let unplaceable = &self.server.unplaceable;
+        for agent in self.agents.iter().filter(|a| !unplaceable.contains(&AgentId(a.id))) {
             for target in 1..=self.world.scenario.targets {
                 let probe = ProbeId(target);
                 let entity = Entity::Pair { probe, agent: AgentId(agent.id) };

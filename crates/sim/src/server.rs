@@ -3,7 +3,7 @@
 //! It keeps the order that the real one keeps: append, sync, acknowledge, judge, store. What it
 //! stores survives a crash; what it had not synced does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Engine;
 use model::{
@@ -85,6 +85,9 @@ pub(crate) struct Committed {
 pub(crate) struct SimServer {
     pub disk: Disk,
     pub running: Option<Running>,
+    /// Agents of whose past nobody can know the time: a batch of an earlier boot, whose wall clock
+    /// was wrong by another amount than it is now.
+    pub unplaceable: BTreeSet<AgentId>,
     defect: Option<Defect>,
 }
 
@@ -107,7 +110,7 @@ pub(crate) fn decisions(engine: &mut Engine) -> impl Iterator<Item = Decision> {
 
 impl SimServer {
     pub(crate) fn new(defect: Option<Defect>) -> SimServer {
-        SimServer { disk: Disk::default(), running: None, defect }
+        SimServer { disk: Disk::default(), running: None, unplaceable: BTreeSet::new(), defect }
     }
 
     fn new_engine(&self, now: UtcMicros) -> Engine {
@@ -228,7 +231,10 @@ impl SimServer {
             return (!is_pending).then_some(Answer::Ack { epoch, seq });
         }
         *mark = seq;
-        let offset_us = running.offset(agent, spooled, now);
+        let (offset_us, is_known) = running.offset(agent, spooled, now);
+        if !is_known {
+            self.unplaceable.insert(agent);
+        }
         let rounds: Vec<Round> = crate::adapt::open(&spooled.payload_zstd, offset_us);
         let batch = RoundBatch { agent, rounds };
         self.append(Entry { now, heard: Heard::Batch { batch, epoch, seq } }, now_us);
@@ -286,14 +292,19 @@ impl Running {
         *place = Place { boot, offset_us, wall_error_us };
     }
 
-    /// What to add to a tick of this batch. Of another boot only its wall clock tells, less what
-    /// that clock is known to be wrong by.
-    fn offset(&self, agent: AgentId, batch: &SpooledBatch, now: UtcMicros) -> i64 {
+    /// What to add to a tick of this batch, and whether that is right. Of another boot only its
+    /// wall clock tells, less what that clock is known to be wrong by.
+    fn offset(&self, agent: AgentId, batch: &SpooledBatch, now: UtcMicros) -> (i64, bool) {
         let tick_us = i64::try_from(batch.closed_tick_us).unwrap_or(i64::MAX);
         match self.places.get(&agent) {
-            Some(place) if place.boot == batch.boot => place.offset_us,
-            Some(place) => batch.closed_wall_us - place.wall_error_us - tick_us,
-            None => now.0 - tick_us,
+            Some(place) if place.boot == batch.boot => (place.offset_us, true),
+            Some(place) => {
+                let offset_us = batch.closed_wall_us - place.wall_error_us - tick_us;
+                // The error includes the way of the reading, which is short against an hour.
+                let drift_us = place.wall_error_us.abs_diff(batch.wall_error_us);
+                (offset_us, drift_us < 60_000_000)
+            }
+            None => (now.0 - tick_us, true),
         }
     }
 }

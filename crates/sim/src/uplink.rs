@@ -15,6 +15,8 @@ pub(crate) struct SpooledBatch {
     pub closed_tick_us: u64,
     pub closed_wall_us: i64,
     pub payload_zstd: Vec<u8>,
+    /// Not on the wire: how wrong the wall clock was, for the oracle.
+    pub wall_error_us: i64,
     /// Not on the wire: what the oracle counts.
     pub packets: Vec<(ProbeId, u64)>,
 }
