@@ -9,7 +9,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
     time::Instant,
 };
@@ -20,10 +20,15 @@ use serde_json::Value;
 /// Lines of a program's output kept for its summary: a summary stands at the end.
 const TAIL_LINES_MAX: usize = 60;
 
-/// The repository's root.
+/// The repository's root, as cargo says it when it runs this program: a build folder may serve
+/// several clones, and what was compiled in is the one that came first.
 pub(crate) fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let here = here.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        here.parent().map_or_else(|| here.clone(), Path::to_path_buf)
+    });
+    &ROOT
 }
 
 /// Reads the one clock of this program, for the durations it prints.

@@ -126,8 +126,17 @@ fn probe_of(probe: &v1::ProbeSpec) -> Result<ProbeTask, String> {
     Ok(ProbeTask { id, tier: TierId(probe.tier_id), address })
 }
 
-/// Keeps the parts for the next start.
+/// Keeps the parts for the next start, if that could read them: no more than [`FILE_BYTES_MAX`].
 pub(crate) fn store(path: &Path, parts: &[v1::AssignmentPart]) -> io::Result<()> {
+    let length = |part: &v1::AssignmentPart| {
+        let bytes = part.encoded_len();
+        (bytes + prost::length_delimiter_len(bytes)) as u64
+    };
+    let bytes = parts.iter().map(length).sum::<u64>();
+    if FILE_BYTES_MAX < bytes {
+        let reason = format!("it has {bytes} bytes, and {FILE_BYTES_MAX} at most are kept");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
     let mut bytes = Vec::new();
     for part in parts {
         part.encode_length_delimited(&mut bytes).map_err(io::Error::other)?;
@@ -200,6 +209,18 @@ mod tests {
         assert_eq!(load(&path).expect("reads"), None);
         store(&path, &parts).expect("writes");
         assert_eq!(load(&path).expect("reads"), Some(parts));
+    }
+
+    #[test]
+    fn what_the_next_start_could_not_read_is_not_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = path_of(dir.path());
+        let kept = vec![part(1, 0, 1, 1, "192.0.2.1")];
+        store(&path, &kept).expect("writes");
+        let long = "x".repeat(usize::try_from(FILE_BYTES_MAX).expect("fits"));
+        let error = store(&path, &[part(2, 0, 1, 1, &long)]).expect_err("is refused");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(load(&path).expect("reads"), Some(kept));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use sense::RoundRecord;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use wire::{BootId, limits, v1};
@@ -48,7 +48,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// The first hello waits so long at most for the probing thread to say what it can.
 const CAPABILITY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why the agent could not start.
+/// Why the agent could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -67,6 +67,9 @@ pub enum RunError {
     Tls(#[from] rustls::Error),
     #[error("cannot open the spool")]
     Spool(#[from] SpoolError),
+    /// Nothing is asked any more, and only a new process can: the supervisor starts one.
+    #[error("the probing thread panicked: restart the agent")]
+    Probing,
 }
 
 /// Holds a state directory for one process.
@@ -91,45 +94,11 @@ pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
 ///
 /// # Errors
 ///
-/// [`RunError`] if it cannot start; once it runs, it goes on whatever happens.
+/// [`RunError`] if it cannot start; once it runs, it goes on whatever happens but the loss of its
+/// probing thread.
 pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunError> {
     let _lock = lock_state_dir(&config.state_dir)?;
-    let identity = Identity::load(&config.state_dir)?;
-    let clock = Clock::new();
-    let boot = clock::boot_id();
-    let spool = Spool::open(&config.state_dir, config.spool, clock, boot)?;
-    let (sender, rounds) = mpsc::channel(ROUNDS_QUEUE_MAX);
-    let mut flush = interval(FLUSH_INTERVAL);
-    flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut agent = Agent {
-        tls: tls::enrolled(&identity)?,
-        probing: Probing::start(clock, sender),
-        rounds,
-        flush,
-        beat: beat_every(limits::HEARTBEAT_INTERVAL),
-        config: config.clone(),
-        clock,
-        boot,
-        started_at: clock.wall(),
-        identity,
-        spool,
-        batcher: Batcher::default(),
-        vitals: ProbingVitals::default(),
-        link: None,
-        linked_at: Tick(0),
-        wait: Wait::Nothing,
-        dialing: JoinSet::new(),
-        dial_at: Instant::now(),
-        backoff: Backoff::default(),
-        collector: Collector::default(),
-        assignment_version: 0,
-        renewing: JoinSet::new(),
-        renew_after: Tick(0),
-        uplink_problem: None,
-        spool_problem: None,
-        batches_refused: 0,
-        saved_at: Tick(0),
-    };
+    let mut agent = Agent::new(config, Probing::start)?;
     tracing::info!(
         agent = %agent.identity.agent_name,
         version = crate::VERSION,
@@ -137,9 +106,9 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunErr
         "agent started"
     );
     agent.resume_assignment();
-    agent.conduct(stop).await;
+    let conducted = agent.conduct(stop).await;
     agent.end();
-    Ok(())
+    conducted
 }
 
 fn beat_every(period: Duration) -> Interval {
@@ -162,6 +131,8 @@ struct Agent {
     identity: Identity,
     tls: Arc<ClientConfig>,
     probing: Probing,
+    /// False once the probing thread has ended: it gives no rounds any more.
+    is_probing: bool,
     rounds: mpsc::Receiver<Vec<RoundRecord>>,
     batcher: Batcher,
     spool: Spool,
@@ -207,11 +178,55 @@ enum Event {
     Renewed(Renewed),
     Dial,
     Pump,
+    ProbingEnded,
     Stop,
 }
 
 impl Agent {
-    async fn conduct(&mut self, stop: &CancellationToken) {
+    fn new(
+        config: &Config,
+        start: impl FnOnce(Clock, mpsc::Sender<Vec<RoundRecord>>) -> Probing,
+    ) -> Result<Agent, RunError> {
+        let identity = Identity::load(&config.state_dir)?;
+        let clock = Clock::new();
+        let boot = clock::boot_id();
+        let spool = Spool::open(&config.state_dir, config.spool, clock, boot)?;
+        let (sender, rounds) = mpsc::channel(ROUNDS_QUEUE_MAX);
+        let mut flush = interval(FLUSH_INTERVAL);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Agent {
+            tls: tls::enrolled(&identity)?,
+            probing: start(clock, sender),
+            is_probing: true,
+            rounds,
+            flush,
+            beat: beat_every(limits::HEARTBEAT_INTERVAL),
+            config: config.clone(),
+            clock,
+            boot,
+            started_at: clock.wall(),
+            identity,
+            spool,
+            batcher: Batcher::default(),
+            vitals: ProbingVitals::default(),
+            link: None,
+            linked_at: Tick(0),
+            wait: Wait::Nothing,
+            dialing: JoinSet::new(),
+            dial_at: Instant::now(),
+            backoff: Backoff::default(),
+            collector: Collector::default(),
+            assignment_version: 0,
+            renewing: JoinSet::new(),
+            renew_after: Tick(0),
+            uplink_problem: None,
+            spool_problem: None,
+            batches_refused: 0,
+            saved_at: Tick(0),
+        })
+    }
+
+    async fn conduct(&mut self, stop: &CancellationToken) -> Result<(), RunError> {
         loop {
             self.pump();
             match self.next_event(stop).await {
@@ -227,7 +242,8 @@ impl Agent {
                 Event::Renewed(renewed) => self.handle_renewed(renewed),
                 Event::Dial => self.dial(),
                 Event::Pump => (),
-                Event::Stop => return,
+                Event::ProbingEnded => self.handle_probing_ended()?,
+                Event::Stop => return Ok(()),
             }
         }
     }
@@ -271,12 +287,8 @@ impl Agent {
             }
             () = sleep_until(self.dial_at), if may_dial => Event::Dial,
             () = room => Event::Pump,
-            count = self.rounds.recv_many(&mut lists, ROUNDS_TURN_MAX) => {
-                if count == 0 {
-                    // The probing thread is gone, which its own log explains; do not spin.
-                    sleep(FLUSH_INTERVAL).await;
-                }
-                Event::Rounds(lists)
+            count = self.rounds.recv_many(&mut lists, ROUNDS_TURN_MAX), if self.is_probing => {
+                if count == 0 { Event::ProbingEnded } else { Event::Rounds(lists) }
             }
         }
     }
@@ -293,5 +305,38 @@ impl Agent {
         let addresses = addresses.unwrap_or(self.identity.addresses.clone());
         let now = self.clock.tick();
         self.dialing.spawn(uplink::open(addresses, self.tls.clone(), hello, now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::SpoolLimits;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_its_probing_thread_the_agent_fails() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["x".to_owned()]).expect("parameters");
+        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
+        // Nobody to dial: this is about the other side.
+        let (addresses, key) = (Vec::new(), key.serialize_der());
+        let name = "fra1".to_owned();
+        let identity = Identity::new(7, name, addresses, certificate.clone(), certificate, key);
+        identity.store(dir.path()).expect("stores");
+        let config = Config {
+            state_dir: dir.path().to_owned(),
+            addresses: None,
+            spool: SpoolLimits::default(),
+            log: String::new(),
+            is_log_json: false,
+        };
+        let stop = CancellationToken::new();
+        let mut agent = Agent::new(&config, |_, sender| Probing::panicking(sender)).expect("makes");
+        assert!(matches!(agent.conduct(&stop).await, Err(RunError::Probing)));
+        drop(agent);
+        // One that could not start says so as its impediment, and the agent goes on to tell.
+        let mut agent = Agent::new(&config, |_, sender| Probing::ended(sender)).expect("makes");
+        assert!(agent.handle_probing_ended().is_ok());
     }
 }

@@ -26,6 +26,9 @@ const SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The state is a few numbers.
 const STATE_BYTES_MAX: u64 = 4096;
 
+/// What is counted for a batch that cannot be read: it held some rounds, and nobody knows how many.
+const UNREADABLE_ROUNDS_MIN: u64 = 1;
+
 /// The name of a batch: epoch, seq.
 pub(crate) type Key = (u64, u64);
 
@@ -371,11 +374,15 @@ impl Spool {
         rest.next().map(|(key, entry)| (*key, entry.bytes))
     }
 
-    /// Reads a batch back. One that cannot be read is forgotten.
+    /// Reads a batch back. One that cannot be read is forgotten and counted as dropped.
     pub(crate) fn fetch(&mut self, key: Key) -> Result<v1::Batch, SpoolError> {
         let read = self.read(key);
         if read.is_err() {
             self.reader = None;
+            // While the journal is shut, nothing is lost: opening it finds the batch again.
+            if self.entries.contains_key(&key) && self.journal.is_some() {
+                self.drop_rounds(UNREADABLE_ROUNDS_MIN);
+            }
             self.forget(key);
         }
         read

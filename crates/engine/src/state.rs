@@ -45,6 +45,10 @@ impl Monitor {
     fn was_down_in(&self, minute: Minute) -> bool {
         self.downtimes.iter().any(|&(from, to)| from < minute.end() && minute.start() < to)
     }
+
+    fn was_down_at(&self, at: UtcMicros) -> bool {
+        self.downtimes.iter().any(|&(from, to)| from <= at && at < to)
+    }
 }
 
 /// What stays the same while one input is handled.
@@ -293,6 +297,13 @@ impl Probe {
         }
         if self.newest.next() < minute {
             while self.oldest <= self.newest {
+                self.close_oldest(rules, frame, decisions);
+            }
+            let next = self.newest.next();
+            if !frame.monitor.was_down_at(next.start()) {
+                // It began under a running server: what was held then belongs to it.
+                (self.oldest, self.newest) = (next, next);
+                self.begin_minute(next);
                 self.close_oldest(rules, frame, decisions);
             }
             self.skip(self.newest.next(), minute, frame);

@@ -30,7 +30,12 @@ fn clock(at: UtcMicros, now: UtcMicros) -> String {
 
 /// Milliseconds with one decimal.
 fn ms(us: u32) -> String {
-    format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
+    // Three digits that mean something, from a neighbour's microseconds to a satellite's second.
+    match us {
+        0..1_000 => format!("0.{us:03} ms"),
+        1_000..10_000 => format!("{}.{:02} ms", us / 1_000, us % 1_000 / 10),
+        _ => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+    }
 }
 
 fn seconds(us: i64) -> String {
@@ -46,7 +51,8 @@ fn not_asked(reason: NotAsked) -> &'static str {
     match reason {
         NotAsked::NoRoute => "its host has no route to the address",
         NotAsked::Permission => {
-            "its process may not send ICMP; `faultline-agent status` says how to allow it"
+            "its host refuses to send: the process lacks the privilege (`faultline-agent status` \
+             says how to give it) or a firewall of the host itself drops it"
         }
         NotAsked::Resolver => "the name did not resolve to an address it can use",
         NotAsked::BufferFull => "its send buffer stayed full",
@@ -195,10 +201,15 @@ pub(crate) fn consensus(
         voice.map_or("", |v| v.text.as_str())
     };
     let text = match (verdict, cause) {
+        (Verdict::Unknown, Cause::Paused) => "paused by a person".to_owned(),
+        // One agent alone speaks for itself.
+        (Verdict::Up | Verdict::Down, _) if voices.len() == 1 => first(verdict).to_owned(),
         (Verdict::Down, _) => {
             format!("{} down: {}", say(of(Verdict::Down), seeing), first(Verdict::Down))
         }
-        (Verdict::Up, _) => format!("{} up", say(of(Verdict::Up), seeing)),
+        (Verdict::Up, _) => {
+            format!("{} up: {}", say(of(Verdict::Up), seeing), first(Verdict::Up))
+        }
         (Verdict::Degraded, Cause::Partial) => {
             let others = seeing.saturating_sub(1);
             let it = named.unwrap_or("one agent");

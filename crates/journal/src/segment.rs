@@ -14,9 +14,11 @@ pub(crate) const HEADER_BYTES: usize = 16;
 pub(crate) const RECORD_HEADER_BYTES: usize = 16;
 /// Set in the length word of a record before which everything was durable.
 const DURABLE_BEFORE: u32 = 1 << 31;
-/// Looking for records behind damage gives up after this many checksums, so that crafted payloads
-/// cannot make an opening take hours.
-const SALVAGE_CHECKS_MAX: u32 = 100_000;
+/// Looking for records behind damage gives up once the checksums that failed have covered the bytes
+/// of the segment this many times, so that crafted payloads, of which each byte may claim to begin
+/// a long record, cannot make an opening take more than a multiple of its reading. Real records do
+/// not overlap: those that are damaged cover the segment once at most.
+const SALVAGE_PASSES_MAX: usize = 8;
 /// Lost records leave a hole in the positions; a larger one is no record. Far more than a segment
 /// can hold, and small enough that random bytes do not pass.
 const HOLE_MAX: u64 = 1 << 32;
@@ -183,15 +185,15 @@ pub(crate) fn scan(bytes: &[u8], salt: u64, floor: u64) -> Scan {
     let mut scan = Scan { records: Vec::new(), end: HEADER_BYTES };
     let mut last = floor;
     let mut offset = HEADER_BYTES;
-    let mut checks = 0;
+    // Bytes under checksums that failed.
+    let mut searched = 0;
+    let searched_max = bytes.len().saturating_mul(SALVAGE_PASSES_MAX);
     let mut is_after_damage = false;
-    while offset < bytes.len() && checks < SALVAGE_CHECKS_MAX {
-        match record_at(bytes, salt, last, offset, &mut checks) {
+    while offset < bytes.len() && searched < searched_max {
+        match record_at(bytes, salt, last, offset, &mut searched) {
             Some(mut found) => {
                 found.is_after_damage = is_after_damage;
                 is_after_damage = false;
-                // Only checksums that fail are counted: good records are no search.
-                checks = checks.saturating_sub(1);
                 last = found.position;
                 offset = found.bytes.end;
                 scan.end = offset;
@@ -206,18 +208,60 @@ pub(crate) fn scan(bytes: &[u8], salt: u64, floor: u64) -> Scan {
     scan
 }
 
-fn record_at(bytes: &[u8], salt: u64, last: u64, offset: usize, checks: &mut u32) -> Option<Found> {
+/// The record that begins at `offset`. Only a checksum that fails is added to `searched`: good
+/// records are no search.
+fn record_at(
+    bytes: &[u8],
+    salt: u64,
+    last: u64,
+    offset: usize,
+    searched: &mut usize,
+) -> Option<Found> {
     let header = RecordHeader::parse(bytes.get(offset..)?)?;
     let start = offset + RECORD_HEADER_BYTES;
     let payload = bytes.get(start..start.checked_add(header.payload_bytes())?)?;
     if header.position <= last || HOLE_MAX < header.position - last {
         return None;
     }
-    *checks += 1;
-    header.is_good(salt, payload).then(|| Found {
+    let end = start + payload.len();
+    if !header.is_good(salt, payload) {
+        *searched = searched.saturating_add(end - offset);
+        return None;
+    }
+    Some(Found {
         position: header.position,
-        bytes: offset..start + payload.len(),
+        bytes: offset..end,
         is_durable_before: header.word & DURABLE_BEFORE != 0,
         is_after_damage: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: u64 = 7;
+
+    /// A segment that begins with `claims` false records, each up to the end, before a good one.
+    fn crafted(claims: u32) -> Vec<u8> {
+        let mut bytes = header(SALT).to_vec();
+        let mut record = Vec::new();
+        encode(&mut record, SALT, Position(3), true, b"good");
+        let end = HEADER_BYTES as u32 + claims * RECORD_HEADER_BYTES as u32 + record.len() as u32;
+        for _ in 0..claims {
+            let length = end - (bytes.len() + RECORD_HEADER_BYTES) as u32;
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&2_u64.to_le_bytes());
+        }
+        bytes.extend_from_slice(&record);
+        bytes
+    }
+
+    #[test]
+    fn crafted_bytes_are_checksummed_a_few_times_at_most() {
+        let found = |claims| scan(&crafted(claims), SALT, 0).records.len();
+        assert_eq!(found(SALVAGE_PASSES_MAX as u32), 1);
+        assert_eq!(found(1_000), 0, "they cover the segment 500 times");
+    }
 }

@@ -372,11 +372,27 @@ impl Prober {
                     flight.next = CONFIRM_FIRST;
                     flight.packet_due = now;
                     self.queue.push_back(slot);
+                    self.hasten_witnesses(now);
                 } else {
                     self.finish(slot, index);
                 }
             }
             Stage::Closing => self.finish(slot, index),
+        }
+    }
+
+    /// Asks the gateway and the witnesses that rest at once: whether the agent itself sees while a
+    /// target does not answer is known now or never. One answer a second is all they are asked for,
+    /// since those under way are left alone.
+    fn hasten_witnesses(&mut self, now: Tick) {
+        for &slot in self.gateway.iter().chain(&self.witnesses) {
+            if let Some(probe) = self.probes.get_mut(slot as usize)
+                && probe.flight == NONE
+                && now < probe.due
+            {
+                probe.due = now;
+                self.wheel.set(slot, now);
+            }
         }
     }
 

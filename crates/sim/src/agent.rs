@@ -104,7 +104,7 @@ impl SimAgent {
                 self.tick_origin_us = self.rng.between(1_000_000, 1_000_000_000_000);
             }
             self.prober = Some(self.start_prober(world, now_us));
-            self.flush_at_us = now_us + FLUSH_US;
+            self.flush_at_us = now_us + self.rng.between(1, FLUSH_US);
         }
         if !world.uplink_works(self.id, now_us) || !world.server_runs(now_us) {
             self.disconnect();
@@ -199,6 +199,9 @@ impl SimAgent {
             return;
         }
         let rounds = std::mem::take(&mut self.rounds);
+        if world.agent_is_mute(self.id, now_us) {
+            return;
+        }
         let packets = sent_by_probe(&rounds);
         for (probe, sent) in &packets {
             *self.closed.entry(*probe).or_default() += sent;

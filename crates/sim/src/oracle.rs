@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{
     AgentId, AgentState, Cause, Decision, DecisionKind, Entity, Minute, MinuteTruth, Outcome,
-    ProbeId, RoundBatch, RoundFlags, Subject, UtcMicros, Verdict, Why,
+    ProbeId, RoundBatch, RoundFlags, Subject, UtcMicros, Verdict, VerdictChange, Why,
 };
 
 use crate::{scenario::Scenario, world::World};
@@ -50,6 +50,8 @@ pub(crate) struct Oracle {
 const HEARD_ROUNDS_MAX: usize = 20;
 /// Lost packets that make a pair Degraded, by the tier that the scenarios use.
 const LOST_RAISE: u32 = 7;
+/// At this many or fewer it clears.
+const LOST_CLEAR: u32 = 2;
 /// A run that goes wrong goes wrong often: this many are told.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -126,7 +128,7 @@ impl Oracle {
                     self.object("6 every decision has evidence", at_us, text);
                 }
                 self.check_conviction(change.entity, change.to, change.why.cause, at_us);
-                self.check_evidence(change.entity, change.to, change.why.cause, at_us);
+                self.check_evidence(change, at_us);
                 self.check_not_called_gone(change.entity, change.why.cause, at_us);
             }
             DecisionKind::Minute(truth) => {
@@ -183,7 +185,8 @@ impl Oracle {
     }
 
     /// 6: what was said of a pair is in the rounds that were heard.
-    fn check_evidence(&mut self, entity: Entity, to: Verdict, cause: Cause, at_us: u64) {
+    fn check_evidence(&mut self, change: &VerdictChange, at_us: u64) {
+        let VerdictChange { entity, from, to, ref why, .. } = *change;
         if entity.agent().is_none() {
             return; // A consensus rests on pairs, not on rounds.
         }
@@ -193,15 +196,19 @@ impl Oracle {
             Outcome::Asked { sent, received, .. } => u32::from(sent - received),
             Outcome::NotAsked(_) => 0,
         };
-        let is_backed = match (to, cause) {
+        let is_backed = match (to, why.cause) {
             (Verdict::Down, _) => {
                 heard.iter().any(|outcome| matches!(*outcome, Outcome::Asked { received: 0, .. }))
             }
-            (Verdict::Degraded, Cause::Loss) => LOST_RAISE <= heard.iter().map(lost).sum::<u32>(),
+            (Verdict::Degraded, Cause::Loss) => {
+                // What was Degraded before it was Unknown is so until its loss has cleared.
+                let limit = if from == Verdict::Unknown { LOST_CLEAR + 1 } else { LOST_RAISE };
+                limit <= heard.iter().map(lost).sum::<u32>()
+            }
             _ => true,
         };
         if !is_backed {
-            let text = format!("{entity:?} turned {to} ({cause}), the rounds do not say so");
+            let text = format!("{entity:?} turned {to}, the rounds do not say so: {}", why.text);
             self.object("6 every decision has evidence", at_us, text);
         }
     }
@@ -323,6 +330,7 @@ impl Oracle {
             && self.world.agent_may_send(agent, at_us)
             && self.world.agent_sees(agent, at_us)
             && !self.world.agent_drops(agent, at_us)
+            && !self.world.agent_is_mute(agent, at_us)
             && self.world.uplink_works(agent, at_us)
             && !self.world.uplink_is_rough(agent, at_us)
     }
@@ -342,6 +350,11 @@ impl Oracle {
         if self.world.throughout(gone_from, at_us, silent) {
             let text = format!("agent {agent} is gone, its target {target} is {verdict}");
             self.object("2 a lost agent gives Unknown", at_us, text);
+        }
+        let mute_from = at_us.saturating_sub(self.linger_us());
+        if self.world.throughout(mute_from, at_us, |t| self.world.agent_is_mute(agent, t)) {
+            let text = format!("agent {agent} says nothing, its target {target} is {verdict}");
+            self.object("2 silence gives Unknown", at_us, text);
         }
         let blind_from = at_us.saturating_sub(self.linger_us());
         if self.world.throughout(blind_from, at_us, |t| !self.world.agent_sees(agent, t)) {
@@ -403,6 +416,7 @@ impl Oracle {
             self.world.agent_runs(agent, t)
                 && self.world.agent_may_send(agent, t)
                 && self.world.agent_sees(agent, t)
+                && !self.world.agent_is_mute(agent, t)
                 && !self.world.agent_drops(agent, t)
         };
         let expected = if !self.world.ever(from_us, until_us, |t| self.world.agent_runs(agent, t)) {

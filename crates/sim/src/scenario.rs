@@ -64,6 +64,8 @@ pub enum FaultKind {
     SendRefused { agent: u32 },
     /// The agent's host drops what comes back from targets, and the agent notices.
     AgentDrops { agent: u32 },
+    /// The agent is heard, but what it learns does not leave it.
+    AgentMute { agent: u32 },
 }
 
 impl Scenario {
@@ -107,10 +109,12 @@ fn u32_between(rng: &mut Rng, low: u32, high: u32) -> u32 {
 
 fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
     let from_s = WARM_S + u32_between(rng, 0, 240);
-    let until_s = from_s + u32_between(rng, 1, 200);
+    // Some are over before a confirm burst is.
+    let longest_s = if rng.chance_ppm(300_000) { 4 } else { 200 };
+    let until_s = from_s + u32_between(rng, 1, longest_s);
     let agent = u32_between(rng, 1, agents);
     let target = u32_between(rng, 1, targets);
-    let kind = match rng.between(0, 14) {
+    let kind = match rng.between(0, 15) {
         0..=2 => FaultKind::TargetDown { target },
         3 => FaultKind::PathDown { agent, target },
         4 => FaultKind::TargetLossy { target, loss_ppm: u32_between(rng, 100_000, 400_000) },
@@ -126,7 +130,8 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
             by_s: if rng.chance_ppm(500_000) { 3600 } else { -3600 },
         },
         13 => FaultKind::SendRefused { agent },
-        _ => FaultKind::AgentDrops { agent },
+        14 => FaultKind::AgentDrops { agent },
+        _ => FaultKind::AgentMute { agent },
     };
     Fault { from_s, until_s, kind }
 }

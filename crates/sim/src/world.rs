@@ -82,6 +82,12 @@ impl World {
             .any(|fault| matches!(*fault, FaultKind::AgentDrops { agent: a } if a == agent))
     }
 
+    /// Whether the agent keeps what it learns to itself.
+    pub(crate) fn agent_is_mute(&self, agent: u32, at_us: u64) -> bool {
+        self.active(at_us)
+            .any(|fault| matches!(*fault, FaultKind::AgentMute { agent: a } if a == agent))
+    }
+
     /// Whether frames pass between agent and server.
     pub(crate) fn uplink_works(&self, agent: u32, at_us: u64) -> bool {
         !self.active(at_us).any(|fault| {

@@ -17,8 +17,8 @@ use crate::{
 
 /// Checkpoints kept: the newest, and one more in case it cannot be read.
 const CHECKPOINTS: u32 = 2;
-/// Highwaters given at once: epochs of a month, for all agents.
-const HIGHWATERS_MAX: u32 = 1_000_000;
+/// Highwaters read at once. All are read, page by page: without its mark, a batch counts twice.
+const HIGHWATERS_PAGE: u32 = 500;
 
 const STATE: &str = "
     SELECT position, inventory_version, alive_at FROM engine_state WHERE id = 1";
@@ -34,7 +34,11 @@ const CHECKPOINTS_TRIM: &str = "
 const CHECKPOINT_LATEST: &str = "
     SELECT position, at, body FROM engine_checkpoint ORDER BY position DESC LIMIT 1";
 const HIGHWATERS: &str = "
-    SELECT agent_id, epoch, seq FROM highwater ORDER BY agent_id, epoch LIMIT $1";
+    SELECT agent_id, epoch, seq
+      FROM highwater
+     WHERE (agent_id, epoch) > ($1, $2)
+     ORDER BY agent_id, epoch
+     LIMIT $3";
 const HIGHWATER_SET: &str = "
     INSERT INTO highwater (agent_id, epoch, org_id, seq, at)
     SELECT id, $2, org_id, $3, $4 FROM agent WHERE id = $1
@@ -200,16 +204,27 @@ impl Store {
 
     /// The newest batch of each agent and epoch that was applied.
     pub async fn highwaters(&self) -> Result<Vec<Highwater>, StoreError> {
-        let rows = sqlx::query(HIGHWATERS).bind(HIGHWATERS_MAX).fetch_all(self.readers()).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Highwater {
+        let mut tx = self.read().await?;
+        let mut highwaters: Vec<Highwater> = Vec::new();
+        loop {
+            let after = highwaters.last().map_or((0, 0), |last| (last.agent.0, big(last.epoch)));
+            let rows = sqlx::query(HIGHWATERS)
+                .bind(after.0)
+                .bind(after.1)
+                .bind(HIGHWATERS_PAGE)
+                .fetch_all(&mut *tx)
+                .await?;
+            if rows.is_empty() {
+                return Ok(highwaters);
+            }
+            for row in &rows {
+                highwaters.push(Highwater {
                     agent: AgentId(row.number("agent_id")?),
                     epoch: row.number("epoch")?,
                     seq: row.number("seq")?,
-                })
-            })
-            .collect()
+                });
+            }
+        }
     }
 
     /// Grants an agent a new epoch, higher than any before. It is durable when this returns.

@@ -11,8 +11,8 @@ use crate::{
     db::{Columns, Tx},
 };
 
-/// Serials in one answer. With certificates of weeks, so many revocations are an incident itself.
-const REVOKED_ROWS_MAX: u32 = 100_000;
+/// Serials read at once. All are read, page by page: one that is left out would be let in.
+const REVOKED_PAGE: u32 = 500;
 
 const TOKENS_VOID: &str = "
     DELETE FROM enrolment_token
@@ -48,12 +48,13 @@ const CERTIFICATES_REVOKE: &str = "
        AND revoked_at IS NULL
     RETURNING serial";
 const CERTIFICATES_REVOKED: &str = "
-    SELECT serial
+    SELECT serial, not_after
       FROM certificate
      WHERE revoked_at IS NOT NULL
        AND not_after > $1
+       AND (not_after, serial) > ($2, $3)
      ORDER BY not_after, serial
-     LIMIT $2";
+     LIMIT $4";
 
 impl Store {
     /// Keeps the hash of a new token and voids the agent's earlier ones.
@@ -190,11 +191,25 @@ impl Store {
 
     /// Lists the serials that are revoked and have not expired.
     pub async fn certificates_revoked(&self, now: UtcMicros) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar(CERTIFICATES_REVOKED)
-            .bind(now.0)
-            .bind(REVOKED_ROWS_MAX)
-            .fetch_all(self.readers())
-            .await?)
+        let mut tx = self.read().await?;
+        let mut serials: Vec<String> = Vec::new();
+        let mut not_after = now;
+        loop {
+            let rows = sqlx::query(CERTIFICATES_REVOKED)
+                .bind(now.0)
+                .bind(not_after.0)
+                .bind(serials.last().map_or("", String::as_str))
+                .bind(REVOKED_PAGE)
+                .fetch_all(&mut *tx)
+                .await?;
+            if rows.is_empty() {
+                return Ok(serials);
+            }
+            for row in &rows {
+                serials.push(row.value("serial")?);
+                not_after = row.at("not_after")?;
+            }
+        }
     }
 }
 

@@ -41,6 +41,17 @@ const TIER_GET: &str = tier_select!(
     "
        AND tier.id = $2"
 );
+const INTERVAL_MIN: &str = "
+    SELECT interval_us
+      FROM tier
+     WHERE org_id = $1
+       AND EXISTS (
+               SELECT 1 FROM target
+                WHERE target.org_id = tier.org_id
+                  AND target.tier_id = tier.id
+                  AND target.is_paused = 0)
+     ORDER BY interval_us
+     LIMIT 1";
 const TIER_COUNT: &str = "SELECT count(*) FROM tier WHERE org_id = $1";
 const TIER_ADD: &str = "
     INSERT INTO tier (
@@ -61,6 +72,13 @@ impl Store {
     /// Lists in name order.
     pub async fn tier_list(&self, scope: &Scope) -> Result<Vec<TierRow>, StoreError> {
         list(&mut *self.read().await?, scope).await
+    }
+
+    /// The shortest interval of all targets that are not paused; `None` if there is none.
+    pub async fn tier_interval_min(&self, scope: &Scope) -> Result<Option<Duration>, StoreError> {
+        let row =
+            sqlx::query(INTERVAL_MIN).bind(scope.org.0).fetch_optional(self.readers()).await?;
+        row.map(|row| Ok(Duration::from_micros(row.number("interval_us")?))).transpose()
     }
 
     pub async fn tier_get(&self, scope: &Scope, id: TierId) -> Result<TierRow, StoreError> {

@@ -133,6 +133,30 @@ impl Probing {
     }
 }
 
+impl Probing {
+    /// Whether the thread panicked. Asked after it let go of its rounds: waits for its very end.
+    pub(crate) fn has_panicked(&mut self) -> bool {
+        self.thread.take().is_some_and(|thread| thread.join().is_err())
+    }
+
+    /// A thread that ends in a panic.
+    #[cfg(test)]
+    pub(crate) fn panicking(rounds: tokio::sync::mpsc::Sender<Vec<RoundRecord>>) -> Probing {
+        let thread = thread::spawn(move || {
+            let _rounds = rounds;
+            panic!("as the test wants");
+        });
+        Probing { shared: Arc::default(), wake: None, thread: Some(thread) }
+    }
+
+    /// A thread that ends at once.
+    #[cfg(test)]
+    pub(crate) fn ended(rounds: tokio::sync::mpsc::Sender<Vec<RoundRecord>>) -> Probing {
+        let thread = thread::spawn(move || drop(rounds));
+        Probing { shared: Arc::default(), wake: None, thread: Some(thread) }
+    }
+}
+
 impl Drop for Probing {
     fn drop(&mut self) {
         self.wake = None;

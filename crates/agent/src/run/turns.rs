@@ -11,7 +11,7 @@ use wire::{
     v1::{self, agent_frame, server_frame},
 };
 
-use super::{Agent, Renewed, Wait, beat_every};
+use super::{Agent, Renewed, RunError, Wait, beat_every};
 use crate::{
     assignment, chain, enroll, files,
     generated::agent_link_client::AgentLinkClient,
@@ -42,6 +42,17 @@ impl Agent {
                 self.flush();
             }
         }
+    }
+
+    /// The probing thread has ended without being told. If it could not start, its impediment says
+    /// so to everyone; if it panicked, a new process is needed.
+    pub(super) fn handle_probing_ended(&mut self) -> Result<(), RunError> {
+        self.is_probing = false;
+        if self.probing.has_panicked() {
+            tracing::error!("the probing thread panicked: the agent stops, to be started anew");
+            return Err(RunError::Probing);
+        }
+        Ok(())
     }
 
     /// Closes the batch and makes it durable.

@@ -203,3 +203,20 @@ fn damage_loses_what_is_damaged_and_no_name() {
     spool.append(&rows(1)).expect("appends");
     assert_eq!(sent(&mut spool), [(1, 1), (1, 3), (2, 1)]);
 }
+
+#[test]
+fn a_batch_that_cannot_be_read_back_counts_as_dropped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut spool = open(dir.path());
+    spool.grant(1).expect("grants");
+    spool.append(&rows(20)).expect("appends");
+    let path = dir_of(dir.path()).join(format!("{:020}.seg", 1));
+    let mut bytes = fs::read(&path).expect("reads");
+    *bytes.last_mut().expect("a record") ^= 1;
+    fs::write(&path, bytes).expect("writes");
+    assert!(spool.fetch((1, 1)).is_err());
+    assert!(spool.fetch((1, 1)).is_err(), "it is forgotten, and not counted again");
+    assert_eq!(spool.dropped_rounds_total(), 1);
+    spool.append(&rows(1)).expect("appends");
+    assert_eq!(spool.fetch((1, 2)).expect("reads").dropped_before, 1);
+}

@@ -30,7 +30,7 @@ fn two_agents_agree_on_down_and_disagree_as_partial() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                fra1 says up: answers in 12.0 ms, asked by fra1
             2.3s ams2/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by ams2
             27s fra1/p1 up -> down no_answer
@@ -54,7 +54,8 @@ fn two_agents_agree_on_down_and_disagree_as_partial() {
             67.3s ams2/p1 down -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by ams2
             67.3s all/p1 degraded -> up
-                2 of 2 agents that can see (fra1, ams2) say up
+                2 of 2 agents that can see (fra1, ams2) say up: answers in 12.0 ms, asked by
+                fra1
             117s fra1/p1 up -> unknown silent
                 no round from fra1 speaks for it since 12:01:42 UTC, although its heartbeat
                 comes
@@ -91,7 +92,7 @@ fn a_lone_down_that_nobody_confirms_is_unconfirmed() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                fra1 says up: answers in 12.0 ms, asked by fra1
             2.3s ams2/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by ams2
             30s ams2 online -> offline
@@ -141,13 +142,14 @@ fn pooled_loss_is_seen_before_any_agent_is_sure() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                fra1 says up: answers in 12.0 ms, asked by fra1
             3.3s ams2/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by ams2
             28.3s all/p1 up -> degraded loss
                 5 packets lost lately, too many for chance: fra1 3, ams2 2
             78.3s all/p1 degraded -> up
-                2 of 2 agents that can see (fra1, ams2) say up
+                2 of 2 agents that can see (fra1, ams2) say up: answers in 12.0 ms, asked by
+                fra1
         "#]],
     );
 }
@@ -175,7 +177,7 @@ fn pooled_loss_of_one_agent_alone_names_it() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                fra1 says up: answers in 12.0 ms, asked by fra1
             3.3s ams2/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by ams2
             4.3s par3/p1 unknown -> up

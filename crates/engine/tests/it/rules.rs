@@ -25,21 +25,21 @@ fn a_round_and_its_whole_confirm_burst_lost_is_down_at_once() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             3.8s fra1/p2 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             3.8s all/p2 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             24.7s fra1/p1 up -> down no_answer
                 no answer to 5 of 5 packets and 3 of 3 confirm packets since 12:00:21 UTC,
                 asked by fra1; other targets answered it meanwhile
             24.7s all/p1 up -> down no_answer
-                fra1 says down: no answer to 5 of 5 packets and 3 of 3 confirm packets since
-                12:00:21 UTC, asked by fra1; other targets answered it meanwhile
+                no answer to 5 of 5 packets and 3 of 3 confirm packets since 12:00:21 UTC,
+                asked by fra1; other targets answered it meanwhile
             37.3s fra1/p1 down -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             37.3s all/p1 down -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
         "#]],
     );
 }
@@ -209,11 +209,11 @@ fn an_agent_whose_network_is_cut_is_blind_and_judges_nobody() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             3.3s fra1/p2 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             3.3s all/p2 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             25.7s fra1 online -> blind
                 nothing outside its own host answered for 6.8 s: neither gateway nor
                 witnesses nor targets; the last answered round was of 12:00:17 UTC
@@ -230,14 +230,13 @@ fn an_agent_whose_network_is_cut_is_blind_and_judges_nobody() {
             62.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             62.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             69.3s fra1/p2 unknown -> down no_answer
                 2 of the last 3 rounds wholly lost, the last with 5 of 5 packets; no answer
                 since 12:01:02 UTC, asked by fra1; other targets answered it meanwhile
             69.3s all/p2 unknown -> down no_answer
-                fra1 says down: 2 of the last 3 rounds wholly lost, the last with 5 of 5
-                packets; no answer since 12:01:02 UTC, asked by fra1; other targets answered
-                it meanwhile
+                2 of the last 3 rounds wholly lost, the last with 5 of 5 packets; no answer
+                since 12:01:02 UTC, asked by fra1; other targets answered it meanwhile
         "#]],
     );
 }
@@ -337,7 +336,7 @@ fn loss_is_counted_over_many_rounds_and_clears_apart() {
             1.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             1.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             1262.3s fra1/p1 up -> degraded loss
                 7 of the last 100 packets lost, the limit is 7, asked by fra1
             1262.3s all/p1 up -> degraded loss
@@ -346,7 +345,7 @@ fn loss_is_counted_over_many_rounds_and_clears_apart() {
             1861.3s fra1/p1 degraded -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             1861.3s all/p1 degraded -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
         "#]],
     );
 }
@@ -422,7 +421,7 @@ fn slow_replies_raise_in_two_of_three_and_clear_after_two() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 20.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 20.0 ms, asked by fra1
             17.3s fra1/p1 up -> degraded slow
                 replies took 180.0 ms on average, above the limit of 150.0 ms, asked by fra1
             17.3s all/p1 up -> degraded slow
@@ -431,7 +430,7 @@ fn slow_replies_raise_in_two_of_three_and_clear_after_two() {
             42.3s fra1/p1 degraded -> up
                 5 of 5 packets answered in 120.0 ms on average, asked by fra1
             42.3s all/p1 degraded -> up
-                fra1 says up
+                answers in 120.0 ms, asked by fra1
         "#]],
     );
 }
@@ -456,13 +455,15 @@ fn not_asked_teaches_nothing() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             2.5s fra1/p2 unknown -> unknown not_asked_permission
-                fra1 could not ask: its process may not send ICMP; `faultline-agent status`
-                says how to allow it
+                fra1 could not ask: its host refuses to send: the process lacks the
+                privilege (`faultline-agent status` says how to give it) or a firewall of the
+                host itself drops it
             2.5s all/p2 unknown -> unknown not_asked_permission
-                fra1 could not ask: its process may not send ICMP; `faultline-agent status`
-                says how to allow it
+                fra1 could not ask: its host refuses to send: the process lacks the
+                privilege (`faultline-agent status` says how to give it) or a firewall of the
+                host itself drops it
             12s fra1/p1 up -> unknown not_asked_no_route
                 fra1 could not ask: its host has no route to the address
             12s all/p1 up -> unknown not_asked_no_route
@@ -470,7 +471,7 @@ fn not_asked_teaches_nothing() {
             32.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             32.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
         "#]],
     );
 }
@@ -510,7 +511,7 @@ fn silence_is_unknown_and_not_up() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             37s fra1/p1 up -> unknown silent
                 no round from fra1 speaks for it since 12:00:22 UTC, although its heartbeat
                 comes
@@ -520,7 +521,7 @@ fn silence_is_unknown_and_not_up() {
             121.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             121.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
         "#]],
     );
 }
@@ -548,13 +549,13 @@ fn an_agent_that_dies_is_offline_and_its_pairs_unknown() {
             2.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             2.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             8s fra1/p2 unknown -> down no_answer
                 no answer to 5 of 5 packets and 3 of 3 confirm packets since 12:00:02 UTC,
                 asked by fra1; other targets answered it meanwhile
             8s all/p2 unknown -> down no_answer
-                fra1 says down: no answer to 5 of 5 packets and 3 of 3 confirm packets since
-                12:00:02 UTC, asked by fra1; other targets answered it meanwhile
+                no answer to 5 of 5 packets and 3 of 3 confirm packets since 12:00:02 UTC,
+                asked by fra1; other targets answered it meanwhile
             30s fra1 online -> offline
                 3 heartbeats missed, the last came at 12:00:15 UTC
             30s fra1/p1 up -> unknown agent_offline
@@ -570,14 +571,13 @@ fn an_agent_that_dies_is_offline_and_its_pairs_unknown() {
             102.3s fra1/p1 unknown -> up
                 5 of 5 packets answered in 12.0 ms on average, asked by fra1
             102.3s all/p1 unknown -> up
-                fra1 says up
+                answers in 12.0 ms, asked by fra1
             109.3s fra1/p2 unknown -> down no_answer
                 2 of the last 3 rounds wholly lost, the last with 5 of 5 packets; no answer
                 since 12:01:42 UTC, asked by fra1; other targets answered it meanwhile
             109.3s all/p2 unknown -> down no_answer
-                fra1 says down: 2 of the last 3 rounds wholly lost, the last with 5 of 5
-                packets; no answer since 12:01:42 UTC, asked by fra1; other targets answered
-                it meanwhile
+                2 of the last 3 rounds wholly lost, the last with 5 of 5 packets; no answer
+                since 12:01:42 UTC, asked by fra1; other targets answered it meanwhile
         "#]],
     );
 }

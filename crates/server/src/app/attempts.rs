@@ -1,18 +1,26 @@
-//! Slows down guessing: counts failed attempts to sign in, by name and by address.
+//! Slows down guessing: counts failed attempts to sign in, by name and address together, by
+//! address and by name.
+//!
+//! What locks a name soon locks it for one address only: who guesses elsewhere must not keep its
+//! owner out. The ceiling of the name alone is there for guesses from many addresses at once.
 //!
 //! It holds nothing on disk: a restart forgets, which is cheaper than a write for each guess.
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use model::UtcMicros;
 
-/// Failures of one name within [`WINDOW`]: a person mistypes less often.
-const PER_NAME_MAX: u32 = 10;
+/// Failures of one name from one address within [`WINDOW`]: a person mistypes less often.
+const PER_NAME_AND_ADDRESS_MAX: u32 = 10;
+/// Failures of one name from all addresses within [`WINDOW`]. More than 30 addresses can have
+/// under [`PER_ADDRESS_MAX`], so that few cannot lock a name for everyone; and few enough that many
+/// addresses find no password of legal length: less than 300,000 guesses a day.
+const PER_NAME_MAX: u32 = 1_000;
 /// Failures from one address within [`WINDOW`]: an office behind one address mistypes less often.
 const PER_ADDRESS_MAX: u32 = 30;
 /// How long a failure counts.
@@ -28,8 +36,10 @@ pub(crate) struct Attempts {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    Name(String),
+    /// Without an address: from wherever the listener cannot name, as if that were one address.
+    NameAndAddress(String, Option<IpAddr>),
     Address(IpAddr),
+    Name(String),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +53,7 @@ impl Attempts {
     ///
     /// # Errors
     ///
-    /// How long to wait, if the name or the address has used up its attempts.
+    /// How long to wait, if the name there, the address or the name has used up its attempts.
     pub(crate) fn start(
         &self,
         name: &str,
@@ -71,27 +81,44 @@ impl Attempts {
         Ok(())
     }
 
-    /// Forgets the name's failures after a success; the address keeps all but this attempt.
+    /// Forgets the name's failures there after a success; address and name keep all but this
+    /// attempt, so that a success gives nobody who guesses elsewhere new attempts.
     pub(crate) fn succeed(&self, name: &str, address: Option<IpAddr>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.remove(&Key::Name(name.to_owned()));
-        if let Some(count) = address.and_then(|address| counts.get_mut(&Key::Address(address))) {
-            count.failures = count.failures.saturating_sub(1);
+        for (key, _) in keys(name, address) {
+            if let Key::NameAndAddress(..) = key {
+                counts.remove(&key);
+            } else if let Some(count) = counts.get_mut(&key) {
+                count.failures = count.failures.saturating_sub(1);
+            }
         }
     }
 }
 
 fn keys(name: &str, address: Option<IpAddr>) -> Vec<(Key, u32)> {
-    let mut keys = vec![(Key::Name(name.to_owned()), PER_NAME_MAX)];
+    let address = address.map(network_of);
+    let both = Key::NameAndAddress(name.to_owned(), address);
+    let mut keys = vec![(both, PER_NAME_AND_ADDRESS_MAX)];
     keys.extend(address.map(|address| (Key::Address(address), PER_ADDRESS_MAX)));
+    keys.push((Key::Name(name.to_owned()), PER_NAME_MAX));
     keys
+}
+
+/// What counts as one address: of IPv6 a /64, all of which one host may have.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
     fn at(seconds: u64) -> UtcMicros {
         UtcMicros(0) + Duration::from_secs(seconds)
@@ -100,12 +127,37 @@ mod tests {
     #[test]
     fn a_name_is_locked_for_the_rest_of_the_window() {
         let attempts = Attempts::default();
-        for _ in 0..PER_NAME_MAX {
+        for _ in 0..PER_NAME_AND_ADDRESS_MAX {
             assert_eq!(attempts.start("ann", None, at(0)), Ok(()));
         }
         assert_eq!(attempts.start("ann", None, at(60)), Err(Duration::from_secs(240)));
         assert_eq!(attempts.start("bob", None, at(60)), Ok(()));
         assert_eq!(attempts.start("ann", None, at(300)), Ok(()));
+    }
+
+    #[test]
+    fn who_guesses_elsewhere_does_not_lock_the_owner_out() {
+        let attempts = Attempts::default();
+        for last in 0..PER_NAME_AND_ADDRESS_MAX {
+            // One host has a whole /64.
+            let there = format!("2001:db8::{last:x}").parse().ok();
+            assert_eq!(attempts.start("ann", there, at(0)), Ok(()));
+        }
+        let there = "2001:db8::ffff".parse().ok();
+        assert!(attempts.start("ann", there, at(1)).is_err());
+        assert_eq!(attempts.start("ann", HERE, at(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_name_is_locked_when_very_many_addresses_guess_and_a_success_changes_little() {
+        let attempts = Attempts::default();
+        for n in 0..PER_NAME_MAX {
+            assert_eq!(attempts.start("ann", Some(Ipv4Addr::from_bits(n).into()), at(0)), Ok(()));
+        }
+        assert!(attempts.start("ann", HERE, at(1)).is_err());
+        attempts.succeed("ann", Some(Ipv4Addr::from_bits(0).into()));
+        assert_eq!(attempts.start("ann", HERE, at(1)), Ok(()));
+        assert!(attempts.start("ann", HERE, at(1)).is_err());
     }
 
     #[test]

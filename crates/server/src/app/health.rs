@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{AgentState, Minute, UtcMicros};
-use store::{AgentRow, Freshness, MinuteGaps, MonitorGap, Scope, TargetCounts};
+use store::{AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
 
 use super::{
     App, AppError,
@@ -19,8 +19,9 @@ const COMMIT_MAX: Duration = Duration::from_secs(1);
 const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 /// Below this share (1 / 20) of the machine's memory, it starts to swap or kill.
 const MEMORY_FREE_SHARE: u64 = 20;
-/// Four default intervals: rounds should have come in by then.
-const FRESHNESS_MAX: Duration = Duration::from_secs(120);
+/// The engine closes no minute later than this after its end: by then the slowest legal round with
+/// its confirm burst has come in.
+const CLOSING_DELAY: Duration = Duration::from_secs(50);
 /// A difference that people notice when they compare times.
 const WALL_AHEAD_US_MAX: u64 = 1_000_000;
 const GAPS_LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -47,6 +48,8 @@ pub(crate) struct Health {
     pub(crate) disk: Option<Disk>,
     pub(crate) database: Database,
     pub(crate) freshness: Freshness,
+    /// How often the most watched target is asked; `None` if none is watched.
+    pub(crate) interval_min: Option<Duration>,
     pub(crate) missing: MinuteGaps,
     pub(crate) gaps: Vec<MonitorGap>,
     pub(crate) checks: Vec<Check>,
@@ -80,23 +83,27 @@ impl App {
             disk: machine::disk(&self.config.data_dir),
             database,
             freshness: self.store.freshness(scope).await?,
+            interval_min: self.store.tier_interval_min(scope).await?,
             missing,
             gaps,
             checks: Vec::new(),
         };
-        let targets = self.store.target_counts(scope).await?;
         let agents = self.store.agent_list(scope).await?;
-        health.checks = health.check(targets, &agents);
+        health.checks = health.check(&agents);
         Ok(health)
     }
 
     /// Returns what keeps this server from its work, each with its name; empty when it is ready.
     pub(crate) async fn not_ready(&self) -> Vec<(&'static str, String)> {
         let mut reasons = Vec::new();
-        if let Err(error) = self.store.probe().await {
+        let probe = async {
+            let error = self.store.probe().await.err()?;
             // Everyone may ask this: what lies behind the error is for the log.
             tracing::warn!(error = %crate::chain(&error), "the database does not answer");
-            reasons.push(("database", error.to_string()));
+            Some(error.to_string())
+        };
+        if let Some(reason) = self.readiness.ask(&self.clock, probe).await {
+            reasons.push(("database", reason));
         }
         if let Some(impediment) = self.conductor.vitals().impediment {
             reasons.push(("log", impediment));
@@ -121,13 +128,13 @@ impl Health {
         gaps.fold(minutes, Duration::max)
     }
 
-    fn check(&self, targets: TargetCounts, agents: &[AgentRow]) -> Vec<Check> {
+    fn check(&self, agents: &[AgentRow]) -> Vec<Check> {
         vec![
             self.check_intake(),
             self.check_database(),
             self.check_disk(),
             self.check_memory(),
-            self.check_history(targets),
+            self.check_history(),
             check_agents(agents),
             self.check_clock(),
         ]
@@ -185,15 +192,19 @@ impl Health {
         Check { name: "memory", detail, remedy: is_low.then_some(remedy) }
     }
 
-    fn check_history(&self, targets: TargetCounts) -> Check {
-        let is_watching = targets.paused < targets.total;
+    /// 1 - Something is watched, and the newest round is older than the shortest interval and the
+    ///     closing delay: the next one should have come in by then.
+    /// 2 - The server has run for as long: before, nobody could send it one.
+    fn check_history(&self) -> Check {
         let uptime = self.now.since(self.vitals.started_at);
-        let is_stale = self.freshness().is_none_or(|age| FRESHNESS_MAX < age);
+        let age = self.freshness().unwrap_or(Duration::MAX);
+        let is_bad = self
+            .interval_min
+            .is_some_and(|interval| interval.saturating_add(CLOSING_DELAY) < age.min(uptime));
         let detail = match self.freshness() {
             Some(age) => format!("the newest round is {} s old", age.as_secs()),
             None => "no round has come in yet".to_owned(),
         };
-        let is_bad = is_watching && is_stale && FRESHNESS_MAX < uptime;
         let remedy = "look at the agents: one must be online and able to send";
         Check { name: "history", detail, remedy: is_bad.then_some(remedy) }
     }
@@ -243,9 +254,6 @@ mod tests {
 
     use super::*;
 
-    const WATCHING: TargetCounts =
-        TargetCounts { total: 1, up: 1, degraded: 0, down: 0, unknown: 0, paused: 0 };
-
     /// A server that is well, an hour after its start.
     fn well() -> Health {
         let now = UtcMicros(0) + Duration::from_secs(3600);
@@ -261,6 +269,7 @@ mod tests {
             }),
             database: Database { version: String::new(), schema_version: 1, size_bytes: 0 },
             freshness,
+            interval_min: Some(Duration::from_secs(30)),
             missing: MinuteGaps::default(),
             gaps: Vec::new(),
             checks: Vec::new(),
@@ -269,8 +278,8 @@ mod tests {
 
     /// Compares the checks that are not well.
     #[track_caller]
-    fn check(health: &Health, targets: TargetCounts, expected: Expect) {
-        let mut checks = health.check(targets, &[]);
+    fn check(health: &Health, expected: Expect) {
+        let mut checks = health.check(&[]);
         // There is no agent here: its check has its own test below.
         checks.retain(|check| check.remedy.is_some() && check.name != "agents");
         let line = |check: &Check| format!("{}: {}\n", check.name, check.detail);
@@ -279,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_a_server_that_is_well() {
-        check(&well(), WATCHING, expect![""]);
+        check(&well(), expect![""]);
     }
 
     #[test]
@@ -294,7 +303,6 @@ mod tests {
         health.freshness.newest_round_at = None;
         check(
             &health,
-            WATCHING,
             expect![[r#"
                 intake: judging is 11 s behind what came in
                 database: 95 % of the commits took at most 1500 ms
@@ -310,9 +318,35 @@ mod tests {
     fn silence_is_no_trouble_if_nothing_is_watched_or_the_server_just_started() {
         let mut health = well();
         health.freshness.newest_round_at = None;
-        check(&health, TargetCounts::default(), expect![""]);
+        health.interval_min = None;
+        check(&health, expect![""]);
+        health.interval_min = well().interval_min;
         health.now = UtcMicros(0) + Duration::from_secs(10);
-        check(&health, WATCHING, expect![""]);
+        check(&health, expect![""]);
+    }
+
+    #[test]
+    fn a_slow_tier_is_waited_for_and_a_fast_one_is_not() {
+        let mut health = well();
+        health.now = UtcMicros(0) + Duration::from_secs(7200);
+        health.freshness.newest_round_at = Some(health.now - Duration::from_secs(3640));
+        health.interval_min = Some(Duration::from_secs(3600));
+        check(&health, expect![""]);
+        health.freshness.newest_round_at = Some(health.now - Duration::from_secs(3651));
+        check(
+            &health,
+            expect![[r#"
+            history: the newest round is 3651 s old
+        "#]],
+        );
+        health.freshness.newest_round_at = Some(health.now - Duration::from_secs(56));
+        health.interval_min = Some(Duration::from_secs(5));
+        check(
+            &health,
+            expect![[r#"
+            history: the newest round is 56 s old
+        "#]],
+        );
     }
 
     #[test]

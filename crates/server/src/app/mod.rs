@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub mod keys;
 pub(crate) mod machine;
 pub mod password;
+pub(crate) mod readiness;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 pub(crate) mod tiers;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
 use attempts::Attempts;
+use readiness::Readiness;
 
 /// What the HTTP API works with. A clone is the same server.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub clock: Clock,
     attempts: Arc<Attempts>,
+    readiness: Arc<Readiness>,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
     /// Changes under way. They end even if the caller hangs up between commit and hand-over.
@@ -200,6 +203,7 @@ impl App {
             config,
             clock,
             attempts: Arc::default(),
+            readiness: Arc::default(),
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }

@@ -13,6 +13,10 @@ impl App {
         Ok(self.store.user_list(scope).await?)
     }
 
+    pub(crate) async fn user(&self, scope: &Scope, id: UserId) -> Result<UserRow, AppError> {
+        Ok(self.store.user_get(scope, id).await?)
+    }
+
     pub(crate) async fn user_create(
         &self,
         scope: &Scope,

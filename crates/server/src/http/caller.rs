@@ -66,6 +66,19 @@ impl Caller {
         is_listed && permission::allows(self.proof.role(), permission)
     }
 
+    /// As [`Caller::authorize`], for what would give the caller every permission: it needs all.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Forbidden`].
+    pub(crate) fn authorize_all(&self) -> Result<Scope, ApiError> {
+        if Permission::ALL.iter().all(|permission| self.allows(*permission)) {
+            return Ok(Scope { org: self.org, actor: self.proof.actor() });
+        }
+        let detail = "only who has every permission can make or change an admin";
+        Err(ApiError::new(Code::Forbidden, detail))
+    }
+
     /// Returns the person and the bounds for what everyone may do with their own account.
     ///
     /// # Errors

@@ -1,11 +1,17 @@
 //! The bulk import of targets: CSV or JSON, with a dry run and a report for each row.
 
+use std::fmt;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, State, rejection::BytesRejection},
 };
 use http::{HeaderMap, header::CONTENT_TYPE};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer as _, Serialize,
+    de::{Error as _, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
 use store::{ImportAction, ImportResult};
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,6 +26,10 @@ use crate::app::{
     App, FieldError, Fields,
     import::{self, RawRow},
 };
+
+/// As much as a body that creates one target may have. Read into values, a row takes many times
+/// its bytes.
+const ROW_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -182,13 +192,57 @@ fn media_type(headers: &HeaderMap) -> String {
 }
 
 fn read_json(body: &[u8]) -> Result<Vec<RawRow>, ApiError> {
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| {
-        ApiError::new(Code::BadBody, format!("the body is not a JSON array of rows: {error}"))
-    })?;
-    if import::ROWS_MAX < rows.len() {
-        return Err(import::too_many().into());
+    let mut are_too_many = false;
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let rows = reader.deserialize_seq(RowsVisitor { are_too_many: &mut are_too_many });
+    let rows = rows.and_then(|rows| reader.end().map(|()| rows));
+    rows.map_err(|error| match are_too_many {
+        true => import::too_many().into(),
+        false => {
+            ApiError::new(Code::BadBody, format!("the body is not a JSON array of rows: {error}"))
+        }
+    })
+}
+
+/// Takes row by row and stops at [`import::ROWS_MAX`], so that a body holds no more memory than
+/// the rows that are taken.
+struct RowsVisitor<'a> {
+    /// Set when the error is that there are more.
+    are_too_many: &'a mut bool,
+}
+
+impl<'de> Visitor<'de> for RowsVisitor<'_> {
+    type Value = Vec<RawRow>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
     }
-    Ok(rows.into_iter().map(raw_row).collect())
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<RawRow>, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = seq.next_element::<&RawValue>()? {
+            if rows.len() == import::ROWS_MAX {
+                *self.are_too_many = true;
+                return Err(A::Error::custom("too many rows"));
+            }
+            rows.push(read_row(row.get()));
+        }
+        Ok(rows)
+    }
+}
+
+fn read_row(text: &str) -> RawRow {
+    if ROW_BYTES_MAX < text.len() {
+        let reason = format!("has at most {ROW_BYTES_MAX} bytes; this one has {}", text.len());
+        return RawRow { errors: vec![FieldError::new("row", reason)], ..RawRow::default() };
+    }
+    match serde_json::from_str(text) {
+        Ok(row) => raw_row(row),
+        Err(error) => {
+            let errors = vec![FieldError::new("row", error.to_string())];
+            RawRow { errors, ..RawRow::default() }
+        }
+    }
 }
 
 /// A row of another shape is a bad row, not a bad import.
@@ -208,5 +262,29 @@ fn raw_row(row: serde_json::Value) -> RawRow {
             let errors = vec![FieldError::new("row", error.to_string())];
             RawRow { name, errors, ..RawRow::default() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_at_the_row_that_is_too_many() {
+        // What comes behind it is no JSON: it is not looked at.
+        let body = format!("[{}{{}}, and so on", "{},".repeat(import::ROWS_MAX));
+        let error = read_json(body.as_bytes()).expect_err("is refused");
+        assert_eq!(error.code, Code::Invalid);
+        assert_eq!(error.errors, ApiError::from(import::too_many()).errors);
+        let body = format!("[{}{{}}]", "{},".repeat(import::ROWS_MAX - 1));
+        assert_eq!(read_json(body.as_bytes()).expect("is read").len(), import::ROWS_MAX);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_a_bad_row() {
+        let body = format!("[{{\"name\":[{}0]}}, {{}}]", "0,".repeat(ROW_BYTES_MAX / 2));
+        let rows = read_json(body.as_bytes()).expect("is read");
+        assert!(rows[0].errors[0].reason.starts_with("has at most 65536 bytes"));
+        assert_eq!(rows[1].errors[0].reason, "missing field `name`");
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use model::{Name, UserId};
+use model::{Name, Role, UserId};
 use serde::{Deserialize, Serialize};
 use store::{UserPatch, UserRow};
 use utoipa::ToSchema;
@@ -108,6 +108,9 @@ pub(crate) async fn user_create(
     let (Some(name), Some(role), Some(password)) = (name, role, password) else {
         return Err(fields.error().into());
     };
+    if role == Role::Admin {
+        caller.authorize_all()?;
+    }
     let row = app.user_create(&scope, name, role, password).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&row))))
 }
@@ -134,6 +137,9 @@ pub(crate) async fn user_update(
         is_active: body.is_disabled.map(|is_disabled| !is_disabled),
     };
     fields.check()?;
+    if patch.role == Some(Role::Admin) || app.user(&scope, id).await?.role == Role::Admin {
+        caller.authorize_all()?;
+    }
     let row = app.user_update(&scope, id, &patch, password).await?;
     Ok(Json(UserView::from(&row)))
 }
@@ -153,6 +159,9 @@ pub(crate) async fn user_delete(
     let scope = caller.authorize(Permission::UserManage)?;
     if caller.user_id() == Some(id) {
         return Err(ApiError::new(Code::Conflict, "you cannot delete yourself; another admin can"));
+    }
+    if app.user(&scope, id).await?.role == Role::Admin {
+        caller.authorize_all()?;
     }
     app.user_delete(&scope, id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -112,6 +112,27 @@ async fn a_commit_is_stored_once() {
 }
 
 #[tokio::test]
+async fn no_highwater_is_left_out_however_many_there_are() {
+    let w = world().await;
+    let mut highwaters = Vec::new();
+    let new = NewAgent { name: name("ber1"), witnesses: Vec::new() };
+    let other = w.f.store.agent_create(&w.f.scope, &new, at(0)).await;
+    for agent in [w.agent, other.unwrap().row.id] {
+        highwaters.extend((1..=601).map(|epoch| Highwater { agent, epoch, seq: epoch + 7 }));
+    }
+    let commit = Commit {
+        position: LogPosition(1),
+        inventory_version: 4,
+        decisions: &[],
+        rounds: &[],
+        highwaters: &highwaters,
+        checkpoint: None,
+    };
+    assert!(w.f.store.commit(&commit, at(1)).await.unwrap());
+    assert_eq!(w.f.store.highwaters().await.unwrap(), highwaters);
+}
+
+#[tokio::test]
 async fn verdicts_leave_their_spans() {
     let w = world().await;
     let changes = [

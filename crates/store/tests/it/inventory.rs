@@ -276,6 +276,32 @@ async fn status_of(f: &Fixture, serial: &str) -> CertificateStatus {
 }
 
 #[tokio::test]
+async fn the_shortest_interval_is_of_a_target_that_is_watched() {
+    let f = fixture().await;
+    let interval = async || f.store.tier_interval_min(&f.scope).await.unwrap();
+    assert_eq!(interval().await, None, "tiers without targets are not in use");
+    let target = f.target("core1", "192.0.2.1").await;
+    assert_eq!(interval().await, Some(Tier::INTERVAL_DEFAULT));
+    let patch = TargetPatch { is_paused: Some(true), ..TargetPatch::default() };
+    f.store.target_update(&f.scope, target.id, &patch, at(1)).await.unwrap();
+    assert_eq!(interval().await, None);
+}
+
+#[tokio::test]
+async fn no_revocation_is_left_out_however_many_there_are() {
+    let f = fixture().await;
+    let agent = agent(&f, "fra1").await;
+    // Many that expire at the same time, so that a page ends among them.
+    let serials: Vec<String> = (0..501).map(|n| format!("{n:04x}")).collect();
+    for serial in &serials {
+        let certificate = certificate(agent.id, serial, 100);
+        f.store.certificate_add(&f.scope, &certificate, at(1)).await.unwrap();
+    }
+    f.store.certificates_revoke(&f.scope, agent.id, at(2)).await.unwrap();
+    assert_eq!(f.store.certificates_revoked(at(50)).await.unwrap(), serials);
+}
+
+#[tokio::test]
 async fn a_revoked_certificate_stays_revoked() {
     let f = fixture().await;
     let agent = agent(&f, "fra1").await;

@@ -158,3 +158,34 @@ async fn a_key_can_be_less_than_its_role() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(super::errors(&problem), "permissions: you have not `target_write` yourself\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_manages_users_makes_and_changes_no_admin() {
+    let site = Site::start().await;
+    users(&site).await;
+    let body = json!({"name": "narrow", "role": "admin", "permissions": ["user_manage"]});
+    let narrow = super::text(&site.post("/api-keys", body).await["key"]);
+    let send = async |method: Method, path: &str, body: serde_json::Value| {
+        let request = site.request(method, &format!("/api/v1/users{path}")).bearer_auth(&narrow);
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        request.send().await.expect("an answer").status()
+    };
+    let eve = json!({"name": "eve", "role": "admin", "password": PASSWORD});
+    assert_eq!(send(Method::POST, "", eve).await, StatusCode::FORBIDDEN);
+    for patch in [
+        json!({"password": PASSWORD}),
+        json!({"role": "viewer"}),
+        json!({"name": "root"}),
+        json!({"is_disabled": true}),
+    ] {
+        assert_eq!(send(Method::PATCH, "/1", patch).await, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(send(Method::PATCH, "/2", json!({"role": "admin"})).await, StatusCode::FORBIDDEN);
+    assert_eq!(send(Method::DELETE, "/1", json!({})).await, StatusCode::FORBIDDEN);
+    // What is left is what it is for.
+    let patch = json!({"role": "operator", "password": PASSWORD});
+    assert_eq!(send(Method::PATCH, "/2", patch).await, StatusCode::OK);
+    assert_eq!(send(Method::DELETE, "/2", json!({})).await, StatusCode::NO_CONTENT);
+    let promote = Some(json!({"role": "admin"}));
+    site.expect(StatusCode::OK, Method::PATCH, "/users/3", promote).await;
+}
