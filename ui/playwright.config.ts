@@ -1,4 +1,7 @@
-/** Browser tests against a real server, which `cargo xtask test` starts and names in the environment. */
+/**
+ * Browser tests against a real server, which `cargo xtask test` starts and names in the
+ * environment.
+ */
 import { defineConfig } from '@playwright/test'
 
 export default defineConfig({

@@ -17,7 +17,9 @@ export async function signIn(page: Page, name = USER, password = PASSWORD): Prom
 }
 
 export const test = base.extend<{ watched: undefined; console: Page }>({
-  /** Fails a test whose page logged an error: a violated content policy, an exception, a bad prop. */
+  /**
+   * Fails a test whose page logged an error: a violated content policy, an exception, a bad prop.
+   */
   watched: [
     async ({ page }, use) => {
       const errors: string[] = []

@@ -1,4 +1,6 @@
-/** A person's first hour: sign in, watch an address, see its truth, bring the rest, call for help. */
+/**
+ * A person's first hour: sign in, watch an address, see its truth, bring the rest, call for help.
+ */
 
 import { RUN, USER, expect, signIn, test } from './console'
 
@@ -10,7 +12,9 @@ const VERDICT_WITHIN_MS = 90_000
 
 test.describe.configure({ mode: 'serial' })
 
-test('a wrong password is refused in words, the right one opens the overview', async ({ page }) => {
+test('a wrong password is refused in words, the right one opens the overview', async ({
+  page,
+}) => {
   await page.goto('/')
   await expect(page).toHaveURL(/\/sign-in/)
   await page.getByLabel('User name').fill(USER)

@@ -1,4 +1,7 @@
-/** What holds on every page: it can be read, reached by keyboard, on a phone, in the dark, and it says when it is old. */
+/**
+ * What holds on every page: it can be read, reached by keyboard, on a phone, in the dark, and it
+ * says when it is old.
+ */
 
 import AxeBuilder from '@axe-core/playwright'
 import type { Page } from '@playwright/test'

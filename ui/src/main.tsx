@@ -38,7 +38,10 @@ whenSignedOut(() => {
   void router.invalidate()
 })
 
-/** A page from before an upgrade asks for files that are gone: load the new one, but never in a loop. */
+/**
+ * A page from before an upgrade asks for files that are gone: load the new one, but never in a
+ * loop.
+ */
 const RELOADED_AT = 'faultline-reloaded-at'
 const RELOAD_PAUSE_MS = 30_000
 window.addEventListener('vite:preloadError', (event) => {

@@ -1,4 +1,6 @@
-/** The pages: each is a file of its own in the bundle, loaded with its queries when it is opened. */
+/**
+ * The pages: each is a file of its own in the bundle, loaded with its queries when it is opened.
+ */
 
 import type { QueryClient } from '@tanstack/react-query'
 import {

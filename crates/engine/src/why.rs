@@ -244,21 +244,19 @@ pub(crate) fn consensus(
             }
         },
         (Verdict::Unknown, Cause::NoAgent) => "no agent is assigned to it".to_owned(),
-        (Verdict::Unknown, _) => {
-            let told = voices.iter().find(|v| v.cause == cause);
-            told.map_or_else(
-                || "nobody can see it".to_owned(),
-                |v| {
-                    let others = voices.len().saturating_sub(1);
-                    match others {
-                        0 => v.text.clone(),
-                        _ => format!("none of {} agents can see it: {}", others + 1, v.text),
-                    }
-                },
-            )
-        }
+        (Verdict::Unknown, _) => unseen(cause, voices),
     };
     Why { cause, text }
+}
+
+/// Says why nobody can see it.
+fn unseen(cause: Cause, voices: &[Voice]) -> String {
+    let others = voices.len().saturating_sub(1);
+    match voices.iter().find(|v| v.cause == cause) {
+        None => "nobody can see it".to_owned(),
+        Some(voice) if others == 0 => voice.text.clone(),
+        Some(voice) => format!("none of {} agents can see it: {}", others + 1, voice.text),
+    }
 }
 
 /// "2 of 3 agents that can see (fra1, ams2) say".

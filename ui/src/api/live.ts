@@ -16,7 +16,9 @@ import type {
 import { keys } from './queries'
 import type { Target, TickEvent, VerdictEvent } from './types'
 
-/** Silence after which the page says that it is not live. The server sends a tick well below this. */
+/**
+ * Silence after which the page says that it is not live. The server sends a tick well below this.
+ */
 export const STALE_AFTER_MS = 15_000
 /** Silence after which the stream is taken for dead and opened anew: TCP may not notice. */
 const REOPEN_AFTER_MS = 30_000
@@ -24,7 +26,9 @@ const REOPEN_AFTER_MS = 30_000
 const RETRY_AFTER_MS = 3_000
 /** Events within this time make queries old together. */
 const FLUSH_MS = 1_000
-/** Lists with more pages than this are patched in place; fetching all pages anew would be a storm. */
+/**
+ * Lists with more pages than this are patched in place; fetching all pages anew would be a storm.
+ */
 const REFETCH_PAGES_MAX = 3
 /** A page in the background gives its connection back after this: browsers open six to a host. */
 const HIDDEN_MAX_MS = 60_000
@@ -168,7 +172,9 @@ export class Live {
     }, FLUSH_MS)
   }
 
-  /** Queries in use are fetched anew, but for long lists: those wait until they are opened again. */
+  /**
+   * Queries in use are fetched anew, but for long lists: those wait until they are opened again.
+   */
   #makeOld(filters: QueryFilters): void {
     const predicate = (query: Query) => !isLongList(query) && (filters.predicate?.(query) ?? true)
     void this.client.invalidateQueries({ ...filters, refetchType: 'none' })

@@ -85,7 +85,10 @@ function hatch(plot: uPlot, hole: Hole, ink: Ink): void {
   ctx.restore()
 }
 
-/** Writes the cause into its hole: across if there is room, else upright, else only the tip says it. */
+/**
+ * Writes the cause into its hole: across if there is room, else upright, else only the tip says
+ * it.
+ */
 function nameHole(
   ctx: CanvasRenderingContext2D,
   words: string,
@@ -146,7 +149,8 @@ function drawMean(plot: uPlot, row: readonly Cell[], ink: Ink): void {
     const mark = markOf(row[i])
     const colour = ink(`--loss-${mark.step}`)
     if (here === null) {
-      if (mark.step === 'all') drawAllLost(ctx, plot.valToPos(xs[i] ?? 0, 'x', true), bbox, colour)
+      if (mark.step === 'all')
+        drawAllLost(ctx, plot.valToPos(xs[i] ?? 0, 'x', true), bbox, colour)
       continue
     }
     const before = i > 0 ? point(i - 1) : null

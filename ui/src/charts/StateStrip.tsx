@@ -71,7 +71,9 @@ export function StateStrip({ rows, zone, chosen, onChoose }: Props) {
 
 function columnOf(row: readonly Slot[] | undefined, at: number | null): number | null {
   if (row === undefined || at === null) return null
-  const found = row.findIndex((slot) => slot.at <= at && at < slot.at + slot.lengthMin * MINUTE_MS)
+  const found = row.findIndex(
+    (slot) => slot.at <= at && at < slot.at + slot.lengthMin * MINUTE_MS,
+  )
   return found === -1 ? null : found
 }
 
@@ -84,7 +86,14 @@ interface RowProps {
   onChoose: (slot: Slot) => void
 }
 
-const Row = memo(function Row({ row, index, zone, chosenColumn, focusColumn, onChoose }: RowProps) {
+const Row = memo(function Row({
+  row,
+  index,
+  zone,
+  chosenColumn,
+  focusColumn,
+  onChoose,
+}: RowProps) {
   return (
     <div role="row" aria-label={row.name} className={css.row}>
       <div role="rowheader" className={css.label}>

@@ -23,7 +23,10 @@ export interface Concern {
   remedy: string | null
 }
 
-/** Above this an agent's clock is shown as wrong. Its rounds are placed on the server's clock anyway. */
+/**
+ * Above this an agent's clock is shown as wrong. Its rounds are placed on the server's clock
+ * anyway.
+ */
 export const CLOCK_OFFSET_MS_MAX = 1000
 /** Above this an agent marks its own rounds doubtful. */
 export const SEND_LAG_US_MAX = 50_000
@@ -41,7 +44,8 @@ export function agentConcerns(agent: AgentVitals, now: number): Concern[] {
     add('bad', 'its certificate is revoked', 'make a new token and enroll it again')
   } else if (agent.certificate) {
     const left = Date.parse(agent.certificate.not_after) - now
-    if (left <= 0) add('bad', 'its certificate has expired', 'make a new token and enroll it again')
+    if (left <= 0)
+      add('bad', 'its certificate has expired', 'make a new token and enroll it again')
     else if (left < RENEWAL_DUE_MS) {
       add(
         'warn',

@@ -1,4 +1,7 @@
-/** The cause codes of a verdict, in a few words. The sentence with its numbers comes from the server. */
+/**
+ * The cause codes of a verdict, in a few words. The sentence with its numbers comes from the
+ * server.
+ */
 
 const WORDS: Record<string, string> = {
   answering: 'answers within limits',
@@ -28,7 +31,10 @@ export function causeWords(cause: string): string {
   return WORDS[cause] ?? cause.replaceAll('_', ' ')
 }
 
-/** Returns why a round could not ask, in words. The codes are those of the cause without its prefix. */
+/**
+ * Returns why a round could not ask, in words. The codes are those of the cause without its
+ * prefix.
+ */
 export function notAskedWords(reason: string): string {
   const code = reason.startsWith('not_asked_') ? reason : `not_asked_${reason}`
   return (WORDS[code] ?? reason.replaceAll('_', ' ')).replace('not asked: ', '')

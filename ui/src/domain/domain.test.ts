@@ -265,7 +265,12 @@ describe('tier', () => {
 
 describe('filter', () => {
   it('keeps what it knows and drops the rest', () => {
-    const filter = parseFilter({ q: 'fra', verdict: 'up,nonsense,down', sort: 'sideways', tag: '' })
+    const filter = parseFilter({
+      q: 'fra',
+      verdict: 'up,nonsense,down',
+      sort: 'sideways',
+      tag: '',
+    })
     expect(filter).toEqual({ q: 'fra', verdict: 'down,up' })
     expect(isFiltered(filter)).toBe(true)
     expect(isFiltered({ sort: 'since' })).toBe(false)
@@ -330,7 +335,9 @@ test('concerns of an agent name what is wrong and what to do', () => {
     'its clock is off by −1.4 s',
     'it sends up to 80 ms late: rounds are doubtful',
   ])
-  expect(agentConcerns(well, Date.UTC(2026, 4, 30))[0]?.what).toBe('its certificate expires in 2 d')
+  expect(agentConcerns(well, Date.UTC(2026, 4, 30))[0]?.what).toBe(
+    'its certificate expires in 2 d',
+  )
   expect(agentConcerns(well, Date.UTC(2026, 6, 1))[0]?.tone).toBe('bad')
 })
 

@@ -1,4 +1,6 @@
-/** Loss of a round or a minute as one of five steps, each with its own colour and its own dot size. */
+/**
+ * Loss of a round or a minute as one of five steps, each with its own colour and its own dot size.
+ */
 
 export type LossStep = 'none' | 'some' | 'much' | 'most' | 'all'
 

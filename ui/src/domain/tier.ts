@@ -1,4 +1,7 @@
-/** The ranges of a tier and what its settings add up to. The server checks the same; this tells sooner. */
+/**
+ * The ranges of a tier and what its settings add up to. The server checks the same; this tells
+ * sooner.
+ */
 
 export interface TierSettings {
   name: string
@@ -89,7 +92,8 @@ export function checkTier(tier: TierSettings): Partial<Record<keyof TierSettings
     errors.agent_count = 'must be from 1 to 255'
   }
   if (roundMs(tier) > tier.interval_s * 1000) {
-    errors.interval_s ??= 'too short: a round and its confirm burst must end before the next round'
+    errors.interval_s ??=
+      'too short: a round and its confirm burst must end before the next round'
   }
   if (!/^[a-z0-9][a-z0-9_.-]{0,62}$/i.test(tier.name)) {
     errors.name = 'letters, digits, “-”, “_” and “.”; at most 63; starts with a letter or digit'

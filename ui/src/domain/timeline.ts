@@ -150,11 +150,19 @@ export function withRounds(row: readonly Cell[], rounds: readonly RoundCounts[])
   })
 }
 
-/** Returns the moments of an axis that get a label: every `stepMin` minutes of the hour or the day. */
-export function ticks(from: number, to: number, stepMin: number, zoneOffsetMin: number): number[] {
+/**
+ * Returns the moments of an axis that get a label: every `stepMin` minutes of the hour or the day.
+ */
+export function ticks(
+  from: number,
+  to: number,
+  stepMin: number,
+  zoneOffsetMin: number,
+): number[] {
   const step = stepMin * MINUTE_MS
   const shift = zoneOffsetMin * MINUTE_MS
   const found: number[] = []
-  for (let at = Math.ceil((from + shift) / step) * step - shift; at < to; at += step) found.push(at)
+  for (let at = Math.ceil((from + shift) / step) * step - shift; at < to; at += step)
+    found.push(at)
   return found
 }

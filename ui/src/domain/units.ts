@@ -13,7 +13,10 @@ export function many(value: number, one: string, more = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : more}`
 }
 
-/** Says a round-trip time in milliseconds, with three significant digits as far as that means something. */
+/**
+ * Says a round-trip time in milliseconds, with three significant digits as far as that means
+ * something.
+ */
 export function rtt(us: number | null | undefined): string {
   if (us == null) return NONE
   const ms = us / 1000
@@ -68,7 +71,9 @@ export function durationShort(ms: number): string {
   return `${Math.floor(s / 86_400)}d`
 }
 
-/** Says a small measured time: microseconds up to a millisecond, then milliseconds, then seconds. */
+/**
+ * Says a small measured time: microseconds up to a millisecond, then milliseconds, then seconds.
+ */
 export function lag(us: number | null | undefined): string {
   if (us == null) return NONE
   if (us < 1000) return `${Math.round(us)} µs`

@@ -1,4 +1,7 @@
-/** The console's own line icons, 16 by 16. They are decoration: the word beside them carries the meaning. */
+/**
+ * The console's own line icons, 16 by 16. They are decoration: the word beside them carries the
+ * meaning.
+ */
 
 import type { Icon as MarkIcon } from '../domain/verdict'
 

@@ -6,7 +6,10 @@ import { Empty } from './Panel'
 
 export function NotFound() {
   return (
-    <Empty title="There is no page at this address" action={<Link to="/">Go to the overview</Link>}>
+    <Empty
+      title="There is no page at this address"
+      action={<Link to="/">Go to the overview</Link>}
+    >
       The address may be mistyped, or the thing it named is gone.
     </Empty>
   )

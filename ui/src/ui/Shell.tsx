@@ -1,4 +1,7 @@
-/** What stands around every page: where you are, whether it is live, whose clock it shows, who you are. */
+/**
+ * What stands around every page: where you are, whether it is live, whose clock it shows, who you
+ * are.
+ */
 
 import { Drawer, UnstyledButton } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'

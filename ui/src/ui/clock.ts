@@ -30,7 +30,9 @@ export function useNow(): number {
   return useSyncExternalStore(subscribeSecond, readSecond) + offsetMs
 }
 
-/** Returns the start of the server's minute under way: it changes once a minute, not every second. */
+/**
+ * Returns the start of the server's minute under way: it changes once a minute, not every second.
+ */
 export function useMinute(): number {
   const { offsetMs } = useLive()
   return useSyncExternalStore(subscribeSecond, () => minuteOf(Date.now() + offsetMs))

@@ -53,11 +53,7 @@ impl Fleet {
             for rows in rows.chunks(BATCH_ROUNDS_MAX) {
                 let kind = v1::payload::Kind::Rounds(wire::rounds::encode_rounds(rows));
                 let payload = v1::Payload { kind: Some(kind) };
-                let late = if chance.one_in(LATE_ONE_IN) {
-                    LATE
-                } else {
-                    Duration::ZERO
-                };
+                let late = if chance.one_in(LATE_ONE_IN) { LATE } else { Duration::ZERO };
                 parcels.push(Parcel {
                     at: Duration::from_secs(second + 1) + ROUND_SPAN + late,
                     payload_zstd: wire::seal(&payload).context("cannot seal a payload")?,
@@ -65,10 +61,7 @@ impl Fleet {
             }
         }
         parcels.sort_by_key(|parcel| parcel.at);
-        Ok(Fleet {
-            parcels,
-            results: u64::from(rounds) * probes.len() as u64,
-        })
+        Ok(Fleet { parcels, results: u64::from(rounds) * probes.len() as u64 })
     }
 
     pub(crate) fn results(&self) -> u64 {
@@ -99,9 +92,7 @@ impl Chance {
     /// Lognormal around 20 ms: most are near, some are on the other side of the world.
     fn base_rtt_us(&mut self) -> f64 {
         let normal = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
-        (normal * 0.8 + 20_000f64.ln())
-            .exp()
-            .clamp(100.0, 900_000.0)
+        (normal * 0.8 + 20_000f64.ln()).exp().clamp(100.0, 900_000.0)
     }
 
     fn round(&mut self, probe: u32, due_us: u64, base_us: f64) -> RoundRow {
@@ -114,32 +105,17 @@ impl Chance {
         }
         let received = times.len() as u8;
         let sum: u64 = times.iter().map(|time| u64::from(*time)).sum();
-        let rtt = times
-            .iter()
-            .min()
-            .zip(times.iter().max())
-            .map(|(min, max)| Rtt {
-                us_min: *min,
-                us_mean: (sum / u64::from(received.max(1))) as u32,
-                us_max: *max,
-            });
-        let confirm = if received == 0 {
-            Confirm {
-                sent: 3,
-                received: 3,
-            }
-        } else {
-            Confirm::default()
-        };
+        let rtt = times.iter().min().zip(times.iter().max()).map(|(min, max)| Rtt {
+            us_min: *min,
+            us_mean: (sum / u64::from(received.max(1))) as u32,
+            us_max: *max,
+        });
+        let confirm =
+            if received == 0 { Confirm { sent: 3, received: 3 } } else { Confirm::default() };
         RoundRow {
             subject: Subject::Probe(ProbeId(probe)),
             due_tick: Tick(due_us),
-            outcome: Outcome::Asked {
-                sent: PACKETS,
-                received,
-                rtt,
-                confirm,
-            },
+            outcome: Outcome::Asked { sent: PACKETS, received, rtt, confirm },
             flags: RoundFlags::default(),
             icmp_error: None,
             address: None,
@@ -156,20 +132,14 @@ mod tests {
         let make = |seed| Fleet::new(&[1, 2, 3], 40, seed).expect("a fleet");
         let (one, same, other) = (make(1), make(1), make(2));
         let bytes = |fleet: &Fleet| -> Vec<Vec<u8>> {
-            fleet
-                .parcels
-                .iter()
-                .map(|parcel| parcel.payload_zstd.clone())
-                .collect()
+            fleet.parcels.iter().map(|parcel| parcel.payload_zstd.clone()).collect()
         };
         assert_eq!(bytes(&one), bytes(&same));
         assert_ne!(bytes(&one), bytes(&other));
         let mut rows = 0;
         for parcel in &one.parcels {
             let payload = wire::open(&parcel.payload_zstd).expect("opens");
-            let Some(v1::payload::Kind::Rounds(rounds)) = payload.kind else {
-                panic!("rounds")
-            };
+            let Some(v1::payload::Kind::Rounds(rounds)) = payload.kind else { panic!("rounds") };
             rows += wire::rounds::decode_rounds(&rounds).expect("decodes").len() as u64;
         }
         assert_eq!((rows, one.results()), (120, 120));

@@ -24,11 +24,7 @@ use crate::{
     now,
 };
 
-#[expect(
-    unreachable_pub,
-    clippy::allow_attributes_without_reason,
-    reason = "generated"
-)]
+#[expect(unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
 mod generated {
     include!("../../../crates/agent/src/generated/faultline.agent.v1.rs");
 }
@@ -68,21 +64,10 @@ impl Link {
             clock: Some(clock(begun)),
             ..v1::Hello::default()
         };
-        frames
-            .send(frame(agent_frame::Kind::Hello(hello)))
-            .await
-            .context("hello")?;
+        frames.send(frame(agent_frame::Kind::Hello(hello))).await.context("hello")?;
         let answers = client.session(ReceiverStream::new(outgoing)).await;
-        let answers = answers
-            .context("the server refused the session")?
-            .into_inner();
-        let mut link = Link {
-            frames,
-            answers,
-            epoch: 0,
-            boot_id,
-            begun,
-        };
+        let answers = answers.context("the server refused the session")?.into_inner();
+        let mut link = Link { frames, answers, epoch: 0, boot_id, begun };
         let server_frame::Kind::Welcome(welcome) = link.answer().await? else {
             bail!("the server does not welcome an agent");
         };
@@ -109,8 +94,7 @@ impl Link {
                 probes: u32::try_from(probes.len())?,
                 refused: Vec::new(),
             };
-            self.say(agent_frame::Kind::AssignmentApplied(applied))
-                .await?;
+            self.say(agent_frame::Kind::AssignmentApplied(applied)).await?;
             if probes.len() == count as usize {
                 return Ok(probes);
             }
@@ -160,29 +144,19 @@ impl Link {
             return Ok(());
         }
         *beat_at += HEARTBEAT;
-        let heartbeat = v1::Heartbeat {
-            clock: Some(clock(self.begun)),
-            ..v1::Heartbeat::default()
-        };
+        let heartbeat =
+            v1::Heartbeat { clock: Some(clock(self.begun)), ..v1::Heartbeat::default() };
         self.say(agent_frame::Kind::Heartbeat(heartbeat)).await
     }
 
     async fn say(&self, kind: agent_frame::Kind) -> anyhow::Result<()> {
-        self.frames
-            .send(frame(kind))
-            .await
-            .ok()
-            .context("the session ended")
+        self.frames.send(frame(kind)).await.ok().context("the session ended")
     }
 
     async fn answer(&mut self) -> anyhow::Result<server_frame::Kind> {
         let frame = timeout(ANSWER_MAX, self.answers.message()).await;
-        let frame = frame
-            .context("the server says nothing")?
-            .context("the session broke")?;
-        frame
-            .and_then(|frame| frame.kind)
-            .context("the server ended the session")
+        let frame = frame.context("the server says nothing")?.context("the session broke")?;
+        frame.and_then(|frame| frame.kind).context("the server ended the session")
     }
 }
 
@@ -198,9 +172,7 @@ impl Heard {
         &mut self,
         answer: Result<Option<v1::ServerFrame>, tonic::Status>,
     ) -> anyhow::Result<()> {
-        let frame = answer
-            .context("the session broke")?
-            .context("the server ended the session")?;
+        let frame = answer.context("the session broke")?.context("the server ended the session")?;
         if let Some(server_frame::Kind::Refusal(refusal)) = &frame.kind {
             bail!("a batch was refused: {}", refusal.reason);
         }
@@ -215,14 +187,9 @@ fn frame(kind: agent_frame::Kind) -> v1::AgentFrame {
     v1::AgentFrame { kind: Some(kind) }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the wall clock that an agent would have"
-)]
+#[expect(clippy::disallowed_methods, reason = "the wall clock that an agent would have")]
 fn clock(begun: Instant) -> v1::Clock {
-    let wall = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     v1::Clock {
         tick_us: TICK_BEGIN_US + begun.elapsed().as_micros() as u64,
         wall_us: wall.as_micros() as i64,
@@ -265,25 +232,16 @@ async fn dial(identity: &Identity) -> anyhow::Result<Client> {
         .with_root_certificates(roots)
         .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(&identity.address)
-        .await
-        .context("no server")?;
+    let stream = TcpStream::connect(&identity.address).await.context("no server")?;
     let name = ServerName::try_from(limits::SERVER_NAME)?;
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await;
-    let once = Arc::new(Mutex::new(Some(TokioIo::new(
-        stream.context("TLS failed")?,
-    ))));
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let once = Arc::new(Mutex::new(Some(TokioIo::new(stream.context("TLS failed")?))));
     let connector = tower::service_fn(move |_| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
     // The scheme says nothing here: TLS is below, and always on.
     let endpoint = Endpoint::from_shared(format!("http://{}", limits::SERVER_NAME))?;
-    let channel = endpoint
-        .connect_with_connector(connector)
-        .await
-        .context("no HTTP/2")?;
+    let channel = endpoint.connect_with_connector(connector).await.context("no HTTP/2")?;
     Ok(Client::new(channel).max_decoding_message_size(limits::FRAME_BYTES_MAX))
 }

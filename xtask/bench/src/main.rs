@@ -3,11 +3,7 @@
 //! A fleet of agents that ask nobody: it enrols like any other, and sends rounds that were made and
 //! encoded before the first of them is sent, at the pace of real time. Counts the server's own
 //! CPU, and only after every round was read back.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "its output is what it is for"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod fleet;
 mod link;
@@ -54,22 +50,16 @@ struct Args {
     programs: PathBuf,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one home of the clock in this bench"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one home of the clock in this bench")]
 fn now() -> Instant {
     Instant::now()
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(&args)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result =
+        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(&args)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -104,10 +94,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     }
 
     let (begun, cpu_before) = (now(), server.cpu_s()?);
-    eprintln!(
-        "sending for about {} s",
-        u64::from(rounds) * INTERVAL.as_secs()
-    );
+    eprintln!("sending for about {} s", u64::from(rounds) * INTERVAL.as_secs());
     let mut sending = JoinSet::new();
     let mut results = 0;
     for (link, fleet) in agents {

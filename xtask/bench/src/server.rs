@@ -63,17 +63,10 @@ impl Server {
             key: String::new(),
         };
         let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .context("the server's output broke off")?;
+        BufReader::new(stdout).read_line(&mut line).context("the server's output broke off")?;
         let announced: Value = serde_json::from_str(&line)
             .with_context(|| format!("the server did not start: {line}"))?;
-        let field = |name: &str| {
-            announced
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let field = |name: &str| announced.get(name).and_then(Value::as_str).unwrap_or_default();
         server.http = field("http_url").trim_start_matches("http://").to_owned();
         server.door = field("agent_address").to_owned();
         server.key = fs::read_to_string(server.data().join("keys/local-api.key"))
@@ -116,10 +109,7 @@ impl Server {
     pub(crate) fn enroll(&self, programs: &Path, number: u32) -> anyhow::Result<Identity> {
         let name = format!("agent{number}");
         let made = self.call("POST", "/agents", &json!({ "name": name }).to_string())?;
-        let token = made
-            .get("token")
-            .and_then(Value::as_str)
-            .context("no token")?;
+        let token = made.get("token").and_then(Value::as_str).context("no token")?;
         let state = self.scratch.join(&name);
         let enrolled = Command::new(programs.join("faultline-agent"))
             .args(["enroll", token, "--state-dir"])
@@ -127,10 +117,7 @@ impl Server {
             .output()
             .context("cannot start `faultline-agent`")?;
         if !enrolled.status.success() {
-            bail!(
-                "{name} could not enrol: {}",
-                String::from_utf8_lossy(&enrolled.stderr).trim()
-            );
+            bail!("{name} could not enrol: {}", String::from_utf8_lossy(&enrolled.stderr).trim());
         }
         Identity::load(number, &self.door, &state)
     }
@@ -138,18 +125,12 @@ impl Server {
     /// How many rounds the server shows of a target.
     pub(crate) fn rounds_of(&self, number: u32) -> anyhow::Result<u64> {
         let found = self.call("GET", &format!("/targets?q={}", name(number)), "")?;
-        let id = found
-            .pointer("/items/0/id")
-            .and_then(Value::as_u64)
-            .context("no such target")?;
+        let id = found.pointer("/items/0/id").and_then(Value::as_u64).context("no such target")?;
         let (mut count, mut cursor) = (0, String::new());
         loop {
             let path = format!("/targets/{id}/rounds?limit=500{cursor}");
             let page = self.call("GET", &path, "")?;
-            count += page
-                .get("items")
-                .and_then(Value::as_array)
-                .map_or(0, Vec::len) as u64;
+            count += page.get("items").and_then(Value::as_array).map_or(0, Vec::len) as u64;
             match page.get("next_cursor").and_then(Value::as_str) {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(count),
@@ -177,11 +158,7 @@ impl Server {
     /// Bytes that the log takes now.
     pub(crate) fn log_bytes(&self) -> anyhow::Result<u64> {
         let files = fs::read_dir(self.data().join("log")).context("no log")?;
-        Ok(files
-            .flatten()
-            .filter_map(|file| file.metadata().ok())
-            .map(|meta| meta.len())
-            .sum())
+        Ok(files.flatten().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum())
     }
 
     fn proc(&self, name: &str) -> anyhow::Result<String> {
@@ -192,9 +169,7 @@ impl Server {
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let context = || format!("{method} {path}");
         let mut stream = TcpStream::connect(&self.http).with_context(context)?;
-        stream
-            .set_read_timeout(Some(ANSWER_MAX))
-            .with_context(context)?;
+        stream.set_read_timeout(Some(ANSWER_MAX)).with_context(context)?;
         write!(
             stream,
             "{method} /api/v1{path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
@@ -205,10 +180,7 @@ impl Server {
         )
         .with_context(context)?;
         let mut answer = String::new();
-        stream
-            .take(ANSWER_BYTES_MAX)
-            .read_to_string(&mut answer)
-            .with_context(context)?;
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).with_context(context)?;
         let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
         if !head.split(' ').nth(1).unwrap_or_default().starts_with('2') {
             bail!("{method} {path}: {head}\n{body}");

@@ -1,4 +1,7 @@
-/** Makes a new token for an agent that exists: after a lost token, a new host, a revoked certificate. */
+/**
+ * Makes a new token for an agent that exists: after a lost token, a new host, a revoked
+ * certificate.
+ */
 
 import { Button, Modal } from '@mantine/core'
 
@@ -29,8 +32,8 @@ function TokenForm({ agent, onDone }: { agent: Agent; onDone: () => void }) {
         <TokenSteps agentId={agent.id} token={make.data} />
       ) : (
         <p>
-          Whoever types the token within 10 minutes becomes {agent.name}. A host that is enrolled as{' '}
-          {agent.name} already keeps working until then.
+          Whoever types the token within 10 minutes becomes {agent.name}. A host that is enrolled
+          as {agent.name} already keeps working until then.
         </p>
       )}
       <Failure error={make.error} />

@@ -31,7 +31,10 @@ export default function HealthPage() {
           <ul className={css.checks}>
             {[...failing, ...health.checks.filter((check) => check.status === 'ok')].map(
               (check) => (
-                <li key={check.name} className={check.status === 'ok' ? 'tone-good' : 'tone-warn'}>
+                <li
+                  key={check.name}
+                  className={check.status === 'ok' ? 'tone-good' : 'tone-warn'}
+                >
                   <MarkShape icon={check.status === 'ok' ? 'check' : 'wave'} />
                   <b>{check.name}</b>
                   <span>

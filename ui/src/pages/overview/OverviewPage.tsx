@@ -30,8 +30,8 @@ export default function OverviewPage() {
         lead={
           <>
             {targets.paused > 0 && `${count(targets.paused)} paused. `}
-            {count(overview.agents.online)} of {many(overview.agents.total, 'agent')} online. As of{' '}
-            <Moment at={overview.as_of} style="time" />.
+            {count(overview.agents.online)} of {many(overview.agents.total, 'agent')} online. As
+            of <Moment at={overview.as_of} style="time" />.
           </>
         }
       />

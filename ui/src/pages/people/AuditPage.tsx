@@ -58,7 +58,9 @@ export default function AuditPage() {
           rows={data.pages.flatMap((page) => page.items)}
           rowId={(entry) => String(entry.id)}
           empty={
-            <Empty title="Nothing was changed yet">Each change stands here with who made it.</Empty>
+            <Empty title="Nothing was changed yet">
+              Each change stands here with who made it.
+            </Empty>
           }
         />
       </Panel>

@@ -39,7 +39,11 @@ export default function UsersPage() {
       cell: (user) => <b>{user.name}</b>,
     },
     { id: 'role', head: 'Role', by: (user) => user.role, cell: (user) => user.role },
-    { id: 'state', head: 'State', cell: (user) => (user.is_disabled ? 'disabled' : 'may sign in') },
+    {
+      id: 'state',
+      head: 'State',
+      cell: (user) => (user.is_disabled ? 'disabled' : 'may sign in'),
+    },
     {
       id: 'created',
       head: 'Created',

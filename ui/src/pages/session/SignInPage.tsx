@@ -77,8 +77,8 @@ export default function SignInPage() {
           <summary>First time here?</summary>
           <p>
             On its first start the server made the user <code>admin</code> and printed the first
-            password in the terminal it was started from. Change it after signing in: account menu,
-            “Change password”.
+            password in the terminal it was started from. Change it after signing in: account
+            menu, “Change password”.
           </p>
         </details>
       </div>

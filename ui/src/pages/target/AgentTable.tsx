@@ -21,7 +21,9 @@ const COLUMNS: readonly Column<PairStatus>[] = [
     cell: (row) => (
       <span className={css.stack}>
         <b>{row.agent.name}</b>
-        {row.agent.state !== 'online' && <MarkLabel mark={agentMark(row.agent.state)} size="sm" />}
+        {row.agent.state !== 'online' && (
+          <MarkLabel mark={agentMark(row.agent.state)} size="sm" />
+        )}
       </span>
     ),
   },
@@ -77,7 +79,8 @@ const COLUMNS: readonly Column<PairStatus>[] = [
     head: 'Last round',
     isNumeric: true,
     by: (row) => row.last_round_at ?? '',
-    cell: (row) => (row.last_round_at ? <Age at={row.last_round_at} suffix=" ago" /> : 'none yet'),
+    cell: (row) =>
+      row.last_round_at ? <Age at={row.last_round_at} suffix=" ago" /> : 'none yet',
   },
 ]
 

@@ -76,7 +76,9 @@ function Step({
         onChoose(to)
       }}
     >
-      <span style={{ display: 'inline-flex', rotate: label === 'Next minute' ? '0deg' : '180deg' }}>
+      <span
+        style={{ display: 'inline-flex', rotate: label === 'Next minute' ? '0deg' : '180deg' }}
+      >
         <Icon name="chevron" size={13} />
       </span>
     </ActionIcon>
@@ -168,7 +170,9 @@ function RoundRow({ round, time }: { round: Round; time: string }) {
         <td>{round.not_asked ? 'not asked' : <Packets round={round} />}</td>
         <td>{rtt(round.rtt_us_mean)}</td>
         <td>
-          {round.rtt_us_min == null ? NONE : `${rtt(round.rtt_us_min)} to ${rtt(round.rtt_us_max)}`}
+          {round.rtt_us_min == null
+            ? NONE
+            : `${rtt(round.rtt_us_min)} to ${rtt(round.rtt_us_max)}`}
         </td>
       </tr>
       {notes.length > 0 && (

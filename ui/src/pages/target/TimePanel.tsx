@@ -183,7 +183,11 @@ function RowLabel({
         aria-pressed={isCharted}
         title={`Show the round-trip time that ${agent.name} sees`}
         onClick={() =>
-          void navigate({ to: '.', search: (old) => ({ ...old, agent: agent.id }), replace: true })
+          void navigate({
+            to: '.',
+            search: (old) => ({ ...old, agent: agent.id }),
+            replace: true,
+          })
         }
       >
         {agent.name}

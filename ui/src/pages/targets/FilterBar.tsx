@@ -1,4 +1,6 @@
-/** Search and filters. Typing changes the address after a short pause, so that Back stays useful. */
+/**
+ * Search and filters. Typing changes the address after a short pause, so that Back stays useful.
+ */
 
 import { CloseButton, Select, TextInput } from '@mantine/core'
 import { useDebouncedCallback } from '@mantine/hooks'

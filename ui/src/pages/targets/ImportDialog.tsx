@@ -124,8 +124,8 @@ function Report({ report }: { report: ImportReport }) {
   return (
     <section aria-label="Report">
       <p className={css.sums} role="status">
-        <b>Nothing is changed yet.</b> {count(report.created)} to create, {count(report.updated)} to
-        update, {count(report.unchanged)} unchanged, {count(report.failed)} cannot be imported.
+        <b>Nothing is changed yet.</b> {count(report.created)} to create, {count(report.updated)}{' '}
+        to update, {count(report.unchanged)} unchanged, {count(report.failed)} cannot be imported.
       </p>
       <div className={css.rows}>
         <table>

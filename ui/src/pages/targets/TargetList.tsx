@@ -64,7 +64,8 @@ export function TargetList({ query, filter, mayWrite, onEdit, onDelete }: Props)
     setBodyTop(top + window.scrollY)
   }, [isPhone, rows])
 
-  const open = (target: Target) => void navigate({ to: '/targets/$id', params: { id: target.id } })
+  const open = (target: Target) =>
+    void navigate({ to: '/targets/$id', params: { id: target.id } })
   const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>('[data-row]')
     if (row === null || event.metaKey || event.ctrlKey || event.altKey) return

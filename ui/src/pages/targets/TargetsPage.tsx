@@ -120,7 +120,13 @@ function Actions() {
   )
 }
 
-function NoTargets({ isFiltered: isNarrow, mayWrite }: { isFiltered: boolean; mayWrite: boolean }) {
+function NoTargets({
+  isFiltered: isNarrow,
+  mayWrite,
+}: {
+  isFiltered: boolean
+  mayWrite: boolean
+}) {
   if (isNarrow) {
     return (
       <Empty title="No target matches" action={<Link to="/targets">Show all targets</Link>}>

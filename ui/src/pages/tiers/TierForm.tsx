@@ -153,8 +153,9 @@ function Sum({ settings, tier }: { settings: TierSettings; tier: Tier | null }) 
         <b>{perSecond(packets, 'packets')}</b>
         {agents === null
           ? ' from each agent'
-          : ` in all times ${agents}, shared by the agents`} for {count(targets)} targets, about{' '}
-        {(bitsPerSecond(settings, targets) / 1000).toFixed(0)} kbit/s each way.
+          : ` in all times ${agents}, shared by the agents`}{' '}
+        for {count(targets)} targets, about {(bitsPerSecond(settings, targets) / 1000).toFixed(0)}{' '}
+        kbit/s each way.
       </span>
       <small>A cut is seen within {Math.ceil(downWithinS(settings))} s.</small>
     </p>
