@@ -278,12 +278,15 @@ impl Sight {
         self.note_unanswered(at, after(at, WITNESS_SPAN_US), is_expected);
     }
 
+    /// Whether some gateway or witness answers: it is asked as soon as a target falls silent.
+    fn is_witnessed(&self) -> bool {
+        self.gateway.has_answered || self.witnesses.iter().any(|w| w.has_answered)
+    }
+
     /// How long nothing must have answered: one interval and its span of whatever outside is asked
     /// most often and has ever answered; of all targets if nothing has. `None`: nothing is asked.
     fn needed_us(&self) -> Option<i64> {
-        let is_witnessed =
-            self.gateway.has_answered || self.witnesses.iter().any(|w| w.has_answered);
-        let witness_us = is_witnessed.then_some(WITNESS_INTERVAL_US + WITNESS_SPAN_US);
+        let witness_us = self.is_witnessed().then_some(WITNESS_INTERVAL_US + WITNESS_SPAN_US);
         match (witness_us, self.answering_us) {
             (Some(witness_us), Some(target_us)) => Some(witness_us.min(target_us)),
             (witness_us, target_us) => witness_us.or(target_us).or(self.assigned_us),
@@ -317,6 +320,8 @@ impl Sight {
     ///     close together (6 s, as a gateway that answers every 5 s does) that hardly an outage
     ///     fits between, and if nobody else missed an expected answer between them. Rounds that
     ///     started in the window are given the time to report first.
+    ///     Without a gateway or witness, which would have been asked meanwhile, that is too little
+    ///     for a single lost round: an outage of 3 s fits between two targets.
     /// 3 - Otherwise it is not proven: the next lost round brings a longer window.
     /// 4 - A target on the agent's own host needs no sight.
     pub(crate) fn proof(&self, conviction: &Conviction, rules: &Rules, now: UtcMicros) -> Proof {
@@ -333,7 +338,10 @@ impl Sight {
         if self.is_marked(self.answered, from, last_sent_at) {
             return Proof::Proven;
         }
-        if !self.is_bracketed(conviction.lost_since, last_sent_at.max(from)) {
+        let is_single = conviction.lost_since == conviction.lost_at;
+        if is_single && !self.is_witnessed()
+            || !self.is_bracketed(conviction.lost_since, last_sent_at.max(from))
+        {
             return Proof::Open;
         }
         let journey_us = rules.round_us + rules.confirm_us + rules.round_us + FLUSH_US;

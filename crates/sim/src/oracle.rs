@@ -37,6 +37,8 @@ pub(crate) struct Oracle {
     origin: UtcMicros,
     held: BTreeMap<Entity, Verdict>,
     reasons: BTreeMap<Entity, Why>,
+    /// Start of the newest round that the server heard of each pair.
+    newest: BTreeMap<Entity, UtcMicros>,
     /// From when each verdict was held, in order.
     spans: BTreeMap<Entity, Vec<(UtcMicros, Verdict)>>,
     /// The newest rounds that asked, undoubted, as the server heard them of each pair.
@@ -62,6 +64,7 @@ impl Oracle {
             origin,
             held: BTreeMap::new(),
             reasons: BTreeMap::new(),
+            newest: BTreeMap::new(),
             spans: BTreeMap::new(),
             heard: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -129,6 +132,7 @@ impl Oracle {
                 }
                 self.check_conviction(change.entity, change.to, change.why.cause, at_us);
                 self.check_evidence(change, at_us);
+                self.check_not_late(change, at_us);
                 self.check_not_called_gone(change.entity, change.why.cause, at_us);
             }
             DecisionKind::Minute(truth) => {
@@ -170,6 +174,11 @@ impl Oracle {
     /// Remembers what the server heard.
     pub(crate) fn handle_batch(&mut self, batch: &RoundBatch) {
         for round in &batch.rounds {
+            if let Subject::Probe(probe) = round.subject {
+                let pair = Entity::Pair { probe, agent: batch.agent };
+                let newest = self.newest.entry(pair).or_insert(round.at);
+                *newest = round.at.max(*newest);
+            }
             if let Subject::Probe(probe) = round.subject
                 && matches!(round.outcome, Outcome::Asked { .. })
                 && !round.flags.contains(RoundFlags::DOUBTFUL)
@@ -181,6 +190,17 @@ impl Oracle {
                     heard.pop_front();
                 }
             }
+        }
+    }
+
+    /// Live verdicts come from rounds that are news.
+    fn check_not_late(&mut self, change: &VerdictChange, at_us: u64) {
+        let Some(&newest) = self.newest.get(&change.entity) else { return };
+        let interval_us = u64::from(self.scenario().interval_s) * SECOND_US;
+        let news_us = interval_us + SECOND_US + OFFLINE_US + TRANSPORT_US;
+        if change.to != Verdict::Unknown && self.us(newest) + news_us < at_us {
+            let text = format!("{:?} turned {} by rounds up to {newest}", change.entity, change.to);
+            self.object("late rounds move no live verdict", at_us, text);
         }
     }
 

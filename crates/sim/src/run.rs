@@ -1,5 +1,7 @@
 //! One scenario from beginning to end: one clock, moved to the earliest wake-up.
 
+use std::collections::BTreeSet;
+
 use model::{
     AgentId, AgentSpec, Entity, InventoryChange, Name, OrgId, ProbeId, ProbeSpec, Strategy,
     TargetId, Tier, TierId, UtcMicros,
@@ -159,8 +161,23 @@ impl Stage {
                 self.oracle.object("10 queues empty after healing", end_us, text);
             }
         }
+        self.check_log(end_us);
         self.check_counts(end_us);
         self.check_replay(end_us, &mut rng.fork(3));
+    }
+
+    /// 9: the log takes a batch once.
+    fn check_log(&mut self, end_us: u64) {
+        let mut seen = BTreeSet::new();
+        for entry in &self.server.disk.log {
+            if let Heard::Batch { batch, epoch, seq } = &entry.heard
+                && !seen.insert((batch.agent, *epoch, *seq))
+            {
+                let text =
+                    format!("agent {} epoch {epoch} batch {seq} is in it twice", batch.agent);
+                self.oracle.object("9 a batch is logged once", end_us, text);
+            }
+        }
     }
 
     /// 9: what the minutes counted is what the agents wrote down, no more and no less.

@@ -44,6 +44,9 @@ pub enum FaultKind {
     PathDown { agent: u32, target: u32 },
     /// The target loses this share of packets on every path.
     TargetLossy { target: u32, loss_ppm: u32 },
+    /// The target answers nobody for 2.2 s out of 7: long enough for a round, too short for all of
+    /// its confirm burst.
+    TargetFlickers { target: u32 },
     /// The target answers late but in time.
     TargetSlow { target: u32, rtt_us: u32 },
     /// The agent reaches nothing outside its host; the server still hears it.
@@ -114,7 +117,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
     let until_s = from_s + u32_between(rng, 1, longest_s);
     let agent = u32_between(rng, 1, agents);
     let target = u32_between(rng, 1, targets);
-    let kind = match rng.between(0, 15) {
+    let kind = match rng.between(0, 16) {
         0..=2 => FaultKind::TargetDown { target },
         3 => FaultKind::PathDown { agent, target },
         4 => FaultKind::TargetLossy { target, loss_ppm: u32_between(rng, 100_000, 400_000) },
@@ -131,6 +134,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
         },
         13 => FaultKind::SendRefused { agent },
         14 => FaultKind::AgentDrops { agent },
+        15 => FaultKind::TargetFlickers { target },
         _ => FaultKind::AgentMute { agent },
     };
     Fault { from_s, until_s, kind }

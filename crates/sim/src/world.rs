@@ -16,6 +16,8 @@ pub(crate) struct Path {
 
 const RTT_US_BASE: u32 = 8_000;
 const LOSS_TOTAL: u32 = 1_000_000;
+const FLICKER_US: u64 = 7_000_000;
+const FLICKER_DOWN_US: u64 = 2_200_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -47,6 +49,11 @@ impl World {
                 }
                 FaultKind::TargetLossy { target: t, loss_ppm } if t == target => {
                     path.loss_ppm = path.loss_ppm.max(loss_ppm);
+                }
+                FaultKind::TargetFlickers { target: t } if t == target => {
+                    if at_us % FLICKER_US < FLICKER_DOWN_US {
+                        path.loss_ppm = LOSS_TOTAL;
+                    }
                 }
                 FaultKind::TargetSlow { target: t, rtt_us } if t == target => {
                     path.rtt_us = path.rtt_us.max(rtt_us);

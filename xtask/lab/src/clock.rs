@@ -22,6 +22,15 @@ pub(crate) fn stamp() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
+/// Waits until another minute of the wall clock begins.
+pub(crate) fn next_minute() {
+    let minute = || stamp() / 60_000_000;
+    let begun = minute();
+    while minute() == begun {
+        thread::park_timeout(LOOK_INTERVAL);
+    }
+}
+
 /// Waits until `look` finds something, and says how long that took since `begun`.
 ///
 /// # Errors

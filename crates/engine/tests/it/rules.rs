@@ -261,8 +261,8 @@ fn a_gateway_that_never_answered_is_no_witness() {
             2.3s all/p1 unknown -> up
             3.3s fra1/p2 unknown -> up
             3.3s all/p2 unknown -> up
-            28s fra1/p2 up -> down no_answer
-            28s all/p2 up -> down no_answer
+            29.3s fra1/p2 up -> down no_answer
+            29.3s all/p2 up -> down no_answer
         "#]],
     );
 }

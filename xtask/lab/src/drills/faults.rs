@@ -1,6 +1,6 @@
 //! Loss on one target, delay on another, a cut on a third, at the same time; then all healed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     CUT_TO_DOWN_MAX, DELAY_TO_DEGRADED_MAX, HEALED_TO_UP_MAX, LOSS_TO_DEGRADED_MAX, Setting, all,
@@ -20,6 +20,8 @@ use crate::{
 const LOSS_CLEARED_MAX: f64 = 115.0;
 /// Targets that each fault may be made on at once; the rest are there to stay untouched.
 const EACH_MAX: u32 = 10;
+/// Three rounds: time for the second agent to see what the first saw.
+const CAUSE_MAX: Duration = Duration::from_secs(15);
 const DELAY_US: u64 = 100_000;
 const LOSS_PERCENT: u32 = 20;
 
@@ -82,11 +84,15 @@ fn broken(
     report.times("cut off to Down", "cut_to_down", &cut, CUT_TO_DOWN_MAX);
     report.times("200 ms slower to Degraded", "delay_to_degraded", &slow, DELAY_TO_DEGRADED_MAX);
     report.times("20 % loss to Degraded", "loss_to_degraded", &lossy, LOSS_TO_DEGRADED_MAX);
-    let seen = world.api.targets()?;
     for (target, cause) in [(1, "loss"), (SLOW, "slow")] {
         let name = target_name(target);
-        let found = seen.get(&name).map_or("", |seen| seen.cause.as_str());
-        report.row(&format!("cause of {name}"), cause, found, found.contains(cause));
+        // One agent sees it before the other: until then the cause is that they disagree.
+        let mut found = String::new();
+        let is_told = clock::wait(cause, clock::now(), CAUSE_MAX, || {
+            found = world.api.targets()?.remove(&name).map_or(found.clone(), |seen| seen.cause);
+            Ok((found == cause).then_some(()))
+        });
+        report.row(&format!("cause of {name}"), cause, &found, is_told.is_ok());
     }
     Ok(())
 }
