@@ -1,6 +1,6 @@
 //! The console's packages and build: npm runs only when something changed.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command, time::SystemTime};
 
 use anyhow::Context;
 
@@ -27,8 +27,29 @@ fn quiet(npm: &mut Command) -> &mut Command {
     npm.args(["--no-audit", "--no-fund", "--loglevel=error"])
 }
 
-/// Builds the console into ui/dist, where the server's build takes it from.
+/// What the built console is made of, below `ui`.
+const SOURCES: [&str; 6] =
+    ["src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.app.json"];
+
+/// Builds the console into ui/dist, where the server's build takes it from; not again if nothing
+/// it is made of is newer, or every start would compile the server anew.
 pub(crate) fn build() -> anyhow::Result<()> {
     install()?;
+    let ui = shell::root().join("ui");
+    let built = newest(&ui.join("dist/index.html"));
+    let changed = SOURCES.iter().filter_map(|source| newest(&ui.join(source))).max();
+    if built.is_some() && changed <= built {
+        return Ok(());
+    }
     shell::run(shell::npm().args(["run", "build", "--silent"]))
+}
+
+/// When a file, or the newest file below a folder, was changed; `None` if there is none.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let own = fs::metadata(path).ok()?;
+    if !own.is_dir() {
+        return own.modified().ok();
+    }
+    let entries = fs::read_dir(path).ok()?.filter_map(Result::ok);
+    entries.filter_map(|entry| newest(&entry.path())).max()
 }

@@ -117,7 +117,7 @@ pub(crate) enum TargetCommand {
         name: String,
         /// IPv4 or IPv6 address, or DNS name.
         address: String,
-        /// Name of the tier; the first one if not given.
+        /// Name of the tier; the oldest one (`standard`) if not given.
         #[arg(long)]
         tier: Option<String>,
         /// A tag; may be given several times.

@@ -31,7 +31,7 @@ const FLUSH_MS = 1_000
  */
 const REFETCH_PAGES_MAX = 3
 /** A page in the background gives its connection back after this: browsers open six to a host. */
-const HIDDEN_MAX_MS = 60_000
+const HIDDEN_MAX_MS = 2_000
 
 export interface LiveState {
   /** `opening` before the first event; `stale` when nothing was heard for long. */
@@ -70,6 +70,9 @@ export class Live {
       this.#watch()
     }, 1_000)
     document.addEventListener('visibilitychange', this.#onVisibility)
+    // A page kept for the back button would keep its connection too, and a browser has six.
+    window.addEventListener('pagehide', this.#onHide)
+    window.addEventListener('pageshow', this.#onVisibility)
   }
 
   stop(): void {
@@ -77,6 +80,8 @@ export class Live {
     window.clearTimeout(this.#flushTimer)
     window.clearTimeout(this.#hiddenTimer)
     document.removeEventListener('visibilitychange', this.#onVisibility)
+    window.removeEventListener('pagehide', this.#onHide)
+    window.removeEventListener('pageshow', this.#onVisibility)
     this.#watchTimer = undefined
     this.#flushTimer = undefined
     this.#close()
@@ -196,6 +201,10 @@ export class Live {
     const isDead = this.#source === null || this.#source.readyState === EventSource.CLOSED
     const patience = isDead ? RETRY_AFTER_MS : REOPEN_AFTER_MS
     if (Math.min(silence, Date.now() - this.#openedAt) > patience) this.#open()
+  }
+
+  #onHide = (): void => {
+    this.#close()
   }
 
   #onVisibility = (): void => {

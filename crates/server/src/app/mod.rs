@@ -92,7 +92,9 @@ impl From<StoreError> for AppError {
             |field: &str, reason: String| AppError::Conflict(FieldError::new(field, reason));
         match error {
             StoreError::NotFound { what } => AppError::NotFound { what },
-            StoreError::NameTaken { field } => conflict(field, "is taken".to_owned()),
+            StoreError::NameTaken { field } => {
+                conflict(field, format!("another one has this {field}"))
+            }
             StoreError::InUse { what, count } => conflict(
                 "",
                 format!("the {what} is still used {count} times: move or delete its users first"),

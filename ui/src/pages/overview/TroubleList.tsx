@@ -18,14 +18,14 @@ export function TroubleList({ items, total }: { items: readonly Target[]; total:
       isFlush
       aside={
         rest > 0 && (
-          <Link to="/targets" search={{ verdict: 'down,degraded', sort: 'verdict' }}>
+          <Link to="/targets" search={{ verdict: 'down,degraded,unknown', sort: 'verdict' }}>
             {many(rest, 'more target')}
           </Link>
         )
       }
     >
       {items.length === 0 ? (
-        <p className={css.calm}>Nothing is down or degraded.</p>
+        <p className={css.calm}>Nothing is down, degraded or unknown.</p>
       ) : (
         <ul className={css.list}>
           {items.map((target) => (

@@ -95,7 +95,7 @@ function TargetForm({ target, onDone }: { target: Target | null; onDone: () => v
       <Select
         label="Tier"
         description="How often it is asked, and what counts as bad"
-        placeholder={tiers?.items[0]?.name ?? 'standard'}
+        placeholder={[...(tiers?.items ?? [])].sort((a, b) => a.id - b.id)[0]?.name ?? 'standard'}
         data={tiers?.items.map((one) => ({
           value: String(one.id),
           label: `${one.name}: ${one.packets} packets every ${one.interval_s} s`,

@@ -68,7 +68,7 @@ async fn all_bad_fields_are_named_at_once() {
     site.target("taken", "192.0.2.1").await;
     let body = Some(json!({"name": "taken", "address": "192.0.2.2"}));
     let problem = site.expect(StatusCode::CONFLICT, Method::POST, "/targets", body).await;
-    assert_eq!(errors(&problem), "name: is taken\n");
+    assert_eq!(errors(&problem), "name: another one has this name\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
