@@ -50,10 +50,10 @@ impl World {
                 FaultKind::TargetLossy { target: t, loss_ppm } if t == target => {
                     path.loss_ppm = path.loss_ppm.max(loss_ppm);
                 }
-                FaultKind::TargetFlickers { target: t } if t == target => {
-                    if at_us % FLICKER_US < FLICKER_DOWN_US {
-                        path.loss_ppm = LOSS_TOTAL;
-                    }
+                FaultKind::TargetFlickers { target: t }
+                    if t == target && at_us % FLICKER_US < FLICKER_DOWN_US =>
+                {
+                    path.loss_ppm = LOSS_TOTAL;
                 }
                 FaultKind::TargetSlow { target: t, rtt_us } if t == target => {
                     path.rtt_us = path.rtt_us.max(rtt_us);

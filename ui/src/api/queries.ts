@@ -56,7 +56,9 @@ export const troubleQuery = queryOptions({
   queryFn: ({ signal }) =>
     sent(
       api.GET('/api/v1/targets', {
-        params: { query: { verdict: 'down,degraded,unknown', sort: 'verdict', limit: TROUBLE_MAX } },
+        params: {
+          query: { verdict: 'down,degraded,unknown', sort: 'verdict', limit: TROUBLE_MAX },
+        },
         signal,
       }),
     ),
