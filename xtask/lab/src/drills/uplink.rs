@@ -12,6 +12,7 @@ use crate::{
     world::{Rights, World, agent_name},
 };
 use anyhow::Context;
+use serde_json::Value;
 
 /// Holds one full minute of the clock wherever it begins.
 const OUTAGE: Duration = Duration::from_secs(125);
@@ -72,7 +73,11 @@ fn revised(world: &World) -> anyhow::Result<(usize, Vec<String>)> {
         let own = series.iter().find(|series| text(series, "/agent/name") == agent_name(1));
         let own = own.context("the agent has no history")?;
         let minutes = own.get("minutes").map_or(&[][..], items);
-        for minute in minutes.iter().filter(|minute| text(minute, "/said_first") == "unknown") {
+        // The minute in which a target was added began before it: it stays partly unknown.
+        let is_of_outage = |minute: &&Value| {
+            text(minute, "/said_first") == "unknown" && text(minute, "/cause") != "not_yet"
+        };
+        for minute in minutes.iter().filter(is_of_outage) {
             count += 1;
             let is_complete = number(minute, "/rounds").abs_diff(ROUNDS_PER_MINUTE) <= 1
                 && text(minute, "/verdict") == "up"
