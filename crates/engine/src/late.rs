@@ -6,95 +6,26 @@
 //! were kept because they had a gap. Nothing in here touches a live verdict, an agent's state or a
 //! decision other than revised minutes.
 
-use std::collections::BTreeSet;
-
 use model::{AgentId, Cause, Entity, Minute, Outcome, ProbeId, Round, UtcMicros, Verdict};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     consensus::{Pooled, View, agree},
     engine::{Counters, Engine, frame, rules_of, slot},
+    lane::{Lane, Late},
     minutes::{Accumulated, Kept, Said},
     rounds::{Answer, answer_of, note_probe, note_witness, speaks, speaks_from},
     rules::{NEVER, Rules, SECOND_US, after, us_since},
-    sight::{Proof, Sight},
+    sight::Proof,
     state::{Agent, Decisions, Frame, Pair, Probe, say},
     watch::Watch,
 };
 
-/// A lane ends when it has heard nothing for this long: the agent has caught up.
-const LANE_IDLE_US: i64 = 60 * SECOND_US;
 /// How often, in the lane's time, proofs and blindness are looked at.
 const LANE_STEP_US: i64 = SECOND_US;
 /// Pairs of an ending lane that are finished in one turn.
 const FINISHED_PER_TURN_MAX: usize = 500;
 /// Minutes of one pair looked at in one go: a day, the most that is kept.
 const MINUTES_PER_LOOK_MAX: usize = 1_440;
-
-/// The late stream of one agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Lane {
-    sight: Sight,
-    is_blind: bool,
-    /// The time that the stream has come to.
-    now: UtcMicros,
-    stepped_at: UtcMicros,
-    /// When, by the server's clock, it last heard something.
-    fed_at: UtcMicros,
-    /// Probes with a late watch: at most what is assigned to the agent.
-    members: BTreeSet<ProbeId>,
-    waiting: BTreeSet<ProbeId>,
-    /// Members that were heard since minutes were last revised.
-    touched: BTreeSet<ProbeId>,
-}
-
-/// The late stream of one pair.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Late {
-    watch: Watch,
-    /// Up to here the verdicts it held are noted in the minutes.
-    held_from: UtcMicros,
-    /// The oldest minute that it changed and that is not revised yet.
-    unrevised: Minute,
-}
-
-impl Lane {
-    fn new(live: &Sight, at: UtcMicros) -> Lane {
-        Lane {
-            sight: live.for_past(at),
-            is_blind: false,
-            now: at,
-            stepped_at: at,
-            fed_at: at,
-            members: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            touched: BTreeSet::new(),
-        }
-    }
-
-    pub(crate) fn forget_probe(&mut self, id: ProbeId) {
-        self.members.remove(&id);
-        self.waiting.remove(&id);
-        self.touched.remove(&id);
-    }
-
-    /// When it is to be looked at again, unless it hears something before.
-    pub(crate) fn due_at(&self) -> UtcMicros {
-        after(self.fed_at, LANE_IDLE_US)
-    }
-
-    fn feed(&mut self, at: UtcMicros, now: UtcMicros) {
-        self.now = self.now.max(at);
-        self.fed_at = now;
-    }
-
-    fn notice_sight(&mut self, before: Option<UtcMicros>) {
-        if self.is_blind && before < self.sight.seen_at() {
-            self.is_blind = false;
-            self.sight.regain();
-        }
-    }
-}
 
 /// One pair's minutes, as late rounds change them.
 struct Record<'a> {

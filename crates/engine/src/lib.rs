@@ -9,15 +9,16 @@
 //! stores nothing. Its driver feeds it what the log holds, in order, and stores its decisions
 //! before anyone acts on them.
 //!
-//! The modules form a line, each using those before it: `rules`, `watch` (with `loss`), `sight`,
-//! `consensus`, `minutes`, `state`, then the driver's parts `inventory`, `rounds`, `late`, `turn`,
-//! with `assign`, `why` and `snapshot` beside.
+//! The modules form a line, each using only those before it: `assign`, `defect`, `rules`, `loss`,
+//! `watch`, `sight`, `consensus`, `minutes`, `why`, `lane`, `state`, `engine`, then the engine's
+//! parts `inventory`, `rounds`, `late`, `turn`, `snapshot`.
 
 pub mod assign;
 mod consensus;
 mod defect;
 mod engine;
 mod inventory;
+mod lane;
 mod late;
 mod loss;
 mod minutes;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     consensus::{Agreement, Pooled},
     defect::Defects,
-    late::{Lane, Late},
+    lane::{Lane, Late},
     loss::{Pool, PoolShare},
     minutes::{Accumulated, Past, Peers, Said},
     rules::{NEVER, Rules, after},

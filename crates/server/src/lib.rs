@@ -1,9 +1,10 @@
 //! The control plane: ingest, log, conductor, HTTP API, console.
 //!
 //! [`serve`] starts everything in the order in which it depends on each other and stops it in the
-//! other: `http -> app -> {store, conductor}`, `tasks -> {store, conductor}`; nobody imports
-//! `http`. Agents come in through `ingest`, whatever the engine hears goes through `log`, and only
-//! `conductor` owns the engine. The clock and the environment have one home each.
+//! other: `http`, `ingest` and `tasks` are doors on `app -> {store, conductor}`; only `serve`
+//! imports a door, and `http` calls `app` alone. Agents come in through `ingest`, whatever the
+//! engine hears goes through `log`, and only `conductor` owns the engine. The clock and the
+//! environment have one home each.
 
 pub mod app;
 pub mod authority;

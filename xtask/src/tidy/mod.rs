@@ -6,6 +6,7 @@
 mod crates;
 mod licence;
 mod locks;
+mod modules;
 mod rust;
 mod source;
 mod text;
@@ -73,6 +74,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         findings.extend(locks::check(file));
         if file.path.ends_with(".rs") && !file.is_generated() {
             findings.extend(rust::check(file));
+            findings.extend(modules::check(file));
         }
     }
     let metadata = crates::metadata()?;

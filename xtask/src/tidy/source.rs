@@ -72,6 +72,30 @@ impl Source {
         found
     }
 
+    /// What is named right behind `root::`, alone or in a list, outside of tests: line and name.
+    pub(crate) fn named_in(&self, root: &str) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for at in words(&self.code, root) {
+            let open = at + root.len() + 2;
+            let is_path = self.code.get(at + root.len()..open) == Some(b"::");
+            if !is_path || self.tests.iter().any(|range| range.contains(&at)) {
+                continue;
+            }
+            let starts = match self.code.get(open) {
+                Some(b'{') => list_starts(&self.code, open),
+                _ => vec![open],
+            };
+            for start in starts {
+                let rest = self.code.get(start..).unwrap_or_default();
+                let length = rest.iter().take_while(|byte| is_word(**byte)).count();
+                if 0 < length {
+                    found.push((line_of(&self.code, start), text(rest, 0..length)));
+                }
+            }
+        }
+        found
+    }
+
     /// Every function that has a body, tests included.
     pub(crate) fn functions(&self) -> Vec<Function> {
         let mut found = Vec::new();
@@ -116,6 +140,23 @@ fn words<'a>(code: &'a [u8], word: &'a str) -> impl Iterator<Item = usize> + 'a 
             && !code.get(at + word.len()).is_some_and(|byte| is_word(*byte));
         is_whole.then_some(at)
     })
+}
+
+/// Where the entries of the list in braces at `open` begin; lists in it are passed over.
+fn list_starts(code: &[u8], open: usize) -> Vec<usize> {
+    let end = closing(code, open, b'{', b'}').unwrap_or(code.len());
+    let (mut depth, mut is_start, mut starts) = (0_usize, false, Vec::new());
+    for (at, byte) in code.iter().enumerate().take(end).skip(open) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            byte if byte.is_ascii_whitespace() => continue,
+            _ if is_start => starts.push(at),
+            _ => (),
+        }
+        is_start = depth == 1 && matches!(byte, b'{' | b',');
+    }
+    starts
 }
 
 /// The bracket that closes the one at `open`.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{AgentId, UtcMicros};
 use store::{AgentPatch, AgentRow, NewAgent, Scope};
 
-use super::{App, AppError, keys::Secret};
+use super::{App, AppError, keys::Secret, live::AgentVitals};
 use crate::authority::token_hash;
 
 /// Long enough to walk to the host, short enough that a forgotten token is worthless.
@@ -36,6 +36,11 @@ impl App {
 
     pub(crate) async fn agent_get(&self, scope: &Scope, id: AgentId) -> Result<AgentRow, AppError> {
         Ok(self.store.agent_get(scope, id).await?)
+    }
+
+    /// An agent as it was last heard; nothing of it if it was not since the server started.
+    pub(crate) fn agent_vitals(&self, id: AgentId) -> AgentVitals {
+        self.conductor.agent_vitals(id).unwrap_or_default()
     }
 
     pub(crate) async fn agent_create(

@@ -6,10 +6,12 @@
 
 pub(crate) mod agents;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
 pub mod keys;
+pub(crate) mod live;
 pub(crate) mod machine;
 pub mod password;
 pub(crate) mod readiness;

@@ -16,10 +16,7 @@ use super::{
     problem::ApiError,
     views::{AgentStateView, Timestamp},
 };
-use crate::{
-    app::{App, Fields, agents::Enrolment},
-    conductor::AgentVitals,
-};
+use crate::app::{App, Fields, agents::Enrolment, live::AgentVitals};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Agents)]
@@ -107,7 +104,7 @@ impl CertificateView {
 
 impl AgentView {
     fn new(app: &App, row: &AgentRow) -> AgentView {
-        let vitals = app.conductor.agent_vitals(row.id).unwrap_or_default();
+        let vitals = app.agent_vitals(row.id);
         let AgentVitals { last_heartbeat_at, .. } = vitals;
         AgentView {
             id: row.id.0,

@@ -12,7 +12,7 @@ use super::{
     problem::ApiError,
     views::{Timestamp, parse_limit},
 };
-use crate::app::{App, AppError, Fields};
+use crate::app::{App, Fields};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +93,7 @@ pub(crate) async fn audit_list(
     let parse = |text: &str| text.parse::<u64>().map_err(|_| "is not one of this list");
     let before = fields.take_some("cursor", query.cursor.as_deref().map(parse));
     fields.check()?;
-    let rows = app.store.audit_list(&scope, before, limit).await.map_err(AppError::from)?;
+    let rows = app.audit_list(&scope, before, limit).await?;
     let is_full = u32::try_from(rows.len()).is_ok_and(|length| length == limit);
     let next_cursor = rows.last().filter(|_| is_full).map(|row| row.id.to_string());
     let items = rows.into_iter().map(AuditEntryView::from).collect();

@@ -18,16 +18,14 @@ use utoipa::ToSchema;
 use super::{
     caller::Caller,
     permission::Permission,
-    problem::{ApiError, Code},
+    problem::ApiError,
     views::{AgentStateView, Timestamp, VerdictView},
 };
-use crate::{
-    app::App,
-    conductor::{LiveEvent, LiveItem},
+use crate::app::{
+    App,
+    live::{LiveEvent, LiveItem},
 };
 
-/// Consoles at once; each holds a connection and its place in the ring.
-const SUBSCRIBERS_MAX: usize = 1_000;
 /// A stream ends after this, and the browser comes back by itself: then it is asked again who it
 /// is, so that a revoked session does not listen for ever.
 const AGE_MAX: Duration = Duration::from_secs(300);
@@ -127,17 +125,12 @@ pub(crate) async fn live(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     caller.authorize(Permission::TargetRead)?;
-    let live = app.conductor.live();
-    if SUBSCRIBERS_MAX <= live.subscribers() {
-        let detail = format!("{SUBSCRIBERS_MAX} consoles listen already; close some");
-        return Err(ApiError::new(Code::Unavailable, detail));
-    }
     // An id that is no position was never given: such a subscriber must read everything anew.
     let after = headers.get("last-event-id").map(|id| {
         let position = id.to_str().ok().and_then(|id| id.parse().ok());
         LogPosition(position.unwrap_or(u64::MAX))
     });
-    let events = stream::unfold(live.subscribe(after), async |mut stream| {
+    let events = stream::unfold(app.live(after)?, async |mut stream| {
         let item = stream.next().await?;
         Some((Ok(event(&item)), stream))
     });

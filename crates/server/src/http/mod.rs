@@ -1,8 +1,8 @@
 //! The HTTP side: routes, permissions, problem details, live events, the embedded console.
 //!
-//! Each handler authorises, parses, calls [`crate::app`] and shows. No SQL, no business steps, no
-//! domain type on the wire: `…Body`, `…Query` and `…View` beside their handler are the only
-//! serialisable structs. Nobody else imports this module.
+//! Each handler authorises, parses, calls [`crate::app`] and nothing else, and shows. No SQL, no
+//! business steps, no domain type on the wire: `…Body`, `…Query` and `…View` beside their handler
+//! are the only serialisable structs. Nobody else imports this module.
 
 mod agents;
 mod api_keys;
@@ -37,13 +37,12 @@ pub use openapi::openapi_json;
 
 /// Everything that is answered over HTTP.
 pub fn router(app: App) -> Router {
-    let clock = app.clock.clone();
     routes::add_all(Router::new(), &app)
         .fallback(console::console)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(clock, shell::shell))
+        .layer(middleware::from_fn(shell::shell))
 }
 
 async fn method_not_allowed() -> axum::response::Response {

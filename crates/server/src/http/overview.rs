@@ -115,7 +115,7 @@ pub(crate) async fn overview_get(
 ) -> Result<Json<OverviewView>, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
     // Read first: what is stored after it comes again over the live events, which is harmless.
-    let log_position = app.conductor.position().0;
+    let log_position = app.log_position().0;
     let targets = app.target_counts(&scope).await?;
     let mut agents = AgentCountsView::default();
     for agent in app.agents(&scope).await? {

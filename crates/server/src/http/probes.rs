@@ -49,5 +49,5 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, ApiEr
     ))
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
-    ([(CONTENT_TYPE, OPEN_METRICS)], app.conductor.metrics_text()).into_response()
+    ([(CONTENT_TYPE, OPEN_METRICS)], app.metrics_text()).into_response()
 }

@@ -7,7 +7,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,9 +19,9 @@ use http::{
         REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
 };
+use tokio::time::Instant;
 
 use super::problem::ApiError;
-use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
@@ -61,11 +61,11 @@ impl Panicked {
 }
 
 /// Runs a request and finishes its answer.
-pub(crate) async fn shell(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+pub(crate) async fn shell(request: Request, next: Next) -> Response {
     let id = RequestId::new();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let started_at = clock.now();
+    let begun = Instant::now();
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => ApiError::internal(Panicked::new(panic.as_ref())).into_response(),
@@ -80,7 +80,7 @@ pub(crate) async fn shell(State(clock): State<Clock>, request: Request, next: Ne
         %method,
         path,
         status = response.status().as_u16(),
-        took_us = clock.now().since(started_at).as_micros(),
+        took_us = begun.elapsed().as_micros(),
         "answered"
     );
     response
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_without_its_reason() {
-        let shell = middleware::from_fn_with_state(Clock::system(), shell);
+        let shell = middleware::from_fn(shell);
         let router = Router::new().route("/api/v1/fails", get(fails)).layer(shell);
         let request = Request::builder().uri("/api/v1/fails").body(Body::empty());
         let response = router.oneshot(request.expect("a request")).await.expect("an answer");

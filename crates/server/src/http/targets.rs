@@ -16,9 +16,11 @@ use super::{
     problem::ApiError,
     views::{AgentStateView, CauseView, RefView, Timestamp, VerdictView, parse_limit},
 };
-use crate::{
-    app::{App, AppError, Fields, import::parse_tags, targets::parse_note},
-    conductor::{HeldVerdict, PairStatusView as PairStatus},
+use crate::app::{
+    App, AppError, Fields,
+    import::parse_tags,
+    live::{HeldVerdict, PairStatusView as PairStatus},
+    targets::parse_note,
 };
 
 /// A search is a few words.
