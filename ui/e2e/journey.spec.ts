@@ -43,7 +43,7 @@ test('an added address comes up, with the minutes and rounds behind it', async (
   console: page,
 }) => {
   test.setTimeout(VERDICT_WITHIN_MS * 2)
-  await page.getByRole('link', { name: 'Targets' }).click()
+  await page.getByRole('link', { name: 'Targets', exact: true }).click()
   await page.getByRole('link', { name: 'Add target' }).first().click()
   const dialog = page.getByRole('dialog', { name: 'Add target' })
   await dialog.getByLabel('Address').fill('127.0.0.1')
@@ -156,7 +156,7 @@ test('a viewer sees everything and is offered nothing to change', async ({
 }) => {
   const name = `wall-${RUN}`
   const password = `only looks ${RUN}`
-  await page.getByRole('link', { name: 'Users' }).click()
+  await page.getByRole('link', { name: 'Users', exact: true }).click()
   await page.getByRole('button', { name: 'Create user' }).click()
   const dialog = page.getByRole('dialog', { name: 'Create user' })
   await dialog.getByLabel('Name').fill(name)
@@ -167,9 +167,9 @@ test('a viewer sees everything and is offered nothing to change', async ({
   const other = await browser.newContext()
   const wall = await other.newPage()
   await signIn(wall, name, password)
-  await expect(wall.getByRole('link', { name: 'Users' })).toBeHidden()
-  await wall.getByRole('link', { name: 'Targets' }).click()
-  await expect(wall.getByRole('heading', { level: 1, name: 'Targets' })).toBeVisible()
+  await expect(wall.getByRole('link', { name: 'Users', exact: true })).toBeHidden()
+  await wall.getByRole('link', { name: 'Targets', exact: true }).click()
+  await expect(wall.getByRole('heading', { level: 1, name: 'Targets', exact: true })).toBeVisible()
   await expect(wall.getByRole('link', { name: TARGET })).toBeVisible()
   await expect(wall.getByRole('link', { name: 'Add target' })).toBeHidden()
   await expect(wall.getByRole('button', { name: /^Actions on/ })).toHaveCount(0)

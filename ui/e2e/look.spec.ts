@@ -30,7 +30,7 @@ for (const scheme of ['light', 'dark'] as const) {
       await expectAccessible(page)
     }
     await settle(page, '/targets')
-    const first = page.getByRole('grid', { name: 'Targets' }).getByRole('link').first()
+    const first = page.getByRole('grid', { name: 'Targets', exact: true }).getByRole('link').first()
     if ((await first.count()) > 0) {
       await first.click()
       await expect(page.getByRole('grid', { name: 'State over time' })).toBeVisible()
@@ -60,7 +60,7 @@ test('a phone shows every page without scrolling sideways', async ({ console: pa
   await page.getByRole('dialog', { name: 'More' }).getByRole('link', { name: 'Tiers' }).click()
   await expect(page).toHaveURL(/\/tiers/)
   await expect(page.getByRole('dialog', { name: 'More' })).toBeHidden()
-  await page.getByRole('link', { name: 'Targets' }).click()
+  await page.getByRole('link', { name: 'Targets', exact: true }).click()
   await expect(page).toHaveURL(/\/targets/)
 })
 
