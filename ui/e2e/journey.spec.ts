@@ -169,7 +169,9 @@ test('a viewer sees everything and is offered nothing to change', async ({
   await signIn(wall, name, password)
   await expect(wall.getByRole('link', { name: 'Users', exact: true })).toBeHidden()
   await wall.getByRole('link', { name: 'Targets', exact: true }).click()
-  await expect(wall.getByRole('heading', { level: 1, name: 'Targets', exact: true })).toBeVisible()
+  await expect(
+    wall.getByRole('heading', { level: 1, name: 'Targets', exact: true }),
+  ).toBeVisible()
   await expect(wall.getByRole('link', { name: TARGET })).toBeVisible()
   await expect(wall.getByRole('link', { name: 'Add target' })).toBeHidden()
   await expect(wall.getByRole('button', { name: /^Actions on/ })).toHaveCount(0)

@@ -30,12 +30,13 @@ for (const scheme of ['light', 'dark'] as const) {
       await expectAccessible(page)
     }
     await settle(page, '/targets')
-    const first = page.getByRole('grid', { name: 'Targets', exact: true }).getByRole('link').first()
-    if ((await first.count()) > 0) {
-      await first.click()
-      await expect(page.getByRole('grid', { name: 'State over time' })).toBeVisible()
-      await expectAccessible(page)
-    }
+    const first = page
+      .getByRole('grid', { name: 'Targets', exact: true })
+      .getByRole('link')
+      .first()
+    await first.click()
+    await expect(page.getByRole('grid', { name: 'State over time' })).toBeVisible()
+    await expectAccessible(page)
   })
 }
 
@@ -83,6 +84,37 @@ test('times name their zone, and the zone can be switched', async ({ console: pa
   await clock.click()
   await expect(clock).toContainText(/UTC\+[12]$/)
   await clock.click()
+})
+
+test('what cannot be read anew is said to be old', async ({ console: page }) => {
+  await page.goto('/health')
+  await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+  const refusal = { type: 'about:blank', title: 'Busy', status: 503, detail: 'the disk is full' }
+  await page.route('**/api/v1/health', (route) =>
+    route.fulfill({ status: 503, contentType: 'application/problem+json', json: refusal }),
+  )
+  const banner = page.getByRole('alert').filter({ hasText: 'Partly old' })
+  await expect(banner).toContainText('the disk is full')
+  await page.unroute('**/api/v1/health')
+  await banner.getByRole('button', { name: 'Try now' }).click()
+  await expect(banner).toBeHidden()
+})
+
+test('a command that is refused says so beside the page', async ({ console: page }) => {
+  await settle(page, '/targets')
+  const refusal = { type: 'about:blank', title: 'Full', status: 503, detail: 'the disk is full' }
+  await page.route('**/api/v1/targets/*', (route) =>
+    route.fulfill({ status: 503, contentType: 'application/problem+json', json: refusal }),
+  )
+  await page
+    .getByRole('button', { name: /^Actions on/ })
+    .first()
+    .click()
+  await page.getByRole('menuitem', { name: 'Pause' }).click()
+  const notice = page.getByRole('alert').filter({ hasText: 'Not done' })
+  await expect(notice).toContainText('the disk is full')
+  await notice.getByRole('button', { name: 'Dismiss' }).click()
+  await expect(notice).toBeHidden()
 })
 
 test('a page that hears nothing looks stale', async ({ page, console: signedIn }) => {

@@ -45,6 +45,13 @@ export function whenSignedOut(listener: () => void): void {
   onSignedOut = listener
 }
 
+/** Called when a write carried the token of a session that another tab has replaced. */
+let onSessionReplaced: () => void = () => undefined
+
+export function whenSessionReplaced(listener: () => void): void {
+  onSessionReplaced = listener
+}
+
 const SIGN_IN = '/api/v1/session'
 
 const guard: Middleware = {
@@ -76,7 +83,13 @@ export async function sent<T>(answer: Promise<Answer<T>>): Promise<T> {
     throw new Problem(0, undefined, 'the server does not answer')
   }
   if (!got.response.ok) {
-    const body = typeof got.error === 'object' && got.error !== null ? got.error : undefined
+    const body: Partial<ProblemBody> | undefined =
+      typeof got.error === 'object' && got.error !== null ? got.error : undefined
+    if (body?.code === 'bad_csrf_token') {
+      onSessionReplaced()
+      const detail = 'you signed in anew in another tab: nothing was changed, press it again'
+      throw new Problem(got.response.status, { ...body, detail }, detail)
+    }
     throw new Problem(got.response.status, body, `the server answered ${got.response.status}`)
   }
   return got.data as T

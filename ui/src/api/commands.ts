@@ -7,9 +7,19 @@ import { api, sent } from './client'
 import { keys } from './queries'
 import type { Role, TargetBody, TierBody } from './types'
 
-function useCommand<A, R>(run: (input: A) => Promise<R>, makesOld: readonly QueryKey[]) {
+interface Where {
+  /** It is called from a menu or a row: a refusal is told beside the page. */
+  hasNoForm?: boolean
+}
+
+function useCommand<A, R>(
+  run: (input: A) => Promise<R>,
+  makesOld: readonly QueryKey[],
+  { hasNoForm = false }: Where = {},
+) {
   const client = useQueryClient()
   return useMutation({
+    meta: { hasNoForm },
     mutationFn: run,
     onSuccess: async () => {
       await Promise.all(makesOld.map((queryKey) => client.invalidateQueries({ queryKey })))
@@ -22,11 +32,12 @@ const INVENTORY: readonly QueryKey[] = [keys.targets, ['target'], keys.overview,
 export const useTargetCreate = () =>
   useCommand((body: TargetBody) => sent(api.POST('/api/v1/targets', { body })), INVENTORY)
 
-export const useTargetChange = () =>
+export const useTargetChange = (where?: Where) =>
   useCommand(
     ({ id, ...body }: { id: number } & Partial<TargetBody>) =>
       sent(api.PATCH('/api/v1/targets/{id}', { params: { path: { id } }, body })),
     INVENTORY,
+    where,
   )
 
 export const useTargetDelete = () =>
@@ -71,11 +82,12 @@ export const useAgentCreate = () =>
     FLEET,
   )
 
-export const useAgentChange = () =>
+export const useAgentChange = (where?: Where) =>
   useCommand(
     ({ id, ...body }: { id: number; is_paused?: boolean; witnesses?: string[] }) =>
       sent(api.PATCH('/api/v1/agents/{id}', { params: { path: { id } }, body })),
     FLEET,
+    where,
   )
 
 export const useAgentToken = () =>
@@ -103,11 +115,12 @@ export const useUserCreate = () =>
     [keys.users],
   )
 
-export const useUserChange = () =>
+export const useUserChange = (where?: Where) =>
   useCommand(
     ({ id, ...body }: { id: number; role?: Role; password?: string; is_disabled?: boolean }) =>
       sent(api.PATCH('/api/v1/users/{id}', { params: { path: { id } }, body })),
     [keys.users],
+    where,
   )
 
 export const useUserDelete = () =>
@@ -136,7 +149,8 @@ export const usePasswordChange = () =>
     [],
   )
 
-export const useSignOut = () => useCommand(() => sent(api.DELETE('/api/v1/session')), [])
+export const useSignOut = () =>
+  useCommand(() => sent(api.DELETE('/api/v1/session')), [], { hasNoForm: true })
 
 export const useSignIn = () =>
   useCommand(

@@ -14,6 +14,7 @@ import type {
 } from '@tanstack/react-query'
 
 import { keys } from './queries'
+import { setServerOffset } from './serverTime'
 import type { Target, TickEvent, VerdictEvent } from './types'
 
 /**
@@ -29,7 +30,7 @@ const FLUSH_MS = 1_000
 /**
  * Lists with more pages than this are patched in place; fetching all pages anew would be a storm.
  */
-const REFETCH_PAGES_MAX = 3
+export const REFETCH_PAGES_MAX = 3
 /** A page in the background gives its connection back after this: browsers open six to a host. */
 const HIDDEN_MAX_MS = 2_000
 
@@ -58,7 +59,6 @@ export class Live {
   #watchTimer: number | undefined
   #hiddenTimer: number | undefined
   #openedAt = 0
-  #mustResync = false
 
   constructor(private readonly client: QueryClient) {}
 
@@ -99,8 +99,9 @@ export class Live {
     this.#openedAt = Date.now()
     const source = new EventSource('/api/v1/live')
     source.onopen = () => {
-      // A stream opened anew has no Last-Event-ID: what happened in between is unknown.
-      if (this.#mustResync) this.#resync()
+      // A new stream has no Last-Event-ID. What happened since the queries were made is unknown,
+      // at the first opening too.
+      this.#resync()
       this.#heard()
     }
     for (const kind of ['verdict', 'agent', 'inventory', 'minute', 'tick', 'resync']) {
@@ -115,7 +116,6 @@ export class Live {
     if (this.#source === null) return
     this.#source.close()
     this.#source = null
-    this.#mustResync = true
   }
 
   #handle(kind: string, data: unknown): void {
@@ -143,7 +143,6 @@ export class Live {
   }
 
   #resync(): void {
-    this.#mustResync = false
     this.#makeOld({ predicate: (query) => query.queryKey[0] !== keys.session[0] })
   }
 
@@ -190,6 +189,7 @@ export class Live {
     const now = Date.now()
     const at = serverTime === undefined ? Number.NaN : Date.parse(serverTime)
     const offsetMs = Number.isNaN(at) ? this.#state.offsetMs : at - now
+    setServerOffset(offsetMs)
     this.#set({ status: 'live', heardAt: now, offsetMs })
   }
 

@@ -3,9 +3,10 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 
 import type { TargetFilter } from '../domain/filter'
-import { MINUTE_MS } from '../domain/time'
+import { MINUTE_MS, minuteOf } from '../domain/time'
 import { Problem, api, sent, setCsrfToken } from './client'
-import type { History, Session } from './types'
+import { serverNow } from './serverTime'
+import type { History, Round, Session } from './types'
 
 /** Rows a list asks for at once: some screens full, far below the server's limit of 500. */
 export const TARGET_PAGE_LENGTH = 200
@@ -14,7 +15,11 @@ const TROUBLE_MAX = 8
 /** Rows of an audit page. */
 const AUDIT_PAGE_LENGTH = 100
 /** Rounds asked for at once, the server's limit: a minute of 12 rounds by forty agents. */
-const ROUNDS_MAX = 500
+const ROUNDS_PER_PAGE = 500
+/** Pages that are followed: four minutes of 12 rounds by a hundred agents. */
+const ROUND_PAGES_MAX = 10
+/** How old the counts of all may get without an event, also in a tab that nobody looks at. */
+const OVERVIEW_POLL_MS = 30_000
 
 export const keys = {
   session: ['session'],
@@ -48,6 +53,9 @@ export const sessionQuery = queryOptions({
 export const overviewQuery = queryOptions({
   queryKey: keys.overview,
   queryFn: ({ signal }) => sent(api.GET('/api/v1/overview', { signal })),
+  refetchInterval: OVERVIEW_POLL_MS,
+  // The window's title says how many are down while another tab is looked at.
+  refetchIntervalInBackground: true,
 })
 
 /** The worst targets, for the overview. */
@@ -103,7 +111,7 @@ export const targetHistoryQuery = (id: number, lengthMin: number, to: number | n
   queryOptions({
     queryKey: [...keys.target(id), 'history', lengthMin, to],
     queryFn: ({ signal }) => {
-      const end = to ?? Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS + MINUTE_MS
+      const end = to ?? minuteOf(serverNow()) + MINUTE_MS
       const query = {
         from: new Date(end - lengthMin * MINUTE_MS).toISOString(),
         to: new Date(end).toISOString(),
@@ -115,19 +123,34 @@ export const targetHistoryQuery = (id: number, lengthMin: number, to: number | n
     placeholderData: keepPreviousData,
   })
 
+export interface Rounds {
+  items: Round[]
+  /** False if there are more than are shown here. */
+  isWhole: boolean
+}
+
 /** The rounds that started in one minute, or since a minute that is not closed yet. */
 export const roundsQuery = (id: number, from: number, lengthMin: number) =>
   queryOptions({
     queryKey: [...keys.target(id), 'rounds', from, lengthMin],
-    queryFn: ({ signal }) => {
-      const query = {
-        from: new Date(from).toISOString(),
-        to: new Date(from + lengthMin * MINUTE_MS).toISOString(),
-        limit: ROUNDS_MAX,
+    queryFn: async ({ signal }): Promise<Rounds> => {
+      const items: Round[] = []
+      let cursor: string | undefined
+      for (let page = 0; page < ROUND_PAGES_MAX; page += 1) {
+        const query = {
+          from: new Date(from).toISOString(),
+          to: new Date(from + lengthMin * MINUTE_MS).toISOString(),
+          limit: ROUNDS_PER_PAGE,
+          cursor,
+        }
+        const got = await sent(
+          api.GET('/api/v1/targets/{id}/rounds', { params: { path: { id }, query }, signal }),
+        )
+        items.push(...got.items)
+        if (got.next_cursor === null) return { items, isWhole: true }
+        cursor = got.next_cursor
       }
-      return sent(
-        api.GET('/api/v1/targets/{id}/rounds', { params: { path: { id }, query }, signal }),
-      )
+      return { items, isWhole: false }
     },
   })
 

@@ -29,7 +29,7 @@ export interface Concern {
  */
 export const CLOCK_OFFSET_MS_MAX = 1000
 /** Above this an agent marks its own rounds doubtful. */
-export const SEND_LAG_US_MAX = 50_000
+export const SEND_LAG_US_MAX = 100_000
 /** More batches than this waiting are more than a second's hiccup. */
 const BACKLOG_BATCHES_MAX = 10
 const RENEWAL_DUE_MS = 7 * 86_400_000

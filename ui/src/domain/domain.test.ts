@@ -324,16 +324,17 @@ test('concerns of an agent name what is wrong and what to do', () => {
   }
   const now = Date.UTC(2026, 4, 1)
   expect(agentConcerns(well, now)).toEqual([])
+  expect(agentConcerns({ ...well, send_lag_us_max: 100_000 }, now)).toEqual([])
   const ill = {
     ...well,
     clock_offset_ms: -1420,
     impediment: 'may not send',
-    send_lag_us_max: 80_000,
+    send_lag_us_max: 101_000,
   }
   expect(agentConcerns(ill, now).map((c) => c.what)).toEqual([
     'may not send',
     'its clock is off by −1.4 s',
-    'it sends up to 80 ms late: rounds are doubtful',
+    'it sends up to 101 ms late: rounds are doubtful',
   ])
   expect(agentConcerns(well, Date.UTC(2026, 4, 30))[0]?.what).toBe(
     'its certificate expires in 2 d',

@@ -4,14 +4,14 @@
  */
 
 import { Drawer, UnstyledButton } from '@mantine/core'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
 
 import { overviewQuery, sessionQuery } from '../api/queries'
-import { duration } from '../domain/units'
 import { NAV, NAV_ADMIN, type NavEntry } from '../paths'
 import { Account } from './Account'
+import { Banners } from './Banners'
 import { KeyHelp } from './KeyHelp'
 import css from './Shell.module.css'
 import { Icon } from './Icon'
@@ -59,7 +59,7 @@ export function Shell() {
         <Brand />
         <LiveState />
       </section>
-      <StaleBanner />
+      <Banners />
       <main id="content" className={css.main} tabIndex={-1}>
         <Outlet />
       </main>
@@ -133,7 +133,7 @@ function useAllowed(entries: readonly NavEntry[]): NavEntry[] {
 
 /** The window's title carries the count of what is down, for whoever looks at another tab. */
 function useTitle() {
-  const { data } = useQuery({ ...overviewQuery, enabled: false })
+  const { data } = useQuery(overviewQuery)
   const { pathname } = useLocation()
   const page = [...NAV, ...NAV_ADMIN].findLast((entry) => pathname.startsWith(entry.to))
   const down = data?.targets.down ?? 0
@@ -213,27 +213,5 @@ function LiveState() {
       <span className={css.pulse} aria-hidden />
       {words}
     </span>
-  )
-}
-
-/** A stale page looks stale at once: a wall must never show an old green as a new one. */
-function StaleBanner() {
-  const { status, heardAt, offsetMs } = useLive()
-  const now = useNow()
-  const { text } = useTimeText()
-  const client = useQueryClient()
-  if (status !== 'stale') return null
-  const heard = heardAt + offsetMs
-  return (
-    <div role="alert" className={css.stale}>
-      <Icon name="warning" />
-      <span>
-        <strong>Not live.</strong> Nothing heard from the server for {duration(now - heard)}. What
-        stands here is from {text(heard, 'time')} and may be wrong now.
-      </span>
-      <button type="button" onClick={() => void client.invalidateQueries()}>
-        Try now
-      </button>
-    </div>
   )
 }

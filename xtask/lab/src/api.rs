@@ -1,6 +1,6 @@
 //! The server's HTTP API, as far as drills look at it.
 //!
-//! Speaks plain HTTP/1.1 to a server in the same namespace, one connection per request.
+//! Speaks plain HTTP/1.0 to a server in the same namespace, one connection per request.
 
 use std::{
     collections::BTreeMap,

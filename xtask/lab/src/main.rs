@@ -208,6 +208,8 @@ fn inside(name: &str, args: &Args) -> anyhow::Result<bool> {
     );
     if let Err(error) = result {
         report.fail(&format!("{error:#}"));
+    }
+    if !report.is_good() {
         report.keep_logs(&scratch);
     }
     // The world goes, its folder stays behind unless it is removed.

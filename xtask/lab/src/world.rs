@@ -234,9 +234,14 @@ fn start_server(
     data: &Path,
     scratch: &Path,
 ) -> anyhow::Result<(Running, String)> {
-    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let (host, local) = if address.contains(':') {
+        (format!("[{address}]"), "[::1]")
+    } else {
+        (address.to_owned(), "127.0.0.1")
+    };
     let mut server = Command::new(programs.join("faultline"))
-        .args(["server", "--announce-json", "--http-listen=127.0.0.1:7480"])
+        .args(["server", "--announce-json"])
+        .arg(format!("--http-listen={local}:7480"))
         .arg(format!("--agent-listen={host}:7481"))
         .arg("--data-dir")
         .arg(data)

@@ -211,7 +211,7 @@ interface MenuProps {
 }
 
 function AgentMenu({ agent, onRemove, onEnrol }: MenuProps) {
-  const change = useAgentChange()
+  const change = useAgentChange({ hasNoForm: true })
   return (
     <Menu position="bottom-end" width={190}>
       <Menu.Target>

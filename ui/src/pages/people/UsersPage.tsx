@@ -122,7 +122,7 @@ export default function UsersPage() {
 }
 
 function UserMenu({ user, onDelete }: { user: User; onDelete: (user: User) => void }) {
-  const change = useUserChange()
+  const change = useUserChange({ hasNoForm: true })
   const { data: session } = useQuery(sessionQuery)
   if (session?.user.id === user.id) return <span style={{ color: 'var(--ink-3)' }}>you</span>
   return (

@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router'
 
 import type { PairStatus } from '../../api/types'
 import { NONE, loss, rtt } from '../../domain/units'
-import { agentMark, verdictMark } from '../../domain/verdict'
+import { VERDICTS, agentMark, verdictMark } from '../../domain/verdict'
 import { type Column, DataTable } from '../../ui/DataTable'
 import { Empty } from '../../ui/Panel'
 import { Age } from '../../ui/Time'
@@ -30,7 +30,8 @@ const COLUMNS: readonly Column<PairStatus>[] = [
   {
     id: 'verdict',
     head: 'Verdict',
-    by: (row) => row.verdict,
+    // The worst first.
+    by: (row) => VERDICTS.indexOf(row.verdict),
     card: 'bare',
     width: '13%',
     cell: (row) => (

@@ -137,7 +137,10 @@ function Rounds({ id, minute }: { id: number; minute: number }) {
   const items = [...data.items].sort((a, b) => a.at.localeCompare(b.at))
   return (
     <table className={css.rounds}>
-      <caption>{many(items.length, 'round')} started in this minute</caption>
+      <caption>
+        {many(items.length, 'round')} started in this minute
+        {!data.isWhole && '; there are more, which only the API lists'}
+      </caption>
       <thead>
         <tr>
           <th scope="col">{zone === 'utc' ? 'UTC' : 'Local'}</th>

@@ -70,7 +70,7 @@ function Actions({ target }: { target: Target }) {
   const navigate = useNavigate()
   const { dialog } = useSearch({ from: '/inside/targets/$id' })
   const [isDeleting, setDeleting] = useState(false)
-  const change = useTargetChange()
+  const change = useTargetChange({ hasNoForm: true })
   const showDialog = (next: 'edit' | undefined) => {
     void navigate({
       to: '.',

@@ -238,7 +238,7 @@ interface RowMenuProps {
 }
 
 function RowMenu({ target, onEdit, onDelete }: RowMenuProps) {
-  const change = useTargetChange()
+  const change = useTargetChange({ hasNoForm: true })
   return (
     <Menu position="bottom-end" withinPortal width={170}>
       <Menu.Target>

@@ -1,13 +1,14 @@
 /** All targets: searched, filtered, sorted; the address carries all of it. */
 
 import { Button } from '@mantine/core'
-import { useInfiniteQuery } from '@tanstack/react-query'
+import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { useState } from 'react'
 
+import { REFETCH_PAGES_MAX } from '../../api/live'
 import { targetsQuery } from '../../api/queries'
 import type { Target } from '../../api/types'
-import { isFiltered } from '../../domain/filter'
+import { type TargetFilter, isFiltered } from '../../domain/filter'
 import { count, many } from '../../domain/units'
 import { Failure } from '../../ui/Failure'
 import { Icon } from '../../ui/Icon'
@@ -46,6 +47,9 @@ export default function TargetsPage() {
       />
       <FilterBar filter={filter} />
       <Failure error={list.error} />
+      {list.data !== undefined && REFETCH_PAGES_MAX < list.data.pages.length && (
+        <LongList filter={filter} />
+      )}
       {total === 0 ? (
         <NoTargets isFiltered={isFiltered(filter)} mayWrite={mayWrite} />
       ) : (
@@ -140,5 +144,26 @@ function NoTargets({
         ? 'Add the first address, or import a list of them as CSV or JSON.'
         : 'Someone with the role operator or admin can add the first address.'}
     </Empty>
+  )
+}
+
+/** So many rows are not all read anew at each event: say what of them may be old. */
+function LongList({ filter }: { filter: TargetFilter }) {
+  const client = useQueryClient()
+  return (
+    <p className={css.long}>
+      <Icon name="clock" size={14} />
+      <span>
+        This far down the list a new verdict is shown in its row at once, but who belongs here and
+        in which order is as it was when the list was opened.
+      </span>
+      <Button
+        size="compact-xs"
+        variant="default"
+        onClick={() => void client.resetQueries({ queryKey: targetsQuery(filter).queryKey })}
+      >
+        Open it anew
+      </Button>
+    </p>
   )
 }

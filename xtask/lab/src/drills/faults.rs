@@ -22,13 +22,15 @@ const LOSS_CLEARED_MAX: f64 = 115.0;
 const EACH_MAX: u32 = 10;
 /// Three rounds: time for the second agent to see what the first saw.
 const CAUSE_MAX: Duration = Duration::from_secs(15);
+const FIRST_CUT: u32 = EACH_MAX + 1;
 const DELAY_US: u64 = 100_000;
 const LOSS_PERCENT: u32 = 20;
 
 pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<()> {
     let mut world = setting.world(Family::V4, [Rights::Root, Rights::Datagram], report)?;
     let each = setting.repeat.min(EACH_MAX);
-    let faulty = Faulty { lossy: (1..=each).collect(), cut: (11..11 + each).collect() };
+    let faulty =
+        Faulty { lossy: (1..=each).collect(), cut: (FIRST_CUT..FIRST_CUT + each).collect() };
 
     let begun = clock::now();
     world.network.delay(DELAY_US, 0)?;
@@ -84,7 +86,7 @@ fn broken(
     report.times("cut off to Down", "cut_to_down", &cut, CUT_TO_DOWN_MAX);
     report.times("200 ms slower to Degraded", "delay_to_degraded", &slow, DELAY_TO_DEGRADED_MAX);
     report.times("20 % loss to Degraded", "loss_to_degraded", &lossy, LOSS_TO_DEGRADED_MAX);
-    for (target, cause) in [(1, "loss"), (SLOW, "slow")] {
+    for (target, cause) in [(1, "loss"), (FIRST_CUT, "no_answer"), (SLOW, "slow")] {
         let name = target_name(target);
         // One agent sees it before the other: until then the cause is that they disagree.
         let mut found = String::new();
