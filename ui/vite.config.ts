@@ -30,7 +30,7 @@ export default defineConfig({
     proxy: { '/api': { target: API, changeOrigin: true } },
   },
   test: {
-    include: ['src/**/*.test.ts'],
+    include: ['src/**/*.test.{ts,tsx}'],
     environment: 'node',
     env: { TZ: 'Europe/Berlin' },
   },

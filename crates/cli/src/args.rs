@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Add, list, import and remove targets.
     #[command(subcommand)]
     Target(TargetCommand),
-    /// Set the password of a user.
+    /// Set or reset the password of a user.
     #[command(subcommand)]
     User(UserCommand),
     /// Show what is up and what is not.
@@ -148,4 +148,7 @@ pub(crate) enum TargetCommand {
 pub(crate) enum UserCommand {
     /// Set a user's password; it is read from standard input.
     SetPassword { name: String },
+    /// Make a new password for a user and print it, once; all sessions of the user end. On the
+    /// server's own machine this needs neither a running server nor a password.
+    ResetPassword { name: String },
 }

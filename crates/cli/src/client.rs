@@ -104,6 +104,13 @@ fn problem(status: StatusCode, text: &str) -> String {
     sentence
 }
 
+impl Connection {
+    /// Whether the commands speak to this host's own server, as its owner.
+    pub(crate) fn is_local(&self) -> bool {
+        self.api_key.is_none() && is_this_host(&self.url)
+    }
+}
+
 /// Whether a URL names this host by loopback, so that nobody on a network can read along.
 fn is_this_host(url: &str) -> bool {
     let parsed = reqwest::Url::parse(url).ok();

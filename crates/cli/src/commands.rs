@@ -5,6 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
+use server::{Config, FirstError, Overrides};
 
 use crate::{
     args::{AgentCommand, Connection, TargetCommand, UserCommand},
@@ -223,9 +224,54 @@ fn show_import(connection: &Connection, report: &Value) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn user(connection: Connection, command: UserCommand) -> anyhow::Result<()> {
-    let client = Client::new(&connection)?;
-    let UserCommand::SetPassword { name } = command;
-    let id = id_of(&client, "/users", "user", &name).await?;
+    match command {
+        UserCommand::SetPassword { name } => set_password(&connection, &name).await,
+        UserCommand::ResetPassword { name } => reset_password(&connection, &name).await,
+    }
+}
+
+/// Makes a new password: in the data directory if it is here and no server works on it, else
+/// through the server.
+async fn reset_password(connection: &Connection, name: &str) -> anyhow::Result<()> {
+    let password = match reset_without_server(connection, name).await? {
+        Some(password) => password,
+        None => {
+            let client = Client::new(connection)?;
+            let id = id_of(&client, "/users", "user", name).await?;
+            let path = format!("/users/{id}/password");
+            cell(&client.send(Method::POST, &path, &Value::Null).await?, "/password")
+        }
+    };
+    if connection.json {
+        return say_json(&json!({ "name": name, "password": password }));
+    }
+    say(&format!(
+        "the password of `{name}` is now\n\n    {password}\n\nIt is shown once; all sessions of \
+         `{name}` have ended. Change it after signing in.\n"
+    ));
+    Ok(())
+}
+
+/// Returns the new password; `None` if that is a server's work.
+async fn reset_without_server(
+    connection: &Connection,
+    name: &str,
+) -> anyhow::Result<Option<String>> {
+    if !connection.is_local() {
+        return Ok(None);
+    }
+    let overrides =
+        Overrides { data_dir: Some(connection.data_dir.clone()), ..Overrides::default() };
+    match server::reset_password(&Config::load(None, &overrides)?, name).await {
+        Ok(password) => Ok(Some(password)),
+        Err(FirstError::InUse { .. } | FirstError::NoData { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn set_password(connection: &Connection, name: &str) -> anyhow::Result<()> {
+    let client = Client::new(connection)?;
+    let id = id_of(&client, "/users", "user", name).await?;
     let mut password = String::new();
     let limit = 1024;
     std::io::stdin()

@@ -12,21 +12,18 @@ use store::{NewApiKey, NewUser, ORG_DEFAULT, Scope, Store, StoreError};
 
 use crate::{
     app::{
-        keys::{API_KEY_PREFIX, Secret},
+        keys::{self, API_KEY_PREFIX, Secret},
         password::{self, NewPassword, PasswordError},
     },
+    clock::Clock,
     config::Config,
-    secrets::{SecretsError, random, write_secret_file},
+    secrets::{SecretsError, write_secret_file},
 };
 
 /// Only the server's user may look into the data directory.
 const DIR_MODE: u32 = 0o700;
 const ADMIN: &str = "admin";
 const LOCAL_KEY: &str = "local";
-/// No letters that look like digits or like each other.
-const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// 20 letters of 32: 100 bits.
-const PASSWORD_BYTES: usize = 20;
 
 /// Why the server cannot settle in its data directory.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +36,13 @@ pub enum FirstError {
     },
     #[error("`{}` is in use by another server", path.display())]
     InUse { path: PathBuf },
-    #[error("cannot create the first user or key")]
+    #[error("there is no data of a server: `{}` does not exist", path.display())]
+    NoData { path: PathBuf },
+    #[error("there is no user named `{name}`")]
+    NoUser { name: String },
+    #[error("cannot write the user or the key")]
     Store(#[from] StoreError),
-    #[error("cannot make the first password")]
+    #[error("cannot make a password")]
     Password(#[from] PasswordError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -88,23 +89,52 @@ pub(crate) async fn first_user(
     if store.user_count(&scope).await? != 0 {
         return Ok(None);
     }
-    let letter = |byte: u8| char::from(PASSWORD_LETTERS[usize::from(byte) % 32]);
-    let text: String = random::<PASSWORD_BYTES>()?.into_iter().map(letter).collect();
-    let new = NewPassword::parse(&text).map_err(|reason| FirstError::Key { reason })?;
+    let new = NewPassword::generate()?;
+    let admin_password = new.reveal().to_owned();
     let password_hash = password::hash(new).await?;
     let user = NewUser { name: name(ADMIN)?, role: Role::Admin, password_hash };
     store.user_create(&scope, &user, now).await?;
-    Ok(Some(FirstStart { admin_password: text }))
+    Ok(Some(FirstStart { admin_password }))
 }
 
-/// Makes the key for the command line on this machine if its file is not there.
+/// Makes a new password for a user, without a server: who can write the data directory may.
+///
+/// Returns the password. The user's sessions end, and the audit says that the system did it.
+///
+/// # Errors
+///
+/// [`FirstError::InUse`] while a server runs on the directory; [`FirstError::NoData`] and
+/// [`FirstError::NoUser`] if there is nothing to change.
+pub async fn reset_password(config: &Config, user: &str) -> Result<String, FirstError> {
+    let path = config.database_path();
+    if !path.exists() {
+        return Err(FirstError::NoData { path });
+    }
+    let _lock = settle(config)?;
+    let store = Store::open(&path).await?;
+    let scope = Scope::system(ORG_DEFAULT);
+    let found = store.user_by_name(&scope, &name(user)?).await?;
+    let found = found.ok_or_else(|| FirstError::NoUser { name: user.to_owned() })?.user;
+    let new = NewPassword::generate()?;
+    let text = new.reveal().to_owned();
+    let hash = password::hash(new).await?;
+    let now = Clock::system().now();
+    store.user_set_password_hash(&scope, found.id, &hash, None, now).await?;
+    store.close().await;
+    Ok(text)
+}
+
+/// Makes the key for the command line on this machine, unless the one in its file still opens.
 pub(crate) async fn local_key(
     store: &Store,
     config: &Config,
     now: UtcMicros,
 ) -> Result<(), FirstError> {
     let path = config.local_api_key_path();
-    if path.exists() {
+    // A key that was deleted opens nothing: without a new one this machine would be locked out.
+    if let Ok(text) = fs::read_to_string(&path)
+        && store.api_key_find(&keys::hash(text.trim()), now).await?.is_some()
+    {
         return Ok(());
     }
     let scope = Scope::system(ORG_DEFAULT);
@@ -124,6 +154,13 @@ pub(crate) async fn local_key(
         expires_at: None,
     };
     store.api_key_create(&scope, &new, now).await?;
+    // Secrets are never written over: what opens nothing goes first.
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(FirstError::Dir { path, source });
+        }
+        Ok(()) | Err(_) => (),
+    }
     write_secret_file(&path, format!("{}\n", secret.text).as_bytes())?;
     Ok(())
 }

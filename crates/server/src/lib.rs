@@ -24,7 +24,7 @@ mod tasks;
 
 pub use app::App;
 pub use config::{Config, LogFormat, Overrides};
-pub use first::{FirstError, FirstStart};
+pub use first::{FirstError, FirstStart, reset_password};
 pub use log::LogUnavailable;
 pub use serve::{Ready, ServeError, serve, serve_with};
 

@@ -9,8 +9,8 @@ use model::{
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
-    AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries, MonitorGap,
-    PAGE_ROWS_MAX, Ref, Scope, Store, StoreError, code,
+    AgentOutage, AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries,
+    MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError, code,
     db::{Columns, damaged},
 };
 
@@ -105,6 +105,34 @@ const FRESHNESS: &str = "
              WHERE org_id = $1
              ORDER BY minute DESC
              LIMIT 1) AS newest_minute";
+const OUTAGES_OPEN: &str = "
+    SELECT agent_id, name AS agent_name, state, since_at AS from_at, NULL AS to_at, why
+      FROM agent_state_now
+      JOIN agent ON agent.id = agent_state_now.agent_id
+     WHERE agent_state_now.org_id = $1
+       AND state IN ('offline', 'blind')
+       AND since_at < $2
+     ORDER BY since_at DESC, agent_id
+     LIMIT $3";
+// An event ends what the agent's event before it began.
+const OUTAGES_ENDED: &str = "
+    SELECT ended.agent_id, ended.state_before AS state, began.at AS from_at, ended.at AS to_at,
+           began.why, coalesce(agent.name, tombstone.name) AS agent_name
+      FROM agent_event AS ended
+      JOIN agent_event AS began ON began.id = (
+               SELECT max(id)
+                 FROM agent_event AS earlier
+                WHERE earlier.agent_id = ended.agent_id
+                  AND earlier.id < ended.id)
+      LEFT JOIN agent ON agent.id = ended.agent_id
+      LEFT JOIN tombstone ON tombstone.kind = 'agent'
+                         AND tombstone.object_id = ended.agent_id
+     WHERE ended.org_id = $1
+       AND ended.at > $2
+       AND ended.state_before IN ('offline', 'blind')
+       AND coalesce(agent.name, tombstone.name) IS NOT NULL
+     ORDER BY ended.at DESC, ended.id DESC
+     LIMIT $3";
 const GAP_ADD: &str =
     "INSERT INTO monitor_gap (org_id, from_at, to_at, cause) VALUES ($1, $2, $3, $4)";
 const GAPS: &str = "
@@ -230,6 +258,37 @@ impl Store {
         })
     }
 
+    /// Lists the times in which an agent was offline or blind: those that began before `to` and
+    /// last still, then those that ended after `from`, newest first; `limit` of each.
+    pub async fn agent_outages(
+        &self,
+        scope: &Scope,
+        from: UtcMicros,
+        to: UtcMicros,
+        limit: u32,
+    ) -> Result<Vec<AgentOutage>, StoreError> {
+        let mut tx = self.read().await?;
+        let mut outages = Vec::new();
+        for (text, bound) in [(OUTAGES_OPEN, to), (OUTAGES_ENDED, from)] {
+            let rows = sqlx::query(text)
+                .bind(scope.org.0)
+                .bind(bound.0)
+                .bind(limit.min(PAGE_ROWS_MAX))
+                .fetch_all(&mut *tx)
+                .await?;
+            for row in &rows {
+                outages.push(AgentOutage {
+                    agent: agent_ref(row.number("agent_id")?, row, "agent_name")?,
+                    state: row.parsed("state", AgentState::parse)?,
+                    from: row.at("from_at")?,
+                    to: row.at_opt("to_at")?,
+                    why: row.value("why")?,
+                });
+            }
+        }
+        Ok(outages)
+    }
+
     /// Counts the minutes from `from` to before `to` in which nothing was recorded at all, since
     /// the first one ever.
     ///
@@ -260,13 +319,13 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
         let mut gaps = MinuteGaps::default();
-        let mut run = 0_u32;
-        let mut before = None;
         for minute in missing {
-            run = if before == Some(minute.saturating_sub(1)) { run.saturating_add(1) } else { 1 };
-            before = Some(minute);
-            gaps.missing = gaps.missing.saturating_add(1);
-            gaps.largest = gaps.largest.max(run);
+            match gaps.runs.last_mut() {
+                Some((start, count)) if start.0.saturating_add(i64::from(*count)) == minute => {
+                    *count = count.saturating_add(1);
+                }
+                Some(_) | None => gaps.runs.push((Minute(minute), 1)),
+            }
         }
         Ok(gaps)
     }

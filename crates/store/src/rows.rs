@@ -381,6 +381,17 @@ pub struct MonitorGap {
     pub cause: Cause,
 }
 
+/// A time in which an agent judged nobody: offline or blind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentOutage {
+    pub agent: AgentRef,
+    pub state: AgentState,
+    pub from: UtcMicros,
+    /// `None` while it lasts.
+    pub to: Option<UtcMicros>,
+    pub why: String,
+}
+
 /// What may go.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -464,9 +475,19 @@ pub struct Freshness {
 }
 
 /// Minutes of a range in which nothing at all was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MinuteGaps {
-    pub missing: u32,
-    /// The longest run of them.
-    pub largest: u32,
+    /// Runs of them, oldest first: the first minute of each, and how many.
+    pub runs: Vec<(Minute, u32)>,
+}
+
+impl MinuteGaps {
+    pub fn missing(&self) -> u32 {
+        self.runs.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// The length of the longest run, in minutes.
+    pub fn largest(&self) -> u32 {
+        self.runs.iter().map(|(_, count)| *count).max().unwrap_or(0)
+    }
 }

@@ -84,7 +84,7 @@ export const useAgentCreate = () =>
 
 export const useAgentChange = (where?: Where) =>
   useCommand(
-    ({ id, ...body }: { id: number; is_paused?: boolean; witnesses?: string[] }) =>
+    ({ id, ...body }: { id: number; name?: string; is_paused?: boolean; witnesses?: string[] }) =>
       sent(api.PATCH('/api/v1/agents/{id}', { params: { path: { id } }, body })),
     FLEET,
     where,
@@ -121,6 +121,13 @@ export const useUserChange = (where?: Where) =>
       sent(api.PATCH('/api/v1/users/{id}', { params: { path: { id } }, body })),
     [keys.users],
     where,
+  )
+
+/** The answer is the only place where the new password ever stands. */
+export const useUserReset = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/users/{id}/password', { params: { path: { id } } })),
+    [keys.users],
   )
 
 export const useUserDelete = () =>

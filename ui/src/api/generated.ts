@@ -565,6 +565,29 @@ export interface paths {
         patch: operations["user_update"];
         trace?: never;
     };
+    "/api/v1/users/{id}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a user a new password
+         * @description The server makes it and shows it once; all sessions of the user end. One's own password is
+         *     changed by `PUT /api/v1/session/password`.
+         *
+         *     Needs the permission `user_manage`.
+         */
+        post: operations["user_reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -741,6 +764,7 @@ export interface components {
             /** Format: int32 */
             id: number;
             name: string;
+            since: components["schemas"]["Timestamp"];
             state: components["schemas"]["AgentState"];
         };
         Agents: {
@@ -835,16 +859,24 @@ export interface components {
             token: string;
         };
         Gap: {
+            agent: components["schemas"]["Ref"] | null;
             cause: components["schemas"]["Cause"];
             from: components["schemas"]["Timestamp"];
-            to: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            length_s: number;
+            to: components["schemas"]["Timestamp"] | null;
+            /** @description In words; empty for the server. */
+            why: string;
         };
         /** @description What this server measures of itself, and what to do about what is not well. */
         Health: {
             checks: components["schemas"]["HealthCheck"][];
             database: components["schemas"]["HealthDatabase"];
             disk: components["schemas"]["HealthDisk"];
-            /** @description When the monitoring itself did not work, in the last 7 days, newest first. */
+            /**
+             * @description When the monitoring itself did not work, or an agent was away or blind, in the last 7 days,
+             *     newest first.
+             */
             gaps: components["schemas"]["Gap"][];
             history: components["schemas"]["HealthHistory"];
             ingest: components["schemas"]["HealthIngest"];
@@ -893,8 +925,18 @@ export interface components {
              * @description Age of the newest round; null if there is none.
              */
             freshness_s: number | null;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Of the monitoring itself: the longest run of missing minutes, or the longest stop.
+             */
             largest_gap_s: number;
+            /**
+             * Format: int64
+             * @description The longest time in the last 7 days in which one agent was offline or blind.
+             */
+            largest_outage_s: number;
+            /** @description The runs of these minutes, newest first. */
+            missing: components["schemas"]["MissingMinutes"][];
             /** Format: int32 */
             missing_minutes_24h: number;
             newest_minute: components["schemas"]["Timestamp"] | null;
@@ -1052,6 +1094,12 @@ export interface components {
             /** Format: int64 */
             position: number;
         };
+        /** @description Minutes in a row in which nothing at all was recorded. */
+        MissingMinutes: {
+            from: components["schemas"]["Timestamp"];
+            /** Format: int32 */
+            minutes: number;
+        };
         /** @enum {string} */
         NotAsked: "no_route" | "permission" | "resolver" | "buffer_full" | "socket" | "overrun";
         Overview: {
@@ -1090,6 +1138,10 @@ export interface components {
             current_password: string;
             /** @description At least 12 characters. */
             new_password: string;
+        };
+        /** @description A new password. It is shown once. */
+        PasswordReset: {
+            password: string;
         };
         /** @enum {string} */
         Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read";
@@ -1300,6 +1352,8 @@ export interface components {
              * @description How often it is asked, in seconds.
              */
             interval_s: number;
+            /** @description Since when this server runs: what is held on older rounds is from the run before. */
+            server_since: components["schemas"]["Timestamp"];
             target: components["schemas"]["Target"];
         };
         TickEvent: {
@@ -2698,6 +2752,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    user_reset_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordReset"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

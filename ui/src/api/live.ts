@@ -1,5 +1,5 @@
 /**
- * The one event stream: what the server says happened makes queries old, at most once a second.
+ * What the server says happened makes queries old, at most once a second.
  *
  * Events carry ids, not bodies, so nothing shown ever comes from here but freshness. It also says
  * how far this browser's clock is from the server's, so that ages are right on a wrong clock.
@@ -13,14 +13,11 @@ import type {
   QueryKey,
 } from '@tanstack/react-query'
 
+import { type LiveSource, STALE_AFTER_MS, type SourceMessage, openSource } from './liveSource'
 import { keys } from './queries'
 import { setServerOffset } from './serverTime'
 import type { Target, TickEvent, VerdictEvent } from './types'
 
-/**
- * Silence after which the page says that it is not live. The server sends a tick well below this.
- */
-export const STALE_AFTER_MS = 15_000
 /** Silence after which the stream is taken for dead and opened anew: TCP may not notice. */
 const REOPEN_AFTER_MS = 30_000
 /** Pause before a refused stream is asked for again. */
@@ -31,7 +28,7 @@ const FLUSH_MS = 1_000
  * Lists with more pages than this are patched in place; fetching all pages anew would be a storm.
  */
 export const REFETCH_PAGES_MAX = 3
-/** A page in the background gives its connection back after this: browsers open six to a host. */
+/** A page in the background stops listening after this; the last one ends the connection. */
 const HIDDEN_MAX_MS = 2_000
 
 export interface LiveState {
@@ -53,7 +50,7 @@ function isLongList(query: Query): boolean {
 export class Live {
   #state: LiveState = { status: 'opening', heardAt: Date.now(), offsetMs: 0 }
   #listeners = new Set<() => void>()
-  #source: EventSource | null = null
+  #source: LiveSource | null = null
   #old = new Map<string, QueryKey>()
   #flushTimer: number | undefined
   #watchTimer: number | undefined
@@ -70,7 +67,7 @@ export class Live {
       this.#watch()
     }, 1_000)
     document.addEventListener('visibilitychange', this.#onVisibility)
-    // A page kept for the back button would keep its connection too, and a browser has six.
+    // A page kept for the back button hears nothing, and must not keep a connection.
     window.addEventListener('pagehide', this.#onHide)
     window.addEventListener('pageshow', this.#onVisibility)
   }
@@ -97,19 +94,9 @@ export class Live {
   #open(): void {
     this.#close()
     this.#openedAt = Date.now()
-    const source = new EventSource('/api/v1/live')
-    source.onopen = () => {
-      // A new stream has no Last-Event-ID. What happened since the queries were made is unknown,
-      // at the first opening too.
-      this.#resync()
-      this.#heard()
-    }
-    for (const kind of ['verdict', 'agent', 'inventory', 'minute', 'tick', 'resync']) {
-      source.addEventListener(kind, (message: MessageEvent<string>) => {
-        this.#handle(kind, JSON.parse(message.data))
-      })
-    }
-    this.#source = source
+    this.#source = openSource((message) => {
+      this.#handle(message)
+    })
   }
 
   #close(): void {
@@ -118,9 +105,18 @@ export class Live {
     this.#source = null
   }
 
-  #handle(kind: string, data: unknown): void {
-    this.#heard(kind === 'tick' ? (data as TickEvent).at : undefined)
-    switch (kind) {
+  #handle(message: SourceMessage): void {
+    if (message.kind === 'refused') return
+    if (message.kind === 'open') {
+      // A new stream has no Last-Event-ID. What happened since the queries were made is unknown,
+      // at the first opening too.
+      this.#resync()
+      this.#heard()
+      return
+    }
+    const data: unknown = JSON.parse(message.data)
+    this.#heard(message.kind === 'tick' ? (data as TickEvent).at : undefined)
+    switch (message.kind) {
       case 'verdict': {
         const event = data as VerdictEvent
         if (event.agent === null) this.#patch(event)
@@ -198,7 +194,7 @@ export class Live {
     if (silence > STALE_AFTER_MS && this.#state.status !== 'stale') this.#set({ status: 'stale' })
     if (document.hidden && this.#source === null) return
     // A refused stream is closed for good by the browser.
-    const isDead = this.#source === null || this.#source.readyState === EventSource.CLOSED
+    const isDead = this.#source === null || this.#source.isRefused()
     const patience = isDead ? RETRY_AFTER_MS : REOPEN_AFTER_MS
     if (Math.min(silence, Date.now() - this.#openedAt) > patience) this.#open()
   }

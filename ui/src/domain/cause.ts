@@ -24,6 +24,7 @@ const WORDS: Record<string, string> = {
   paused: 'paused',
   monitor_down: 'monitor was down',
   doubtful: 'rounds are doubtful',
+  minutes_missing: 'no minute recorded',
 }
 
 /** Returns the words of a cause; a code of a newer server is shown as it is. */

@@ -3,6 +3,7 @@ import { describe, expect, it, test } from 'vitest'
 import { agentConcerns, type AgentVitals } from './agent'
 import { causeWords, icmpErrorWords, notAskedWords } from './cause'
 import { isFiltered, parseFilter, toggleVerdict } from './filter'
+import { RECORD, SERVER, gapRows } from './gaps'
 import { importType } from './importing'
 import { lossStep } from './loss'
 import { fleetSentence } from './summary'
@@ -21,6 +22,7 @@ import {
 } from './timeline'
 import * as units from './units'
 import { VERDICTS, agentMark, changeMark, verdictMark, type AgentState } from './verdict'
+import { consensusWords, pairWords, type HeldTarget } from './waiting'
 
 describe('marks', () => {
   const states: AgentState[] = ['never_seen', 'online', 'offline', 'blind']
@@ -345,4 +347,96 @@ test('concerns of an agent name what is wrong and what to do', () => {
 test('an array is JSON, all else is CSV', () => {
   expect(importType('\n [{"name":"a"}]')).toBe('application/json')
   expect(importType('name,address\n')).toBe('text/csv')
+})
+
+describe('gaps', () => {
+  const gap = (agent: string | null, from: string, to: string | null, length_s: number) => ({
+    agent: agent === null ? null : { id: agent.length, name: agent },
+    from: `2026-11-21T${from}:00Z`,
+    to: to === null ? null : `2026-11-21T${to}:00Z`,
+    length_s,
+    cause: agent === null ? 'monitor_down' : 'agent_offline',
+  })
+
+  it('are one list, newest first, with the longest of each kind marked', () => {
+    const rows = gapRows(
+      [
+        gap('fra1', '08:00', null, 600),
+        gap(null, '07:00', '07:30', 1800),
+        gap('ams2-b', '05:00', '05:05', 300),
+      ],
+      [
+        { from: '2026-11-21T06:00:00Z', minutes: 3 },
+        { from: '2026-11-21T04:00:00Z', minutes: 2 },
+      ],
+    )
+    expect(
+      rows.map(({ who, to, lengthMs, isLargest }) => [who, to, lengthMs, isLargest]),
+    ).toEqual([
+      ['fra1', null, 600_000, true],
+      // A single one is not the longest of anything.
+      [SERVER, '2026-11-21T07:30:00Z', 1_800_000, false],
+      [RECORD, '2026-11-21T06:03:00.000Z', 180_000, true],
+      ['ams2-b', '2026-11-21T05:05:00Z', 300_000, false],
+      [RECORD, '2026-11-21T04:02:00.000Z', 120_000, false],
+    ])
+  })
+})
+
+describe('between a restart and the first round', () => {
+  const at = (time: string) => `2026-11-21T${time}Z`
+  const pair = (state: AgentState, back: string, last: string | null, cause = 'answering') => ({
+    agent: { name: 'fra1', state, since: at(back) },
+    verdict: cause === 'answering' ? ('up' as const) : ('unknown' as const),
+    cause,
+    why: 'as it was held',
+    last_round_at: last && at(last),
+  })
+  const status = (server: string, ...agents: ReturnType<typeof pair>[]): HeldTarget => ({
+    target: { is_paused: false },
+    consensus: agents[0] ?? pair('online', server, null),
+    agents,
+    interval_s: 30,
+    server_since: at(server),
+  })
+  const now = Date.parse(at('12:00:10'))
+  const words = (held: HeldTarget) => {
+    const [first] = held.agents
+    return first && pairWords(first, held, now, 'utc')
+  }
+
+  it('an agent that is back is not said to be offline', () => {
+    const held = status('11:00:00', pair('online', '12:00:00', '11:50:00', 'agent_offline'))
+    const why = 'fra1 is online again since 12:00:00 UTC; its first round is due within 25 s'
+    expect(words(held)).toEqual({ why, note: null })
+    expect(consensusWords(held, now, 'utc').why).toBe(
+      'fra1 is online again since 12:00:00 UTC; the first round is due within 25 s',
+    )
+  })
+
+  it('what is held over a restart of the server says so', () => {
+    const held = status('12:00:05', pair('online', '09:00:00', '11:59:00'))
+    const note =
+      'Held from before the server came back at 12:00:05 UTC; its first round is due within 30 s.'
+    expect(words(held)).toEqual({ why: 'as it was held', note })
+    expect(consensusWords(held, now, 'utc').note).toContain('the first round is due within 30 s')
+  })
+
+  it.each([
+    ['its first round came', status('11:00:00', pair('online', '12:00:00', '12:00:03'))],
+    ['the agent is away', status('11:00:00', pair('offline', '11:59:00', null, 'agent_offline'))],
+    ['the round is overdue', status('11:00:00', pair('online', '11:59:00', '11:50:00'))],
+  ])('nothing is added when %s', (_, held) => {
+    expect(words(held)).toEqual({ why: 'as it was held', note: null })
+    expect(consensusWords(held, now, 'utc').note).toBeNull()
+  })
+
+  it('one agent that has seen it speaks for all', () => {
+    const held = status(
+      '11:00:00',
+      pair('online', '12:00:00', '11:00:10', 'agent_offline'),
+      pair('online', '11:30:00', '12:00:02'),
+    )
+    expect(consensusWords(held, now, 'utc')).toEqual({ why: 'as it was held', note: null })
+  })
 })

@@ -34,6 +34,7 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
         label="Current password"
         autoComplete="current-password"
         required
+        withAsterisk={false}
         data-autofocus
         value={current}
         error={reasons?.reasonFor('current_password')}
@@ -47,6 +48,7 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
         minLength={12}
         autoComplete="new-password"
         required
+        withAsterisk={false}
         value={next}
         error={reasons?.reasonFor('new_password')}
         onChange={(event) => {
@@ -57,6 +59,7 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
         label="New password again"
         autoComplete="new-password"
         required
+        withAsterisk={false}
         value={again}
         error={again !== '' && !isSame ? 'is not the same' : undefined}
         onChange={(event) => {

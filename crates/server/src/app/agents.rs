@@ -61,7 +61,14 @@ impl App {
         patch: AgentPatch,
     ) -> Result<AgentRow, AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
-        self.change(async move { store.agent_update(&scope, id, &patch, now).await }).await
+        let has_witnesses = patch.witnesses.is_some();
+        let row = self.change(async move { store.agent_update(&scope, id, &patch, now).await });
+        let row = row.await?;
+        if has_witnesses {
+            // The engine knows no witnesses, so it does not say that the agent has others to ask.
+            self.conductor.renew_assignments();
+        }
+        Ok(row)
     }
 
     pub(crate) async fn agent_delete(&self, scope: &Scope, id: AgentId) -> Result<(), AppError> {

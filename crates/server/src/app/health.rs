@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{AgentState, Minute, UtcMicros};
-use store::{AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
+use store::{AgentOutage, AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
 
 use super::{
     App, AppError,
@@ -27,6 +27,8 @@ const WALL_AHEAD_US_MAX: u64 = 1_000_000;
 const GAPS_LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The page shows a list, not an archive.
 const GAPS_MAX: usize = 100;
+/// As [`GAPS_MAX`], of those that last and of those that ended.
+const OUTAGES_MAX: u32 = 100;
 const MINUTES_PER_DAY: i64 = 1_440;
 
 /// One thing that was looked at.
@@ -52,6 +54,8 @@ pub(crate) struct Health {
     pub(crate) interval_min: Option<Duration>,
     pub(crate) missing: MinuteGaps,
     pub(crate) gaps: Vec<MonitorGap>,
+    /// Times in which an agent was offline or blind.
+    pub(crate) outages: Vec<AgentOutage>,
     pub(crate) checks: Vec<Check>,
 }
 
@@ -75,6 +79,7 @@ impl App {
         let mut gaps = self.store.gaps(scope, now - GAPS_LOOKBACK, now).await?;
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.from));
         gaps.truncate(GAPS_MAX);
+        let week_ago = now - GAPS_LOOKBACK;
         let mut health = Health {
             now,
             vitals: self.conductor.vitals(),
@@ -86,6 +91,7 @@ impl App {
             interval_min: self.store.tier_interval_min(scope).await?,
             missing,
             gaps,
+            outages: self.store.agent_outages(scope, week_ago, now, OUTAGES_MAX).await?,
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
@@ -123,9 +129,15 @@ impl Health {
 
     /// The longest time without a record: minutes of today, or the monitor's own gaps.
     pub(crate) fn largest_gap(&self) -> Duration {
-        let minutes = Duration::from_secs(u64::from(self.missing.largest) * 60);
+        let minutes = Duration::from_secs(u64::from(self.missing.largest()) * 60);
         let gaps = self.gaps.iter().map(|gap| gap.to.since(gap.from));
         gaps.fold(minutes, Duration::max)
+    }
+
+    /// The longest time in which one agent was away or blind, up to now if it still is.
+    pub(crate) fn largest_outage(&self) -> Duration {
+        let lengths = self.outages.iter().map(|o| o.to.unwrap_or(self.now).since(o.from));
+        lengths.max().unwrap_or(Duration::ZERO)
     }
 
     fn check(&self, agents: &[AgentRow]) -> Vec<Check> {
@@ -272,6 +284,7 @@ mod tests {
             interval_min: Some(Duration::from_secs(30)),
             missing: MinuteGaps::default(),
             gaps: Vec::new(),
+            outages: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -359,11 +372,17 @@ mod tests {
     #[test]
     fn the_largest_gap_is_of_minutes_or_of_the_monitor() {
         let mut health = well();
-        health.missing = MinuteGaps { missing: 5, largest: 3 };
+        health.missing = MinuteGaps { runs: vec![(Minute(7), 2), (Minute(20), 3)] };
         assert_eq!(health.largest_gap(), Duration::from_secs(180));
         let (from, to) = (UtcMicros(0), UtcMicros(0) + Duration::from_secs(200));
         let cause = model::Cause::MonitorDown;
         health.gaps = vec![MonitorGap { from, to, cause }];
         assert_eq!(health.largest_gap(), Duration::from_secs(200));
+        assert_eq!(health.largest_outage(), Duration::ZERO);
+        let name = model::Name::parse("fra1").expect("a name");
+        let agent = store::AgentRef { id: model::AgentId(1), name };
+        let (state, why) = (AgentState::Offline, String::new());
+        health.outages = vec![AgentOutage { agent, state, from: to, to: None, why }];
+        assert_eq!(health.largest_outage(), Duration::from_secs(3600 - 200));
     }
 }

@@ -10,6 +10,8 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
+use crate::secrets::{SecretsError, random};
+
 /// NIST SP 800-63B asks for at least 8; a monitoring server on the open Internet for more.
 pub const CHARS_MIN: usize = 12;
 /// Hashing time must not grow with what a stranger sends.
@@ -22,6 +24,11 @@ const LANES: u32 = 1;
 
 /// Each hash takes 19 MiB and a core for some 30 ms: more at once would starve the rest.
 const HASHES_AT_ONCE_MAX: usize = 2;
+
+/// No letters that look like digits or like each other: it is read from a screen and typed.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// 20 letters of 32: 100 bits.
+const GENERATED_LETTERS: usize = 20;
 
 static SLOTS: Semaphore = Semaphore::const_new(HASHES_AT_ONCE_MAX);
 
@@ -61,6 +68,21 @@ impl NewPassword {
             return Err(format!("must have at most {BYTES_MAX} bytes"));
         }
         Ok(NewPassword(text.to_owned()))
+    }
+
+    /// Makes one that nobody can guess, to be shown once.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretsError`] if the machine has no randomness.
+    pub fn generate() -> Result<NewPassword, SecretsError> {
+        let letter = |byte: u8| char::from(LETTERS[usize::from(byte) % LETTERS.len()]);
+        Ok(NewPassword(random::<GENERATED_LETTERS>()?.into_iter().map(letter).collect()))
+    }
+
+    /// The password itself, for the one who is told it.
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
@@ -140,6 +162,13 @@ mod tests {
         drop(work);
         assert!(SLOTS.available_permits() < HASHES_AT_ONCE_MAX);
         end.send(()).expect("the work goes on");
+    }
+
+    #[test]
+    fn a_generated_password_is_long_and_no_other() {
+        let [a, b] = [(); 2].map(|()| NewPassword::generate().expect("randomness"));
+        assert!(NewPassword::parse(a.reveal()).is_ok() && a.reveal().len() == GENERATED_LETTERS);
+        assert_ne!(a.reveal(), b.reveal());
     }
 
     #[test]

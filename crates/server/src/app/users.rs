@@ -50,6 +50,19 @@ impl App {
         Ok(row)
     }
 
+    /// Gives a user a new password that nobody chose, and ends all the user's sessions.
+    pub(crate) async fn user_reset_password(
+        &self,
+        scope: &Scope,
+        id: UserId,
+    ) -> Result<String, AppError> {
+        let new = NewPassword::generate().map_err(AppError::internal)?;
+        let text = new.reveal().to_owned();
+        let hash = password::hash(new).await.map_err(AppError::internal)?;
+        self.store.user_set_password_hash(scope, id, &hash, None, self.clock.now()).await?;
+        Ok(text)
+    }
+
     pub(crate) async fn user_delete(&self, scope: &Scope, id: UserId) -> Result<(), AppError> {
         Ok(self.store.user_delete(scope, id, self.clock.now()).await?)
     }

@@ -178,6 +178,11 @@ impl Conductor {
         self.board.assignments.subscribe()
     }
 
+    /// Lets every session look whether its agent's assignment says something else now.
+    pub(crate) fn renew_assignments(&self) {
+        self.board.assignments.send_modify(|count| *count += 1);
+    }
+
     /// Where to subscribe to what changed.
     pub fn live(&self) -> Live {
         self.board.live.clone()

@@ -325,5 +325,13 @@ fn parse_witnesses(texts: &[String]) -> Result<Vec<IpAddr>, String> {
         Ok(model::Address::Name(_)) => Err(format!("`{text}` is not an IP address")),
         Err(error) => Err(format!("`{text}`: {error}")),
     };
-    texts.iter().map(parse).collect()
+    let mut witnesses = Vec::with_capacity(texts.len());
+    for text in texts {
+        let witness = parse(text)?;
+        if witnesses.contains(&witness) {
+            return Err(format!("`{text}` is there twice"));
+        }
+        witnesses.push(witness);
+    }
+    Ok(witnesses)
 }

@@ -1,7 +1,9 @@
 //! How this server fares.
 
 use axum::extract::State;
+use model::{AgentState, Cause, UtcMicros};
 use serde::Serialize;
+use store::{AgentOutage, MonitorGap};
 use utoipa::ToSchema;
 
 use super::{
@@ -9,12 +11,15 @@ use super::{
     extract::Json,
     permission::Permission,
     problem::ApiError,
-    views::{CauseView, Timestamp},
+    views::{CauseView, RefView, Timestamp},
 };
 use crate::app::{
     App,
     health::{Check, Health},
 };
+
+/// A page shows a list; all of a day without a record is one run anyway.
+const MISSING_MAX: usize = 100;
 
 /// What this server measures of itself, and what to do about what is not well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,7 +38,8 @@ pub(crate) struct HealthView {
     log: LogView,
     ingest: IngestView,
     history: HistoryHealthView,
-    /// When the monitoring itself did not work, in the last 7 days, newest first.
+    /// When the monitoring itself did not work, or an agent was away or blind, in the last 7 days,
+    /// newest first.
     gaps: Vec<GapView>,
     checks: Vec<CheckView>,
 }
@@ -106,15 +112,36 @@ pub(crate) struct HistoryHealthView {
     #[schema(required)]
     freshness_s: Option<u64>,
     missing_minutes_24h: u32,
+    /// The runs of these minutes, newest first.
+    missing: Vec<MissingView>,
+    /// Of the monitoring itself: the longest run of missing minutes, or the longest stop.
     largest_gap_s: u64,
+    /// The longest time in the last 7 days in which one agent was offline or blind.
+    largest_outage_s: u64,
+}
+
+/// Minutes in a row in which nothing at all was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MissingMinutes)]
+pub(crate) struct MissingView {
+    from: Timestamp,
+    minutes: u32,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Gap)]
 pub(crate) struct GapView {
+    /// The agent that was away or blind; null if the server itself was.
+    #[schema(required)]
+    agent: Option<RefView>,
     from: Timestamp,
-    to: Timestamp,
+    /// Null while it lasts.
+    #[schema(required)]
+    to: Option<Timestamp>,
+    length_s: u64,
     cause: CauseView,
+    /// In words; empty for the server.
+    why: String,
 }
 
 /// One thing that was looked at.
@@ -158,11 +185,7 @@ fn view(app: &App, health: Health) -> HealthView {
     let vitals = &health.vitals;
     let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
     let is_degraded = checks.iter().any(|check| check.status == HealthStatusView::Degraded);
-    let gap = |gap: &store::MonitorGap| GapView {
-        from: gap.from.into(),
-        to: gap.to.into(),
-        cause: gap.cause.into(),
-    };
+    let gaps = gap_views(health.now, &health.gaps, &health.outages);
     HealthView {
         status: if is_degraded { HealthStatusView::Degraded } else { HealthStatusView::Ok },
         version: env!("CARGO_PKG_VERSION"),
@@ -200,7 +223,7 @@ fn view(app: &App, health: Health) -> HealthView {
             duplicates_total: vitals.duplicates_total,
         },
         history,
-        gaps: health.gaps.iter().map(gap).collect(),
+        gaps,
         checks,
     }
 }
@@ -210,9 +233,35 @@ fn history_view(health: &Health) -> HistoryHealthView {
         newest_round_at: health.freshness.newest_round_at.map(Timestamp::from),
         newest_minute: health.freshness.newest_minute.map(|minute| minute.start().into()),
         freshness_s: health.freshness().map(|age| age.as_secs()),
-        missing_minutes_24h: health.missing.missing,
+        missing_minutes_24h: health.missing.missing(),
+        missing: (health.missing.runs.iter().rev().take(MISSING_MAX))
+            .map(|(minute, count)| MissingView { from: minute.start().into(), minutes: *count })
+            .collect(),
         largest_gap_s: health.largest_gap().as_secs(),
+        largest_outage_s: health.largest_outage().as_secs(),
     }
+}
+
+/// Brings the gaps of the server and of its agents into one list, newest first.
+fn gap_views(now: UtcMicros, gaps: &[MonitorGap], outages: &[AgentOutage]) -> Vec<GapView> {
+    let own = gaps.iter().map(|gap| (None, gap.from, Some(gap.to), gap.cause, ""));
+    let agents = outages.iter().map(|outage| {
+        let is_blind = outage.state == AgentState::Blind;
+        let cause = if is_blind { Cause::AgentBlind } else { Cause::AgentOffline };
+        (Some(&outage.agent), outage.from, outage.to, cause, outage.why.as_str())
+    });
+    let mut all: Vec<_> = own.chain(agents).collect();
+    all.sort_by_key(|(_, from, ..)| std::cmp::Reverse(*from));
+    all.into_iter()
+        .map(|(agent, from, to, cause, why)| GapView {
+            agent: agent.map(RefView::from),
+            from: from.into(),
+            to: to.map(Timestamp::from),
+            length_s: to.unwrap_or(now).since(from).as_secs(),
+            cause: cause.into(),
+            why: why.to_owned(),
+        })
+        .collect()
 }
 
 fn in_ms(us: u64) -> f64 {

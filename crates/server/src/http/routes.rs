@@ -90,6 +90,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(users::user_list, Needs(P::UserManage)),
         route!(users::user_create, Needs(P::UserManage)),
         route!(users::user_update, Needs(P::UserManage)),
+        route!(users::user_reset_password, Needs(P::UserManage)),
         route!(users::user_delete, Needs(P::UserManage)),
         route!(api_keys::api_key_list, Needs(P::ApiKeyManage)),
         route!(api_keys::api_key_create, Needs(P::ApiKeyManage)),

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use http::StatusCode;
-use model::{Address, AgentId, AgentState, Name, TargetId, TierId, Verdict};
+use model::{Address, Name, TargetId, TierId, Verdict};
 use serde::{Deserialize, Serialize};
-use store::{NewTarget, Scope, TargetPatch, TargetQuery, TargetRow, TargetSort};
+use store::{AgentRow, NewTarget, Scope, TargetPatch, TargetQuery, TargetRow, TargetSort};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -148,6 +148,8 @@ pub(crate) struct TargetStatusView {
     agents: Vec<PairStatusView>,
     /// How often it is asked, in seconds.
     interval_s: u64,
+    /// Since when this server runs: what is held on older rounds is from the run before.
+    server_since: Timestamp,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -183,6 +185,7 @@ pub(crate) struct AgentStateRefView {
     id: u32,
     name: String,
     state: AgentStateView,
+    since: Timestamp,
 }
 
 impl From<&HeldVerdict> for HeldView {
@@ -313,14 +316,16 @@ pub(crate) async fn target_status(
 ) -> Result<Json<TargetStatusView>, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
     let status = app.target_status(&scope, id).await?;
-    let mut names = BTreeMap::<AgentId, (Name, AgentState)>::new();
-    for agent in app.agents(&scope).await? {
-        names.insert(agent.id, (agent.name, agent.state));
-    }
+    let by_id = |agent: AgentRow| (agent.id, agent);
+    let known: BTreeMap<_, _> = app.agents(&scope).await?.into_iter().map(by_id).collect();
     let pair = |pair: &PairStatus| {
-        let (name, state) = names.get(&pair.agent)?;
-        let agent =
-            AgentStateRefView { id: pair.agent.0, name: name.to_string(), state: (*state).into() };
+        let agent = known.get(&pair.agent)?;
+        let agent = AgentStateRefView {
+            id: agent.id.0,
+            name: agent.name.to_string(),
+            state: agent.state.into(),
+            since: agent.state_since.into(),
+        };
         Some(pair_view(agent, pair))
     };
     let mut agents: Vec<PairStatusView> = status.held.pairs.iter().filter_map(pair).collect();
@@ -337,7 +342,13 @@ pub(crate) async fn target_status(
         HeldView::from,
     );
     let target = TargetView::from(target);
-    Ok(Json(TargetStatusView { target, consensus, agents, interval_s: status.interval_s }))
+    Ok(Json(TargetStatusView {
+        target,
+        consensus,
+        agents,
+        interval_s: status.interval_s,
+        server_since: app.conductor.vitals().started_at.into(),
+    }))
 }
 
 fn pair_view(agent: AgentStateRefView, pair: &PairStatus) -> PairStatusView {

@@ -75,6 +75,13 @@ pub(crate) struct UserPatchBody {
     is_disabled: Option<bool>,
 }
 
+/// A new password. It is shown once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PasswordReset)]
+pub(crate) struct PasswordResetView {
+    password: String,
+}
+
 /// List users
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "users",
@@ -142,6 +149,30 @@ pub(crate) async fn user_update(
     }
     let row = app.user_update(&scope, id, &patch, password).await?;
     Ok(Json(UserView::from(&row)))
+}
+
+/// Give a user a new password
+///
+/// The server makes it and shows it once; all sessions of the user end. One's own password is
+/// changed by `PUT /api/v1/session/password`.
+#[utoipa::path(
+    post, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = u32, Path)),
+    responses((status = 200, description = "Shown once", body = PasswordResetView))
+)]
+pub(crate) async fn user_reset_password(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+) -> Result<Json<PasswordResetView>, ApiError> {
+    let scope = caller.authorize(Permission::UserManage)?;
+    if caller.user_id() == Some(id) {
+        return Err(ApiError::new(Code::Conflict, "this is you: change your own password instead"));
+    }
+    if app.user(&scope, id).await?.role == Role::Admin {
+        caller.authorize_all()?;
+    }
+    let password = app.user_reset_password(&scope, id).await?;
+    Ok(Json(PasswordResetView { password }))
 }
 
 /// Delete a user

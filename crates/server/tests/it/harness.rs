@@ -111,6 +111,27 @@ impl Server {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) {
+        let url = format!("{}/api/v1{path}", self.ready.http_url);
+        let request = self.http.patch(url).bearer_auth(&self.key);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    pub(crate) async fn delete(&self, path: &str) {
+        let url = format!("{}/api/v1{path}", self.ready.http_url);
+        let answer = self.http.delete(url).bearer_auth(&self.key).send().await.unwrap();
+        answer.error_for_status().unwrap();
+    }
+
+    /// Signs in and returns the status of the answer.
+    pub(crate) async fn sign_in(&self, name: &str, password: &str) -> u16 {
+        let url = format!("{}/api/v1/session", self.ready.http_url);
+        let body = json!({ "name": name, "password": password }).to_string();
+        let request = self.http.post(url).header("content-type", "application/json").body(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
     /// One line of `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let url = format!("{}/metrics", self.ready.http_url);
@@ -386,6 +407,11 @@ impl Link {
             };
             self.parts.push(part);
         }
+    }
+
+    /// Only what comes from now on counts.
+    pub(crate) fn forget_assignments(&mut self) {
+        self.parts.clear();
     }
 
     /// Waits for an assignment that asks exactly these probes.

@@ -29,6 +29,24 @@ async fn an_agent_enrols_once_and_gets_what_it_is_to_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn witnesses_that_are_changed_reach_a_connected_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (id, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().link().await.unwrap();
+    assert!(link.assigned(&[]).await.witnesses.is_empty());
+    let told = json!({"witnesses": ["192.0.2.53", "2001:db8::53"]});
+    server.patch(&format!("/agents/{id}"), &told).await;
+    link.forget_assignments();
+    assert_eq!(link.assigned(&[]).await.witnesses, ["192.0.2.53", "2001:db8::53"]);
+    let audit = server.get("/audit?limit=1").await;
+    assert_eq!(audit["items"][0]["action"], "agent.update");
+    assert_eq!(audit["items"][0]["before"]["witnesses"], json!([]));
+    assert_eq!(audit["items"][0]["after"]["witnesses"], told["witnesses"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_certificate_only_enrolment_is_heard() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path()).await;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use model::ProbeId;
-use server::clock::{Clock, ReadClocks, Reading};
+use server::{
+    Config, FirstError, Overrides,
+    clock::{Clock, ReadClocks, Reading},
+};
 
 use crate::harness::{Link, Server, answered, enrol, soon};
 
@@ -125,4 +128,40 @@ async fn while_it_was_away_is_a_gap_and_a_quick_restart_is_none() {
     assert_eq!(health["gaps"].as_array().unwrap().len(), 1);
     assert_eq!(health["gaps"][0]["cause"], "monitor_down");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_admin_password_is_reset_on_the_machine_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let overrides = Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() };
+    let config = Config::resolve("", &|_| None, &overrides).unwrap();
+    let nothing = server::reset_password(&config, "admin").await;
+    assert!(matches!(nothing, Err(FirstError::NoData { .. })));
+
+    let first = Server::start(dir.path()).await;
+    let lost = first.ready.first_start.clone().unwrap().admin_password;
+    assert_eq!(first.sign_in("admin", &lost).await, 200);
+    let running = server::reset_password(&config, "admin").await;
+    assert!(matches!(running, Err(FirstError::InUse { .. })));
+    first.stop().await;
+
+    let nobody = server::reset_password(&config, "nobody").await;
+    assert!(matches!(nobody, Err(FirstError::NoUser { .. })));
+    let password = server::reset_password(&config, "admin").await.unwrap();
+    let second = Server::start(dir.path()).await;
+    assert_eq!(second.sign_in("admin", &lost).await, 401);
+    assert_eq!(second.sign_in("admin", &password).await, 200);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_key_that_was_deleted_is_made_anew_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(dir.path()).await;
+    let keys = first.get("/api-keys").await;
+    first.delete(&format!("/api-keys/{}", keys["items"][0]["id"])).await;
+    first.stop().await;
+    let second = Server::start(dir.path()).await;
+    assert_eq!(second.get("/api-keys").await["items"][0]["name"], "local");
+    second.stop().await;
 }

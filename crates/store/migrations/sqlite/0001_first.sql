@@ -193,6 +193,7 @@ CREATE TABLE agent_event (
     position     BIGINT NOT NULL
 );
 CREATE INDEX agent_event_by_time ON agent_event (org_id, at, id);
+CREATE INDEX agent_event_by_agent ON agent_event (agent_id, id);
 
 CREATE TABLE enrolment_token (
     secret_hash BLOB   NOT NULL PRIMARY KEY,

@@ -225,11 +225,48 @@ async fn missing_minutes_are_counted_from_the_first() {
     };
     assert_eq!(gaps(-100, 8).await, MinuteGaps::default());
     w.commit(1, &decisions, &[]).await;
-    assert_eq!(gaps(-100, 8).await, MinuteGaps { missing: 3, largest: 2 });
-    assert_eq!(gaps(5, 8).await, MinuteGaps { missing: 1, largest: 1 });
+    assert_eq!(
+        gaps(-100, 8).await,
+        MinuteGaps { runs: vec![(Minute(start + 2), 2), (Minute(start + 6), 1)] }
+    );
+    assert_eq!(gaps(5, 8).await, MinuteGaps { runs: vec![(Minute(start + 6), 1)] });
+    let told = gaps(-100, 8).await;
+    assert_eq!((told.missing(), told.largest()), (3, 2));
     let fresh = w.f.store.freshness(&w.f.scope).await.unwrap();
     let newest_minute = Some(Minute(start + 7));
     assert_eq!(fresh, Freshness { newest_round_at: None, newest_minute });
+}
+
+#[tokio::test]
+async fn times_without_an_agent_are_listed_with_both_ends() {
+    let w = world().await;
+    let turn = |from, to, when| {
+        let text = format!("{} to {}", AgentState::as_str(from), AgentState::as_str(to));
+        let change = AgentStateChange { agent: w.agent, from, to, at: at(when), text };
+        decision(DecisionKind::Agent(change))
+    };
+    let (online, offline, blind) = (AgentState::Online, AgentState::Offline, AgentState::Blind);
+    let turns = [
+        turn(AgentState::NeverSeen, online, 10),
+        turn(online, offline, 20),
+        turn(offline, online, 50),
+        turn(online, blind, 60),
+        turn(blind, offline, 70),
+    ];
+    w.commit(1, &turns, &[]).await;
+    let outages = async |from, to| {
+        let told = w.f.store.agent_outages(&w.f.scope, at(from), at(to), 10).await.unwrap();
+        told.into_iter().map(|o| (o.state, o.from, o.to, o.why)).collect::<Vec<_>>()
+    };
+    let lasting = (offline, at(70), None, "blind to offline".to_owned());
+    let unseeing = (blind, at(60), Some(at(70)), "online to blind".to_owned());
+    let away = (offline, at(20), Some(at(50)), "online to offline".to_owned());
+    assert_eq!(outages(0, 100).await, [lasting.clone(), unseeing.clone(), away]);
+    assert_eq!(outages(50, 100).await, [lasting, unseeing.clone()]);
+    assert_eq!(outages(50, 70).await, [unseeing]);
+    // What a deleted agent missed keeps its name, and nothing of it lasts.
+    w.f.store.agent_delete(&w.f.scope, w.agent, at(80)).await.unwrap();
+    assert_eq!(outages(0, 100).await.len(), 2);
 }
 
 fn round(subject: Subject, when: UtcMicros, outcome: Outcome) -> Round {

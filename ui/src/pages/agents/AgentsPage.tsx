@@ -19,8 +19,9 @@ import { Words } from '../../ui/Words'
 import { useNow } from '../../ui/clock'
 import { useCan } from '../../ui/session'
 import css from './AgentsPage.module.css'
-import { CreateAgent } from './CreateAgent'
 import { AgentRemoval, type Removal } from './AgentRemoval'
+import { CreateAgent } from './CreateAgent'
+import { EditAgent } from './EditAgent'
 import { NewToken } from './NewToken'
 
 export default function AgentsPage() {
@@ -30,6 +31,8 @@ export default function AgentsPage() {
   const mayWrite = useCan('agent_write')
   const [removal, setRemoval] = useState<Removal | null>(null)
   const [toEnrol, setToEnrol] = useState<Agent | null>(null)
+  const [toEdit, setToEdit] = useState<Agent | null>(null)
+  const change = useAgentChange({ hasNoForm: true })
   const online = data.items.filter((agent) => agent.state === 'online').length
   return (
     <>
@@ -55,7 +58,17 @@ export default function AgentsPage() {
             <AgentCard
               agent={agent}
               menu={
-                mayWrite && <AgentMenu agent={agent} onRemove={setRemoval} onEnrol={setToEnrol} />
+                mayWrite && (
+                  <AgentMenu
+                    agent={agent}
+                    onEdit={setToEdit}
+                    onPause={({ id, is_paused }) => {
+                      change.mutate({ id, is_paused: !is_paused })
+                    }}
+                    onEnrol={setToEnrol}
+                    onRemove={setRemoval}
+                  />
+                )
               }
               onEnrol={mayWrite ? setToEnrol : undefined}
             />
@@ -72,6 +85,12 @@ export default function AgentsPage() {
             agent={toEnrol}
             onClose={() => {
               setToEnrol(null)
+            }}
+          />
+          <EditAgent
+            agent={toEdit}
+            onClose={() => {
+              setToEdit(null)
             }}
           />
           <AgentRemoval
@@ -206,12 +225,13 @@ function Vitals({ agent }: { agent: Agent }) {
 
 interface MenuProps {
   agent: Agent
-  onRemove: (removal: Removal) => void
+  onEdit: (agent: Agent) => void
+  onPause: (agent: Agent) => void
   onEnrol: (agent: Agent) => void
+  onRemove: (removal: Removal) => void
 }
 
-function AgentMenu({ agent, onRemove, onEnrol }: MenuProps) {
-  const change = useAgentChange({ hasNoForm: true })
+function AgentMenu({ agent, onEdit, onPause, onEnrol, onRemove }: MenuProps) {
   return (
     <Menu position="bottom-end" width={190}>
       <Menu.Target>
@@ -220,6 +240,14 @@ function AgentMenu({ agent, onRemove, onEnrol }: MenuProps) {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
+        <Menu.Item
+          leftSection={<Icon name="edit" />}
+          onClick={() => {
+            onEdit(agent)
+          }}
+        >
+          Edit
+        </Menu.Item>
         <Menu.Item
           leftSection={<Icon name="key" />}
           onClick={() => {
@@ -231,7 +259,7 @@ function AgentMenu({ agent, onRemove, onEnrol }: MenuProps) {
         <Menu.Item
           leftSection={<Icon name={agent.is_paused ? 'play' : 'clock'} />}
           onClick={() => {
-            change.mutate({ id: agent.id, is_paused: !agent.is_paused })
+            onPause(agent)
           }}
         >
           {agent.is_paused ? 'Resume' : 'Pause'}

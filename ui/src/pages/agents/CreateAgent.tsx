@@ -1,16 +1,14 @@
 /** Creates an agent and shows the command that enrols it. */
 
-import { Button, Modal, TagsInput, TextInput } from '@mantine/core'
+import { Button, Modal } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
 
 import { Problem } from '../../api/client'
 import { useAgentCreate } from '../../api/commands'
 import { Failure } from '../../ui/Failure'
 import form from '../../ui/form.module.css'
+import { type AgentDraft, AgentFields } from './AgentFields'
 import { TokenSteps } from './TokenSteps'
-
-/** Witnesses that an agent may have, as the server allows. */
-const WITNESSES_MAX = 8
 
 export function CreateAgent({ isOpen, onClose }: { isOpen: boolean; onClose: () => void }) {
   return (
@@ -22,9 +20,7 @@ export function CreateAgent({ isOpen, onClose }: { isOpen: boolean; onClose: () 
 
 function CreateForm({ onDone }: { onDone: () => void }) {
   const create = useAgentCreate()
-  const [name, setName] = useState('')
-  const [witnesses, setWitnesses] = useState<string[]>([])
-  const problem = create.error instanceof Problem ? create.error : null
+  const [draft, setDraft] = useState<AgentDraft>({ name: '', witnesses: [] })
   if (create.data) {
     return (
       <div className={form.form}>
@@ -39,33 +35,14 @@ function CreateForm({ onDone }: { onDone: () => void }) {
   }
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    create.mutate({ name: name.trim(), witnesses })
+    create.mutate({ name: draft.name.trim(), witnesses: draft.witnesses })
   }
   return (
     <form className={form.form} onSubmit={submit}>
-      <TextInput
-        label="Name"
-        description="Where it stands, for example its point of presence"
-        placeholder="pop-north"
-        required
-        withAsterisk={false}
-        data-autofocus
-        spellCheck={false}
-        autoCapitalize="none"
-        value={name}
-        error={problem?.reasonFor('name')}
-        onChange={(event) => {
-          setName(event.currentTarget.value)
-        }}
-      />
-      <TagsInput
-        label="Witnesses"
-        description="Addresses beyond its own network that practically always answer. When they fall silent together with everything else, the agent is blind and judges nobody."
-        placeholder={witnesses.length === 0 ? 'Type an address and press Enter' : undefined}
-        maxTags={WITNESSES_MAX}
-        value={witnesses}
-        error={problem?.reasonFor('witnesses')}
-        onChange={setWitnesses}
+      <AgentFields
+        draft={draft}
+        problem={create.error instanceof Problem ? create.error : null}
+        onChange={setDraft}
       />
       <Failure error={create.error} />
       <div className={form.actions}>

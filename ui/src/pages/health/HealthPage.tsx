@@ -5,10 +5,11 @@ import { useSuspenseQuery } from '@tanstack/react-query'
 import { healthQuery } from '../../api/queries'
 import type { Health } from '../../api/types'
 import { causeWords } from '../../domain/cause'
-import { parseTime } from '../../domain/time'
+import { type GapRow, gapRows } from '../../domain/gaps'
 import { NONE, bytes, count, duration, many, perSecond, share } from '../../domain/units'
+import { type Column, DataTable } from '../../ui/DataTable'
 import { MarkShape } from '../../ui/Icon'
-import { Empty, Fact, Facts, PageHeader, Panel } from '../../ui/Panel'
+import { Empty, Fact, Facts, PageHeader, Panel, Tag } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
 import { Words } from '../../ui/Words'
 import css from './HealthPage.module.css'
@@ -77,52 +78,103 @@ export default function HealthPage() {
         </Panel>
         <Host health={health} />
       </div>
+      <Gaps health={health} />
     </>
   )
 }
 
 function Recorded({ health }: { health: Health }) {
-  const { history, gaps } = health
+  const { history } = health
   return (
-    <Panel title="History" isFlush>
-      <div className={css.padded}>
-        <Facts>
-          <Fact label="Newest round">
-            {history.freshness_s == null
-              ? 'none yet'
-              : `${duration(history.freshness_s * 1000)} ago`}
-          </Fact>
-          <Fact label="Newest minute">
-            {history.newest_minute === null ? (
-              NONE
-            ) : (
-              <Moment at={history.newest_minute} style="minute" />
-            )}
-          </Fact>
-          <Fact label="Missing minutes" hint="of the last 24 hours">
-            {count(history.missing_minutes_24h)}
-          </Fact>
-          <Fact label="Largest gap">
-            {history.largest_gap_s === 0 ? 'none' : duration(history.largest_gap_s * 1000)}
-          </Fact>
-        </Facts>
-      </div>
-      {gaps.length === 0 ? (
-        <Empty title="No gaps">
-          In the last 7 days the monitoring had no break that it knows of.
-        </Empty>
-      ) : (
-        <ul className={css.gaps} aria-label="Gaps">
-          {gaps.map((gap) => (
-            <li key={gap.from}>
-              <span className={`${css.swatch} hatched`} aria-hidden />
-              <Moment at={gap.from} />
-              <span>{duration((parseTime(gap.to) ?? 0) - (parseTime(gap.from) ?? 0))}</span>
-              <span>{causeWords(gap.cause)}</span>
-            </li>
-          ))}
-        </ul>
-      )}
+    <Panel title="History">
+      <Facts>
+        <Fact label="Newest round">
+          {history.freshness_s == null
+            ? 'none yet'
+            : `${duration(history.freshness_s * 1000)} ago`}
+        </Fact>
+        <Fact label="Newest minute">
+          {history.newest_minute === null ? (
+            NONE
+          ) : (
+            <Moment at={history.newest_minute} style="minute" />
+          )}
+        </Fact>
+        <Fact label="Missing minutes" hint="of the last 24 hours">
+          {count(history.missing_minutes_24h)}
+        </Fact>
+        <Fact label="Largest gap" hint="of the server or the record">
+          {history.largest_gap_s === 0 ? 'none' : duration(history.largest_gap_s * 1000)}
+        </Fact>
+        <Fact label="Longest outage" hint="of one agent, 7 days">
+          {history.largest_outage_s === 0 ? 'none' : duration(history.largest_outage_s * 1000)}
+        </Fact>
+      </Facts>
+    </Panel>
+  )
+}
+
+const GAP_COLUMNS: readonly Column<GapRow>[] = [
+  {
+    id: 'who',
+    head: 'Who',
+    by: (row) => row.who,
+    card: 'title',
+    cell: (row) => <Who row={row} />,
+  },
+  { id: 'what', head: 'What', by: (row) => row.cause, cell: (row) => causeWords(row.cause) },
+  {
+    id: 'from',
+    head: 'From',
+    by: (row) => row.from,
+    cell: (row) => <Moment at={row.from} />,
+  },
+  {
+    id: 'to',
+    head: 'To',
+    by: (row) => row.to ?? '~',
+    cell: (row) => (row.to === null ? <b>still going on</b> : <Moment at={row.to} />),
+  },
+  {
+    id: 'length',
+    head: 'Length',
+    isNumeric: true,
+    by: (row) => row.lengthMs,
+    cell: (row) => (
+      <span className={css.length}>
+        {row.isLargest && <Tag>longest</Tag>}
+        {duration(row.lengthMs)}
+      </span>
+    ),
+  },
+]
+
+function Who({ row }: { row: GapRow }) {
+  return (
+    <span className={css.who}>
+      <span className={`${css.swatch} hatched`} aria-hidden />
+      <b>{row.who}</b>
+    </span>
+  )
+}
+
+/** Every time that a report of these days must not call healthy. */
+function Gaps({ health }: { health: Health }) {
+  const rows = gapRows(health.gaps, health.history.missing)
+  return (
+    <Panel title="Gaps of the last 7 days" isFlush>
+      <DataTable
+        label="Gaps"
+        columns={GAP_COLUMNS}
+        rows={rows}
+        rowId={(row) => row.id}
+        empty={
+          <Empty title="No gaps">
+            In the last 7 days the server did not stop, no agent was away or blind, and of the
+            last 24 hours every minute is on record.
+          </Empty>
+        }
+      />
     </Panel>
   )
 }

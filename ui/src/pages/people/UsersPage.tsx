@@ -1,34 +1,28 @@
 /** Who may sign in, and what they may do. */
 
-import {
-  ActionIcon,
-  Button,
-  Menu,
-  Modal,
-  PasswordInput,
-  SegmentedControl,
-  TextInput,
-} from '@mantine/core'
+import { ActionIcon, Button, Menu } from '@mantine/core'
 import { useQuery, useSuspenseQuery } from '@tanstack/react-query'
-import { type FormEvent, useState } from 'react'
+import { useState } from 'react'
 
-import { Problem } from '../../api/client'
-import { useUserChange, useUserCreate, useUserDelete } from '../../api/commands'
+import { useUserChange, useUserDelete } from '../../api/commands'
 import { sessionQuery, usersQuery } from '../../api/queries'
-import type { Role, User } from '../../api/types'
+import type { User } from '../../api/types'
 import { Confirm } from '../../ui/Confirm'
 import { type Column, DataTable } from '../../ui/DataTable'
-import { Failure } from '../../ui/Failure'
 import { Icon } from '../../ui/Icon'
 import { PageHeader, Panel } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
-import form from '../../ui/form.module.css'
+import { CreateUser } from './CreateUser'
+import { ResetPassword } from './ResetPassword'
+import css from './UsersPage.module.css'
 import { ROLES } from './roles'
 
 export default function UsersPage() {
   const { data } = useSuspenseQuery(usersQuery)
   const [isCreating, setCreating] = useState(false)
+  const [toReset, setToReset] = useState<User | null>(null)
   const [toDelete, setToDelete] = useState<User | null>(null)
+  const change = useUserChange({ hasNoForm: true })
   const remove = useUserDelete()
   const columns: readonly Column<User>[] = [
     {
@@ -42,7 +36,9 @@ export default function UsersPage() {
     {
       id: 'state',
       head: 'State',
-      cell: (user) => (user.is_disabled ? 'disabled' : 'may sign in'),
+      by: (user) => String(user.is_disabled),
+      cell: (user) =>
+        user.is_disabled ? <span className={css.disabled}>disabled</span> : 'may sign in',
     },
     {
       id: 'created',
@@ -55,7 +51,14 @@ export default function UsersPage() {
       head: '',
       card: 'corner',
       width: '44px',
-      cell: (user) => <UserMenu user={user} onDelete={setToDelete} />,
+      cell: (user) => (
+        <UserMenu
+          user={user}
+          onChange={change.mutate}
+          onReset={setToReset}
+          onDelete={setToDelete}
+        />
+      ),
     },
   ]
   return (
@@ -82,20 +85,18 @@ export default function UsersPage() {
           rowId={(user) => String(user.id)}
         />
       </Panel>
-      <Modal
-        opened={isCreating}
+      <CreateUser
+        isOpen={isCreating}
         onClose={() => {
           setCreating(false)
         }}
-        title="Create user"
-        size="sm"
-      >
-        <UserForm
-          onDone={() => {
-            setCreating(false)
-          }}
-        />
-      </Modal>
+      />
+      <ResetPassword
+        user={toReset}
+        onClose={() => {
+          setToReset(null)
+        }}
+      />
       <Confirm
         title={`Delete ${toDelete?.name ?? ''}?`}
         verb="Delete user"
@@ -121,12 +122,19 @@ export default function UsersPage() {
   )
 }
 
-function UserMenu({ user, onDelete }: { user: User; onDelete: (user: User) => void }) {
-  const change = useUserChange({ hasNoForm: true })
+interface MenuProps {
+  user: User
+  onChange: (change: { id: number } & Partial<Pick<User, 'role' | 'is_disabled'>>) => void
+  onReset: (user: User) => void
+  onDelete: (user: User) => void
+}
+
+/** One's own account is changed in the menu of the account, and never taken away by oneself. */
+function UserMenu({ user, onChange, onReset, onDelete }: MenuProps) {
   const { data: session } = useQuery(sessionQuery)
-  if (session?.user.id === user.id) return <span style={{ color: 'var(--ink-3)' }}>you</span>
+  if (session?.user.id === user.id) return <span className={css.self}>you</span>
   return (
-    <Menu position="bottom-end" width={180}>
+    <Menu position="bottom-end" width={190}>
       <Menu.Target>
         <ActionIcon variant="subtle" color="gray" aria-label={`Actions on ${user.name}`}>
           <Icon name="more" />
@@ -138,7 +146,7 @@ function UserMenu({ user, onDelete }: { user: User; onDelete: (user: User) => vo
             key={role}
             leftSection={<Icon name="users" />}
             onClick={() => {
-              change.mutate({ id: user.id, role })
+              onChange({ id: user.id, role })
             }}
           >
             Make {role}
@@ -147,10 +155,18 @@ function UserMenu({ user, onDelete }: { user: User; onDelete: (user: User) => vo
         <Menu.Item
           leftSection={<Icon name={user.is_disabled ? 'play' : 'clock'} />}
           onClick={() => {
-            change.mutate({ id: user.id, is_disabled: !user.is_disabled })
+            onChange({ id: user.id, is_disabled: !user.is_disabled })
           }}
         >
           {user.is_disabled ? 'Enable' : 'Disable'}
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<Icon name="key" />}
+          onClick={() => {
+            onReset(user)
+          }}
+        >
+          Reset password
         </Menu.Item>
         <Menu.Divider />
         <Menu.Item
@@ -164,63 +180,5 @@ function UserMenu({ user, onDelete }: { user: User; onDelete: (user: User) => vo
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>
-  )
-}
-
-function UserForm({ onDone }: { onDone: () => void }) {
-  const [name, setName] = useState('')
-  const [role, setRole] = useState<Role>('viewer')
-  const [password, setPassword] = useState('')
-  const create = useUserCreate()
-  const problem = create.error instanceof Problem ? create.error : null
-  const submit = (event: FormEvent) => {
-    event.preventDefault()
-    create.mutate({ name: name.trim(), role, password }, { onSuccess: onDone })
-  }
-  return (
-    <form className={form.form} onSubmit={submit}>
-      <TextInput
-        label="Name"
-        required
-        withAsterisk={false}
-        data-autofocus
-        autoComplete="off"
-        value={name}
-        error={problem?.reasonFor('name')}
-        onChange={(event) => {
-          setName(event.currentTarget.value)
-        }}
-      />
-      <SegmentedControl
-        aria-label="Role"
-        value={role}
-        onChange={(value) => {
-          setRole(value as Role)
-        }}
-        data={[...ROLES]}
-      />
-      <PasswordInput
-        label="First password"
-        description="At least 12 characters; they can change it after signing in"
-        required
-        withAsterisk={false}
-        minLength={12}
-        autoComplete="new-password"
-        value={password}
-        error={problem?.reasonFor('password')}
-        onChange={(event) => {
-          setPassword(event.currentTarget.value)
-        }}
-      />
-      <Failure error={create.error} />
-      <div className={form.actions}>
-        <Button size="sm" variant="default" onClick={onDone}>
-          Cancel
-        </Button>
-        <Button size="sm" type="submit" loading={create.isPending}>
-          Create user
-        </Button>
-      </div>
-    </form>
   )
 }

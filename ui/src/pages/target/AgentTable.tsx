@@ -2,16 +2,21 @@
 
 import { Link } from '@tanstack/react-router'
 
-import type { PairStatus } from '../../api/types'
+import type { PairStatus, TargetStatus } from '../../api/types'
 import { NONE, loss, rtt } from '../../domain/units'
-import { VERDICTS, agentMark, verdictMark } from '../../domain/verdict'
+import { agentMark, verdictMark } from '../../domain/verdict'
+import { pairWords } from '../../domain/waiting'
 import { type Column, DataTable } from '../../ui/DataTable'
 import { Empty } from '../../ui/Panel'
 import { Age } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
+import { useNow, useTimeText } from '../../ui/clock'
 import css from './TargetPage.module.css'
 
-const COLUMNS: readonly Column<PairStatus>[] = [
+/** A pair with the status it is part of: what is true of it depends on the rest. */
+type Row = PairStatus & { status: TargetStatus }
+
+const COLUMNS: readonly Column<Row>[] = [
   {
     id: 'agent',
     head: 'Agent',
@@ -47,7 +52,7 @@ const COLUMNS: readonly Column<PairStatus>[] = [
     id: 'why',
     head: 'Why',
     card: 'bare',
-    cell: (row) => <span className={css.whyCell}>{row.why}</span>,
+    cell: (row) => <Why pair={row} />,
   },
   {
     id: 'loss',
@@ -85,12 +90,24 @@ const COLUMNS: readonly Column<PairStatus>[] = [
   },
 ]
 
-export function AgentTable({ agents }: { agents: readonly PairStatus[] }) {
+function Why({ pair }: { pair: Row }) {
+  const now = useNow()
+  const { zone } = useTimeText()
+  const { why, note } = pairWords(pair, pair.status, now, zone)
+  return (
+    <span className={css.whyCell}>
+      {why}
+      {note !== null && <em>{note}</em>}
+    </span>
+  )
+}
+
+export function AgentTable({ status }: { status: TargetStatus }) {
   return (
     <DataTable
       label="What each agent sees"
       columns={COLUMNS}
-      rows={agents}
+      rows={status.agents.map((pair) => ({ ...pair, status }))}
       rowId={(row) => String(row.agent.id)}
       empty={
         <Empty title="No agent is assigned" action={<Link to="/agents">See the agents</Link>}>

@@ -8,12 +8,14 @@ import { useTargetChange } from '../../api/commands'
 import type { Target, TargetStatus } from '../../api/types'
 import { causeWords } from '../../domain/cause'
 import { verdictMark } from '../../domain/verdict'
+import { consensusWords } from '../../domain/waiting'
 import { DeleteTarget } from '../targets/DeleteTarget'
 import { TargetDialog } from '../targets/TargetDialog'
 import { Icon } from '../../ui/Icon'
 import { Tag } from '../../ui/Panel'
 import { Age, Moment } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
+import { useNow, useTimeText } from '../../ui/clock'
 import { useCan } from '../../ui/session'
 import css from './TargetPage.module.css'
 
@@ -21,6 +23,9 @@ export function TargetHead({ status }: { status: TargetStatus }) {
   const { target, consensus, interval_s } = status
   const mayWrite = useCan('target_write')
   const mark = verdictMark(consensus.verdict, target.is_paused)
+  const now = useNow()
+  const { zone } = useTimeText()
+  const { why, note } = consensusWords(status, now, zone)
   return (
     <>
       <Link to="/targets" className={css.crumb}>
@@ -55,7 +60,8 @@ export function TargetHead({ status }: { status: TargetStatus }) {
       >
         <MarkLabel mark={mark} size="lg" />
         <p className={css.why}>
-          {consensus.why}
+          {why}
+          {note !== null && <em>{note}</em>}
           <small>Rule: {causeWords(consensus.cause)}</small>
         </p>
         <p className={css.since}>

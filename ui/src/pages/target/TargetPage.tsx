@@ -51,7 +51,7 @@ export default function TargetPage() {
         onChoose={chooseMinute}
       />
       <Panel title="What each agent sees" isFlush>
-        <AgentTable agents={status.agents} />
+        <AgentTable status={status} />
       </Panel>
       <Panel title="Verdict history" isFlush>
         <ChangeList id={id} />

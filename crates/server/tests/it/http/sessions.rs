@@ -108,6 +108,31 @@ async fn signing_out_a_new_password_and_disabling_end_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reset_password_is_shown_once_and_ends_every_session() {
+    let site = Site::start().await;
+    let body = json!({"name": "ann", "role": "admin", "password": PASSWORD});
+    let ann = site.post("/users", body).await["id"].as_u64().expect("an id");
+    let before = site.session("ann", PASSWORD).await;
+    let path = format!("/users/{ann}/password");
+    let told = site.expect(StatusCode::OK, Method::POST, &path, None).await;
+    let password = text(&told["password"]);
+    assert!(!is_signed_in(&site, &before).await);
+    assert_eq!(site.sign_in("ann", PASSWORD).await.status(), StatusCode::UNAUTHORIZED);
+    let now = site.session("ann", &password).await;
+    let audit = site.get("/audit?limit=10").await;
+    let items = audit["items"].as_array().expect("items");
+    let is_it =
+        |e: &&serde_json::Value| e["action"] == "user.set_password" && e["object"] == "user ann";
+    assert_eq!(items.iter().filter(is_it).count(), 1, "{audit}");
+    assert!(!audit.to_string().contains(&password), "{audit}");
+
+    // One's own password needs the old one.
+    let request = now.on(site.request(Method::POST, &format!("/api/v1{path}")));
+    assert_eq!(request.send().await.expect("an answer").status(), StatusCode::CONFLICT);
+    site.expect(StatusCode::NOT_FOUND, Method::POST, "/users/99/password", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_locks_everyone_out() {
     let site = Site::start().await;
     let admin = site.session("admin", &site.admin_password).await;
