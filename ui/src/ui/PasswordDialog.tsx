@@ -1,11 +1,12 @@
 /** Changes one's own password. */
 
-import { Button, Modal, PasswordInput } from '@mantine/core'
+import { Button, Modal } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
 
 import { Problem } from '../api/client'
 import { usePasswordChange } from '../api/commands'
 import { Failure } from './Failure'
+import { PasswordField } from './PasswordField'
 import css from './form.module.css'
 
 export function PasswordDialog({ isOpen, onClose }: { isOpen: boolean; onClose: () => void }) {
@@ -30,11 +31,10 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
   }
   return (
     <form className={css.form} onSubmit={submit}>
-      <PasswordInput
+      <PasswordField
         label="Current password"
         autoComplete="current-password"
         required
-        withAsterisk={false}
         data-autofocus
         value={current}
         error={reasons?.reasonFor('current_password')}
@@ -42,24 +42,22 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
           setCurrent(event.currentTarget.value)
         }}
       />
-      <PasswordInput
+      <PasswordField
         label="New password"
         description="At least 12 characters"
         minLength={12}
         autoComplete="new-password"
         required
-        withAsterisk={false}
         value={next}
         error={reasons?.reasonFor('new_password')}
         onChange={(event) => {
           setNext(event.currentTarget.value)
         }}
       />
-      <PasswordInput
+      <PasswordField
         label="New password again"
         autoComplete="new-password"
         required
-        withAsterisk={false}
         value={again}
         error={again !== '' && !isSame ? 'is not the same' : undefined}
         onChange={(event) => {

@@ -1,12 +1,13 @@
 /** Creates a user with a first password. */
 
-import { Button, Modal, PasswordInput, SegmentedControl, TextInput } from '@mantine/core'
+import { Button, Modal, SegmentedControl, TextInput } from '@mantine/core'
 import { type FormEvent, useState } from 'react'
 
 import { Problem } from '../../api/client'
 import { useUserCreate } from '../../api/commands'
 import type { Role } from '../../api/types'
 import { Failure } from '../../ui/Failure'
+import { PasswordField } from '../../ui/PasswordField'
 import form from '../../ui/form.module.css'
 import { ROLES } from './roles'
 
@@ -50,11 +51,10 @@ function UserForm({ onDone }: { onDone: () => void }) {
         }}
         data={[...ROLES]}
       />
-      <PasswordInput
+      <PasswordField
         label="First password"
         description="At least 12 characters; they can change it after signing in"
         required
-        withAsterisk={false}
         minLength={12}
         autoComplete="new-password"
         value={password}

@@ -1,6 +1,6 @@
 /** The door. */
 
-import { Button, PasswordInput, TextInput } from '@mantine/core'
+import { Button, TextInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
 import { type FormEvent, useEffect, useRef, useState } from 'react'
@@ -9,6 +9,7 @@ import { setCsrfToken } from '../../api/client'
 import { useSignIn } from '../../api/commands'
 import { keys } from '../../api/queries'
 import { Failure } from '../../ui/Failure'
+import { PasswordField } from '../../ui/PasswordField'
 import form from '../../ui/form.module.css'
 import css from './SignInPage.module.css'
 
@@ -57,12 +58,11 @@ export default function SignInPage() {
               setName(event.currentTarget.value)
             }}
           />
-          <PasswordInput
+          <PasswordField
             label="Password"
             size="md"
             autoComplete="current-password"
             required
-            withAsterisk={false}
             value={password}
             onChange={(event) => {
               setPassword(event.currentTarget.value)
