@@ -118,6 +118,10 @@ test('a command that is refused says so beside the page', async ({ console: page
 })
 
 test('a page that hears nothing looks stale', async ({ page, console: signedIn }) => {
+  // As on a browser without shared workers: the page asks by itself, and can be kept from it.
+  await page.addInitScript(() => {
+    Reflect.deleteProperty(window, 'SharedWorker')
+  })
   await page.route('**/api/v1/live', (route) => route.abort())
   await signedIn.reload()
   const banner = page.getByRole('alert').filter({ hasText: 'Not live' })
