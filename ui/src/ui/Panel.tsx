@@ -71,13 +71,16 @@ export function Fact({
   label,
   children,
   hint,
+  isWide = false,
 }: {
   label: string
   children: ReactNode
   hint?: ReactNode
+  /** As wide as two: for what would break, as a path. */
+  isWide?: boolean
 }) {
   return (
-    <div className={css.fact}>
+    <div className={css.fact} data-wide={isWide || undefined}>
       <dt>{label}</dt>
       <dd>{children}</dd>
       {hint !== undefined && <dd className={css.hint}>{hint}</dd>}

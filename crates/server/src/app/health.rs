@@ -178,7 +178,7 @@ impl Health {
     fn check_disk(&self) -> Check {
         let (detail, is_low) = match self.disk {
             Some(disk) => (
-                format!("{} MiB of {} MiB free", mib(disk.free_bytes), mib(disk.total_bytes)),
+                format!("{} of {} free", size(disk.free_bytes), size(disk.total_bytes)),
                 disk.free_bytes < DISK_FREE_BYTES_MIN,
             ),
             None => ("the file system of the data directory cannot be read".to_owned(), true),
@@ -191,10 +191,10 @@ impl Health {
         let (detail, is_low) = match self.memory {
             Some(memory) => (
                 format!(
-                    "{} MiB used by this process, {} MiB of {} MiB available",
-                    mib(memory.rss_bytes),
-                    mib(memory.available_bytes),
-                    mib(memory.total_bytes)
+                    "{} used by this process, {} of {} available",
+                    size(memory.rss_bytes),
+                    size(memory.available_bytes),
+                    size(memory.total_bytes)
                 ),
                 memory.available_bytes < memory.total_bytes / MEMORY_FREE_SHARE,
             ),
@@ -241,7 +241,7 @@ fn check_agents(agents: &[AgentRow]) -> Check {
         match agent.state {
             AgentState::Online => online += 1,
             AgentState::NeverSeen | AgentState::Offline | AgentState::Blind => {
-                troubled.push(format!("{} is {}", agent.name, agent.state.as_str()));
+                troubled.push(format!("{} is {}", agent.name, words(agent.state)));
             }
         }
     }
@@ -256,8 +256,22 @@ fn check_agents(agents: &[AgentRow]) -> Check {
     Check { name: "agents", detail, remedy }
 }
 
-fn mib(bytes: u64) -> u64 {
-    bytes / (1024 * 1024)
+fn words(state: AgentState) -> &'static str {
+    match state {
+        AgentState::NeverSeen => "not enrolled yet",
+        AgentState::Online => "online",
+        AgentState::Offline => "offline",
+        AgentState::Blind => "blind",
+    }
+}
+
+/// A size as people read it: whole MiB, or GiB with one decimal from 10 GiB on.
+fn size(bytes: u64) -> String {
+    let mib = bytes / (1024 * 1024);
+    if mib < 10 * 1024 {
+        return format!("{mib} MiB");
+    }
+    format!("{}.{} GiB", mib / 1024, mib % 1024 * 10 / 1024)
 }
 
 #[cfg(test)]
@@ -360,6 +374,12 @@ mod tests {
             history: the newest round is 56 s old
         "#]],
         );
+    }
+
+    #[test]
+    fn sizes_have_digits_that_mean_something() {
+        let told = [0, 5 << 20, (10 << 30) - 1, 47_352_643_584].map(size);
+        assert_eq!(told, ["0 MiB", "5 MiB", "10239 MiB", "44.1 GiB"]);
     }
 
     #[test]

@@ -168,58 +168,72 @@ function AgentCard({ agent, menu, onEnrol }: CardProps) {
       ) : (
         <Vitals agent={agent} />
       )}
+      <About agent={agent} />
     </article>
   )
 }
 
 function Vitals({ agent }: { agent: Agent }) {
-  const { certificate } = agent
   return (
-    <>
-      <Facts>
-        <Fact label="Probes">{count(agent.probes)}</Fact>
-        <Fact label="Heartbeat">
-          <Age at={agent.last_heartbeat_at} suffix=" ago" />
-        </Fact>
-        <Fact label="Backlog" hint={agent.backlog_batches > 0 && bytes(agent.backlog_bytes)}>
-          {agent.backlog_batches === 0 ? 'none' : many(agent.backlog_batches, 'batch', 'batches')}
-        </Fact>
-        <Fact label="Clock offset">{offset(agent.clock_offset_ms)}</Fact>
-        <Fact label="Send lag" hint={`at most ${lag(agent.send_lag_us_max)}`}>
-          {lag(agent.send_lag_us_p50)}
-        </Fact>
-        <Fact label="Kernel drops">{count(agent.kernel_drops)}</Fact>
-        <Fact label="Socket errors">{count(agent.socket_errors)}</Fact>
-        <Fact label="Strange replies">{count(agent.strange_replies)}</Fact>
-      </Facts>
-      <dl className={css.about}>
-        <dt>Host</dt>
-        <dd>
-          {agent.hostname ?? 'unknown'}
-          {agent.connected_from && <small>, from {agent.connected_from}</small>}
-        </dd>
-        <dt>Version</dt>
-        <dd>
-          {agent.version ?? 'unknown'}
-          {agent.os && <small>, {agent.os}</small>}
-        </dd>
-        <dt>Witnesses</dt>
-        <dd>{agent.witnesses.length === 0 ? 'its gateway only' : agent.witnesses.join(', ')}</dd>
-        <dt>Certificate</dt>
-        <dd>
-          {certificate === null || certificate === undefined ? (
-            'none'
-          ) : certificate.status === 'active' ? (
-            <>
-              until <Moment at={certificate.not_after} style="day" />
-              <small>, serial {certificate.serial.slice(0, 12)}</small>
-            </>
-          ) : (
-            certificate.status
-          )}
-        </dd>
-      </dl>
-    </>
+    <Facts>
+      <Fact label="Probes">{count(agent.probes)}</Fact>
+      <Fact label="Heartbeat">
+        <Age at={agent.last_heartbeat_at} suffix=" ago" />
+      </Fact>
+      <Fact label="Backlog" hint={agent.backlog_batches > 0 && bytes(agent.backlog_bytes)}>
+        {agent.backlog_batches === 0 ? 'none' : many(agent.backlog_batches, 'batch', 'batches')}
+      </Fact>
+      <Fact label="Clock offset">{offset(agent.clock_offset_ms)}</Fact>
+      <Fact label="Send lag" hint={`at most ${lag(agent.send_lag_us_max)}`}>
+        {lag(agent.send_lag_us_p50)}
+      </Fact>
+      <Fact label="Kernel drops">{count(agent.kernel_drops)}</Fact>
+      <Fact label="Socket errors">{count(agent.socket_errors)}</Fact>
+      <Fact label="Strange replies">{count(agent.strange_replies)}</Fact>
+    </Facts>
+  )
+}
+
+/** What it is, and whom it asks to know that it sees; a new one has no host yet. */
+function About({ agent }: { agent: Agent }) {
+  const { certificate, hostname, version } = agent
+  const isNew = agent.state === 'never_seen'
+  return (
+    <dl className={css.about}>
+      {!isNew && (
+        <>
+          <dt>Host</dt>
+          <dd>
+            {hostname ?? 'unknown'}
+            {agent.connected_from && <small>, from {agent.connected_from}</small>}
+          </dd>
+          <dt>Version</dt>
+          <dd>
+            {version ?? 'unknown'}
+            {agent.os && <small>, {agent.os}</small>}
+          </dd>
+        </>
+      )}
+      <dt>Witnesses</dt>
+      <dd>{agent.witnesses.length === 0 ? 'its gateway only' : agent.witnesses.join(', ')}</dd>
+      {!isNew && (
+        <>
+          <dt>Certificate</dt>
+          <dd>
+            {certificate === null ? (
+              'none'
+            ) : certificate.status === 'active' ? (
+              <>
+                until <Moment at={certificate.not_after} style="day" />
+                <small>, serial {certificate.serial.slice(0, 12)}</small>
+              </>
+            ) : (
+              certificate.status
+            )}
+          </dd>
+        </>
+      )}
+    </dl>
   )
 }
 

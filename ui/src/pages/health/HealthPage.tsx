@@ -28,55 +28,62 @@ export default function HealthPage() {
         lead={`Faultline ${health.version}, up for ${duration(health.uptime_s * 1000)}.`}
       />
       <div className={css.page}>
-        <Panel title="Checks" isFlush>
-          <ul className={css.checks}>
-            {[...failing, ...health.checks.filter((check) => check.status === 'ok')].map(
-              (check) => (
-                <li
-                  key={check.name}
-                  className={check.status === 'ok' ? 'tone-good' : 'tone-warn'}
-                >
-                  <MarkShape icon={check.status === 'ok' ? 'check' : 'wave'} />
-                  <b>{check.name}</b>
-                  <span>
-                    <Words text={check.detail} />
-                    {check.remedy !== '' && (
-                      <small>
-                        <Words text={check.remedy} />
-                      </small>
-                    )}
-                  </span>
-                  <span className="visually-hidden">{check.status}</span>
-                </li>
-              ),
-            )}
-          </ul>
-        </Panel>
-        <Recorded health={health} />
-        <Panel title="Intake">
-          <Facts>
-            <Fact label="Lag" hint="from accepted to judged">
-              {health.ingest.lag_ms.toFixed(health.ingest.lag_ms < 10 ? 1 : 0)} ms
-            </Fact>
-            <Fact label="Rounds" hint={`in ${perSecond(health.ingest.batches_per_s, 'batches')}`}>
-              {perSecond(health.ingest.rounds_per_s, 'rounds')}
-            </Fact>
-            <Fact label="Refused">{count(health.ingest.refused_total)}</Fact>
-            <Fact label="Duplicates" hint="counted once">
-              {count(health.ingest.duplicates_total)}
-            </Fact>
-            <Fact label="Log" hint={many(health.log.segments, 'segment')}>
-              {bytes(health.log.bytes)}
-            </Fact>
-            <Fact
-              label="Log position"
-              hint={`${count(health.log.depth_records)} past the checkpoint`}
-            >
-              {count(health.log.position)}
-            </Fact>
-          </Facts>
-        </Panel>
-        <Host health={health} />
+        <div className={css.column}>
+          <Panel title="Checks" isFlush>
+            <ul className={css.checks}>
+              {[...failing, ...health.checks.filter((check) => check.status === 'ok')].map(
+                (check) => (
+                  <li
+                    key={check.name}
+                    className={check.status === 'ok' ? 'tone-good' : 'tone-warn'}
+                  >
+                    <MarkShape icon={check.status === 'ok' ? 'check' : 'wave'} />
+                    <b>{check.name}</b>
+                    <span>
+                      <Words text={check.detail} />
+                      {check.remedy !== '' && (
+                        <small>
+                          <Words text={check.remedy} />
+                        </small>
+                      )}
+                    </span>
+                    <span className="visually-hidden">{check.status}</span>
+                  </li>
+                ),
+              )}
+            </ul>
+          </Panel>
+          <Panel title="Intake">
+            <Facts>
+              <Fact label="Lag" hint="from accepted to judged">
+                {health.ingest.lag_ms.toFixed(health.ingest.lag_ms < 10 ? 1 : 0)} ms
+              </Fact>
+              <Fact
+                label="Rounds"
+                hint={`in ${perSecond(health.ingest.batches_per_s, 'batches')}`}
+              >
+                {perSecond(health.ingest.rounds_per_s, 'rounds')}
+              </Fact>
+              <Fact label="Refused">{count(health.ingest.refused_total)}</Fact>
+              <Fact label="Duplicates" hint="counted once">
+                {count(health.ingest.duplicates_total)}
+              </Fact>
+              <Fact label="Log" hint={many(health.log.segments, 'segment')}>
+                {bytes(health.log.bytes)}
+              </Fact>
+              <Fact
+                label="Log position"
+                hint={`${count(health.log.depth_records)} past the checkpoint`}
+              >
+                {count(health.log.position)}
+              </Fact>
+            </Facts>
+          </Panel>
+        </div>
+        <div className={css.column}>
+          <Recorded health={health} />
+          <Host health={health} />
+        </div>
       </div>
       <Gaps health={health} />
     </>
@@ -211,10 +218,10 @@ function Host({ health }: { health: Health }) {
         <Fact label="Commit" hint="95 of 100 are faster">
           {database.latency_ms_p95.toFixed(1)} ms
         </Fact>
-        <Fact label="Data">
+        <Fact label="Data" isWide>
           <code>{disk.path}</code>
         </Fact>
-        <Fact label="Started">
+        <Fact label="Started" isWide>
           <Moment at={health.started_at} />
         </Fact>
       </Facts>

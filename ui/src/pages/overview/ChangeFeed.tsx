@@ -10,7 +10,10 @@ import { useTimeText } from '../../ui/clock'
 import { MarkLabel } from '../../ui/Verdict'
 import css from './lists.module.css'
 
-export function ChangeFeed({ changes }: { changes: readonly Change[] }) {
+/** Beyond this a time of day alone would be taken for today's. */
+const TODAY_MS = 20 * 3_600_000
+
+export function ChangeFeed({ changes, now }: { changes: readonly Change[]; now: number }) {
   const { bare, text } = useTimeText()
   if (changes.length === 0) {
     return (
@@ -30,7 +33,7 @@ export function ChangeFeed({ changes }: { changes: readonly Change[] }) {
             className={css.change}
           >
             <time className={css.time} dateTime={change.at} title={text(at, 'moment')}>
-              {bare(at, 'time')}
+              {bare(at, now - at < TODAY_MS ? 'time' : 'moment')}
             </time>
             {change.target ? (
               <Link className={css.who} to="/targets/$id" params={{ id: change.target.id }}>

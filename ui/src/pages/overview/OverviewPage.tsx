@@ -7,11 +7,13 @@ import { Link } from '@tanstack/react-router'
 import { agentsQuery, overviewQuery, troubleQuery } from '../../api/queries'
 import type { Overview } from '../../api/types'
 import { fleetSentence } from '../../domain/summary'
+import { parseTime, zoneName } from '../../domain/time'
 import { count, many, share } from '../../domain/units'
 import { VERDICTS, verdictMark } from '../../domain/verdict'
 import { MarkShape } from '../../ui/Icon'
 import { Empty, PageHeader, Panel } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
+import { useTimeText } from '../../ui/clock'
 import { useCan } from '../../ui/session'
 import { AgentStrip } from './AgentStrip'
 import { ChangeFeed } from './ChangeFeed'
@@ -23,6 +25,8 @@ export default function OverviewPage() {
   const { data: trouble } = useSuspenseQuery(troubleQuery)
   const { data: agents } = useSuspenseQuery(agentsQuery)
   const { targets } = overview
+  const { zone } = useTimeText()
+  const now = parseTime(overview.as_of) ?? 0
   return (
     <>
       <PageHeader
@@ -39,9 +43,11 @@ export default function OverviewPage() {
       <AgentStrip agents={agents.items} />
       <div className={css.columns} data-single={targets.total === 0 || undefined}>
         {targets.total > 0 && <TroubleList items={trouble.items} total={trouble.total} />}
-        <Panel title="What changed last" isFlush>
-          <ChangeFeed changes={overview.changes} />
-        </Panel>
+        <div className={css.feed}>
+          <Panel title="What changed last" aside={zoneName(zone, now)} isFlush>
+            <ChangeFeed changes={overview.changes} now={now} />
+          </Panel>
+        </div>
       </div>
     </>
   )

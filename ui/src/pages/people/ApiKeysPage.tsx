@@ -42,7 +42,12 @@ export default function ApiKeysPage() {
       cell: (key) => <b>{key.name}</b>,
     },
     { id: 'role', head: 'Role', by: (key) => key.role, cell: (key) => key.role },
-    { id: 'by', head: 'Created by', by: (key) => key.created_by, cell: (key) => key.created_by },
+    {
+      id: 'by',
+      head: 'Created by',
+      by: (key) => key.created_by,
+      cell: (key) => key.created_by || 'the server',
+    },
     {
       id: 'created',
       head: 'Created',

@@ -74,11 +74,16 @@ export default function SignInPage() {
           </Button>
         </form>
         <details className={css.hint}>
-          <summary>First time here?</summary>
+          <summary>First time here, or password lost?</summary>
           <p>
             On its first start the server made the user <code>admin</code> and printed the first
             password in the terminal it was started from. Change it after signing in: account
             menu, “Change password”.
+          </p>
+          <p>
+            An admin gives a new password under Users. If no admin can sign in any more, type{' '}
+            <code>faultline user reset-password NAME</code> on the server’s machine, with its{' '}
+            <code>--data-dir</code>.
           </p>
         </details>
       </div>

@@ -149,7 +149,10 @@ function useRows(
       ),
     }))
     const agents = series.filter((one) => one.agent !== null)
-    const worst = status.agents.find((one) => one.verdict === status.consensus.verdict)?.agent.id
+    // Of those who hold what all hold, one that has something to show.
+    const seeing = status.agents.filter((one) => one.last_round_at !== null)
+    const same = seeing.find((one) => one.verdict === status.consensus.verdict)
+    const worst = (same ?? seeing[0])?.agent.id
     const charted =
       agents.find((one) => one.agent?.id === agent) ??
       agents.find((one) => one.agent?.id === worst) ??

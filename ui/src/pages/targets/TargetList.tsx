@@ -144,7 +144,7 @@ function Cells({ target, menu }: { target: Target; menu: ReactNode }) {
       <div role="gridcell" className={css.verdict}>
         <MarkLabel mark={verdictMark(target.verdict, target.is_paused)} />
       </div>
-      <div role="gridcell" className={css.name}>
+      <div role="gridcell" className={css.name} title={target.name}>
         <Link to="/targets/$id" params={{ id: target.id }} className={css.name} tabIndex={-1}>
           {target.name}
         </Link>
