@@ -424,6 +424,7 @@ describe('between a restart and the first round', () => {
 
   it.each([
     ['its first round came', status('11:00:00', pair('online', '12:00:00', '12:00:03'))],
+    ['the round before still speaks', status('12:00:05', pair('online', '09:00:00', '11:59:50'))],
     ['the agent is away', status('11:00:00', pair('offline', '11:59:00', null, 'agent_offline'))],
     ['the round is overdue', status('11:00:00', pair('online', '11:59:00', '11:50:00'))],
   ])('nothing is added when %s', (_, held) => {

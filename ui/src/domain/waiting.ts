@@ -42,7 +42,8 @@ const ROUND_MS = 5_000
  * Returns since when a pair waits for its first round; null if it does not.
  *
  * 1 - The agent is online, and it or the server came back after the pair's newest round.
- * 2 - The first round is not overdue: after that, the server says `silent` by itself.
+ * 2 - That round speaks no longer: its interval is over, and no other has come.
+ * 3 - The first round is not overdue: after that, the server says `silent` by itself.
  */
 function waiting(
   pair: HeldPair,
@@ -54,8 +55,9 @@ function waiting(
   const serverAt = parseTime(server_since) ?? 0
   const since = Math.max(backAt, serverAt)
   const lastAt = parseTime(pair.last_round_at)
-  if (lastAt !== null && lastAt >= since) return null
-  const dueAt = since + interval_s * 1000 + ROUND_MS
+  const evidenceMs = interval_s * 1000 + ROUND_MS
+  if (lastAt !== null && (lastAt >= since || now < lastAt + evidenceMs)) return null
+  const dueAt = since + evidenceMs
   return now < dueAt ? { since, dueAt, isOfServer: serverAt > backAt } : null
 }
 

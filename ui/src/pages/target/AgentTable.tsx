@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router'
 
 import type { PairStatus, TargetStatus } from '../../api/types'
 import { NONE, loss, rtt } from '../../domain/units'
-import { agentMark, verdictMark } from '../../domain/verdict'
+import { VERDICTS, agentMark, verdictMark } from '../../domain/verdict'
 import { pairWords } from '../../domain/waiting'
 import { type Column, DataTable } from '../../ui/DataTable'
 import { Empty } from '../../ui/Panel'
