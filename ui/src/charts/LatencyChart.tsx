@@ -194,7 +194,7 @@ function drawAllLost(
 /** Values of the axis, with as many digits as the step between them needs. */
 function axisValues(_: uPlot, splits: number[]): string[] {
   const step = (splits[1] ?? 1) - (splits[0] ?? 0)
-  const digits = step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3
+  const digits = [0, 1, 2].find((n) => Math.abs(step - Number(step.toFixed(n))) < step / 100) ?? 3
   return splits.map((value) => value.toFixed(digits))
 }
 

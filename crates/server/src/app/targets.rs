@@ -27,6 +27,8 @@ pub(crate) fn parse_note(text: &str) -> Result<String, String> {
 pub(crate) struct TargetStatus {
     pub(crate) target: TargetRow,
     pub(crate) interval_s: u64,
+    /// Since when this server runs.
+    pub(crate) server_since: UtcMicros,
     pub(crate) held: ProbeStatusView,
 }
 
@@ -103,7 +105,9 @@ impl App {
         let target = self.store.target_get(scope, id).await?;
         let tier = self.store.tier_get(scope, target.tier.id).await?;
         let held = self.probe_status(target.probe).await?;
-        Ok(TargetStatus { target, interval_s: tier.tier.interval.as_secs(), held })
+        let interval_s = tier.tier.interval.as_secs();
+        let server_since = self.conductor.vitals().started_at;
+        Ok(TargetStatus { target, interval_s, server_since, held })
     }
 
     pub(crate) async fn probe_status(

@@ -347,7 +347,7 @@ pub(crate) async fn target_status(
         consensus,
         agents,
         interval_s: status.interval_s,
-        server_since: app.conductor.vitals().started_at.into(),
+        server_since: status.server_since.into(),
     }))
 }
 
