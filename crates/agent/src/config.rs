@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{files, spool::SpoolLimits, token::is_address};
+use wire::is_host_port;
+
+use crate::{files, spool::SpoolLimits};
 
 /// Where identity, spool and assignment are kept.
 pub const STATE_DIR_DEFAULT: &str = "/var/lib/faultline-agent";
@@ -89,11 +91,13 @@ impl Config {
             ))?;
         }
         if let Some(text) = text.spool_age_max {
-            let age = duration_of(&text).filter(|age| Duration::from_secs(60) <= *age);
-            spool.age_max = age.ok_or(broken("spool_age_max", "must be as `7d`, at least 1m"))?;
+            let legal = Duration::from_secs(60)..=wire::limits::SPOOL_AGE_MAX;
+            let age = duration_of(&text).filter(|age| legal.contains(age));
+            let must = "must be as `7d`, from 1m to 30d: the server knows duplicates no longer";
+            spool.age_max = age.ok_or(broken("spool_age_max", must))?;
         }
         let are_addresses =
-            |list: &Vec<String>| !list.is_empty() && list.iter().all(|a| is_address(a));
+            |list: &Vec<String>| !list.is_empty() && list.iter().all(|a| is_host_port(a));
         if !text.servers.as_ref().is_none_or(are_addresses) {
             return Err(broken("servers", "must be a list of `host:port`"));
         }
@@ -180,6 +184,7 @@ mod tests {
             ("spool_size_max = \"12\"", "`spool_size_max`"),
             ("spool_size_max = \"1 MiB\"", "at least 16 MiB"),
             ("spool_age_max = \"week\"", "`spool_age_max`"),
+            ("spool_age_max = \"31d\"", "from 1m to 30d"),
             ("servers = [\"x\"]", "`servers`"),
             ("log_format = \"xml\"", "`log_format`"),
             ("spol = 1", "unknown field"),

@@ -71,7 +71,7 @@ impl Token {
         if body.a.is_empty() || ADDRESSES_MAX < body.a.len() {
             return Err(TokenError::Broken("it names no address of the server"));
         }
-        if !body.a.iter().all(|address| is_address(address)) {
+        if !body.a.iter().all(|address| wire::is_host_port(address)) {
             return Err(TokenError::Broken("an address of the server is not `host:port`"));
         }
         if body.s.is_empty() {
@@ -79,16 +79,6 @@ impl Token {
         }
         Ok(Token { addresses: body.a, fingerprint, secret: body.s })
     }
-}
-
-/// Whether a text is `host:port`, with brackets around an IPv6 address.
-pub(crate) fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let is_bracketed = host.starts_with('[') && host.ends_with(']');
-    let is_host = !host.is_empty() && host.len() <= 255 && (is_bracketed || !host.contains(':'));
-    is_host && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub(crate) const URL_DEFAULT: &str = "http://127.0.0.1:7480";
 /// Where everything is kept unless said otherwise.
 pub(crate) const DATA_DIR_DEFAULT: &str = "./data";
 
+/// The environment's API key.
+pub(crate) const API_KEY_VARIABLE: &str = "FAULTLINE_API_KEY";
+
 /// Faultline: what failed, where, since when, and who is affected.
 #[derive(Debug, Parser)]
 #[command(name = "faultline", version, propagate_version = true)]
@@ -27,7 +30,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "FAULTLINE_URL", default_value = URL_DEFAULT)]
     pub(crate) url: String,
     /// API key. Without one the key file of the data directory is used, on the server's own host.
-    #[arg(long, global = true, env = "FAULTLINE_API_KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = API_KEY_VARIABLE, hide_env_values = true)]
     pub(crate) api_key: Option<String>,
     /// The server's data directory.
     #[arg(long, global = true, env = "FAULTLINE_DATA_DIR", default_value = DATA_DIR_DEFAULT)]

@@ -6,6 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -27,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    args::{Connection, UpArgs},
+    args::{API_KEY_VARIABLE, Connection, UpArgs},
     client::{self, Client},
 };
 
@@ -53,7 +54,12 @@ struct Announcement {
 pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<()> {
     let data_dir = connection.data_dir.clone();
     let logs = data_dir.join("logs");
-    fs::create_dir_all(&logs).with_context(|| format!("cannot create `{}`", logs.display()))?;
+    // Private, as the server asks of its directory.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&logs)
+        .with_context(|| format!("cannot create `{}`", logs.display()))?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
@@ -158,7 +164,7 @@ impl LocalAgent {
             let client = Client::new(connection)?;
             let token = local_token(&client).await?;
             // Arguments of a process are shown to everyone on the machine, its environment is not.
-            let output = Command::new(agent_program()?)
+            let output = agent_command()?
                 .env("FAULTLINE_AGENT_TOKEN", token)
                 .args(["enroll", "--state-dir"])
                 .arg(self.state_dir())
@@ -175,7 +181,7 @@ impl LocalAgent {
 
     fn start(&mut self) -> anyhow::Result<()> {
         let log = open_log(&self.logs.join("agent.log"))?;
-        let mut command = Command::new(agent_program()?);
+        let mut command = agent_command()?;
         command.arg("run").arg("--state-dir").arg(self.state_dir());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.process_group(0).kill_on_drop(true);
@@ -225,6 +231,16 @@ async fn local_token(client: &Client) -> anyhow::Result<String> {
     };
     let token = made.get("token").and_then(Value::as_str);
     Ok(token.context("the server gave no token for the local agent")?.to_owned())
+}
+
+/// The agent's program without the server's secrets: whoever takes over the agent, which reads
+/// packets of strangers, must not find them in its environment.
+fn agent_command() -> anyhow::Result<Command> {
+    let mut command = Command::new(agent_program()?);
+    for secret in [server::secrets::MASTER_KEY_VARIABLE, API_KEY_VARIABLE] {
+        command.env_remove(secret);
+    }
+    Ok(command)
 }
 
 /// Finds the agent beside this program.

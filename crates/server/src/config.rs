@@ -31,6 +31,8 @@ pub const ROUNDS_KEPT_DEFAULT: Duration = Duration::from_secs(7 * DAY_S);
 pub const MINUTES_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
 /// Changes of verdicts are small and tell the story of a year.
 pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
+/// Who changed what: two years, so that the last audit can still ask about the one before.
+pub const AUDIT_KEPT_DEFAULT: Duration = Duration::from_secs(730 * DAY_S);
 /// Addresses that an enrolment token carries.
 pub const ADVERTISE_MAX: usize = 8;
 
@@ -103,6 +105,7 @@ pub struct RetentionConfig {
     pub rounds: Duration,
     pub minutes: Duration,
     pub changes: Duration,
+    pub audit: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +157,7 @@ struct FileRetention {
     rounds: Option<String>,
     minutes: Option<String>,
     changes: Option<String>,
+    audit: Option<String>,
 }
 
 impl Config {
@@ -237,7 +241,7 @@ impl Config {
         if ADVERTISE_MAX < self.agents.advertise.len() {
             return value("agents.advertise", "has more than 8 addresses");
         }
-        if let Some(bad) = self.agents.advertise.iter().find(|a| !is_host_port(a)) {
+        if let Some(bad) = self.agents.advertise.iter().find(|a| !wire::is_host_port(a)) {
             let reason = format!("`{bad}` is not host:port, such as `monitor.example.net:7481`");
             return Err(ConfigError::Value { key: "agents.advertise", reason });
         }
@@ -283,6 +287,7 @@ impl Config {
         line(format!("rounds = {}", days(self.retention.rounds)));
         line(format!("minutes = {}", days(self.retention.minutes)));
         line(format!("changes = {}", days(self.retention.changes)));
+        line(format!("audit = {}", days(self.retention.audit)));
         text
     }
 
@@ -390,6 +395,7 @@ fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
         rounds: parse_days("retention.rounds", file.rounds.as_deref(), ROUNDS_KEPT_DEFAULT)?,
         minutes: parse_days("retention.minutes", file.minutes.as_deref(), MINUTES_KEPT_DEFAULT)?,
         changes: parse_days("retention.changes", file.changes.as_deref(), CHANGES_KEPT_DEFAULT)?,
+        audit: parse_days("retention.audit", file.audit.as_deref(), AUDIT_KEPT_DEFAULT)?,
     })
 }
 
@@ -407,16 +413,6 @@ fn parse_days(
             Err(ConfigError::Value { key, reason })
         }
     }
-}
-
-fn is_host_port(text: &str) -> bool {
-    if text.parse::<SocketAddr>().is_ok() {
-        return true;
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    !host.contains(':') && model::Address::parse(host).is_ok() && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -465,6 +461,7 @@ mod tests {
         refused("[http]\nlisten = \"0.0.0.0:80\"", "http.allow_plaintext = true");
         refused("[http]\ntls_key = \"k\"", "`http.tls_certificate`");
         refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
+        refused("[agents]\nadvertise = [\"192.0.2.1:0\"]", "`agents.advertise`");
         refused("[retention]\nrounds = \"7\"", "`retention.rounds`");
         refused("log_format = \"xml\"", "`log_format`");
         let error = resolve("", &[(MASTER_KEY_VARIABLE, "short")]).unwrap_err();

@@ -22,6 +22,7 @@ use crate::{
 
 /// Only the server's user may look into the data directory.
 const DIR_MODE: u32 = 0o700;
+const MODE_MASK: u32 = 0o777;
 const ADMIN: &str = "admin";
 const LOCAL_KEY: &str = "local";
 
@@ -34,6 +35,12 @@ pub enum FirstError {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "`{path}` has mode {mode:03o}, so others on this machine may look into it: run \
+         `chmod 700 {path}`, or name a directory of the server's own",
+        path = path.display()
+    )]
+    Open { path: PathBuf, mode: u32 },
     #[error("`{}` is in use by another server", path.display())]
     InUse { path: PathBuf },
     #[error("there is no data of a server: `{}` does not exist", path.display())]
@@ -65,7 +72,7 @@ impl std::fmt::Debug for FirstStart {
 /// Makes the directories and takes the lock that keeps a second server out.
 pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
     for dir in [&config.data_dir, &config.keys_dir()] {
-        make_private(dir).map_err(|source| FirstError::Dir { path: dir.clone(), source })?;
+        make_private(dir)?;
     }
     let path = config.data_dir.join("lock");
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
@@ -74,10 +81,19 @@ pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
     locked.map_err(|(_, _)| FirstError::InUse { path: config.data_dir.clone() })
 }
 
-/// Makes a directory that only its owner enters; one that is there already is closed to others.
-fn make_private(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(DIR_MODE))
+/// Makes a directory that only its owner enters. An empty one was made for us and is closed to
+/// others; one with content is somebody's: it is used if it is closed, and never changed.
+fn make_private(dir: &Path) -> Result<(), FirstError> {
+    let failed = |source| FirstError::Dir { path: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).map_err(failed)?;
+    let mode = fs::metadata(dir).map_err(failed)?.permissions().mode() & MODE_MASK;
+    if mode & !DIR_MODE == 0 {
+        return Ok(());
+    }
+    if fs::read_dir(dir).map_err(failed)?.next().is_some() {
+        return Err(FirstError::Open { path: dir.to_owned(), mode });
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(DIR_MODE)).map_err(failed)
 }
 
 /// Creates the user `admin` if there is no user at all.
@@ -167,4 +183,28 @@ pub(crate) async fn local_key(
 
 fn name(text: &str) -> Result<Name, FirstError> {
     Name::parse(text).map_err(|error| FirstError::Key { reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused_and_left_as_it_is() {
+        let above = tempfile::tempdir().unwrap();
+        let dir = above.path().join("data");
+        let mode = || fs::metadata(&dir).unwrap().permissions().mode() & MODE_MASK;
+        let open = || fs::set_permissions(&dir, fs::Permissions::from_mode(0o750)).unwrap();
+        make_private(&dir).unwrap();
+        assert_eq!(mode(), DIR_MODE);
+        open();
+        make_private(&dir).unwrap();
+        assert_eq!(mode(), DIR_MODE);
+        fs::write(dir.join("somebodys"), "").unwrap();
+        make_private(&dir).unwrap();
+        open();
+        let error = make_private(&dir).unwrap_err().to_string();
+        assert!(error.contains("mode 750") && error.contains("chmod 700"), "{error}");
+        assert_eq!(mode(), 0o750);
+    }
 }

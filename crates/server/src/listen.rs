@@ -1,7 +1,10 @@
 //! Listening sockets: TCP, and TLS over it with handshakes that cannot hold up anyone else.
 //!
 //! A handshake runs beside the others, has a time limit, and only a bounded number are under way.
-//! What is done with a connection is not known here.
+//! Established connections have places ([`Places`]), and those of strangers end soon. What is done
+//! with a connection is not known here.
+
+mod connection;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,10 +23,30 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{authority::Authority, config::TlsFiles, metrics::Metrics};
+pub(crate) use connection::{Connection, Places, Term, network_of};
 
 /// Handshakes under way: each costs a signature and some memory.
 const HANDSHAKES_MAX: usize = 256;
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Consoles and programs at once: each person has a few, each costs some 50 KiB and a file
+/// descriptor.
+const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Of them from one network: a whole office behind one address.
+const HTTP_PER_NETWORK_MAX: usize = 128;
+/// A connection to console or API to which nothing was written for this long ends: whatever it
+/// sends, it is no request. The slowest answer, of the largest import, is far below; live events
+/// are written to every ten seconds.
+const HTTP_ANSWER_MAX: Duration = Duration::from_secs(120);
+/// Agents at once, each with one connection and sometimes a second.
+const AGENT_CONNECTIONS_MAX: usize = 10_000;
+/// Of them from one network: a region's agents behind one address.
+const AGENTS_PER_NETWORK_MAX: usize = 2_000;
+/// Connections without a client certificate, of those that enrol. They have their own places, so
+/// that strangers keep no agent out.
+const STRANGERS_MAX: usize = 256;
+const STRANGERS_PER_NETWORK_MAX: usize = 32;
+/// An enrolment is one call; a stranger needs no longer.
+const STRANGER_AGE_MAX: Duration = Duration::from_secs(30);
 /// Connections that are through and wait to be taken.
 const ACCEPTED_MAX: usize = 64;
 /// After an accept that failed, usually for want of file descriptors.
@@ -89,11 +112,95 @@ pub(crate) fn http_tls(files: &TlsFiles) -> Result<ServerConfig, ListenError> {
     Ok(config)
 }
 
+/// Who may come through a listener, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    places: Arc<Places>,
+    term: Term,
+    /// Places and term of those without a client certificate, where others have one.
+    strangers: Option<(Arc<Places>, Term)>,
+}
+
+impl Door {
+    /// The door for people and programs.
+    pub(crate) fn http() -> Door {
+        Door {
+            places: Places::new(HTTP_CONNECTIONS_MAX, HTTP_PER_NETWORK_MAX),
+            term: Term::Answered(HTTP_ANSWER_MAX),
+            strangers: None,
+        }
+    }
+
+    /// The door for agents, at which strangers may knock to become one.
+    pub(crate) fn agents() -> Door {
+        let strangers = Places::new(STRANGERS_MAX, STRANGERS_PER_NETWORK_MAX);
+        Door {
+            places: Places::new(AGENT_CONNECTIONS_MAX, AGENTS_PER_NETWORK_MAX),
+            term: Term::Open,
+            strangers: Some((strangers, Term::Age(STRANGER_AGE_MAX))),
+        }
+    }
+
+    /// Lets a connection in; `None`, counted, if there is no place for it.
+    fn admit<S>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        has_certificate: bool,
+        metrics: &Metrics,
+    ) -> Option<Connection<S>> {
+        let (places, term) = match &self.strangers {
+            Some((places, term)) if !has_certificate => (places, *term),
+            Some(_) | None => (&self.places, self.term),
+        };
+        let Some(place) = places.take(peer.ip()) else {
+            metrics.connections_refused.inc();
+            tracing::debug!(%peer, "no place for another connection");
+            return None;
+        };
+        Some(Connection::new(stream, term, place))
+    }
+}
+
+/// Connections without TLS.
+#[derive(Debug)]
+pub(crate) struct PlainListener {
+    listener: TcpListener,
+    door: Door,
+    metrics: Arc<Metrics>,
+}
+
+impl PlainListener {
+    pub(crate) fn new(listener: TcpListener, door: Door, metrics: Arc<Metrics>) -> PlainListener {
+        PlainListener { listener, door, metrics }
+    }
+}
+
+impl axum::serve::Listener for PlainListener {
+    type Io = Connection<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection<TcpStream>, SocketAddr) {
+        loop {
+            let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
+            if let Some(connection) = self.door.admit(stream, peer, false, &self.metrics) {
+                return (connection, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+type TlsConnection = Connection<TlsStream<TcpStream>>;
+
 /// Connections whose handshake is through.
 #[derive(Debug)]
 pub(crate) struct TlsListener {
     address: SocketAddr,
-    accepted: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    accepted: mpsc::Receiver<(TlsConnection, SocketAddr)>,
 }
 
 impl TlsListener {
@@ -101,6 +208,7 @@ impl TlsListener {
     pub(crate) fn new(
         listener: TcpListener,
         config: ServerConfig,
+        door: Door,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> io::Result<(TlsListener, impl Future<Output = ()> + Send + 'static)> {
@@ -108,7 +216,7 @@ impl TlsListener {
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let task = async move {
-            let accepting = accept(&listener, &acceptor, &sender, &metrics);
+            let accepting = accept(&listener, &acceptor, &door, &sender, &metrics);
             stop.run_until_cancelled(accepting).await.unwrap_or(());
         };
         Ok((TlsListener { address, accepted }, task))
@@ -117,7 +225,7 @@ impl TlsListener {
     /// The streams alone, as tonic takes them.
     pub(crate) fn into_streams(
         self,
-    ) -> impl futures_util::Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    ) -> impl futures_util::Stream<Item = io::Result<TlsConnection>> {
         futures_util::stream::unfold(self.accepted, |mut accepted| async move {
             let (stream, _) = accepted.recv().await?;
             Some((Ok(stream), accepted))
@@ -126,10 +234,10 @@ impl TlsListener {
 }
 
 impl axum::serve::Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
+    type Io = TlsConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TlsStream<TcpStream>, SocketAddr) {
+    async fn accept(&mut self) -> (TlsConnection, SocketAddr) {
         match self.accepted.recv().await {
             Some(accepted) => accepted,
             // The accepting task has ended because the server stops.
@@ -145,7 +253,8 @@ impl axum::serve::Listener for TlsListener {
 async fn accept(
     listener: &TcpListener,
     acceptor: &TlsAcceptor,
-    sender: &mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+    door: &Door,
+    sender: &mpsc::Sender<(TlsConnection, SocketAddr)>,
     metrics: &Arc<Metrics>,
 ) {
     let mut handshakes = JoinSet::new();
@@ -163,13 +272,18 @@ async fn accept(
                 continue;
             }
         };
-        let (acceptor, sender) = (acceptor.clone(), sender.clone());
+        let (acceptor, door, sender) = (acceptor.clone(), door.clone(), sender.clone());
         let metrics = Arc::clone(metrics);
         handshakes.spawn(async move {
             // Latency matters more than the bytes of a few small segments.
             stream.set_nodelay(true).unwrap_or(());
             match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => sender.send((stream, address)).await.unwrap_or(()),
+                Ok(Ok(stream)) => {
+                    let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+                    if let Some(admitted) = door.admit(stream, address, has_certificate, &metrics) {
+                        sender.send((admitted, address)).await.unwrap_or(());
+                    }
+                }
                 Ok(Err(error)) => {
                     metrics.handshakes_failed.inc();
                     tracing::debug!(%error, %address, "a TLS handshake failed");

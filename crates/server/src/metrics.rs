@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use model::UtcMicros;
@@ -43,7 +46,9 @@ pub(crate) struct Metrics {
     pub(crate) enrolments: Counter,
     pub(crate) enrolments_refused: Counter,
     pub(crate) handshakes_failed: Counter,
+    pub(crate) connections_refused: Counter,
     pub(crate) sessions: Counter,
+    pub(crate) sign_ins_refused: Counter,
     pub(crate) decisions: Counter,
     pub(crate) log_failures: Counter,
     pub(crate) log_entries_unreadable: Counter,
@@ -52,8 +57,45 @@ pub(crate) struct Metrics {
     pub(crate) task_failures: Counter,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
+    /// The engine's own counters, copied when they are read.
+    pub(crate) engine: EngineCounters,
     pub(crate) levels: Levels,
     recent: Mutex<Recent>,
+}
+
+/// What the engine did with rounds. It counts over restarts, as its checkpoint does.
+#[derive(Debug, Default)]
+pub(crate) struct EngineCounters {
+    rounds: Counter,
+    late: Counter,
+    stray: Counter,
+    repeated: Counter,
+    unrevisable: Counter,
+    revisions: Counter,
+}
+
+impl EngineCounters {
+    pub(crate) fn set(&self, counted: engine::Counters) {
+        // All fields by name: one that the engine adds must find its metric.
+        let engine::Counters {
+            rounds_total,
+            late_rounds_total,
+            stray_rounds_total,
+            repeated_rounds_total,
+            unrevisable_rounds_total,
+            revisions_total,
+        } = counted;
+        for (counter, value) in [
+            (&self.rounds, rounds_total),
+            (&self.late, late_rounds_total),
+            (&self.stray, stray_rounds_total),
+            (&self.repeated, repeated_rounds_total),
+            (&self.unrevisable, unrevisable_rounds_total),
+            (&self.revisions, revisions_total),
+        ] {
+            counter.inner().store(value, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Present levels, set by the pulse just before they are read.
@@ -113,7 +155,9 @@ impl Default for Metrics {
             enrolments: Counter::default(),
             enrolments_refused: Counter::default(),
             handshakes_failed: Counter::default(),
+            connections_refused: Counter::default(),
             sessions: Counter::default(),
+            sign_ins_refused: Counter::default(),
             decisions: Counter::default(),
             log_failures: Counter::default(),
             log_entries_unreadable: Counter::default(),
@@ -122,10 +166,12 @@ impl Default for Metrics {
             task_failures: Counter::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
+            engine: EngineCounters::default(),
             levels: Levels::default(),
             recent: Mutex::default(),
         };
         metrics.register_ingest();
+        metrics.register_engine();
         metrics.register_rest();
         metrics.register_levels();
         metrics
@@ -147,6 +193,34 @@ impl Metrics {
             ("enrolment_accepted", "Certificates given for a token", &self.enrolments),
             ("enrolment_refused", "Enrolments refused", &self.enrolments_refused),
             ("tls_handshakes_failed", "TLS handshakes that failed", &self.handshakes_failed),
+            (
+                "connections_refused",
+                "Connections for which there was no place",
+                &self.connections_refused,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            self.registry.register(name, help, counter.clone());
+        }
+    }
+
+    fn register_engine(&mut self) {
+        let engine = &self.engine;
+        let counters = [
+            ("engine_rounds", "Rounds heard, of probes, gateways and witnesses", &engine.rounds),
+            ("engine_rounds_late", "Rounds too late for a live verdict", &engine.late),
+            (
+                "engine_rounds_stray",
+                "Rounds of a probe that is not assigned to the agent",
+                &engine.stray,
+            ),
+            ("engine_rounds_repeated", "Rounds of a time already heard", &engine.repeated),
+            (
+                "engine_rounds_unrevisable",
+                "Late rounds of a minute that can no longer be revised",
+                &engine.unrevisable,
+            ),
+            ("engine_minutes_revised", "Minutes said again", &engine.revisions),
         ];
         for (name, help, counter) in counters {
             self.registry.register(name, help, counter.clone());
@@ -166,6 +240,11 @@ impl Metrics {
                 "store_commit_failures",
                 "Commits that failed and were retried",
                 &self.commit_failures,
+            ),
+            (
+                "sign_ins_refused",
+                "Attempts to sign in with a wrong password",
+                &self.sign_ins_refused,
             ),
             ("clock_steps", "Steps of the wall clock", &self.clock_steps),
             ("task_failures", "Failures of periodic tasks", &self.task_failures),
@@ -281,10 +360,24 @@ mod tests {
         let metrics = Metrics::default();
         metrics.batches.inc();
         metrics.commit_took(1_000);
+        metrics.engine.set(engine::Counters {
+            rounds_total: 9,
+            late_rounds_total: 8,
+            stray_rounds_total: 7,
+            repeated_rounds_total: 6,
+            unrevisable_rounds_total: 5,
+            revisions_total: 4,
+        });
         let text = metrics.to_text();
         for line in [
             "faultline_ingest_batches_total 1",
             "faultline_store_commit_seconds_count 1",
+            "faultline_engine_rounds_total 9",
+            "faultline_engine_rounds_late_total 8",
+            "faultline_engine_rounds_stray_total 7",
+            "faultline_engine_rounds_repeated_total 6",
+            "faultline_engine_rounds_unrevisable_total 5",
+            "faultline_engine_minutes_revised_total 4",
             "# TYPE faultline_log_size_bytes gauge",
         ] {
             assert!(text.contains(line), "{line} is missing in {text}");

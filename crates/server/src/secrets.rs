@@ -91,19 +91,33 @@ pub fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
     Ok(bytes)
 }
 
-/// Writes a new file that only its owner may read, durably.
+/// Ends the name of a secret file that is not whole yet.
+const UNFINISHED: &str = "new";
+
+/// Writes a new file that only its owner may read, durably and as a whole or not at all: a half
+/// written key would be taken for a key at every later start.
 ///
 /// # Errors
 ///
 /// [`SecretsError::File`], also if the file is there already.
 pub fn write_secret_file(path: &Path, content: &[u8]) -> Result<(), SecretsError> {
     let write = || {
+        // The lock on the data directory keeps everybody else away from these names.
+        if path.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let unfinished = path.with_added_extension(UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => (),
+        }
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         unix::OpenOptionsExt::mode(&mut options, SECRET_MODE);
-        let mut file = options.open(path)?;
+        let mut file = options.open(&unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
+        fs::rename(&unfinished, path)?;
         let Some(directory) = path.parent() else {
             return Ok(());
         };
@@ -235,6 +249,19 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = Secrets::load(None, &path).unwrap_err().to_string();
         assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_crash_while_a_secret_is_written_leaves_none_and_the_next_start_makes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("local-api.key");
+        // What a crash between creating and writing leaves.
+        fs::write(dir.path().join("local-api.key.new"), "").unwrap();
+        assert_eq!(read_secret_file(&path).unwrap(), None);
+        write_secret_file(&path, b"whole").unwrap();
+        assert_eq!(read_secret_file(&path).unwrap().as_deref(), Some(&b"whole"[..]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(write_secret_file(&path, b"another").is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     first::{self, FirstError, FirstStart},
     http,
     ingest::{Ingest, stub::agent_link_server::AgentLinkServer},
-    listen::{self, ListenError, TlsListener},
+    listen::{self, Door, ListenError, PlainListener, TlsListener},
     log::{self, Body, LogHandle, LogStart},
     metrics::Metrics,
     secrets::{Secrets, SecretsError},
@@ -300,7 +300,7 @@ impl Doors {
         let signed = self.app.authority.sign_server(self.app.clock.now())?;
         let certificate = Arc::new(ServerCertificate::new(signed));
         let config = listen::agents_tls(&self.app.authority, certificate.clone())?;
-        let listener = self.tls(listener, config, running)?;
+        let listener = self.tls(listener, config, Door::agents(), running)?;
         let ingest = Ingest::new(self.app.clone(), sessions.clone(), self.stop.clone());
         let service = AgentLinkServer::new(ingest)
             .max_decoding_message_size(wire::limits::FRAME_BYTES_MAX)
@@ -328,10 +328,14 @@ impl Doors {
     ) -> Result<(), ServeError> {
         match &config.http.tls {
             Some(files) => {
-                let listener = self.tls(listener, listen::http_tls(files)?, running)?;
+                let tls = listen::http_tls(files)?;
+                let listener = self.tls(listener, tls, Door::http(), running)?;
                 self.serve_router(listener, running);
             }
-            None => self.serve_router(listener, running),
+            None => {
+                let metrics = Arc::clone(&self.metrics);
+                self.serve_router(PlainListener::new(listener, Door::http(), metrics), running);
+            }
         }
         Ok(())
     }
@@ -353,9 +357,11 @@ impl Doors {
         &self,
         listener: tokio::net::TcpListener,
         config: rustls::ServerConfig,
+        door: Door,
         running: &mut JoinSet<Result<(), String>>,
     ) -> Result<TlsListener, ServeError> {
-        let made = TlsListener::new(listener, config, self.metrics.clone(), self.stop.clone());
+        let (metrics, stop) = (Arc::clone(&self.metrics), self.stop.clone());
+        let made = TlsListener::new(listener, config, door, metrics, stop);
         let (listener, accepting) =
             made.map_err(|source| ServeError::Start { what: "a TLS listener", source })?;
         running.spawn(async move {

@@ -7,7 +7,7 @@ use model::{
     AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth, OrgId,
     UtcMicros, VerdictChange,
 };
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Applied, Checkpoint, Commit, EpochGrant, Highwater, Store, StoreError, code,
@@ -15,7 +15,7 @@ use crate::{
     rounds,
 };
 
-/// Checkpoints kept: the newest, and one more in case it cannot be read.
+/// Checkpoints kept: the newest, and the one before in case it cannot be read.
 const CHECKPOINTS: u32 = 2;
 /// Highwaters read at once. All are read, page by page: without its mark, a batch counts twice.
 const HIGHWATERS_PAGE: u32 = 500;
@@ -31,8 +31,9 @@ const CHECKPOINTS_TRIM: &str = "
     DELETE FROM engine_checkpoint
      WHERE position NOT IN (
                SELECT position FROM engine_checkpoint ORDER BY position DESC LIMIT $1)";
-const CHECKPOINT_LATEST: &str = "
-    SELECT position, at, body FROM engine_checkpoint ORDER BY position DESC LIMIT 1";
+const CHECKPOINTS_KEPT: &str = "
+    SELECT position, at, body FROM engine_checkpoint ORDER BY position DESC LIMIT $1";
+const CHECKPOINT_DELETE: &str = "DELETE FROM engine_checkpoint WHERE position = $1";
 const HIGHWATERS: &str = "
     SELECT agent_id, epoch, seq
       FROM highwater
@@ -190,16 +191,24 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    pub async fn checkpoint_latest(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let row = sqlx::query(CHECKPOINT_LATEST).fetch_optional(self.readers()).await?;
-        let Some(row) = row else {
-            return Ok(None);
+    /// The checkpoints that are kept, the newest first.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        let rows = sqlx::query(CHECKPOINTS_KEPT).bind(CHECKPOINTS).fetch_all(self.readers());
+        let checkpoint = |row: &SqliteRow| {
+            Ok(Checkpoint {
+                position: LogPosition(row.number("position")?),
+                bytes: row.value("body")?,
+                at: row.at("at")?,
+            })
         };
-        Ok(Some(Checkpoint {
-            position: LogPosition(row.number("position")?),
-            bytes: row.value("body")?,
-            at: row.at("at")?,
-        }))
+        rows.await?.iter().map(checkpoint).collect()
+    }
+
+    /// Forgets a checkpoint that is of no use, so that it takes no good one's place.
+    pub async fn checkpoint_delete(&self, position: LogPosition) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query(CHECKPOINT_DELETE).bind(big(position.0)).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The newest batch of each agent and epoch that was applied.

@@ -47,7 +47,7 @@ const EVENTS_SWEEP: &str = "
                   AND at < $2
                 ORDER BY at, id
                 LIMIT $3)";
-// A batch of an epoch this old cannot come again: no spool keeps it so long.
+// A batch of an epoch this old cannot come again: no spool may keep it so long.
 const HIGHWATERS_SWEEP: &str = "
     DELETE FROM highwater
      WHERE (agent_id, epoch) IN (
@@ -65,6 +65,38 @@ const GAPS_SWEEP: &str = "
                 WHERE org_id = $1
                   AND to_at < $2
                 ORDER BY to_at, id
+                LIMIT $3)";
+
+const AUDIT_SWEEP: &str = "
+    DELETE FROM audit
+     WHERE id IN (
+               SELECT id
+                 FROM audit
+                WHERE org_id = $1
+                  AND at < $2
+                ORDER BY id
+                LIMIT $3)";
+// What the engine has not heard yet stays: it catches up from here.
+const INVENTORY_CHANGES_SWEEP: &str = "
+    DELETE FROM inventory_change
+     WHERE version IN (
+               SELECT version
+                 FROM inventory_change
+                WHERE org_id = $1
+                  AND at < $2
+                  AND version <= (SELECT inventory_version FROM engine_state WHERE id = 1)
+                ORDER BY version
+                LIMIT $3)";
+// A name goes when nothing that is kept can be of the thing it named.
+const TOMBSTONES_SWEEP: &str = "
+    DELETE FROM tombstone
+     WHERE version IN (
+               SELECT version
+                 FROM tombstone
+                WHERE org_id = $1
+                  AND deleted_at < $2
+                  AND version <= (SELECT inventory_version FROM engine_state WHERE id = 1)
+                ORDER BY version
                 LIMIT $3)";
 
 impl Store {
@@ -85,10 +117,22 @@ impl Store {
             let minutes = retention.minutes_before.minute().0;
             retained.minutes +=
                 sweep(&mut tx, MINUTES_SWEEP, (org, minutes), &mut retained.is_done).await?;
-            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, HIGHWATERS_SWEEP] {
+            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
             }
+            let marks = (org, retention.highwaters_before.0);
+            sweep(&mut tx, HIGHWATERS_SWEEP, marks, &mut retained.is_done).await?;
+            let audit_before = retention.audit_before.0;
+            for text in [AUDIT_SWEEP, INVENTORY_CHANGES_SWEEP] {
+                retained.audited +=
+                    sweep(&mut tx, text, (org, audit_before), &mut retained.is_done).await?;
+            }
+            let named_before = retention.audit_before.min(retention.changes_before);
+            let named_before = named_before.min(retention.minutes_before);
+            let named_before = (org, named_before.min(retention.rounds_before).0);
+            retained.audited +=
+                sweep(&mut tx, TOMBSTONES_SWEEP, named_before, &mut retained.is_done).await?;
             tx.commit().await?;
         }
         Ok(retained)

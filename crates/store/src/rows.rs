@@ -397,8 +397,12 @@ pub struct AgentOutage {
 pub struct Retention {
     pub rounds_before: UtcMicros,
     pub minutes_before: UtcMicros,
-    /// Ended verdict spans, agent events, monitor gaps and the highwaters of old epochs.
+    /// Ended verdict spans, agent events and monitor gaps.
     pub changes_before: UtcMicros,
+    /// The audit log, and of deleted things their names and their place in the change log.
+    pub audit_before: UtcMicros,
+    /// Highwaters that were not raised since: older than anything a spool still holds.
+    pub highwaters_before: UtcMicros,
 }
 
 /// What one step of a sweep deleted.
@@ -407,6 +411,7 @@ pub struct Retained {
     pub rounds: u64,
     pub minutes: u64,
     pub changes: u64,
+    pub audited: u64,
     /// Nothing was left to delete.
     pub is_done: bool,
 }

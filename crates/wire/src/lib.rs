@@ -8,12 +8,14 @@
 //! Nothing here knows a clock, a socket or a service: the gRPC stubs live in `agent` and
 //! `server`, each with its own half only.
 
+mod address;
 mod batch;
 mod error;
 pub mod limits;
 pub mod rounds;
 mod seal;
 
+pub use address::is_host_port;
 pub use batch::{Anchor, BatchHead, BootId, boot_id};
 pub use error::WireError;
 pub use seal::{open, seal};

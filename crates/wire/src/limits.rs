@@ -35,6 +35,9 @@ pub const APPLIED_REFUSED_MAX: usize = 100;
 /// A certificate or a certificate request, DER: far above any with one key.
 pub const DER_BYTES_MAX: usize = 16 * 1024;
 
+/// How long a spool may keep a batch that is not acknowledged: as long as the server remembers
+/// which batches it has, so that none counts twice.
+pub const SPOOL_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often an agent says that it lives, unless `Welcome` says otherwise.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// HTTP/2 pings in both directions: shorter than what network address translation forgets after.

@@ -73,9 +73,8 @@ impl App {
 
     pub(crate) async fn agent_delete(&self, scope: &Scope, id: AgentId) -> Result<(), AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
-        self.change(async move { store.agent_delete(&scope, id, now).await }).await?;
-        self.conductor.disconnect(id);
-        Ok(())
+        let commit = async move { store.agent_delete(&scope, id, now).await };
+        self.change_and(commit, move |conductor| conductor.disconnect(id)).await
     }
 
     /// Makes a new token; the agent's earlier ones are void.
@@ -103,8 +102,7 @@ impl App {
     /// Revokes the agent's certificates and ends its stream.
     pub(crate) async fn agent_revoke(&self, scope: &Scope, id: AgentId) -> Result<(), AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
-        self.change(async move { store.certificates_revoke(&scope, id, now).await }).await?;
-        self.conductor.disconnect(id);
-        Ok(())
+        let commit = async move { store.certificates_revoke(&scope, id, now).await };
+        self.change_and(commit, move |conductor| conductor.disconnect(id)).await.map(drop)
     }
 }

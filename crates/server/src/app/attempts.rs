@@ -8,12 +8,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use model::UtcMicros;
+
+use crate::listen::network_of;
 
 /// Failures of one name from one address within [`WINDOW`]: a person mistypes less often.
 const PER_NAME_AND_ADDRESS_MAX: u32 = 10;
@@ -28,10 +30,23 @@ const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Names and addresses remembered at once, so that strangers cannot fill the memory.
 const ENTRIES_MAX: usize = 10_000;
 
+/// Refusals that are told one by one within [`WINDOW`]; the next one tells how many were not.
+const TOLD_MAX: u32 = 50;
+
 /// Failed attempts of the last minutes.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     counts: Mutex<BTreeMap<Key, Count>>,
+    told: Mutex<Told>,
+}
+
+/// What was said of refusals, so that who guesses cannot fill the audit log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    since: UtcMicros,
+    count: u32,
+    /// Not told since the last one that was.
+    untold: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +96,20 @@ impl Attempts {
         Ok(())
     }
 
+    /// Whether a refusal is to be told, with how many before it were not.
+    pub(crate) fn tell_refusal(&self, now: UtcMicros) -> Option<u64> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if WINDOW <= now.since(told.since) {
+            *told = Told { since: now, count: 0, ..*told };
+        }
+        if told.count == TOLD_MAX {
+            told.untold += 1;
+            return None;
+        }
+        told.count += 1;
+        Some(std::mem::take(&mut told.untold))
+    }
+
     /// Forgets the name's failures there after a success; address and name keep all but this
     /// attempt, so that a success gives nobody who guesses elsewhere new attempts.
     pub(crate) fn succeed(&self, name: &str, address: Option<IpAddr>) {
@@ -102,14 +131,6 @@ fn keys(name: &str, address: Option<IpAddr>) -> Vec<(Key, u32)> {
     keys.extend(address.map(|address| (Key::Address(address), PER_ADDRESS_MAX)));
     keys.push((Key::Name(name.to_owned()), PER_NAME_MAX));
     keys
-}
-
-/// What counts as one address: of IPv6 a /64, all of which one host may have.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
 }
 
 #[cfg(test)]
@@ -168,6 +189,16 @@ mod tests {
         }
         assert!(attempts.start("another", HERE, at(1)).is_err());
         assert_eq!(attempts.start("another", None, at(1)), Ok(()));
+    }
+
+    #[test]
+    fn refusals_beyond_the_first_of_a_window_are_told_as_a_number() {
+        let attempts = Attempts::default();
+        let told = |s, count| (0..count).filter_map(|_| attempts.tell_refusal(at(s))).count();
+        assert_eq!(told(1_000, TOLD_MAX + 7), 50);
+        assert_eq!(attempts.tell_refusal(at(1_299)), None);
+        assert_eq!(attempts.tell_refusal(at(1_300)), Some(8));
+        assert_eq!(attempts.tell_refusal(at(1_300)), Some(0));
     }
 
     #[test]

@@ -102,21 +102,26 @@ impl App {
         stored: Vec<MinuteSeries>,
         held: &ProbeStatusView,
     ) -> Result<Vec<MinuteSeries>, AppError> {
-        let key = |agent: &Option<AgentRef>| agent.as_ref().map(|agent| agent.name.clone());
-        let mut all = BTreeMap::<Option<Name>, MinuteSeries>::new();
         let assigned: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
         let agents = self.store.agent_list(scope).await?.into_iter();
         let agents = agents.filter(|agent| assigned.contains(&agent.id));
-        let agents = agents.map(|AgentRow { id, name, .. }| Some(AgentRef { id, name }));
-        for agent in iter::once(None).chain(agents) {
-            let minutes = Vec::new();
-            all.insert(key(&agent), MinuteSeries { agent, minutes });
-        }
-        for series in stored {
-            all.insert(key(&series.agent), series);
-        }
-        Ok(all.into_values().collect())
+        let agents = agents.map(|AgentRow { id, name, .. }| AgentRef { id, name });
+        Ok(merge(agents, stored))
     }
+}
+
+/// Puts the stored series in order and adds an empty one for the consensus and for each of
+/// `assigned` that has none. Agents are told apart by their id: one that was deleted and one that
+/// has its name now are two.
+fn merge(assigned: impl Iterator<Item = AgentRef>, stored: Vec<MinuteSeries>) -> Vec<MinuteSeries> {
+    let empty = |agent| MinuteSeries { agent, minutes: Vec::new() };
+    let empty = iter::once(None).chain(assigned.map(Some)).map(empty);
+    let mut all = BTreeMap::<Option<(Name, AgentId)>, MinuteSeries>::new();
+    for series in empty.chain(stored) {
+        let key = series.agent.as_ref().map(|agent| (agent.name.clone(), agent.id));
+        all.insert(key, series);
+    }
+    all.into_values().collect()
 }
 
 /// Tells every minute of `range`, which ends at the latest after the present one.
@@ -206,6 +211,15 @@ mod tests {
     use model::{Entity, ProbeId};
 
     use super::*;
+
+    #[test]
+    fn a_deleted_agent_and_a_new_one_of_its_name_have_a_series_each() {
+        let agent = |id| AgentRef { id: AgentId(id), name: Name::parse("fra1").expect("a name") };
+        let stored = MinuteSeries { agent: Some(agent(1)), minutes: Vec::new() };
+        let merged = merge([agent(2)].into_iter(), vec![stored]);
+        let ids: Vec<_> = merged.iter().map(|s| s.agent.as_ref().map(|a| a.id.0)).collect();
+        assert_eq!(ids, [None, Some(1), Some(2)]);
+    }
 
     /// Stored minutes as `minute verdict`, padded over 0..=`now`.
     #[track_caller]

@@ -222,10 +222,22 @@ impl App {
         T: Send + 'static,
         F: Future<Output = Result<Changed<T>, StoreError>> + Send + 'static,
     {
+        self.change_and(commit, |_| ()).await
+    }
+
+    /// As [`App::change`], and does `act` as soon as it is committed: whether the caller is still
+    /// there and whether the conductor gets on must not decide if an agent is cut off.
+    async fn change_and<T, F, A>(&self, commit: F, act: A) -> Result<T, AppError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Changed<T>, StoreError>> + Send + 'static,
+        A: FnOnce(&Conductor) + Send + 'static,
+    {
         let app = self.clone();
         let task = self.changes.spawn(async move {
             let _order = app.inventory_order.lock().await;
             let changed = commit.await?;
+            act(&app.conductor);
             if changed.changes.is_empty() {
                 return Ok(changed.row);
             }
@@ -237,5 +249,52 @@ impl App {
             Ok(changed.row)
         });
         task.await.map_err(AppError::internal)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Disk, Journal};
+    use model::{LogPosition, Name};
+    use store::{NewAgent, ORG_DEFAULT, Scope};
+    use tokio::{sync::mpsc, time::timeout};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        config::Overrides,
+        log::{self, LogStart},
+        secrets::Secrets,
+    };
+
+    #[tokio::test]
+    async fn a_revoked_agent_is_cut_off_though_the_conductor_stands_still() {
+        let dir = tempfile::tempdir().unwrap();
+        let overrides = Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() };
+        let config = Arc::new(Config::resolve("", &|_| None, &overrides).unwrap());
+        let _lock = crate::first::settle(&config).unwrap();
+        let clock = Clock::system();
+        let now = clock.now();
+        let store = Store::open(&config.database_path()).await.unwrap();
+        let secrets = Secrets::load(None, &config.keys_dir().join("master.key")).unwrap();
+        let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, now).unwrap());
+        let options = log::options(LogPosition(0));
+        let (journal, _) = Journal::open(config.log_dir(), options, Disk).unwrap();
+        let start = LogStart { journal, highwaters: log::Highwaters::new(), last_at: now };
+        // Nobody takes what becomes durable, so no change is ever applied.
+        let (durable, _entries) = mpsc::channel(1);
+        let metrics = Arc::default();
+        let (log, _) = log::start(start, clock.clone(), Arc::clone(&metrics), durable).unwrap();
+        let (conductor, _requests) = Conductor::new(log, metrics, now, LogPosition(0));
+        let app = App::new(store, conductor, authority, config, clock);
+        let scope = Scope::system(ORG_DEFAULT);
+        let new = NewAgent { name: Name::parse("fra1").unwrap(), witnesses: Vec::new() };
+        let agent = app.store.agent_create(&scope, &new, now).await.unwrap().row.id;
+
+        let link = app.conductor.link(agent, None, now, &CancellationToken::new());
+        tokio::select! {
+            _ = app.agent_revoke(&scope, agent) => panic!("the conductor did not stand still"),
+            cut = timeout(Duration::from_secs(10), link.ended.cancelled()) => cut.unwrap(),
+        }
     }
 }

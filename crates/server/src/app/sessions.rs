@@ -90,13 +90,18 @@ impl App {
         name: &str,
         now: UtcMicros,
     ) -> Result<(), AppError> {
+        self.conductor.metrics().sign_ins_refused.inc();
+        let Some(untold) = self.attempts.tell_refusal(now) else {
+            return Ok(());
+        };
+        let after = (untold != 0).then(|| serde_json::json!({ "refused_unlisted": untold }));
         let entry = AuditEntry {
             action: "session.refuse",
             object_kind: "user",
             object_id: None,
             object_name: name,
             before: None,
-            after: None,
+            after,
         };
         Ok(self.store.audit_append(scope, &entry, now).await?)
     }
@@ -168,9 +173,22 @@ impl App {
     }
 
     /// Ends a session.
-    pub(crate) async fn sign_out(&self, token_hash: &TokenHash) -> Result<(), AppError> {
+    pub(crate) async fn sign_out(
+        &self,
+        scope: &Scope,
+        user: &UserRow,
+        token_hash: &TokenHash,
+    ) -> Result<(), AppError> {
         self.store.session_delete(token_hash).await?;
-        Ok(())
+        let entry = AuditEntry {
+            action: "session.delete",
+            object_kind: "user",
+            object_id: Some(user.id.0),
+            object_name: user.name.as_str(),
+            before: None,
+            after: None,
+        };
+        Ok(self.store.audit_append(scope, &entry, self.clock.now()).await?)
     }
 
     /// Changes one's own password; the user's other sessions end.

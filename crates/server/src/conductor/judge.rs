@@ -21,6 +21,11 @@ use crate::{
 /// takes several, and must not take as many entries.
 const TIMEOUTS_PER_ENTRY_MAX: u32 = 16;
 
+/// Rounds in one transaction: some hundred milliseconds of writing.
+const TURN_ROUNDS_MAX: usize = 20_000;
+/// Decisions in one transaction, likewise: a closed minute makes one for each agent and probe.
+const TURN_DECISIONS_MAX: usize = 50_000;
+
 /// The engine with what must keep step with it.
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -48,6 +53,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Whether it is to be stored before anything else is heard.
+    pub(super) fn is_full(&self) -> bool {
+        TURN_ROUNDS_MAX <= self.rounds_total || TURN_DECISIONS_MAX <= self.decisions.len()
+    }
+
     pub(super) fn highwaters(&self) -> Vec<Highwater> {
         let marks = self.highwaters.iter();
         marks

@@ -14,8 +14,8 @@ use std::{
 };
 
 use model::{
-    AgentId, AgentState, Decision, DecisionKind, LogPosition, Minute, ProbeId, TargetId, UtcMicros,
-    Verdict,
+    AgentId, AgentState, Decision, DecisionKind, LogPosition, Minute, OrgId, ProbeId, TargetId,
+    UtcMicros, Verdict,
 };
 use tokio::sync::watch;
 
@@ -23,11 +23,15 @@ use tokio::sync::watch;
 pub const LIVE_RING_MAX: usize = 65_536;
 
 /// Something that was stored and that a console may want to fetch again.
+///
+/// What names an object belongs to its organisation; the rest only says that there is something
+/// to fetch, and whoever fetches sees what is theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveEvent {
     /// A verdict changed: of one agent's pair, or the consensus if `agent` is `None`.
     Verdict {
         position: LogPosition,
+        org: OrgId,
         target: TargetId,
         probe: ProbeId,
         agent: Option<AgentId>,
@@ -36,7 +40,7 @@ pub enum LiveEvent {
         at: UtcMicros,
     },
     /// An agent's state changed.
-    Agent { position: LogPosition, agent: AgentId, to: AgentState, at: UtcMicros },
+    Agent { position: LogPosition, org: OrgId, agent: AgentId, to: AgentState, at: UtcMicros },
     /// The inventory has a new version.
     Inventory { position: LogPosition, version: u64 },
     /// A minute was closed.
@@ -193,6 +197,7 @@ impl LiveEvent {
         match &decision.kind {
             DecisionKind::Verdict(change) => Some(LiveEvent::Verdict {
                 position,
+                org: decision.org,
                 target: target_of(change.entity.probe())?,
                 probe: change.entity.probe(),
                 agent: change.entity.agent(),
@@ -202,6 +207,7 @@ impl LiveEvent {
             }),
             DecisionKind::Agent(change) => Some(LiveEvent::Agent {
                 position,
+                org: decision.org,
                 agent: change.agent,
                 to: change.to,
                 at: change.at,

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentAssignment, HeldVerdict, PairStatusView, ProbeStatusView, Request,
+    AgentAssignment, HeldVerdict, PairStatusView, ProbeStatusView, REQUESTS_MAX, Request,
     board::Board,
     judge::{Judge, Turn},
 };
@@ -24,10 +24,6 @@ use crate::{
 
 /// Entries taken from the queue at once.
 const TURN_ENTRIES_MAX: usize = 256;
-/// Rounds in one transaction: some hundred milliseconds of writing.
-pub(super) const TURN_ROUNDS_MAX: usize = 20_000;
-/// Decisions in one transaction, likewise: a closed minute makes one for each agent and probe.
-const TURN_DECISIONS_MAX: usize = 50_000;
 /// The engine is not woken more often for its own deadlines; entries wake it besides.
 const TICK_SPACING: Duration = Duration::from_millis(200);
 /// How much log a restart replays at most, besides what happened since.
@@ -48,6 +44,8 @@ pub(crate) struct Owner {
     pub(super) stop: CancellationToken,
     /// Where the present assignments were made.
     pub(super) assigned_at: LogPosition,
+    /// The newest checkpoint, and when it was made.
+    pub(super) checkpoint: LogPosition,
     pub(super) checkpoint_at: UtcMicros,
     pub(super) entries_since: u64,
 }
@@ -76,7 +74,7 @@ impl Owner {
                     if count == 0 {
                         return Ok(());
                     }
-                    self.hear(turn.drain(..)).await?;
+                    self.hear(turn.drain(..), &mut requests).await?;
                 }
                 Some(request) = requests.recv() => self.answer(request),
                 () = wait(&mut tick) => tick = None,
@@ -104,19 +102,20 @@ impl Owner {
     async fn hear(
         &mut self,
         entries: impl Iterator<Item = Durable>,
+        requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), store::StoreError> {
         let mut turn = Turn::default();
         for entry in entries {
             self.judge.hear(&mut turn, entry);
-            let is_full =
-                TURN_ROUNDS_MAX <= turn.rounds_total || TURN_DECISIONS_MAX <= turn.decisions.len();
-            if is_full {
+            if turn.is_full() {
                 self.conclude(std::mem::take(&mut turn)).await?;
+                self.answer_waiting(requests);
             }
         }
         if turn.entries != 0 {
             self.conclude(turn).await?;
         }
+        self.answer_waiting(requests);
         Ok(())
     }
 
@@ -132,8 +131,10 @@ impl Owner {
             self.checkpoint_at = turn.at;
             self.entries_since = 0;
             self.board.set_checkpoint(turn.position);
-            self.log.trim(turn.position);
+            // Behind the one before: it is the way back if the newest cannot be read.
+            self.log.trim(std::mem::replace(&mut self.checkpoint, turn.position));
         }
+        self.judge.metrics.engine.set(self.judge.engine.counters());
         self.judge.metrics.decisions.inc_by(u64::try_from(turn.decisions.len()).unwrap_or(0));
         for (position, events) in turn.told {
             self.board.live.tell(position, events);
@@ -192,6 +193,17 @@ impl Owner {
         }
     }
 
+    /// Answers who asked meanwhile: under a backlog there is always another entry, and whoever
+    /// reads a page must not wait for its end.
+    fn answer_waiting(&self, requests: &mut mpsc::Receiver<Request>) {
+        for _ in 0..REQUESTS_MAX {
+            let Ok(request) = requests.try_recv() else {
+                return;
+            };
+            self.answer(request);
+        }
+    }
+
     /// Answers a reader. One that has gone does not need it.
     fn answer(&self, request: Request) {
         let engine = &self.judge.engine;
@@ -235,5 +247,49 @@ async fn wait(tick: &mut Option<TickDone>) {
     match tick {
         Some(done) => done.await.map_or_else(drop, drop),
         None => future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Disk, Journal};
+    use model::ProbeId;
+
+    use super::*;
+    use crate::{
+        conductor::Replay,
+        log::{self, LogStart},
+    };
+
+    #[tokio::test]
+    async fn who_asks_while_entries_wait_is_answered_after_the_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, metrics) = (Clock::system(), Arc::default());
+        let store = Store::open(&dir.path().join("faultline.db")).await.unwrap();
+        let options = log::options(LogPosition(0));
+        let (journal, _) = Journal::open(dir.path().join("log"), options, Disk).unwrap();
+        let replay = Replay {
+            store: &store,
+            journal: &journal,
+            clock: &clock,
+            metrics: Arc::clone(&metrics),
+        };
+        let replayed = replay.run().await.unwrap();
+        let last_at = clock.now();
+        let start = LogStart { journal, highwaters: log::Highwaters::new(), last_at };
+        let (durable, _appended) = mpsc::channel(1);
+        let (log, _) = log::start(start, clock.clone(), metrics, durable).unwrap();
+        let stop = CancellationToken::new();
+        let (conductor, owner, requests, _) = replayed.conduct(&store, &log, &clock, &stop);
+        // One entry and the end of the log are there at once: so there is always an entry to take.
+        let (sender, entries) = mpsc::channel(1);
+        let (position, now) = (LogPosition(1), clock.now());
+        let entry = Durable { position, now, body: Body::Tick, rounds: None, permit: None };
+        sender.try_send(entry).unwrap();
+        drop(sender);
+        let asked = conductor.pair_statuses(ProbeId(1));
+        let (answer, ended) = tokio::join!(asked, owner.run(entries, requests));
+        assert_eq!(answer.unwrap().position, position);
+        ended.unwrap();
     }
 }

@@ -16,7 +16,6 @@ use super::{
     ConductError, Conductor, Owner, Request,
     judge::{Judge, Turn},
     mirror::Mirror,
-    owner::TURN_ROUNDS_MAX,
 };
 use crate::{
     clock::Clock,
@@ -95,14 +94,17 @@ impl Replay<'_> {
         Ok(replayed)
     }
 
-    /// Returns the engine as of the stored checkpoint, or a new one.
+    /// Returns the engine as of the newest checkpoint that can be read, or a new one. The log is
+    /// kept from the older of two checkpoints on, so that either brings back the same state.
     async fn engine(&self) -> Result<(Engine, Option<LogPosition>), ReplayError> {
-        if let Some(checkpoint) = self.store.checkpoint_latest().await? {
+        for checkpoint in self.store.checkpoints().await? {
+            let position = checkpoint.position;
             match Engine::restore(&checkpoint.bytes) {
-                Ok(engine) => return Ok((engine, Some(checkpoint.position))),
+                Ok(engine) => return Ok((engine, Some(position))),
                 Err(error) => {
                     let error = crate::chain(&error);
-                    tracing::warn!(%error, "the checkpoint is of no use; verdicts start anew");
+                    tracing::error!(%error, position = position.0, "a checkpoint is of no use");
+                    self.store.checkpoint_delete(position).await?;
                 }
             }
         }
@@ -138,7 +140,7 @@ impl Replay<'_> {
             if position <= applied {
                 // Stored by the last run.
                 turn = Turn::default();
-            } else if TURN_ROUNDS_MAX <= turn.rounds_total {
+            } else if turn.is_full() {
                 self.store_turn(replayed, std::mem::take(&mut turn)).await?;
             }
         }
@@ -189,6 +191,7 @@ impl Replayed {
             board: Arc::clone(&conductor.board),
             stop: stop.clone(),
             assigned_at: self.position,
+            checkpoint: self.checkpoint,
             checkpoint_at: UtcMicros::default(),
             entries_since: 0,
         };

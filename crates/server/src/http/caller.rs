@@ -11,7 +11,7 @@ use axum::{
 };
 use axum_extra::extract::cookie::CookieJar;
 use http::{Extensions, HeaderMap, Method, header::AUTHORIZATION, request::Parts};
-use model::{OrgId, UserId};
+use model::{OrgId, Role, UserId};
 use store::{Scope, TokenHash, UserRow};
 use subtle::ConstantTimeEq;
 
@@ -66,17 +66,22 @@ impl Caller {
         is_listed && permission::allows(self.proof.role(), permission)
     }
 
-    /// As [`Caller::authorize`], for what would give the caller every permission: it needs all.
+    /// Checks that the caller may do all that `role` may: who makes a user or sets a password
+    /// could sign in as them, and must gain nothing by it.
     ///
     /// # Errors
     ///
-    /// [`Code::Forbidden`].
-    pub(crate) fn authorize_all(&self) -> Result<Scope, ApiError> {
-        if Permission::ALL.iter().all(|permission| self.allows(*permission)) {
-            return Ok(Scope { org: self.org, actor: self.proof.actor() });
+    /// [`Code::Forbidden`] naming a permission that is missing.
+    pub(crate) fn authorize_role(&self, role: Role) -> Result<(), ApiError> {
+        let mut needed = permission::permissions(role).iter();
+        match needed.find(|permission| !self.allows(**permission)) {
+            None => Ok(()),
+            Some(missing) => {
+                let name = missing.as_str();
+                let detail = format!("a user who is {role} has `{name}`, which you have not");
+                Err(ApiError::new(Code::Forbidden, detail))
+            }
         }
-        let detail = "only who has every permission can make or change an admin";
-        Err(ApiError::new(Code::Forbidden, detail))
     }
 
     /// Returns the person and the bounds for what everyone may do with their own account.

@@ -3,7 +3,7 @@
 //! Meaning is not checked here: bodies and queries hold texts and numbers, and the handlers parse
 //! them into domain types.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request, rejection::JsonRejection},
@@ -12,6 +12,7 @@ use axum::{
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::problem::{ApiError, Code};
 use crate::app::FieldError;
@@ -33,7 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
-        match axum::Json::from_request(request, state).await {
+        match in_time(BODY_TIME_MAX, axum::Json::from_request(request, state)).await? {
             Ok(axum::Json(value)) => Ok(Json(value)),
             Err(rejection) => Err(json_error(&rejection)),
         }
@@ -93,6 +94,22 @@ fn json_error(rejection: &JsonRejection) -> ApiError {
     }
 }
 
+/// A body arrives within this, or its request is refused: 16 MiB over a slow line.
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Waits for a body, not for ever.
+///
+/// # Errors
+///
+/// [`Code::BadBody`] if it takes longer than `time_max`.
+pub(crate) async fn in_time<T>(
+    time_max: Duration,
+    reading: impl Future<Output = T>,
+) -> Result<T, ApiError> {
+    let late = |_| ApiError::new(Code::BadBody, format!("the body took longer than {time_max:?}"));
+    timeout(time_max, reading).await.map_err(late)
+}
+
 /// The body did not arrive whole: it exceeds the limit of its route, or the sender went away.
 pub(crate) fn too_large_or_cut(status: http::StatusCode) -> ApiError {
     if status == http::StatusCode::PAYLOAD_TOO_LARGE {
@@ -127,7 +144,22 @@ fn named_field(text: &str) -> Option<FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::{
+        body::{Body, Bytes},
+        http::header::CONTENT_TYPE,
+    };
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_refused() {
+        let endless = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::builder().header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from_stream(endless)).expect("a request");
+        let read = axum::Json::<Value>::from_request(request, &());
+        let refused = in_time(Duration::from_millis(10), read).await.expect_err("no body");
+        assert_eq!(refused.code, Code::BadBody);
+    }
 
     #[test]
     fn the_field_is_read_from_the_message_of_serde() {

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller::Caller,
-    extract::{Json, Query, too_large_or_cut},
+    extract::{BODY_TIME_MAX, Json, Query, in_time, too_large_or_cut},
     permission::Permission,
     problem::{ApiError, Code, ProblemField},
     views::parse_flag,
@@ -172,7 +172,7 @@ impl<S: Send + Sync> FromRequest<S> for Rows {
 
     async fn from_request(request: Request, state: &S) -> Result<Rows, ApiError> {
         let kind = media_type(request.headers());
-        let body = Bytes::from_request(request, state).await;
+        let body = in_time(BODY_TIME_MAX, Bytes::from_request(request, state)).await?;
         let body = body.map_err(|error: BytesRejection| too_large_or_cut(error.status()))?;
         match kind.as_str() {
             "text/csv" => Ok(Rows(import::read_csv(&body)?)),

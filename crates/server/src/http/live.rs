@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
-use model::LogPosition;
+use model::{LogPosition, OrgId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -124,18 +124,36 @@ pub(crate) async fn live(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    caller.authorize(Permission::TargetRead)?;
+    let scope = caller.authorize(Permission::TargetRead)?;
+    let sees_agents = caller.allows(Permission::AgentRead);
     // An id that is no position was never given: such a subscriber must read everything anew.
     let after = headers.get("last-event-id").map(|id| {
         let position = id.to_str().ok().and_then(|id| id.parse().ok());
         LogPosition(position.unwrap_or(u64::MAX))
     });
-    let events = stream::unfold(app.live(after)?, async |mut stream| {
-        let item = stream.next().await?;
-        Some((Ok(event(&item)), stream))
+    let events = stream::unfold(app.live(after)?, move |mut stream| async move {
+        loop {
+            let item = stream.next().await?;
+            if is_for(&item.event, scope.org, sees_agents) {
+                return Some((Ok(event(&item)), stream));
+            }
+        }
     });
     let events = events.take_until(tokio::time::sleep(AGE_MAX));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY).text("alive")))
+}
+
+/// Whether a subscriber of `org` may be told this. What is left out needs no place of its own: the
+/// next tick carries one.
+fn is_for(event: &LiveEvent, org: OrgId, sees_agents: bool) -> bool {
+    match event {
+        LiveEvent::Verdict { org: of, .. } => *of == org,
+        LiveEvent::Agent { org: of, .. } => *of == org && sees_agents,
+        LiveEvent::Inventory { .. }
+        | LiveEvent::Minute { .. }
+        | LiveEvent::Tick { .. }
+        | LiveEvent::Resync { .. } => true,
+    }
 }
 
 fn event(item: &LiveItem) -> Event {
@@ -180,5 +198,29 @@ fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
             ("tick", LiveEventView::Tick(TickEventView { position, at: (*at).into() }))
         }
         LiveEvent::Resync { .. } => ("resync", LiveEventView::Resync(ResyncEventView { position })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AgentId, AgentState, ProbeId, TargetId, UtcMicros, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn what_names_an_object_is_told_to_its_organisation_and_to_who_may_see_it() {
+        let (org, position, at) = (OrgId(1), LogPosition(7), UtcMicros(0));
+        let (from, to) = (Verdict::Up, Verdict::Down);
+        let (target, probe, agent) = (TargetId(1), ProbeId(1), AgentId(1));
+        let verdict =
+            LiveEvent::Verdict { position, org, target, probe, agent: None, from, to, at };
+        let agent = LiveEvent::Agent { position, org, agent, to: AgentState::Blind, at };
+        let minute = LiveEvent::Tick { position, at };
+        let told = |org, sees_agents| {
+            [&verdict, &agent, &minute].map(|event| is_for(event, OrgId(org), sees_agents))
+        };
+        assert_eq!(told(1, true), [true, true, true]);
+        assert_eq!(told(1, false), [true, false, true]);
+        assert_eq!(told(2, true), [false, false, true]);
     }
 }

@@ -19,7 +19,7 @@ pub enum Permission {
     AgentWrite,
     /// See the state of this server.
     HealthRead,
-    /// See and change who may sign in. Admins are made and changed only with all permissions.
+    /// See and change who may sign in: users whose role permits nothing that the caller may not.
     UserManage,
     /// See, create and delete API keys.
     ApiKeyManage,

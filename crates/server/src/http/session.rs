@@ -113,8 +113,8 @@ pub(crate) async fn session_delete(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (_, person) = caller.person()?;
-    app.sign_out(&person.token_hash).await?;
+    let (scope, person) = caller.person()?;
+    app.sign_out(&scope, &person.user, &person.token_hash).await?;
     let cookie = session_cookie(&app, &headers, "", Duration::ZERO);
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use model::{Name, Role, UserId};
+use model::{Name, UserId};
 use serde::{Deserialize, Serialize};
 use store::{UserPatch, UserRow};
 use utoipa::ToSchema;
@@ -115,9 +115,7 @@ pub(crate) async fn user_create(
     let (Some(name), Some(role), Some(password)) = (name, role, password) else {
         return Err(fields.error().into());
     };
-    if role == Role::Admin {
-        caller.authorize_all()?;
-    }
+    caller.authorize_role(role)?;
     let row = app.user_create(&scope, name, role, password).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&row))))
 }
@@ -144,8 +142,9 @@ pub(crate) async fn user_update(
         is_active: body.is_disabled.map(|is_disabled| !is_disabled),
     };
     fields.check()?;
-    if patch.role == Some(Role::Admin) || app.user(&scope, id).await?.role == Role::Admin {
-        caller.authorize_all()?;
+    caller.authorize_role(app.user(&scope, id).await?.role)?;
+    if let Some(role) = patch.role {
+        caller.authorize_role(role)?;
     }
     let row = app.user_update(&scope, id, &patch, password).await?;
     Ok(Json(UserView::from(&row)))
@@ -168,9 +167,7 @@ pub(crate) async fn user_reset_password(
     if caller.user_id() == Some(id) {
         return Err(ApiError::new(Code::Conflict, "this is you: change your own password instead"));
     }
-    if app.user(&scope, id).await?.role == Role::Admin {
-        caller.authorize_all()?;
-    }
+    caller.authorize_role(app.user(&scope, id).await?.role)?;
     let password = app.user_reset_password(&scope, id).await?;
     Ok(Json(PasswordResetView { password }))
 }
@@ -191,9 +188,7 @@ pub(crate) async fn user_delete(
     if caller.user_id() == Some(id) {
         return Err(ApiError::new(Code::Conflict, "you cannot delete yourself; another admin can"));
     }
-    if app.user(&scope, id).await?.role == Role::Admin {
-        caller.authorize_all()?;
-    }
+    caller.authorize_role(app.user(&scope, id).await?.role)?;
     app.user_delete(&scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

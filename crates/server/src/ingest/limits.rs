@@ -1,11 +1,11 @@
 //! How much one sender may send. Pure: time is passed in.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use model::UtcMicros;
 
-/// Addresses remembered at once, so that strangers cannot fill the memory.
-const ADDRESSES_MAX: usize = 10_000;
+/// Senders remembered at once, so that strangers cannot fill the memory.
+const SENDERS_MAX: usize = 10_000;
 
 /// A token bucket, kept as the time at which everything taken so far is paid for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,34 +31,43 @@ impl Bucket {
     }
 }
 
-/// Attempts by address, for a door that strangers may knock at.
-#[derive(Debug, Default)]
-pub(super) struct Knocks {
-    buckets: BTreeMap<IpAddr, Bucket>,
+/// Attempts by sender, for a door at which anyone may knock: a stranger is known by the network it
+/// comes from, an agent by its certificate.
+#[derive(Debug)]
+pub(super) struct Knocks<K> {
+    buckets: BTreeMap<K, Bucket>,
 }
 
-impl Knocks {
-    /// Whether one more attempt from this address is heard. If too many addresses are remembered,
-    /// those that owe nothing are forgotten, and if all owe, a new one has to wait.
+impl<K> Default for Knocks<K> {
+    fn default() -> Knocks<K> {
+        Knocks { buckets: BTreeMap::new() }
+    }
+}
+
+impl<K: Copy + Ord> Knocks<K> {
+    /// Whether one more attempt of this sender is heard. If too many senders are remembered, those
+    /// that owe nothing are forgotten, and if all owe, a new one has to wait.
     pub(super) fn is_heard(
         &mut self,
-        address: IpAddr,
+        sender: K,
         cost: Duration,
         burst: Duration,
         now: UtcMicros,
     ) -> bool {
-        if self.buckets.len() == ADDRESSES_MAX && !self.buckets.contains_key(&address) {
+        if self.buckets.len() == SENDERS_MAX && !self.buckets.contains_key(&sender) {
             self.buckets.retain(|_, bucket| now < bucket.paid_at);
-            if self.buckets.len() == ADDRESSES_MAX {
+            if self.buckets.len() == SENDERS_MAX {
                 return false;
             }
         }
-        self.buckets.entry(address).or_default().try_take(cost, burst, now)
+        self.buckets.entry(sender).or_default().try_take(cost, burst, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const fn at(ms: i64) -> UtcMicros {
@@ -90,7 +99,7 @@ mod tests {
         let (cost, burst) = (Duration::from_secs(6), Duration::from_secs(12));
         let mut knocks = Knocks::default();
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
-        for n in 0..ADDRESSES_MAX as u32 {
+        for n in 0..SENDERS_MAX as u32 {
             assert!(knocks.is_heard(address(n), cost, burst, at(0)));
         }
         assert!(!knocks.is_heard(address(u32::MAX), cost, burst, at(0)));

@@ -12,6 +12,7 @@ mod session;
 use std::{
     collections::BTreeMap,
     fmt::Display,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,6 +29,7 @@ use crate::{
     app::App,
     authority::{AgentIdentity, AuthorityError, SignedCertificate, identity_of, token_hash},
     config::AgentsConfig,
+    listen::network_of,
     place::Placer,
 };
 use limits::Knocks;
@@ -50,10 +52,14 @@ pub(crate) mod stub {
 const ROUNDS_IN_FLIGHT_MAX: usize = 1_000_000;
 /// Frames on their way to one agent.
 const FRAMES_OUT_MAX: usize = 64;
-/// One enrolment from an address costs six seconds, and a minute may be owed: ten at once, for a
+/// One enrolment from a network costs six seconds, and a minute may be owed: ten at once, for a
 /// network behind one address, then ten a minute.
 const ENROL_COST: Duration = Duration::from_secs(6);
 const ENROL_BURST: Duration = Duration::from_secs(60);
+/// One renewal of an agent costs a minute, and three may be owed: it renews once in weeks, and
+/// tries again if the answer was lost.
+const RENEW_COST: Duration = Duration::from_secs(60);
+const RENEW_BURST: Duration = Duration::from_secs(180);
 
 /// What the service works with.
 #[derive(Debug)]
@@ -61,7 +67,10 @@ pub(crate) struct Ingest {
     shared: Arc<Shared>,
     sessions: TaskTracker,
     stop: CancellationToken,
-    knocks: Mutex<Knocks>,
+    /// Strangers, by network.
+    enrolments: Mutex<Knocks<IpAddr>>,
+    /// Agents with a certificate: a neighbour that enrols must not keep one from renewing.
+    renewals: Mutex<Knocks<AgentId>>,
 }
 
 /// What all sessions share.
@@ -120,7 +129,8 @@ impl Ingest {
             placers: Mutex::default(),
             rounds: Arc::new(Semaphore::new(ROUNDS_IN_FLIGHT_MAX)),
         };
-        Ingest { shared: Arc::new(shared), sessions, stop, knocks: Mutex::default() }
+        let (enrolments, renewals) = (Mutex::default(), Mutex::default());
+        Ingest { shared: Arc::new(shared), sessions, stop, enrolments, renewals }
     }
 
     async fn enrol(&self, request: v1::EnrollRequest) -> Result<v1::EnrollReply, Status> {
@@ -167,12 +177,20 @@ impl Ingest {
         })
     }
 
-    fn is_heard<T>(&self, request: &Request<T>) -> bool {
+    /// Whether one more enrolment from there is heard.
+    fn may_enrol<T>(&self, request: &Request<T>) -> bool {
         let Some(from) = request.remote_addr() else {
             return false;
         };
-        let mut knocks = self.knocks.lock().unwrap_or_else(PoisonError::into_inner);
-        knocks.is_heard(from.ip(), ENROL_COST, ENROL_BURST, self.shared.now())
+        let network = network_of(from.ip().to_canonical());
+        let mut knocks = self.enrolments.lock().unwrap_or_else(PoisonError::into_inner);
+        knocks.is_heard(network, ENROL_COST, ENROL_BURST, self.shared.now())
+    }
+
+    /// Whether one more renewal of the agent is heard.
+    fn may_renew(&self, agent: AgentId) -> bool {
+        let mut knocks = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        knocks.is_heard(agent, RENEW_COST, RENEW_BURST, self.shared.now())
     }
 }
 
@@ -183,12 +201,13 @@ impl stub::agent_link_server::AgentLink for Ingest {
         request: Request<v1::EnrollRequest>,
     ) -> Result<Response<v1::EnrollReply>, Status> {
         let metrics = self.shared.app.conductor.metrics();
-        let enrolled = if self.is_heard(&request) {
-            self.enrol(request.into_inner()).await
-        } else {
-            Err(Status::resource_exhausted("too many enrolments from this address: wait a minute"))
-        };
-        match enrolled {
+        if !self.may_enrol(&request) {
+            // Counted and not logged: who knocks a thousand times must not fill the log.
+            metrics.enrolments_refused.inc();
+            let reason = "too many enrolments from this address: wait a minute";
+            return Err(Status::resource_exhausted(reason));
+        }
+        match self.enrol(request.into_inner()).await {
             Ok(reply) => {
                 metrics.enrolments.inc();
                 Ok(Response::new(reply))
@@ -206,10 +225,10 @@ impl stub::agent_link_server::AgentLink for Ingest {
         request: Request<v1::RenewRequest>,
     ) -> Result<Response<v1::EnrollReply>, Status> {
         let identity = identify(&request)?;
-        if !self.is_heard(&request) {
+        self.shared.check_certificate(&identity).await?;
+        if !self.may_renew(identity.agent) {
             return Err(Status::resource_exhausted("too many renewals: wait a minute"));
         }
-        self.shared.check_certificate(&identity).await?;
         let scope = Scope { org: identity.org, actor: store::Actor::Agent(identity.agent) };
         let csr_der = request.into_inner().csr_der;
         let reply = self.certify(&scope, identity.agent, &csr_der, self.shared.now()).await?;

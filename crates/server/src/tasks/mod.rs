@@ -26,6 +26,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const SWEEP_STEPS_MAX: u32 = 1_000;
 /// Between two steps of a sweep, so that commits get their turn.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+/// Marks are kept longer than any spool keeps a batch, by as much as clocks may differ and a batch
+/// may be on its way: without its mark, a batch that comes again counts twice.
+const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Why a task did not do its work this time.
@@ -119,6 +122,10 @@ impl Pulse {
         let App { conductor, clock, store, .. } = &self.app;
         let look = clock.look();
         let now = clock.now();
+        // First: a look tells of a step once, and nothing that fails below may lose it.
+        if let Some((forward, by)) = look.stepped {
+            self.note_step(forward, by, now).await;
+        }
         conductor.pulse(now, clock.wall_ahead_us());
         self.count += 1;
         if self.count.is_multiple_of(PULSES_PER_TICK) {
@@ -132,20 +139,6 @@ impl Pulse {
             }
             self.seen_at = now;
         }
-        if let Some((forward, by)) = look.stepped {
-            conductor.metrics().clock_steps.inc();
-            tracing::warn!(forward, ?by, "the wall clock was stepped; the server's time was not");
-            let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
-            let entry = AuditEntry {
-                action: "clock.step",
-                object_kind: "server",
-                object_id: None,
-                object_name: "wall clock",
-                before: None,
-                after: Some(serde_json::json!({ "forward": forward, "by_us": by_us })),
-            };
-            store.audit_append(&Scope::system(ORG_DEFAULT), &entry, now).await?;
-        }
         if self.count.is_multiple_of(PULSES_PER_CATCH_UP) {
             self.catch_up().await?;
         }
@@ -158,6 +151,28 @@ impl Pulse {
 }
 
 impl Pulse {
+    /// Counts, logs and audits a step of the wall clock.
+    async fn note_step(&self, forward: bool, by: Duration, now: UtcMicros) {
+        let metrics = self.app.conductor.metrics();
+        metrics.clock_steps.inc();
+        tracing::warn!(forward, ?by, "the wall clock was stepped; the server's time was not");
+        let by_us = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        let entry = AuditEntry {
+            action: "clock.step",
+            object_kind: "server",
+            object_id: None,
+            object_name: "wall clock",
+            before: None,
+            after: Some(serde_json::json!({ "forward": forward, "by_us": by_us })),
+        };
+        let scope = Scope::system(ORG_DEFAULT);
+        if let Err(error) = self.app.store.audit_append(&scope, &entry, now).await {
+            metrics.task_failures.inc();
+            let error = crate::chain(&error);
+            tracing::warn!(%error, "a step of the wall clock is not in the audit log");
+        }
+    }
+
     /// Hands over changes of the inventory that were stored while the log took nothing.
     async fn catch_up(&self) -> Result<(), TaskError> {
         let known = self.app.conductor.inventory_version();
@@ -188,6 +203,8 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         rounds_before: now - kept.rounds,
         minutes_before: now - kept.minutes,
         changes_before: now - kept.changes,
+        audit_before: now - kept.audit,
+        highwaters_before: now - wire::limits::SPOOL_AGE_MAX - HIGHWATER_MARGIN,
     };
     for _ in 0..SWEEP_STEPS_MAX {
         if app.store.retain(&retention).await?.is_done {

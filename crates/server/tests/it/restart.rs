@@ -165,3 +165,48 @@ async fn a_local_key_that_was_deleted_is_made_anew_at_the_next_start() {
     assert_eq!(second.get("/api-keys").await["items"][0]["name"], "local");
     second.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_checkpoint_flips_no_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    link.assigned(&[probe]).await;
+    let epoch = link.epoch;
+    link.send_rounds(1, &[answered(probe, 2), answered(probe, 1), answered(probe, 0)]).await;
+    link.acknowledged(epoch, 1).await;
+    soon(async {
+        while server.get(&format!("/targets/{target}")).await["verdict"] != "up" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let held = server.get(&format!("/targets/{target}/status")).await["consensus"].clone();
+    server.stop().await;
+
+    let store = store::Store::open(&dir.path().join("faultline.db")).await.unwrap();
+    let applied = store.applied().await.unwrap();
+    let damaged = store::Commit {
+        position: model::LogPosition(applied.position.0 + 1),
+        inventory_version: applied.inventory_version,
+        decisions: &[],
+        rounds: &[],
+        highwaters: &[],
+        checkpoint: Some(b"damaged"),
+    };
+    store
+        .commit(&damaged, model::UtcMicros(server::clock::system_reading().wall_us))
+        .await
+        .unwrap();
+    store.close().await;
+
+    let server = Server::start(dir.path()).await;
+    let status = server.get(&format!("/targets/{target}/status")).await;
+    for part in ["verdict", "since"] {
+        assert_eq!(status["consensus"][part], held[part]);
+    }
+    server.stop().await;
+}

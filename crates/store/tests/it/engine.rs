@@ -106,9 +106,14 @@ async fn a_commit_is_stored_once() {
     for position in [6, 7, 8] {
         assert!(w.commit(position, &[], &[]).await);
     }
-    let checkpoint = store.checkpoint_latest().await.unwrap().unwrap();
-    assert_eq!(checkpoint.position, LogPosition(8));
-    assert_eq!(checkpoint.bytes, 8_u64.to_be_bytes());
+    let positions = async || {
+        let kept = store.checkpoints().await.unwrap();
+        kept.iter().map(|checkpoint| checkpoint.position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(positions().await, [8, 7]);
+    assert_eq!(store.checkpoints().await.unwrap()[0].bytes, 8_u64.to_be_bytes());
+    store.checkpoint_delete(LogPosition(8)).await.unwrap();
+    assert_eq!(positions().await, [7]);
 }
 
 #[tokio::test]
@@ -373,6 +378,8 @@ async fn old_history_goes_and_the_rest_stays() {
         rounds_before: at(24_000),
         minutes_before: at(24_000),
         changes_before: at(500),
+        audit_before: at(0),
+        highwaters_before: at(0),
     };
     let mut steps = 0;
     let (mut rounds, mut minutes, mut changes) = (0, 0, 0);
@@ -392,4 +399,38 @@ async fn old_history_goes_and_the_rest_stays() {
     let left = w.f.store.changes_recent(&w.f.scope, 10).await.unwrap();
     assert_eq!(left.len(), 1);
     w.f.store.vacuum_step().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
+    let w = world().await;
+    let (store, scope) = (&w.f.store, &w.f.scope);
+    assert!(w.commit(1, &[], &[]).await);
+    store.target_delete(scope, w.target.id, at(10)).await.unwrap();
+    let before = at(1_000);
+    let retention = Retention {
+        rounds_before: before,
+        minutes_before: before,
+        changes_before: before,
+        audit_before: before,
+        highwaters_before: at(0),
+    };
+    // Two tiers, target and agent were made; the engine knows of these.
+    let audited = store.audit_list(scope, None, 100).await.unwrap().len();
+    let swept = store.retain(&retention).await.unwrap().audited;
+    assert_eq!(swept, u64::try_from(audited + 4).unwrap());
+    assert!(store.audit_list(scope, None, 100).await.unwrap().is_empty());
+    let (version, missed) = store.inventory_since(4).await.unwrap();
+    assert_eq!((version, missed.len()), (5, 1));
+    let heard = Commit {
+        position: LogPosition(2),
+        inventory_version: 5,
+        decisions: &[],
+        rounds: &[],
+        highwaters: &[],
+        checkpoint: None,
+    };
+    store.commit(&heard, at(1_000)).await.unwrap();
+    assert_eq!(store.retain(&retention).await.unwrap().audited, 2);
+    assert_eq!(store.highwaters().await.unwrap().len(), 1);
 }

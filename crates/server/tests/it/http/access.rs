@@ -33,6 +33,10 @@ fn expected(kind: &Kind, access: Access) -> Option<StatusCode> {
     (!is_allowed).then_some(StatusCode::FORBIDDEN)
 }
 
+/// Paths of the users that [`users`] makes; the first admin is the first user.
+const VIEWER: &str = "/2";
+const OPERATOR: &str = "/3";
+
 async fn users(site: &Site) {
     for role in [Role::Viewer, Role::Operator] {
         let body = json!({"name": role.as_str(), "role": role.as_str(), "password": PASSWORD});
@@ -160,32 +164,40 @@ async fn a_key_can_be_less_than_its_role() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_manages_users_makes_and_changes_no_admin() {
+async fn a_key_that_manages_users_makes_and_changes_nobody_who_may_more_than_it() {
     let site = Site::start().await;
     users(&site).await;
-    let body = json!({"name": "narrow", "role": "admin", "permissions": ["user_manage"]});
+    let held = ["user_manage", "target_read", "tier_read", "agent_read", "health_read"];
+    let body = json!({"name": "narrow", "role": "admin", "permissions": held});
     let narrow = super::text(&site.post("/api-keys", body).await["key"]);
     let send = async |method: Method, path: &str, body: serde_json::Value| {
         let request = site.request(method, &format!("/api/v1/users{path}")).bearer_auth(&narrow);
         let request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         request.send().await.expect("an answer").status()
     };
-    let eve = json!({"name": "eve", "role": "admin", "password": PASSWORD});
-    assert_eq!(send(Method::POST, "", eve).await, StatusCode::FORBIDDEN);
+    for role in ["operator", "admin"] {
+        let eve = json!({"name": "eve", "role": role, "password": PASSWORD});
+        assert_eq!(send(Method::POST, "", eve).await, StatusCode::FORBIDDEN);
+    }
     for patch in [
         json!({"password": PASSWORD}),
         json!({"role": "viewer"}),
         json!({"name": "root"}),
         json!({"is_disabled": true}),
     ] {
-        assert_eq!(send(Method::PATCH, "/1", patch).await, StatusCode::FORBIDDEN);
+        assert_eq!(send(Method::PATCH, "/1", patch.clone()).await, StatusCode::FORBIDDEN);
+        assert_eq!(send(Method::PATCH, OPERATOR, patch).await, StatusCode::FORBIDDEN);
     }
-    assert_eq!(send(Method::PATCH, "/2", json!({"role": "admin"})).await, StatusCode::FORBIDDEN);
+    for role in ["operator", "admin"] {
+        let patch = json!({"role": role});
+        assert_eq!(send(Method::PATCH, VIEWER, patch).await, StatusCode::FORBIDDEN);
+    }
     assert_eq!(send(Method::DELETE, "/1", json!({})).await, StatusCode::FORBIDDEN);
     // What is left is what it is for.
-    let patch = json!({"role": "operator", "password": PASSWORD});
-    assert_eq!(send(Method::PATCH, "/2", patch).await, StatusCode::OK);
-    assert_eq!(send(Method::DELETE, "/2", json!({})).await, StatusCode::NO_CONTENT);
+    let patch = json!({"name": "vincent", "password": PASSWORD});
+    assert_eq!(send(Method::PATCH, VIEWER, patch).await, StatusCode::OK);
+    assert_eq!(send(Method::DELETE, VIEWER, json!({})).await, StatusCode::NO_CONTENT);
     let promote = Some(json!({"role": "admin"}));
-    site.expect(StatusCode::OK, Method::PATCH, "/users/3", promote).await;
+    let path = format!("/users{OPERATOR}");
+    site.expect(StatusCode::OK, Method::PATCH, &path, promote).await;
 }
