@@ -31,7 +31,11 @@ pub enum DialError {
         #[source]
         source: io::Error,
     },
-    #[error("{address} answers, but not as our server: TLS failed")]
+    #[error(
+        "{address} answers, but not as our server does: check that this is the address its agents \
+         connect to (port 7481 by default, not the console's 7480) and that nothing between \
+         answers in its place"
+    )]
     Tls {
         address: String,
         #[source]

@@ -32,7 +32,7 @@ pub enum EnrollError {
     #[error(
         "the server does not have the fingerprint of the token. Either the token is of another \
          server, or somebody between answers in its place: do not go on before you know which. \
-         Compare the fingerprint that the server shows with {expected}"
+         `faultline doctor` on the server shows its fingerprint; the token has {expected}"
     )]
     Stranger { expected: String },
     #[error(

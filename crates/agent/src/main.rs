@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 /// sends what it measured and what it says of itself, nothing else; `status` shows it. While the
 /// server cannot be reached, it goes on and delivers later.
 #[derive(Parser)]
-#[command(name = "faultline-agent", version, arg_required_else_help = true)]
+#[command(name = "faultline-agent", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -48,6 +48,12 @@ struct Common {
     log_format: Option<LogFormat>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  faultline-agent enroll flt1.eyJh…        once, with the token of `faultline agent create NAME`
+  faultline-agent run                      asks and delivers, in the foreground
+  faultline-agent status                   how it is doing";
+
 #[derive(Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -56,32 +62,33 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes this host an agent of a server: once, with the token the server shows.
+    /// Make this host an agent of a server: once, with the token the server shows.
     ///
     /// The token comes from `faultline agent create NAME` on the server, or from the console under
     /// Agents. It works once and for 10 minutes. The private key is made here and stays here.
     Enroll {
+        /// The token, as it was shown: one word that starts with `flt1.`.
         #[arg(env = "FAULTLINE_AGENT_TOKEN", hide_env_values = true)]
         token: String,
         /// Become another agent: throws away the former identity and what it has not delivered.
         #[arg(long)]
         replace: bool,
     },
-    /// Asks and delivers until it is told to stop (SIGTERM or Ctrl-C).
+    /// Ask and deliver until told to stop (SIGTERM or Ctrl-C).
     ///
     /// Needs to send ICMP echo: either the group of the process is within
     /// net.ipv4.ping_group_range, or the program has CAP_NET_RAW. Without, it runs and says so.
     Run,
-    /// Shows how the agent on this host is doing.
+    /// Show how the agent on this host is doing.
     ///
     /// The exit status is 0 if it runs and is connected, 1 if it runs without the server, 2 if it
     /// does not run.
     Status {
-        /// As JSON, for programs.
+        /// Print JSON, for programs.
         #[arg(long)]
         json: bool,
     },
-    /// Measures how fast this host asks its own loopback.
+    /// Measure how fast this host asks its own loopback.
     #[command(hide = true)]
     BenchIcmp {
         #[arg(long, default_value_t = 1000)]

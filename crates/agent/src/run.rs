@@ -7,7 +7,7 @@ mod turns;
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -48,15 +48,23 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// The first hello waits so long at most for the probing thread to say what it can.
 const CAPABILITY_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The number of a process and a line break.
+const LOCK_BYTES_MAX: u64 = 32;
+
 /// Why the agent could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("another agent runs with the state directory `{}`", dir.display())]
-    AlreadyRunning { dir: PathBuf },
     #[error(
-        "cannot use the state directory `{}`: check that it belongs to this user", dir.display()
+        "another agent{} runs with the state directory `{}`: stop that one, or give this one \
+         another --state-dir",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), dir.display()
+    )]
+    AlreadyRunning { dir: PathBuf, pid: Option<u32> },
+    #[error(
+        "cannot use the state directory `{}`: let it belong to this user (uid {}) on a disk that \
+         can be written, or name another by --state-dir", dir.display(), nix::unistd::geteuid()
     )]
     StateDir {
         dir: PathBuf,
@@ -81,11 +89,21 @@ pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
     let fail = |source| RunError::StateDir { dir: dir.to_owned(), source };
     crate::files::create_private_dir(dir).map_err(fail)?;
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).open(dir.join("lock"));
-    let file = file.map_err(fail)?;
+    let path = dir.join("lock");
+    let file = options.write(true).create(true).truncate(false).open(&path);
+    let mut file = file.map_err(fail)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::AlreadyRunning { dir: dir.to_owned() }),
+        Ok(()) => {
+            file.set_len(0).map_err(fail)?;
+            writeln!(file, "{}", std::process::id()).map_err(fail)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            // Only a person reads it: without, the error says less.
+            let text = crate::files::read_limited(&path, LOCK_BYTES_MAX).unwrap_or_default();
+            let pid = String::from_utf8_lossy(&text).trim().parse().ok();
+            Err(RunError::AlreadyRunning { dir: dir.to_owned(), pid })
+        }
         Err(TryLockError::Error(error)) => Err(fail(error)),
     }
 }

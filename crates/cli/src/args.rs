@@ -12,9 +12,20 @@ pub(crate) const DATA_DIR_DEFAULT: &str = "./data";
 /// The environment's API key.
 pub(crate) const API_KEY_VARIABLE: &str = "FAULTLINE_API_KEY";
 
-/// Faultline: what failed, where, since when, and who is affected.
+const EXAMPLES: &str = "\
+Examples:
+  faultline up                             a server and a local agent, data in ./data
+  faultline target add core1 192.0.2.1     watch an address
+  faultline target list --verdict down     what is down, and why
+  faultline agent create fra1              prints the command to type on another host
+  faultline doctor                         checks this installation
+
+The commands over the API need no password on the server's own host: they read the key in the data
+directory (--data-dir). From elsewhere, give --url and FAULTLINE_API_KEY.";
+
+/// Monitoring for internet providers: what failed, where, since when, and who is affected.
 #[derive(Debug, Parser)]
-#[command(name = "faultline", version, propagate_version = true)]
+#[command(name = "faultline", version, propagate_version = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -26,25 +37,32 @@ pub(crate) struct Args {
 /// everything.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Connection {
-    /// Address of the server's console and API.
+    /// Where commands reach the server's console and API.
     #[arg(long, global = true, env = "FAULTLINE_URL", default_value = URL_DEFAULT)]
+    #[arg(value_parser = parse_url, help_heading = "Global options")]
     pub(crate) url: String,
-    /// API key. Without one the key file of the data directory is used, on the server's own host.
+    /// API key; without one the key file in the data directory, on the server's own host.
     #[arg(long, global = true, env = API_KEY_VARIABLE, hide_env_values = true)]
+    #[arg(value_name = "KEY", help_heading = "Global options")]
     pub(crate) api_key: Option<String>,
     /// The server's data directory.
     #[arg(long, global = true, env = "FAULTLINE_DATA_DIR", default_value = DATA_DIR_DEFAULT)]
+    #[arg(value_name = "DIR", help_heading = "Global options")]
     pub(crate) data_dir: PathBuf,
-    /// Print JSON instead of a table.
-    #[arg(long, global = true)]
+    /// Print JSON, for programs.
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start everything on this machine: a server and a local agent, as two processes.
+    ///
+    /// Prints where the console is and, the first time, the password of `admin`. The agent is
+    /// started again if it dies; one that was stopped on purpose stays so until this command is
+    /// typed again, in another terminal. Ctrl-C stops both.
     Up(UpArgs),
-    /// Start the server alone.
+    /// Start the server alone, in the foreground, as a service manager wants it.
     Server(ServerArgs),
     /// Create, list and cut off agents.
     #[command(subcommand)]
@@ -55,7 +73,7 @@ pub(crate) enum Command {
     /// Set or reset the password of a user.
     #[command(subcommand)]
     User(UserCommand),
-    /// Show what is up and what is not.
+    /// Show how many targets are up and how many are not.
     Status,
     /// Print the OpenAPI document of the HTTP API.
     #[command(hide = true)]
@@ -64,14 +82,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct ListenArgs {
-    /// Address of the console and API, for example 127.0.0.1:7480.
-    #[arg(long, env = "FAULTLINE_HTTP_LISTEN")]
+    /// Address of console and API [default: 127.0.0.1:7480].
+    #[arg(long, env = "FAULTLINE_HTTP_LISTEN", value_name = "IP:PORT")]
     pub(crate) http_listen: Option<String>,
-    /// Address that agents connect to, for example 0.0.0.0:7481.
-    #[arg(long, env = "FAULTLINE_AGENT_LISTEN")]
+    /// Address that agents connect to [default: 0.0.0.0:7481].
+    #[arg(long, env = "FAULTLINE_AGENT_LISTEN", value_name = "IP:PORT")]
     pub(crate) agent_listen: Option<String>,
-    /// Configuration file (TOML). Flags win over the environment, the environment over the file.
-    #[arg(long, env = "FAULTLINE_CONFIG")]
+    /// Configuration file (TOML); flags win over the environment, the environment over the file.
+    #[arg(long, env = "FAULTLINE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -102,21 +120,36 @@ pub(crate) struct ServerArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
     /// Create an agent and print the one command to type on its host.
-    Create { name: String },
+    ///
+    /// The command carries a token that works once and for 10 minutes.
+    Create {
+        /// How the agent is called from now on, for example after its place.
+        name: String,
+    },
     /// List agents with their state.
     List,
-    /// Make a new one-time token for an agent.
-    Token { name: String },
-    /// Revoke an agent's certificates and cut it off at once.
-    Revoke { name: String },
-    /// Delete an agent.
-    Delete { name: String },
+    /// Make a new one-time token for an agent; earlier ones are void.
+    Token {
+        /// Name of the agent.
+        name: String,
+    },
+    /// Revoke an agent's certificates and cut it off at once; a new token lets it back.
+    Revoke {
+        /// Name of the agent.
+        name: String,
+    },
+    /// Delete an agent and cut it off at once.
+    Delete {
+        /// Name of the agent.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TargetCommand {
     /// Watch an address.
     Add {
+        /// How the target is called from now on.
         name: String,
         /// IPv4 or IPv6 address, or DNS name.
         address: String,
@@ -124,34 +157,99 @@ pub(crate) enum TargetCommand {
         #[arg(long)]
         tier: Option<String>,
         /// A tag; may be given several times.
-        #[arg(long = "tag")]
+        #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,
     },
     /// List targets with their verdicts.
     List {
         /// Only those whose name or address contains this.
-        #[arg(long, short)]
+        #[arg(long, short, value_name = "TEXT")]
         query: Option<String>,
-        /// Only these verdicts: up, degraded, down, unknown.
+        /// Only these verdicts, with commas between: up, degraded, down, unknown.
         #[arg(long)]
         verdict: Option<String>,
     },
     /// Import a CSV (name,address,tier,tags,note) or JSON file; nothing is changed without --apply.
     Import {
+        /// A file whose name ends in `.json` is JSON, every other one CSV.
         file: PathBuf,
         /// Do it. Without this the report shows what would be done.
         #[arg(long)]
         apply: bool,
     },
     /// Stop watching a target and forget it.
-    Delete { name: String },
+    Delete {
+        /// Name of the target.
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Set a user's password; it is read from standard input.
-    SetPassword { name: String },
+    /// Set a user's password: asked for at a terminal, else one line of standard input.
+    SetPassword {
+        /// Name of the user; the first one is `admin`.
+        name: String,
+    },
     /// Make a new password for a user and print it, once; all sessions of the user end. On the
     /// server's own machine this needs neither a running server nor a password.
-    ResetPassword { name: String },
+    ResetPassword {
+        /// Name of the user; the first one is `admin`.
+        name: String,
+    },
+}
+
+/// Takes an address as browsers show it.
+fn parse_url(text: &str) -> Result<String, String> {
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    if !is_http {
+        return Err(format!("it begins with http:// or https://, for example {URL_DEFAULT}"));
+    }
+    match reqwest::Url::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; it is like {URL_DEFAULT}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every command of the tree with its arguments.
+    fn walk(command: &clap::Command, path: &str, tell: &mut impl FnMut(&str, &clap::Command)) {
+        let path = format!("{path} {}", command.get_name());
+        tell(&path, command);
+        command.get_subcommands().for_each(|sub| walk(sub, &path, tell));
+    }
+
+    #[test]
+    fn every_command_and_argument_says_what_it_is() {
+        let mut silent = Vec::new();
+        walk(&Args::command(), "", &mut |path, command| {
+            if command.get_about().is_none() {
+                silent.push(path.to_owned());
+            }
+            let arguments = command.get_arguments().filter(|a| a.get_help().is_none());
+            silent.extend(arguments.map(|argument| format!("{path} {}", argument.get_id())));
+        });
+        assert_eq!(silent, Vec::<String>::new());
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_of_a_server_has_a_scheme() {
+        let parsed = |url| Args::try_parse_from(["faultline", "status", "--url", url]);
+        assert!(parsed("http://192.0.2.1:7480").is_ok() && parsed("https://[::1]").is_ok());
+        for (url, part) in [
+            ("127.0.0.1:7480", "it begins with http://"),
+            ("monitor.example", "it begins with http://"),
+            ("http://", "it is like http://127.0.0.1:7480"),
+            ("http://a:99999", "it is like http://127.0.0.1:7480"),
+        ] {
+            let error = parsed(url).expect_err("is refused").to_string();
+            assert!(error.contains("--url") && error.contains(part), "{error}");
+        }
+    }
 }

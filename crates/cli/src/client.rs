@@ -1,6 +1,6 @@
 //! The API of a server, as seen by the operator's commands.
 
-use std::{io, net::IpAddr, path::Path, time::Duration};
+use std::{error::Error as StdError, io, iter, net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{Method, StatusCode};
@@ -17,17 +17,23 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
+    /// Where the key is from, for when it opens nothing.
+    key_source: String,
 }
 
 impl Client {
     /// Finds the key and prepares; nothing is sent yet.
     pub(crate) fn new(connection: &Connection) -> anyhow::Result<Client> {
-        let key = match &connection.api_key {
-            Some(key) => key.clone(),
+        let (key, key_source) = match &connection.api_key {
+            Some(key) => (key.clone(), "--api-key or FAULTLINE_API_KEY".to_owned()),
             // The key of this host's server goes to this host only.
-            None if is_this_host(&connection.url) => local_key(&connection.data_dir)?,
+            None if is_this_host(&connection.url) => {
+                let key = local_key(&connection.data_dir)?;
+                (key, format!("the data directory `{}`", connection.data_dir.display()))
+            }
             None => bail!(
-                "{} is not on this host: set FAULTLINE_API_KEY (the console makes keys)",
+                "{} is not on this host: set FAULTLINE_API_KEY to a key of that server (its \
+                 console makes them)",
                 connection.url
             ),
         };
@@ -37,7 +43,7 @@ impl Client {
             .build()
             .context("cannot prepare an HTTP client")?;
         let url = connection.url.trim_end_matches('/').to_owned();
-        Ok(Client { http, url, key })
+        Ok(Client { http, url, key, key_source })
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
@@ -75,33 +81,104 @@ impl Client {
         if let Some((content_type, body)) = body {
             request = request.header("content-type", content_type).body(body);
         }
-        let response = request.send().await.with_context(|| {
-            format!("no server answers at {}: is it running? (`faultline up` starts one)", self.url)
-        })?;
+        let response = request.send().await.map_err(|error| no_answer(&self.url, &error))?;
         let status = response.status();
         let text = response.text().await.context("the server's answer broke off")?;
         if !status.is_success() {
-            bail!(problem(status, &text));
+            let sentence = problem(status, &text).unwrap_or_else(|| stranger(&self.url, status));
+            if status == StatusCode::UNAUTHORIZED {
+                bail!("{sentence}; the key is from {}: is it of this server?", self.key_source);
+            }
+            bail!(sentence);
         }
         // An empty answer (204) reads as null.
         let text = if text.is_empty() { "null" } else { &text };
-        serde_json::from_str(text)
-            .with_context(|| format!("{url} answered with something that is not this API"))
+        serde_json::from_str(text).map_err(|_| anyhow::anyhow!(stranger(&self.url, status)))
     }
 }
 
-/// Turns problem details (RFC 9457) into one sentence.
-fn problem(status: StatusCode, text: &str) -> String {
-    let Ok(body) = serde_json::from_str::<Value>(text) else {
-        return format!("the server answered {status}");
+/// What is said of an address where somebody else answers.
+fn stranger(url: &str, status: StatusCode) -> String {
+    format!(
+        "{url} is not a Faultline server, or a proxy before it fails: it answered {} with what \
+         is not this API; check --url (FAULTLINE_URL)",
+        status.as_u16()
+    )
+}
+
+/// Says why no answer came, and what to do about it.
+fn no_answer(url: &str, error: &reqwest::Error) -> anyhow::Error {
+    let sources = sources_of(error);
+    let refused = |error: &&(dyn StdError + 'static)| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::ConnectionRefused)
     };
+    let last = sources.last().map(ToString::to_string).unwrap_or_default();
+    let says = |words: &str| sources.iter().any(|error| error.to_string().contains(words));
+    let sentence = if sources.iter().any(refused) {
+        format!(
+            "nothing listens at {url}: start a server with `faultline up`, or say where it is with \
+             --url (FAULTLINE_URL)"
+        )
+    } else if error.is_timeout() {
+        format!(
+            "{url} does not answer: check the address, and that no firewall between swallows it"
+        )
+    } else if says("dns error") {
+        format!("the name in {url} cannot be resolved ({last}): check --url (FAULTLINE_URL)")
+    } else {
+        match sources.iter().find_map(|error| error.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                format!("{url} answers without TLS: write http:// instead of https://")
+            }
+            Some(rustls::Error::InvalidCertificate(why)) => format!(
+                "the certificate of {url} is not trusted ({why}): use the name it was made for, \
+                 and let this host trust its authority"
+            ),
+            Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
+                format!(
+                    "{url} answers, but not with HTTP: the port of the agents (7481) is not the \
+                     one of the API (7480)"
+                )
+            }
+            Some(other) => format!("{url} answers, but TLS fails: {other}"),
+            None if error.is_connect() => format!("cannot reach {url}: {last}"),
+            None => format!(
+                "{url} answers, but not with HTTP ({last}): if it has TLS write https://; the \
+                 port of the agents (7481) is not the one of the API (7480)"
+            ),
+        }
+    };
+    anyhow::anyhow!(sentence)
+}
+
+/// Everything that an error came from.
+fn sources_of<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+    iter::successors(below(error), |error| below(*error)).collect()
+}
+
+/// The next cause; an I/O error hides the one that it wraps.
+fn below<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+/// Turns problem details (RFC 9457) into one sentence; `None` if the text is none.
+fn problem(status: StatusCode, text: &str) -> Option<String> {
+    let body = serde_json::from_str::<Value>(text).ok()?;
     let field = |name: &str| body.get(name).and_then(Value::as_str);
-    let mut sentence = field("detail").or_else(|| field("title")).unwrap_or("refused").to_owned();
+    let title = field("title")?;
+    let mut sentence = field("detail").unwrap_or(title).to_owned();
     for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
         sentence += &format!("; {}: {}", part("field"), part("reason"));
     }
-    sentence
+    if status.is_server_error() {
+        sentence += "; the log of the server says more";
+    }
+    Some(sentence)
 }
 
 impl Connection {
@@ -126,13 +203,17 @@ pub(crate) fn local_key(data_dir: &Path) -> anyhow::Result<String> {
     match std::fs::read_to_string(&path) {
         Ok(key) => Ok(key.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-            "no API key: set FAULTLINE_API_KEY, or give --data-dir the server's data directory \
-             (`{}` does not exist)",
+            "no API key: `{}` does not exist. Give --data-dir the data directory of the server on \
+             this host (`faultline up` starts one), or set FAULTLINE_API_KEY",
             path.display()
         ),
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot read the API key `{}`", path.display()))
-        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot read the API key `{}`: run this as the user of the server, or set \
+                 FAULTLINE_API_KEY",
+                path.display()
+            )
+        }),
     }
 }
 
@@ -152,13 +233,9 @@ mod tests {
     fn a_problem_names_field_and_reason() {
         let text = r#"{"title":"Invalid","detail":"the target was not created",
             "errors":[{"field":"address","reason":"empty"}]}"#;
-        assert_eq!(
-            problem(StatusCode::UNPROCESSABLE_ENTITY, text),
-            "the target was not created; address: empty"
-        );
-        assert_eq!(
-            problem(StatusCode::BAD_GATEWAY, "<html>"),
-            "the server answered 502 Bad Gateway"
-        );
+        let told = problem(StatusCode::UNPROCESSABLE_ENTITY, text);
+        assert_eq!(told.as_deref(), Some("the target was not created; address: empty"));
+        assert_eq!(problem(StatusCode::BAD_GATEWAY, "<html>"), None);
+        assert_eq!(problem(StatusCode::NOT_FOUND, r#"{"error":"no such page"}"#), None);
     }
 }

@@ -1,7 +1,5 @@
 //! The operator's commands: one request or a few, then a table or JSON.
 
-use std::io::Read as _;
-
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +8,7 @@ use server::{Config, FirstError, Overrides};
 use crate::{
     args::{AgentCommand, Connection, TargetCommand, UserCommand},
     client::Client,
-    table,
+    password, table,
 };
 
 /// Targets asked for in one request.
@@ -272,13 +270,7 @@ async fn reset_without_server(
 async fn set_password(connection: &Connection, name: &str) -> anyhow::Result<()> {
     let client = Client::new(connection)?;
     let id = id_of(&client, "/users", "user", name).await?;
-    let mut password = String::new();
-    let limit = 1024;
-    std::io::stdin()
-        .take(limit)
-        .read_to_string(&mut password)
-        .context("cannot read standard input")?;
-    let body = json!({ "password": password.trim_end_matches(['\r', '\n']) });
+    let body = json!({ "password": password::read(name)? });
     let _: Value = client.send(Method::PATCH, &format!("/users/{id}"), &body).await?;
     say(&format!("the password of `{name}` is set\n"));
     Ok(())

@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod password;
 mod serve;
 mod table;
 mod up;

@@ -2,12 +2,16 @@
 //!
 //! Two processes, so that the server never needs network privileges and the local agent is
 //! enrolled, authenticated and fenced like any other. This one only starts them, tells the person
-//! where to look, and passes on the end.
+//! where to look, keeps the agent running, and passes on the end.
+
+mod bell;
+mod local_agent;
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
     process::Stdio,
     time::Duration,
 };
@@ -17,30 +21,28 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use reqwest::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::UnixStream,
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
 use crate::{
-    args::{API_KEY_VARIABLE, Connection, UpArgs},
-    client::{self, Client},
+    args::{Connection, UpArgs},
+    client,
 };
+use bell::{Answer, Bell};
+use local_agent::LocalAgent;
 
-const LOCAL_AGENT_NAME: &str = "local";
 /// A start with a large database replays its log first.
 const READY_MAX: Duration = Duration::from_secs(120);
 /// Time for the server to bring everything to disk.
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// A log larger than this is set aside at the next start; one older one is kept.
 const LOG_BYTES_MAX: u64 = 32 << 20;
-/// An agent that dies is started again, but not more often than this.
-const AGENT_RESTART_PAUSE: Duration = Duration::from_secs(3);
 
 /// What a server says on its standard output when it is ready.
 #[derive(Debug, Deserialize)]
@@ -53,21 +55,21 @@ struct Announcement {
 /// Starts both, waits for a signal or the server's end, stops both.
 pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<()> {
     let data_dir = connection.data_dir.clone();
+    if let Some(answer) = bell::ring(&data_dir).await {
+        say(&format!(
+            "Faultline is up already (process {}): {}\n{}\n",
+            answer.pid, answer.http_url, answer.agent
+        ));
+        return Ok(());
+    }
     let logs = data_dir.join("logs");
-    // Private, as the server asks of its directory.
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&logs)
-        .with_context(|| format!("cannot create `{}`", logs.display()))?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-
+    create_logs(&logs)?;
+    let mut signals = Signals::new()?;
     if !args.no_agent {
-        agent_program()?; // Before the first start, whose password is shown once.
+        local_agent::program()?; // Before the first start, whose password is shown once.
     }
     let (mut server, announcement) = start_server(&data_dir, &logs, &args).await?;
-    let mut agent = LocalAgent { data_dir: data_dir.clone(), logs, child: None };
+    let mut agent = LocalAgent::absent(&data_dir, &logs);
     if !args.no_agent {
         let api_key = Some(client::local_key(&data_dir)?);
         let connection = Connection { url: announcement.http_url.clone(), api_key, ..connection };
@@ -79,31 +81,88 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
             return Err(error);
         }
     }
-    greet(&announcement, &data_dir, !args.no_agent);
+    let bell = Bell::hang(&data_dir).inspect_err(|error| {
+        say(&format!("A second `faultline up` cannot talk to this one: {error}\n"));
+    });
+    greet(&announcement, &data_dir, &agent);
 
     let ended = loop {
         tokio::select! {
-            _ = interrupt.recv() => break Ok(()),
-            _ = terminate.recv() => break Ok(()),
-            status = server.wait() => {
-                let log = data_dir.join("logs/server.log");
-                break Err(anyhow::anyhow!(
-                    "the server ended by itself ({}); its last words are in `{}`",
-                    status.map_or_else(|e| e.to_string(), |s| s.to_string()), log.display()
-                ));
-            }
-            () = agent.ended() => {
-                if let Err(error) = agent.restart_unless_stopped().await {
-                    break Err(error); // Not at once: the server still has to stop in order.
-                }
+            () = signals.told() => break Ok(()),
+            status = server.wait() => break Err(ended_by_itself(status, &logs)),
+            () = agent.turn() => (),
+            stream = rung(&bell) => {
+                let http_url = announcement.http_url.clone();
+                let answer = Answer { pid: std::process::id(), http_url, agent: agent.wanted() };
+                bell::answer(stream, &answer).await;
             }
         }
     };
-    if let Some(child) = &mut agent.child {
-        stop(child).await;
-    }
+    agent.stop().await;
     stop(&mut server).await;
     ended
+}
+
+/// Every way to be told to stop: Ctrl-C, a service manager, a terminal that was closed.
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        let of = |kind: SignalKind| signal(kind);
+        let (hangup, terminate) = (of(SignalKind::hangup())?, of(SignalKind::terminate())?);
+        Ok(Signals([of(SignalKind::interrupt())?, terminate, hangup]))
+    }
+
+    async fn told(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+            _ = hangup.recv() => (),
+        }
+    }
+}
+
+/// Waits for a second `up`.
+async fn rung(bell: &io::Result<Bell>) -> UnixStream {
+    if let Ok(bell) = bell
+        && let Ok(stream) = bell.rung().await
+    {
+        return stream;
+    }
+    std::future::pending().await
+}
+
+fn ended_by_itself(status: io::Result<std::process::ExitStatus>, logs: &Path) -> anyhow::Error {
+    let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    let log = logs.join("server.log");
+    anyhow::anyhow!(
+        "the server ended by itself ({how}); `{}` has its log, which ends:\n{}",
+        log.display(),
+        last_words(&log)
+    )
+}
+
+/// Makes the folder, private as the server asks of its directory. A data directory that is empty
+/// was made for us, and is closed before there is anything in it.
+fn made_private(logs: &Path) -> io::Result<()> {
+    if let Some(data_dir) = logs.parent()
+        && fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_none())
+    {
+        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700))?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(logs)
+}
+
+fn create_logs(logs: &Path) -> anyhow::Result<()> {
+    made_private(logs).with_context(|| {
+        format!(
+            "cannot create `{}`: give this user (uid {}) the right to write there, or name \
+             another folder by --data-dir",
+            logs.display(),
+            nix::unistd::getuid()
+        )
+    })
 }
 
 async fn start_server(
@@ -147,116 +206,6 @@ async fn start_server(
     }
 }
 
-/// The agent beside the server.
-struct LocalAgent {
-    data_dir: PathBuf,
-    logs: PathBuf,
-    child: Option<Child>,
-}
-
-impl LocalAgent {
-    fn state_dir(&self) -> PathBuf {
-        self.data_dir.join("agent")
-    }
-
-    async fn enroll_and_start(&mut self, connection: &Connection) -> anyhow::Result<()> {
-        if !self.state_dir().join("identity/identity.json").exists() {
-            let client = Client::new(connection)?;
-            let token = local_token(&client).await?;
-            // Arguments of a process are shown to everyone on the machine, its environment is not.
-            let output = agent_command()?
-                .env("FAULTLINE_AGENT_TOKEN", token)
-                .args(["enroll", "--state-dir"])
-                .arg(self.state_dir())
-                .output()
-                .await
-                .context("cannot start `faultline-agent`")?;
-            if !output.status.success() {
-                let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                bail!("the local agent could not enrol: {words}");
-            }
-        }
-        self.start()
-    }
-
-    fn start(&mut self) -> anyhow::Result<()> {
-        let log = open_log(&self.logs.join("agent.log"))?;
-        let mut command = agent_command()?;
-        command.arg("run").arg("--state-dir").arg(self.state_dir());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.process_group(0).kill_on_drop(true);
-        self.child = Some(command.spawn().context("cannot start `faultline-agent`")?);
-        Ok(())
-    }
-
-    /// Ends when the agent does; never, if there is none.
-    async fn ended(&mut self) {
-        match &mut self.child {
-            Some(child) => {
-                if let Err(error) = child.wait().await {
-                    tracing::warn!(?error, "lost sight of the local agent");
-                }
-            }
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Starts the agent again if it died; leaves it if a person stopped it (it ended well).
-    async fn restart_unless_stopped(&mut self) -> anyhow::Result<()> {
-        let status = match self.child.take() {
-            Some(mut child) => child.wait().await.context("lost sight of the local agent")?,
-            None => return Ok(()),
-        };
-        if status.success() {
-            say("The local agent was stopped. Its targets turn Unknown, not Down.\n");
-            say("Start it again with Ctrl-C and the same command as before.\n");
-            return Ok(());
-        }
-        say(&format!("The local agent ended ({status}); starting it again.\n"));
-        tokio::time::sleep(AGENT_RESTART_PAUSE).await;
-        self.start()
-    }
-}
-
-/// Creates the local agent, or a new token for it if it is there already.
-async fn local_token(client: &Client) -> anyhow::Result<String> {
-    let list: Value = client.get("/agents").await?;
-    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
-    let known = items
-        .filter(|agent| agent.get("name").and_then(Value::as_str) == Some(LOCAL_AGENT_NAME))
-        .find_map(|agent| agent.get("id")?.as_u64());
-    let made: Value = match known {
-        Some(id) => client.send(Method::POST, &format!("/agents/{id}/token"), &Value::Null).await?,
-        None => client.send(Method::POST, "/agents", &json!({ "name": LOCAL_AGENT_NAME })).await?,
-    };
-    let token = made.get("token").and_then(Value::as_str);
-    Ok(token.context("the server gave no token for the local agent")?.to_owned())
-}
-
-/// The agent's program without the server's secrets: whoever takes over the agent, which reads
-/// packets of strangers, must not find them in its environment.
-fn agent_command() -> anyhow::Result<Command> {
-    let mut command = Command::new(agent_program()?);
-    for secret in [server::secrets::MASTER_KEY_VARIABLE, API_KEY_VARIABLE] {
-        command.env_remove(secret);
-    }
-    Ok(command)
-}
-
-/// Finds the agent beside this program.
-fn agent_program() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("cannot find this program's own file")?;
-    let beside = own.with_file_name("faultline-agent");
-    if !beside.exists() {
-        bail!(
-            "`{}` is missing: build it with `cargo build --release --bin faultline-agent`, or \
-             start without a local agent by --no-agent",
-            beside.display()
-        );
-    }
-    Ok(beside)
-}
-
 fn open_log(path: &Path) -> anyhow::Result<File> {
     let is_large = fs::metadata(path).is_ok_and(|meta| LOG_BYTES_MAX < meta.len());
     if is_large {
@@ -293,7 +242,7 @@ async fn stop(child: &mut Child) {
     }
 }
 
-fn greet(announcement: &Announcement, data_dir: &Path, with_agent: bool) {
+fn greet(announcement: &Announcement, data_dir: &Path, agent: &LocalAgent) {
     let mut text = format!("\n  Faultline is up.\n\n    Console   {}\n", announcement.http_url);
     match &announcement.admin_password {
         Some(password) => {
@@ -306,8 +255,9 @@ fn greet(announcement: &Announcement, data_dir: &Path, with_agent: bool) {
         }
     }
     text += &format!("\n    Agents    connect to {}\n", announcement.agent_address);
-    if with_agent {
-        text += "    Agent     `local`, running beside the server\n";
+    if agent.pid().is_some() {
+        let process = local_agent::process(agent.pid());
+        text += &format!("    Agent     `local`, running beside the server{process}\n");
     }
     text += &format!("    Data      {}\n", data_dir.display());
     text += &format!("    Logs      {}\n", data_dir.join("logs").display());

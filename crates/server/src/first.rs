@@ -1,7 +1,8 @@
 //! The first start: directories, the first user, the key for this machine's own command line.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -29,7 +30,10 @@ const LOCAL_KEY: &str = "local";
 /// Why the server cannot settle in its data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstError {
-    #[error("cannot use `{}`", path.display())]
+    #[error(
+        "cannot use `{}`: let it belong to this user (uid {}) on a disk that can be written, or \
+         name another folder by --data-dir", path.display(), nix::unistd::geteuid()
+    )]
     Dir {
         path: PathBuf,
         #[source]
@@ -41,8 +45,11 @@ pub enum FirstError {
         path = path.display()
     )]
     Open { path: PathBuf, mode: u32 },
-    #[error("`{}` is in use by another server", path.display())]
-    InUse { path: PathBuf },
+    #[error(
+        "`{}` is in use by another Faultline server{}: stop that one, or give this one another \
+         --data-dir", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    InUse { path: PathBuf, pid: Option<u32> },
     #[error("there is no data of a server: `{}` does not exist", path.display())]
     NoData { path: PathBuf },
     #[error("there is no user named `{name}`")]
@@ -75,10 +82,17 @@ pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
         make_private(dir)?;
     }
     let path = config.data_dir.join("lock");
+    let fail = |source| FirstError::Dir { path: path.clone(), source };
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|source| FirstError::Dir { path: path.clone(), source })?;
-    let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-    locked.map_err(|(_, _)| FirstError::InUse { path: config.data_dir.clone() })
+    let locked = Flock::lock(file.map_err(fail)?, FlockArg::LockExclusiveNonblock);
+    let mut lock = locked.map_err(|(_, _)| FirstError::InUse {
+        path: config.data_dir.clone(),
+        // Only a person reads it: without, the error says less.
+        pid: fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()),
+    })?;
+    lock.set_len(0).map_err(fail)?;
+    writeln!(lock, "{}", std::process::id()).map_err(fail)?;
+    Ok(lock)
 }
 
 /// Makes a directory that only its owner enters. An empty one was made for us and is closed to

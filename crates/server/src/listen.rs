@@ -6,7 +6,7 @@
 
 mod connection;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{
     RootCertStore, ServerConfig,
@@ -55,9 +55,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("cannot listen on {address}")]
+    #[error(
+        "{address}, the address of {purpose}, is taken by another program: stop that one, or \
+         choose another address by {} (`{}` in the configuration)", purpose.flag(), purpose.key()
+    )]
+    Taken { address: SocketAddr, purpose: Purpose },
+    #[error(
+        "cannot listen on {address} for {purpose}: choose another address by {} (`{}` in the \
+         configuration)", purpose.flag(), purpose.key()
+    )]
     Bind {
         address: SocketAddr,
+        purpose: Purpose,
         #[source]
         source: io::Error,
     },
@@ -69,9 +78,50 @@ pub enum ListenError {
     Verifier { reason: String },
 }
 
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Console,
+    Agents,
+}
+
+impl Purpose {
+    fn flag(self) -> &'static str {
+        match self {
+            Purpose::Console => "--http-listen",
+            Purpose::Agents => "--agent-listen",
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Purpose::Console => "http.listen",
+            Purpose::Agents => "agents.listen",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Purpose::Console => "console and API",
+            Purpose::Agents => "the agents",
+        })
+    }
+}
+
+pub(crate) async fn bind(
+    address: SocketAddr,
+    purpose: Purpose,
+) -> Result<TcpListener, ListenError> {
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| ListenError::Bind { address, source })
+    bound.map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            ListenError::Taken { address, purpose }
+        } else {
+            ListenError::Bind { address, purpose, source }
+        }
+    })
 }
 
 fn versions() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, rustls::Error> {

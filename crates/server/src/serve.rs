@@ -22,7 +22,7 @@ use crate::{
     first::{self, FirstError, FirstStart},
     http,
     ingest::{Ingest, stub::agent_link_server::AgentLinkServer},
-    listen::{self, Door, ListenError, PlainListener, TlsListener},
+    listen::{self, Door, ListenError, PlainListener, Purpose, TlsListener},
     log::{self, Body, LogHandle, LogStart},
     metrics::Metrics,
     secrets::{Secrets, SecretsError},
@@ -123,8 +123,8 @@ pub async fn serve_with(
     let first_start = first::first_user(&store, clock.now()).await?;
     first::local_key(&store, &config, clock.now()).await?;
 
-    let agents = listen::bind(config.agents.listen).await?;
-    let console = listen::bind(config.http.listen).await?;
+    let agents = listen::bind(config.agents.listen, Purpose::Agents).await?;
+    let console = listen::bind(config.http.listen, Purpose::Console).await?;
     let bound = |what| move |source| ServeError::Start { what, source };
     let agents_at = agents.local_addr().map_err(bound("the agents' listener"))?;
     let http_at = console.local_addr().map_err(bound("the console's listener"))?;

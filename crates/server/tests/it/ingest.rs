@@ -210,6 +210,6 @@ async fn a_second_server_is_kept_out_of_the_data_directory() {
     let stop = tokio_util::sync::CancellationToken::new();
     let (ready, _) = tokio::sync::oneshot::channel();
     let error = soon(server::serve(config, stop, ready)).await.unwrap_err();
-    assert!(error.to_string().contains("in use by another server"), "{error}");
+    assert!(error.to_string().contains("in use by another Faultline server (process "), "{error}");
     server.stop().await;
 }

@@ -1,0 +1,48 @@
+//! `up` keeps a local agent running, unless a person stopped it.
+
+use std::{path::Path, process::Stdio};
+
+use crate::program::{Running, faultline, pid_in, signal};
+
+fn up(dir: &Path) -> std::process::Command {
+    let mut command = faultline(&["up", "--data-dir"]);
+    command.arg(dir).args(["--http-listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0"]);
+    command.stderr(Stdio::inherit());
+    command
+}
+
+#[test]
+fn an_agent_that_died_comes_back_and_one_that_was_stopped_waits_for_a_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::start(&mut up(dir.path()));
+    let console = running.line_with("Console");
+    let first = pid_in(&running.line_with("running beside the server"));
+
+    signal(first, "KILL");
+    let died = running.line_with("died");
+    assert!(died.contains("started again in 1 s"), "{died}");
+    let second = pid_in(&running.line_with("runs again"));
+    assert_ne!(second, first);
+
+    signal(second, "TERM");
+    let stopped = running.line_with("was stopped");
+    assert!(stopped.contains("Unknown, not Down"), "{stopped}");
+    // The command that it says, as it says it.
+    let said = running.line_with("up --data-dir");
+    let mut words = said.split_whitespace();
+    let mut again = std::process::Command::new(words.next().unwrap());
+    let told = again.args(words).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("is up already") && told.contains("started again"), "{told}");
+    assert!(told.contains(console.trim().trim_start_matches("Console").trim()), "{told}");
+    let third = pid_in(&running.line_with("runs again"));
+    assert_ne!(third, second);
+
+    // Once more, with nothing to do.
+    let told = up(dir.path()).output().unwrap();
+    assert!(String::from_utf8(told.stdout).unwrap().contains("The local agent is running"));
+
+    assert!(running.stop());
+    assert!(!Path::new(&format!("/proc/{third}")).exists());
+    assert!(!dir.path().join("up.sock").exists());
+}
