@@ -16,7 +16,7 @@ use crate::{
     rounds::{Answer, answer_of, note_probe, note_witness, speaks, speaks_from},
     rules::{NEVER, Rules, SECOND_US, after, us_since},
     sight::Proof,
-    state::{Agent, Decisions, Frame, Pair, Probe, say},
+    state::{Agent, Decisions, Frame, Pair, Probe, say, view_of},
     watch::Watch,
 };
 
@@ -470,12 +470,7 @@ impl Probe {
     fn views_of(&self, minute: Minute, kept: &Kept) -> Vec<View> {
         let said =
             |pair: &Pair| pair.past.as_deref()?.get(minute).map(|kept| (pair.agent, kept.said));
-        let view = |(agent, said): (AgentId, Said)| View {
-            agent,
-            verdict: said.verdict,
-            cause: said.cause,
-            is_never_seen: said.cause == Cause::NotYet,
-        };
+        let view = |(agent, said): (AgentId, Said)| view_of(agent, (said.verdict, said.cause));
         let mut views: Vec<View> = self.pairs.iter().filter_map(said).map(view).collect();
         let peers = kept.peers;
         let degraded = if peers.is_lossy { Cause::Loss } else { Cause::Slow };

@@ -3,8 +3,10 @@
 //! Neither judges on one round, and confirm packets enter neither: a burst that is only sent after
 //! a loss would bias the rate.
 
-use model::Tier;
+use model::{Tier, UtcMicros};
 use serde::{Deserialize, Serialize};
+
+use crate::rules::us_since;
 
 /// The last 100 packets of a pair, one bit each.
 ///
@@ -68,6 +70,8 @@ pub(crate) struct Pool {
     /// Counts the score's excursions from 0, so that each agent's share of the present one is
     /// known without visiting all pairs when it ends.
     run: u8,
+    /// Start of the newest round that fed it.
+    fed_at: UtcMicros,
 }
 
 /// One agent's share of the present excursion of a [`Pool`].
@@ -86,6 +90,21 @@ impl Pool {
 
     pub(crate) fn is_raised(&self) -> bool {
         self.is_raised
+    }
+
+    /// Lets time pass up to a round that started at `at`.
+    ///
+    /// If nobody's packets came for as long as a loss window reaches (the server was away, or all
+    /// agents were), what it knew is as old as what a window forgets. Returns whether it was
+    /// raised by that.
+    pub(crate) fn pass(&mut self, at: UtcMicros, window_us: i64) -> bool {
+        let was_raised = self.is_raised;
+        let is_old = window_us <= us_since(at, self.fed_at);
+        self.fed_at = self.fed_at.max(at);
+        if is_old {
+            self.reset();
+        }
+        is_old && was_raised
     }
 
     /// Takes in what one round of one agent sent and lost.
@@ -129,7 +148,7 @@ impl Pool {
 
     /// Forgets: the probe is Down, or nobody sees it any more.
     pub(crate) fn reset(&mut self) {
-        *self = Pool { score: 0, is_raised: false, run: self.run.wrapping_add(1) };
+        *self = Pool { score: 0, is_raised: false, run: self.run.wrapping_add(1), ..*self };
     }
 
     /// How many lost packets an agent contributed to the present excursion.
@@ -191,7 +210,7 @@ mod tests {
                     continue;
                 }
                 for lost in 0..=4 {
-                    let mut pool = Pool { score, is_raised: false, run: 0 };
+                    let mut pool = Pool { score, ..Pool::default() };
                     pool.feed(&mut PoolShare::default(), 5, lost, is_fast);
                     if pool.is_raised {
                         flow += weight * chance(lost);

@@ -123,6 +123,11 @@ impl Accumulated {
         }
     }
 
+    /// Whether any verdict but Unknown was held.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held != 0
+    }
+
     pub(crate) fn is_told(&self) -> bool {
         self.unknown.is_some()
     }

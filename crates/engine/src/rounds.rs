@@ -310,7 +310,16 @@ impl Probe {
         }
         let mut is_urgent = effect.needs_settling;
         if let Some((sent, lost)) = effect.pooled {
+            is_urgent |= self.pool.pass(round.at, rules.window_us);
             is_urgent |= self.pool.feed(&mut pair.share, sent, lost, rules.is_fast());
+        }
+        if does_speak && effect.turn.is_none() && !pair.open_mut(newest).is_held() {
+            let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
+            if verdict != Verdict::Unknown {
+                // Carried over from before the server was away, and true still.
+                pair.open_mut(newest).note_held(verdict, cause);
+                is_urgent = true;
+            }
         }
         if let Some(turn) = effect.turn {
             let why = why_of(turn, round, pair, agent, rules, frame.now);

@@ -19,6 +19,10 @@ pub(crate) const NEVER: UtcMicros = UtcMicros(i64::MIN);
 /// Three heartbeats of 5 s: an agent that missed them is offline.
 pub(crate) const OFFLINE_AFTER_US: i64 = 15 * SECOND_US;
 
+/// A heartbeat of 5 s and a second for its way. With none for longer, nobody knows whether the
+/// agent is there.
+pub(crate) const HEARTBEAT_US: i64 = 6 * SECOND_US;
+
 /// How much longer than its evidence speaks a pair may be silent: three heartbeats, so that an
 /// agent that is really gone is called offline and not silent.
 pub(crate) const GRACE_US: i64 = 15 * SECOND_US;
@@ -50,6 +54,8 @@ const FAST_INTERVAL_US: i64 = 10 * SECOND_US;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rules {
     pub(crate) interval_us: i64,
+    /// How far back the loss window reaches when nothing is missing.
+    pub(crate) window_us: i64,
     /// How long a round speaks, from its start.
     pub(crate) evidence_us: i64,
     /// A later round joins the evidence before it across a gap up to this.
@@ -87,6 +93,8 @@ impl Rules {
         let journey_us = round_us + confirm_us + 2 * FLUSH_US;
         Rules {
             interval_us: us(tier.interval),
+            window_us: us(tier.interval) * i64::from(Tier::LOSS_WINDOW_PACKETS)
+                / i64::from(tier.packets.max(1)),
             evidence_us: us(tier.evidence_span()),
             join_us: ((us(tier.interval) - timeout_us) / 2).clamp(0, JOIN_US_MAX),
             timeout_us,
@@ -113,6 +121,7 @@ impl Rules {
     pub(crate) fn standard() -> Rules {
         Rules {
             interval_us: 30 * SECOND_US,
+            window_us: 600 * SECOND_US,
             evidence_us: 31 * SECOND_US,
             join_us: JOIN_US_MAX,
             timeout_us: SECOND_US,

@@ -50,6 +50,8 @@ pub(crate) struct Sight {
     answered: u128,
     /// An answer was expected, because the subject's round before was answered, and none came.
     missed: u128,
+    /// More than one was missed: another's miss must not hide behind one's own.
+    missed_more: u128,
     /// The bucket of the lowest bit.
     head: i64,
     /// Start of the newest round that something outside answered, and what it was.
@@ -94,6 +96,7 @@ impl Sight {
         Sight {
             answered: 0,
             missed: 0,
+            missed_more: 0,
             head: i64::MIN / 2,
             seen_at: NEVER,
             seen: None,
@@ -170,7 +173,8 @@ impl Sight {
 
     /// Moves everything back by a step of the server's clock, and forgets the marks.
     pub(crate) fn shift_back(&mut self, us: i64) {
-        (self.answered, self.missed, self.head) = (0, 0, i64::MIN / 2);
+        (self.answered, self.missed, self.missed_more) = (0, 0, 0);
+        self.head = i64::MIN / 2;
         for at in [
             &mut self.seen_at,
             &mut self.floor,
@@ -182,21 +186,18 @@ impl Sight {
         }
     }
 
-    fn mark(head: &mut i64, marks: [&mut u128; 2], at: UtcMicros, which: usize) {
+    /// Moves the marks on to the bucket of `at`, and finds its bit; `None` if it is too old.
+    fn bit_at(&mut self, at: UtcMicros) -> Option<u128> {
         let bucket = bucket(at);
-        if *head < bucket {
-            let shift = u32::try_from(bucket.saturating_sub(*head)).unwrap_or(u32::MAX);
-            for bits in marks.into_iter().enumerate() {
-                let (index, bits) = bits;
-                *bits = bits.checked_shl(shift).unwrap_or(0) | u128::from(index == which);
+        if self.head < bucket {
+            let shift = u32::try_from(bucket.saturating_sub(self.head)).unwrap_or(u32::MAX);
+            for bits in [&mut self.answered, &mut self.missed, &mut self.missed_more] {
+                *bits = bits.checked_shl(shift).unwrap_or(0);
             }
-            *head = bucket;
-        } else if let Ok(age) = u32::try_from(head.saturating_sub(bucket))
-            && age < BUCKETS
-            && let Some(bits) = marks.into_iter().nth(which)
-        {
-            *bits |= 1 << age;
+            self.head = bucket;
         }
+        let age = u32::try_from(self.head.saturating_sub(bucket)).ok()?;
+        1u128.checked_shl(age)
     }
 
     /// Something outside answered a round that started at `at`.
@@ -204,9 +205,8 @@ impl Sight {
     /// `is_whole` says that every packet was answered, so that the first one was: only then its
     /// start is the time of an answer.
     pub(crate) fn note_answer(&mut self, subject: Subject, at: UtcMicros, is_whole: bool) {
-        if is_whole {
-            let marks = [&mut self.answered, &mut self.missed];
-            Self::mark(&mut self.head, marks, at, 0);
+        if is_whole && let Some(bit) = self.bit_at(at) {
+            self.answered |= bit;
         }
         self.asked_at = self.asked_at.max(at);
         if self.seen_at < at {
@@ -245,9 +245,9 @@ impl Sight {
 
     /// Nothing answered a round of a target outside that started at `at` and ended at `until`.
     pub(crate) fn note_unanswered(&mut self, at: UtcMicros, until: UtcMicros, is_expected: bool) {
-        if is_expected {
-            let marks = [&mut self.answered, &mut self.missed];
-            Self::mark(&mut self.head, marks, at, 1);
+        if is_expected && let Some(bit) = self.bit_at(at) {
+            self.missed_more |= self.missed & bit;
+            self.missed |= bit;
         }
         if self.needed_us().is_some_and(|needed_us| needed_us < us_since(at, self.asked_at)) {
             // It could not ask for so long that what it saw before says nothing about now.
@@ -340,7 +340,7 @@ impl Sight {
         }
         let is_single = conviction.lost_since == conviction.lost_at;
         if is_single && !self.is_witnessed()
-            || !self.is_bracketed(conviction.lost_since, last_sent_at.max(from))
+            || !self.is_bracketed(conviction, last_sent_at.max(from))
         {
             return Proof::Open;
         }
@@ -349,11 +349,11 @@ impl Sight {
         if settled_at <= now { Proof::Proven } else { Proof::Later(settled_at) }
     }
 
-    /// Whether answers right before `lost_since` and right after `last_sent_at` are close together,
-    /// with no other expected answer missing between them.
-    fn is_bracketed(&self, lost_since: UtcMicros, last_sent_at: UtcMicros) -> bool {
+    /// Whether answers right before the first lost round and right after `last_sent_at` are close
+    /// together, with no other expected answer missing between them.
+    fn is_bracketed(&self, conviction: &Conviction, last_sent_at: UtcMicros) -> bool {
         let age_of = |at: UtcMicros| u32::try_from(self.head.saturating_sub(bucket(at)));
-        let (Ok(own), Ok(last)) = (age_of(lost_since), age_of(last_sent_at)) else {
+        let (Ok(own), Ok(last)) = (age_of(conviction.lost_since), age_of(last_sent_at)) else {
             return false;
         };
         // Bits count backwards in time: lower ones are after the window, higher ones before it.
@@ -368,7 +368,10 @@ impl Sight {
         let last_before = own + earlier.trailing_zeros();
         let width = last_before - first_after;
         let between = (u128::MAX >> (BUCKETS - 1 - width)) << first_after;
-        let others = self.missed & between & !(1 << own);
+        // Its own miss is no other's, if there is one: only an expected answer was missed.
+        let is_alone = conviction.is_expected && self.missed_more & (1 << own) == 0;
+        let own_miss = if is_alone { 1 << own } else { 0 };
+        let others = self.missed & between & !own_miss;
         i64::from(width) * BUCKET_US <= BRACKET_US_MAX && others == 0
     }
 
@@ -408,6 +411,7 @@ mod tests {
             lost_at: at(100.0),
             is_confirmed: true,
             is_local: false,
+            is_expected: true,
         };
         sight.proof(&conviction, &Rules::standard(), at(now))
     }
@@ -444,6 +448,16 @@ mod tests {
         let mut sight = seen_before();
         sight.note_answer(Subject::Gateway, at(102.5), true);
         assert_eq!(proof_at(&sight, 106.0), Proof::Open, "too long between the two");
+    }
+
+    #[test]
+    fn another_miss_at_the_same_moment_does_not_hide_behind_ones_own() {
+        let mut sight = Sight::new();
+        sight.note_answer(Subject::Gateway, at(98.0), true);
+        sight.note_unanswered(at(100.0), at(101.8), true);
+        sight.note_witness_unanswered(Subject::Gateway, at(100.1));
+        sight.note_answer(OTHER, at(103.0), true);
+        assert_eq!(proof_at(&sight, 106.0), Proof::Open, "the gateway was missed with it");
     }
 
     #[test]

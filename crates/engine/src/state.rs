@@ -13,7 +13,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    consensus::{Agreement, Pooled},
+    consensus::{Agreement, Pooled, View, agree},
     defect::Defects,
     lane::{Lane, Late},
     loss::{Pool, PoolShare},
@@ -189,9 +189,13 @@ impl Pair {
         &mut self.open[place(minute)]
     }
 
-    fn begin_minute(&mut self, minute: Minute) {
+    /// A verdict that is only carried over from before the server was away is not held until a
+    /// round renews it.
+    fn begin_minute(&mut self, minute: Minute, is_carried: bool) {
         let mut accumulated = Accumulated::new();
-        accumulated.note_held(self.watch.verdict(), self.watch.cause());
+        if !is_carried || self.watch.verdict() == Verdict::Unknown {
+            accumulated.note_held(self.watch.verdict(), self.watch.cause());
+        }
         if !self.watch.is_cut() {
             accumulated.cover(minute, minute.start(), self.watch.evidence_until());
         }
@@ -303,7 +307,7 @@ impl Probe {
             if !frame.monitor.was_down_at(next.start()) {
                 // It began under a running server: what was held then belongs to it.
                 (self.oldest, self.newest) = (next, next);
-                self.begin_minute(next);
+                self.begin_minute(next, false);
                 self.close_oldest(rules, frame, decisions);
             }
             self.skip(self.newest.next(), minute, frame);
@@ -312,16 +316,29 @@ impl Probe {
             self.close_oldest(rules, frame, decisions);
         }
         self.newest = minute;
-        self.begin_minute(minute);
+        self.begin_minute(minute, frame.monitor.was_down_at(minute.start()));
     }
 
-    fn begin_minute(&mut self, minute: Minute) {
+    fn begin_minute(&mut self, minute: Minute, is_carried: bool) {
         let (verdict, cause) = (self.verdict, self.cause);
         let accumulated = self.open_mut(minute);
         *accumulated = Accumulated::new();
-        accumulated.note_held(verdict, cause);
+        if !is_carried || verdict == Verdict::Unknown {
+            accumulated.note_held(verdict, cause);
+        }
         for pair in &mut self.pairs {
-            pair.begin_minute(minute);
+            pair.begin_minute(minute, is_carried);
+        }
+    }
+
+    /// Notes what all hold, if nothing is noted in the newest minute and some pair's rounds have
+    /// renewed what it holds.
+    pub(crate) fn renew_consensus(&mut self) {
+        let (verdict, cause, newest) = (self.verdict, self.cause, self.newest);
+        let is_renewed = self.pairs.iter_mut().any(|pair| pair.open_mut(newest).is_held());
+        let accumulated = self.open_mut(newest);
+        if is_renewed && verdict != Verdict::Unknown && !accumulated.is_held() {
+            accumulated.note_held(verdict, cause);
         }
     }
 
@@ -354,6 +371,9 @@ impl Probe {
     }
 
     /// Says the truth of the oldest open minute, for each pair and for all.
+    ///
+    /// What all held is what was held live. If nothing was, because the rounds of the minute came
+    /// late, it is what the pairs' truths amount to.
     pub(crate) fn close_oldest(
         &mut self,
         rules: &Rules,
@@ -365,6 +385,7 @@ impl Probe {
         let mut all = *self.open_mut(minute);
         let mut peers = Peers::default();
         let mut is_any_kept = false;
+        let mut views = Vec::new();
         for pair in &mut self.pairs {
             let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
             let accumulated = pair.open_mut(minute);
@@ -380,6 +401,7 @@ impl Probe {
             let truth = accumulated.truth(frame.defects);
             let entity = Entity::Pair { probe: self.id, agent: pair.agent };
             let said = first_said(truth);
+            views.push(view_of(pair.agent, truth));
             say(self.org, entity, minute, &accumulated, &said, frame.now, decisions);
             let is_complete = accumulated.is_whole() || accumulated.is_beginning();
             // A round of this minute may be on its way still, although others speak for it.
@@ -398,7 +420,14 @@ impl Probe {
                 past.keep(minute, 1, accumulated, said, Peers::default(), frame.runs_max);
             }
         }
-        let said = first_said(all.truth(frame.defects));
+        let mut truth = all.truth(frame.defects);
+        if truth.0 == Verdict::Unknown {
+            let agreement = agree(&views, Pooled::Calm, frame.defects);
+            if agreement.verdict != Verdict::Unknown {
+                truth = (agreement.verdict, agreement.cause);
+            }
+        }
+        let said = first_said(truth);
         let entity = Entity::Consensus { probe: self.id };
         say(self.org, entity, minute, &all, &said, frame.now, decisions);
         if is_any_kept {
@@ -455,6 +484,11 @@ impl Peers {
         }
         self.is_lossy |= cause == Cause::Loss;
     }
+}
+
+/// How an agent's minute counts in what all hold of it.
+pub(crate) fn view_of(agent: AgentId, (verdict, cause): (Verdict, Cause)) -> View {
+    View { agent, verdict, cause, is_never_seen: cause == Cause::NotYet }
 }
 
 fn first_said((verdict, cause): (Verdict, Cause)) -> Said {

@@ -5,7 +5,7 @@ use model::{AgentEvent, AgentId, AgentState, Cause, MonitorEvent, ProbeId, UtcMi
 use crate::{
     defect::Defect,
     engine::{Engine, Timer, frame, pair_facts, rules_of, slot},
-    rules::{GRACE_US, OFFLINE_AFTER_US, Rules, after},
+    rules::{GRACE_US, HEARTBEAT_US, OFFLINE_AFTER_US, Rules, after},
     sight::Proof,
     state::{Agent, DOWNTIMES_MAX, Monitor, Pair},
     why,
@@ -211,6 +211,9 @@ impl Engine {
         };
         let agreement = self.state.agreement(probe, self.defects);
         if (probe.verdict, probe.cause) == (agreement.verdict, agreement.cause) {
+            if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {
+                probe.renew_consensus();
+            }
             return;
         }
         let why = self.state.why_consensus(probe, &agreement);
@@ -287,6 +290,8 @@ impl Engine {
 /// 4 - Its newest round could not ask and nothing speaks any more: Unknown with that reason.
 /// 5 - Nothing speaks for longer than the grace, counted from when the agent and the server were
 ///     there to hear it: Unknown, `Silent`. A pair that was never asked stays `NotYet`.
+/// 6 - While a heartbeat of its agent is overdue, silence is not called so: the agent may be gone,
+///     and the next heartbeat or its absence will tell.
 fn outlook(
     pair: &Pair,
     agent: &Agent,
@@ -359,7 +364,10 @@ fn silence(
             (after(until, GRACE_US), Cause::Silent)
         }
     };
-    if at <= frame.now {
+    let heard_until = after(agent.heard_at, HEARTBEAT_US);
+    if at <= frame.now && cause == Cause::Silent && heard_until < frame.now {
+        Outlook { turn: None, again_at: Some(after(agent.heard_at, OFFLINE_AFTER_US)) }
+    } else if at <= frame.now {
         Outlook { turn: Some((Verdict::Unknown, cause)), again_at: None }
     } else {
         Outlook { turn: None, again_at: Some(at) }

@@ -94,6 +94,8 @@ pub(crate) struct Conviction {
     pub(crate) is_confirmed: bool,
     /// The agent's own host: no proof of sight needed.
     pub(crate) is_local: bool,
+    /// The first lost round came after an answered one, so that its miss is marked.
+    pub(crate) is_expected: bool,
 }
 
 impl Watch {
@@ -197,6 +199,8 @@ impl Watch {
             lost_at: self.lost_at,
             is_confirmed: self.has(CONFIRMED),
             is_local: self.has(LOCAL),
+            // An answer since then, or turning Unknown, would have ended the lost rounds.
+            is_expected: self.has(EVER) && self.verdict != Verdict::Unknown,
         })
     }
 
@@ -422,7 +426,7 @@ impl Watch {
     /// that was merely not heard, as far as it reaches; blindness, Down and a pause end it.
     pub(crate) fn turn(&mut self, verdict: Verdict, cause: Cause, at: UtcMicros) {
         let was = std::mem::replace(&mut self.verdict, verdict);
-        self.cause = cause;
+        let before = std::mem::replace(&mut self.cause, cause);
         match verdict {
             Verdict::Up | Verdict::Degraded => {
                 if was == Verdict::Down {
@@ -443,9 +447,12 @@ impl Watch {
                 self.owed = 0;
                 self.lost_since = NEVER;
                 match cause {
-                    Cause::AgentOffline => {
-                        self.set(CUT, was != Verdict::Unknown);
-                        self.set(WAS_DOWN, was == Verdict::Down);
+                    // Both are one cut: which of them is noticed first says nothing.
+                    Cause::AgentOffline | Cause::Silent => {
+                        if !matches!(before, Cause::AgentOffline | Cause::Silent) {
+                            self.set(CUT, was != Verdict::Unknown);
+                            self.set(WAS_DOWN, was == Verdict::Down);
+                        }
                     }
                     Cause::AgentBlind | Cause::Paused => {
                         self.evidence_until = self.evidence_until.min(at);
@@ -458,7 +465,6 @@ impl Watch {
                     | Cause::Partial
                     | Cause::Unconfirmed
                     | Cause::NotYet
-                    | Cause::Silent
                     | Cause::NoAgent
                     | Cause::NotAsked(_)
                     | Cause::MonitorDown
@@ -487,11 +493,17 @@ impl Watch {
     }
 
     /// This watch as it was when its agent went away, for a late stream to go on from.
+    ///
+    /// If it knew nothing then, it begins with nothing: that the agent was gone afterwards is not
+    /// what it held before.
     pub(crate) fn resumed(&self) -> Watch {
         let mut watch = self.clone();
-        if self.is_cut() {
-            (watch.verdict, watch.cause) =
-                if self.has(WAS_DOWN) { (Verdict::Down, Cause::NoAnswer) } else { self.graded() };
+        if matches!(self.cause, Cause::AgentOffline | Cause::Silent) {
+            (watch.verdict, watch.cause) = match (self.is_cut(), self.has(WAS_DOWN)) {
+                (true, true) => (Verdict::Down, Cause::NoAnswer),
+                (true, false) => self.graded(),
+                (false, _) => (Verdict::Unknown, Cause::NotYet),
+            };
         }
         watch
     }

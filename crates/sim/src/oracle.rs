@@ -259,6 +259,19 @@ impl Oracle {
             return;
         }
         let before = spans.iter().rev().find(|(at, _)| *at <= start);
+        // What was held before the monitor went away is not held in the minute in which it comes
+        // back, unless it outlasts the first rounds that are heard then.
+        let renewed_us = self.us(start)
+            ..=(self.us(start)..self.us(end))
+                .step_by(1_000_000)
+                .find(|&t| self.world.server_runs(t))
+                .map_or(self.us(end), |t| t + self.linger_us());
+        let is_renewed = |from: &&(UtcMicros, Verdict)| {
+            let next = spans.iter().find(|(at, _)| from.0 < *at);
+            self.world.server_runs(self.us(start))
+                || next.is_none_or(|(at, _)| !renewed_us.contains(&self.us(*at)))
+        };
+        let before = before.filter(is_renewed);
         let within = spans.iter().filter(|(at, _)| start < *at && *at < end);
         let worst = before.into_iter().chain(within).map(|&(_, verdict)| verdict);
         let worst = worst.fold(Verdict::Up, Verdict::worse);

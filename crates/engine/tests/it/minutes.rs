@@ -363,3 +363,147 @@ fn a_late_confirmation_revises_what_all_held() {
         "#]],
     );
 }
+
+#[test]
+fn a_minute_whose_last_round_is_late_keeps_its_cause() {
+    // Silence would be noticed at 74.3 s, a moment before the agent is called offline. The first
+    // minute is partly unknown because nothing was asked before 38 s, and for no other reason.
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        35s probe p1
+        0s..59s/5s fra1 gw good
+        38.3s..58s/5s fra1 p1 good
+        58.3s fra1 p1 good @130s
+        63.3s..130s/5s fra1 p1 good @130s
+        61s..130s fra1 dies
+        60s..130s/5s fra1 gw good @130s
+        130s..250s/5s fra1 gw good
+        133.3s..250s/5s fra1 p1 good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 20/20 of 4
+            12:00 all/p1 unknown not_yet 20/20 of 4
+            12:01 fra1/p1 unknown agent_offline 0/0 of 0
+            12:01 all/p1 unknown agent_offline 0/0 of 0
+            12:00 fra1/p1 unknown not_yet 25/25 of 5 revision 1 of unknown
+            12:00 all/p1 unknown not_yet 25/25 of 5 revision 1 of unknown
+            12:01 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:01 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:02 fra1/p1 up answering 60/60 of 12
+            12:02 all/p1 up answering 60/60 of 12
+            12:03 fra1/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+    check(
+        Show::Changes,
+        "fra1",
+        "
+        0s..59s/5s fra1 gw good
+        1s probe p1
+        3.3s..58s/5s fra1 p1 good
+        61s..130s fra1 dies
+        130s end
+        ",
+        expect![[r#"
+            0s fra1 never_seen -> online
+            4.6s fra1/p1 unknown -> up
+            4.6s all/p1 unknown -> up
+            75s fra1 online -> offline
+            75s fra1/p1 up -> unknown agent_offline
+            75s all/p1 up -> unknown agent_offline
+            130s fra1 offline -> online
+        "#]],
+    );
+}
+
+#[test]
+fn minutes_that_were_told_in_time_by_a_backlog_need_no_revision() {
+    // The server hears of the agent again right before the minute is closed.
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        0s..60s/5s fra1 gw good
+        0s..60s/5s fra1 p1 good
+        60s..125s fra1 dies
+        60s..125s/5s fra1 gw good @125s
+        60s..123s/5s fra1 p1 good @125s
+        125s..250s/5s fra1 gw good
+        125s..250s/5s fra1 p1 good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 up answering 60/60 of 12
+            12:00 all/p1 up answering 60/60 of 12
+            12:01 fra1/p1 up answering 60/60 of 12
+            12:01 all/p1 up answering 60/60 of 12
+            12:02 fra1/p1 up answering 60/60 of 12
+            12:02 all/p1 up answering 60/60 of 12
+            12:03 fra1/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+}
+
+#[test]
+fn a_verdict_from_before_the_server_was_away_is_held_when_a_round_renews_it() {
+    // Lossy until 70 s, well from then on; the server is away from 80 s to 250 s.
+    check(
+        Show::Minutes,
+        "fra1",
+        "
+        probe p1
+        probe p2
+        0s..400s/5s fra1 gw good
+        0s..40s/5s fra1 p1 good
+        40s..70s/5s fra1 p1 3/5
+        70s..400s/5s fra1 p1 good
+        1s..40s/5s fra1 p2 good
+        41s fra1 p2 lost!
+        46s..300s/5s fra1 p2 lost
+        301s..400s/5s fra1 p2 good
+        80s..250s server down
+        ",
+        expect![[r#"
+            12:00 fra1/p1 degraded loss 52/60 of 12
+            12:00 all/p1 degraded loss 52/60 of 12
+            12:00 fra1/p2 down no_answer 40/60 of 12
+            12:00 all/p2 down no_answer 40/60 of 12
+            12:01 fra1/p1 degraded loss 16/20 of 4
+            12:01 all/p1 degraded loss 16/20 of 4
+            12:01 fra1/p2 down no_answer 0/20 of 4
+            12:01 all/p2 down no_answer 0/20 of 4
+            12:02 fra1/p1 unknown monitor_down 0/0 of 0
+            12:02 all/p1 unknown monitor_down 0/0 of 0
+            12:03 fra1/p1 unknown monitor_down 0/0 of 0
+            12:03 all/p1 unknown monitor_down 0/0 of 0
+            12:02 fra1/p2 unknown monitor_down 0/0 of 0
+            12:02 all/p2 unknown monitor_down 0/0 of 0
+            12:03 fra1/p2 unknown monitor_down 0/0 of 0
+            12:03 all/p2 unknown monitor_down 0/0 of 0
+            12:01 fra1/p1 degraded loss 56/60 of 12 revision 1 of degraded
+            12:01 all/p1 degraded loss 56/60 of 12 revision 1 of degraded
+            12:02 fra1/p1 degraded loss 60/60 of 12 revision 1 of unknown
+            12:02 all/p1 degraded loss 60/60 of 12 revision 1 of unknown
+            12:01 fra1/p2 down no_answer 0/60 of 12 revision 1 of down
+            12:01 all/p2 down no_answer 0/60 of 12 revision 1 of down
+            12:02 fra1/p2 down no_answer 0/60 of 12 revision 1 of unknown
+            12:02 all/p2 down no_answer 0/60 of 12 revision 1 of unknown
+            12:04 fra1/p1 up answering 60/60 of 12
+            12:04 all/p1 up answering 60/60 of 12
+            12:04 fra1/p2 down no_answer 0/60 of 12
+            12:04 all/p2 down no_answer 0/60 of 12
+            12:03 fra1/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 all/p1 up answering 60/60 of 12 revision 1 of unknown
+            12:03 fra1/p2 down no_answer 0/60 of 12 revision 1 of unknown
+            12:03 all/p2 down no_answer 0/60 of 12 revision 1 of unknown
+            12:05 fra1/p1 up answering 60/60 of 12
+            12:05 all/p1 up answering 60/60 of 12
+            12:05 fra1/p2 down no_answer 60/60 of 12
+            12:05 all/p2 down no_answer 60/60 of 12
+        "#]],
+    );
+}

@@ -73,11 +73,10 @@ fn revised(world: &World) -> anyhow::Result<(usize, Vec<String>)> {
         let own = series.iter().find(|series| text(series, "/agent/name") == agent_name(1));
         let own = own.context("the agent has no history")?;
         let minutes = own.get("minutes").map_or(&[][..], items);
-        // The minute in which a target was added began before it: it stays partly unknown.
-        let is_of_outage = |minute: &&Value| {
-            text(minute, "/said_first") == "unknown" && text(minute, "/cause") != "not_yet"
-        };
-        for minute in minutes.iter().filter(is_of_outage) {
+        // The minute in which a target was first asked began before it: it has fewer rounds.
+        let whole = minutes.iter().skip_while(|minute| number(minute, "/rounds") == 0).skip(1);
+        let is_of_outage = |minute: &&Value| text(minute, "/said_first") == "unknown";
+        for minute in whole.filter(is_of_outage) {
             count += 1;
             let is_complete = number(minute, "/rounds").abs_diff(ROUNDS_PER_MINUTE) <= 1
                 && text(minute, "/verdict") == "up"
