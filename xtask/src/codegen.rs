@@ -31,11 +31,14 @@ pub(crate) fn check_stubs() -> anyhow::Result<()> {
     report(&stubs(true)?, true)
 }
 
-/// Checks the API's description and the console's client.
+/// Checks the API's description.
 pub(crate) fn check_openapi() -> anyhow::Result<()> {
-    let mut stale = openapi(true)?;
-    stale.extend(client(true)?);
-    report(&stale, true)
+    report(&openapi(true)?, true)
+}
+
+/// Checks the console's client, which needs Node.js.
+pub(crate) fn check_client() -> anyhow::Result<()> {
+    report(&client(true)?, true)
 }
 
 fn report(stale: &[String], check: bool) -> anyhow::Result<()> {

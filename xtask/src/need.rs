@@ -54,7 +54,7 @@ pub(crate) fn node() -> Option<String> {
     })
 }
 
-fn npm() -> Option<String> {
+pub(crate) fn npm() -> Option<String> {
     find("npm").is_none().then(|| {
         "npm to build the console. Remedy: it comes with Node.js; on Debian \
          `sudo apt-get install npm`"

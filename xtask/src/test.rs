@@ -51,7 +51,7 @@ const fn long(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) 
 const STEPS: [Step; 16] = [
     step("format", |_| cargo(&["fmt", "--all", "--", "--check"])),
     step("tidy", |_| done(tidy::run())),
-    step("console packages", |_| done(console::install())),
+    step("console packages", |_| with_node(console::install)),
     step("console types", |_| npm("typecheck")),
     step("console lint", |_| npm("lint")),
     step("console tests", |_| npm("test")),
@@ -61,7 +61,10 @@ const STEPS: [Step; 16] = [
     }),
     step("rust tests", |_| rust_tests()),
     step("generated code", |_| done(codegen::check_stubs())),
-    step("openapi", |_| done(codegen::check_openapi())),
+    step("openapi", |_| {
+        codegen::check_openapi()?;
+        with_node(codegen::check_client)
+    }),
     step("simulator", simulator),
     long("seeded defects", |_| {
         let (is_good, tail) = shell::tee(&mut bench::defects_command(&["--seeds", SEEDS_DEFECTS]))?;
@@ -135,11 +138,16 @@ fn cargo(arguments: &[&str]) -> anyhow::Result<Outcome> {
     done(shell::run(shell::cargo().args(arguments)))
 }
 
-fn npm(script: &str) -> anyhow::Result<Outcome> {
-    if let Some(missing) = need::node() {
-        return Ok(Outcome::NotRun(missing));
+/// Does what needs Node.js, if it is there.
+fn with_node(act: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Outcome> {
+    match need::node().or_else(need::npm) {
+        Some(missing) => Ok(Outcome::NotRun(missing)),
+        None => done(act()),
     }
-    done(shell::run(shell::npm().args(["run", "--silent", script])))
+}
+
+fn npm(script: &str) -> anyhow::Result<Outcome> {
+    with_node(|| shell::run(shell::npm().args(["run", "--silent", script])))
 }
 
 fn rust_tests() -> anyhow::Result<Outcome> {

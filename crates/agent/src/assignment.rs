@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use model::{Address, ProbeId, TierId};
+use model::{Address, ProbeId, TierId, WITNESSES_MAX};
 use prost::Message;
 use sense::{Assignment, ProbeTask, TierTiming};
 use wire::{limits, rounds::is_probe_handle, v1};
@@ -60,7 +60,7 @@ impl Collector {
         let is_within = index < parts
             && part.probes.len() <= limits::PART_PROBES_MAX
             && part.tiers.len() <= limits::TIERS_MAX
-            && part.witnesses.len() <= limits::WITNESSES_MAX;
+            && part.witnesses.len() <= WITNESSES_MAX;
         if !is_within {
             return Err(PartError::Limit { part: index, parts });
         }
@@ -97,7 +97,7 @@ pub(crate) fn accept(parts: &[v1::AssignmentPart]) -> Accepted {
         let witnesses = part.witnesses.iter().filter_map(|w| w.parse::<IpAddr>().ok());
         assignment.witnesses.extend(witnesses);
     }
-    assignment.witnesses.truncate(limits::WITNESSES_MAX);
+    assignment.witnesses.truncate(WITNESSES_MAX);
     let room = limits::APPLIED_REFUSED_MAX.saturating_sub(refused.len());
     let more = assignment.refusals().into_iter().take(room);
     refused.extend(more.map(|r| format!("probe {}: {}", r.probe, r.reason)));

@@ -1,13 +1,11 @@
 //! The command line, written for the person who types it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 /// Where a server is reached unless said otherwise.
 pub(crate) const URL_DEFAULT: &str = "http://127.0.0.1:7480";
-/// Where everything is kept unless said otherwise.
-pub(crate) const DATA_DIR_DEFAULT: &str = "./data";
 
 /// The environment's API key.
 pub(crate) const API_KEY_VARIABLE: &str = "FAULTLINE_API_KEY";
@@ -45,13 +43,20 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = API_KEY_VARIABLE, hide_env_values = true)]
     #[arg(value_name = "KEY", help_heading = "Global options")]
     pub(crate) api_key: Option<String>,
-    /// The server's data directory.
-    #[arg(long, global = true, env = "FAULTLINE_DATA_DIR", default_value = DATA_DIR_DEFAULT)]
+    /// The server's data directory [default: as configured, else `data`].
+    #[arg(long, global = true, env = "FAULTLINE_DATA_DIR")]
     #[arg(value_name = "DIR", help_heading = "Global options")]
-    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Print JSON, for programs.
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
+}
+
+impl Connection {
+    /// Where the commands that read no configuration look for the server's files.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.as_deref().unwrap_or(Path::new(server::config::DATA_DIR_DEFAULT))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::args::Connection;
+use crate::{args::Connection, pin};
 
 /// Longer than any answer of a healthy server takes, shorter than a person waits.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -28,8 +28,8 @@ impl Client {
             Some(key) => (key.clone(), "--api-key or FAULTLINE_API_KEY".to_owned()),
             // The key of this host's server goes to this host only.
             None if is_this_host(&connection.url) => {
-                let key = local_key(&connection.data_dir)?;
-                (key, format!("the data directory `{}`", connection.data_dir.display()))
+                let key = local_key(connection.data_dir())?;
+                (key, format!("the data directory `{}`", connection.data_dir().display()))
             }
             None => bail!(
                 "{} is not on this host: set FAULTLINE_API_KEY to a key of that server (its \
@@ -37,11 +37,13 @@ impl Client {
                 connection.url
             ),
         };
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_MAX)
-            .no_proxy()
-            .build()
-            .context("cannot prepare an HTTP client")?;
+        let mut http = reqwest::Client::builder().timeout(REQUEST_MAX).no_proxy();
+        if is_this_host(&connection.url)
+            && let Some(pinned) = pin::of_data_dir(connection.data_dir())?
+        {
+            http = http.tls_backend_preconfigured(pinned);
+        }
+        let http = http.build().context("cannot prepare an HTTP client")?;
         let url = connection.url.trim_end_matches('/').to_owned();
         Ok(Client { http, url, key, key_source })
     }

@@ -258,8 +258,7 @@ async fn reset_without_server(
     if !connection.is_local() {
         return Ok(None);
     }
-    let overrides =
-        Overrides { data_dir: Some(connection.data_dir.clone()), ..Overrides::default() };
+    let overrides = Overrides { data_dir: connection.data_dir.clone(), ..Overrides::default() };
     match server::reset_password(&Config::load(None, &overrides)?, name).await {
         Ok(password) => Ok(Some(password)),
         Err(FirstError::InUse { .. } | FirstError::NoData { .. }) => Ok(None),

@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod commands;
 mod password;
+mod pin;
 mod serve;
 mod table;
 mod up;
@@ -43,7 +44,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         match args.command {
             Command::Up(up) => up::run(args.connection, up).await,
-            Command::Server(server) => serve::run(&args.connection.data_dir, server).await,
+            Command::Server(server) => serve::run(args.connection.data_dir, server).await,
             Command::Openapi => print_openapi(),
             Command::Agent(agent) => commands::agent(args.connection, agent).await,
             Command::Target(target) => commands::target(args.connection, target).await,

@@ -1,10 +1,13 @@
 //! `faultline server`: the control plane in the foreground, as a service manager wants it.
 
-use std::path::Path;
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use serde_json::json;
-use server::{Config, LogFormat, Overrides, Ready};
+use server::{Config, LogFormat, Overrides, Ready, secrets::write_secret_file};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -12,16 +15,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use crate::args::ServerArgs;
+use crate::args::{ListenArgs, ServerArgs};
 
-pub(crate) async fn run(data_dir: &Path, args: ServerArgs) -> anyhow::Result<()> {
-    let overrides = Overrides {
-        data_dir: Some(data_dir.to_owned()),
-        http_listen: args.listen.http_listen,
-        agent_listen: args.listen.agent_listen,
-        log_format: None,
-    };
-    let config = Config::load(args.listen.config.as_deref(), &overrides)?;
+pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::Result<()> {
+    let config = configuration(data_dir, args.listen)?;
     if args.print_config {
         say(&config.to_text());
         return Ok(());
@@ -31,6 +28,7 @@ pub(crate) async fn run(data_dir: &Path, args: ServerArgs) -> anyhow::Result<()>
         return Ok(());
     }
     start_logging(config.log_format);
+    let data_dir = config.data_dir.clone();
 
     let stop = CancellationToken::new();
     let (ready, is_ready) = oneshot::channel();
@@ -38,22 +36,40 @@ pub(crate) async fn run(data_dir: &Path, args: ServerArgs) -> anyhow::Result<()>
     tokio::pin!(serving);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = &mut serving => return ended.context("the server cannot go on"),
-        ready = is_ready => {
-            // Without a word the server has ended: then `serving` says why.
-            if let Ok(ready) = ready {
-                announce(&ready, args.announce_json);
-            }
+    let mut waiting = Some(is_ready);
+    loop {
+        tokio::select! {
+            ended = &mut serving => return ended.context("the server cannot go on"),
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            Some(ready) = once(&mut waiting) => announce(&ready, args.announce_json, &data_dir)?,
         }
     }
-    tokio::select! {
-        ended = &mut serving => return ended.context("the server cannot go on"),
-        _ = interrupt.recv() => (),
-        _ = terminate.recv() => (),
+    if waiting.is_some() {
+        // A long log may be before it, and what is half brought back is safe to leave.
+        tracing::info!("stopped before it was ready");
+        return Ok(());
     }
     stop.cancel();
     serving.await.context("the server did not stop cleanly")
+}
+
+/// The configuration as the server takes it: what the command line says wins.
+pub(crate) fn configuration(
+    data_dir: Option<PathBuf>,
+    listen: ListenArgs,
+) -> anyhow::Result<Config> {
+    let ListenArgs { http_listen, agent_listen, config } = listen;
+    let overrides = Overrides { data_dir, http_listen, agent_listen };
+    Ok(Config::load(config.as_deref(), &overrides)?)
+}
+
+/// What the server says when it is ready. It says nothing else, and nothing at all if it ends
+/// before: then it says why in another way.
+async fn once(waiting: &mut Option<oneshot::Receiver<Ready>>) -> Option<Ready> {
+    let ready = waiting.as_mut()?.await;
+    *waiting = None;
+    ready.ok()
 }
 
 fn start_logging(format: LogFormat) {
@@ -68,7 +84,7 @@ fn start_logging(format: LogFormat) {
     }
 }
 
-fn announce(ready: &Ready, as_json: bool) {
+fn announce(ready: &Ready, as_json: bool, data_dir: &Path) -> anyhow::Result<()> {
     let password = ready.first_start.as_ref().map(|first| first.admin_password.as_str());
     if as_json {
         let line = json!({
@@ -76,15 +92,68 @@ fn announce(ready: &Ready, as_json: bool) {
             "agent_address": ready.agent_address,
             "admin_password": password,
         });
-        return say(&format!("{line}\n"));
+        // To the process that started this one and asked for it.
+        say(&format!("{line}\n"));
+        return Ok(());
     }
     say(&format!("console {}, agents {}\n", ready.http_url, ready.agent_address));
     if let Some(password) = password {
-        say(&format!("first start: user `admin`, password `{password}`; it is shown once\n"));
+        let told = tell_password(password, data_dir, std::io::stdout().is_terminal())?;
+        say(&format!("first start: user `admin`, {told}\n"));
     }
+    Ok(())
+}
+
+/// Says the first password to a person at a terminal. Anywhere else, such as a service's journal,
+/// others read along and it stays for years: there it goes into a file, and that is said.
+pub(crate) fn tell_password(
+    password: &str,
+    data_dir: &Path,
+    is_terminal: bool,
+) -> anyhow::Result<String> {
+    if is_terminal {
+        return Ok(format!("password `{password}`; it is shown once"));
+    }
+    let path = data_dir.join("first-password");
+    write_secret_file(&path, format!("{password}\n").as_bytes())
+        .context("cannot keep the first password; `faultline user set-password admin` sets one")?;
+    Ok(format!("password in `{}`: delete that file once you have signed in", path.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "what the server says to the person who started it")]
 fn say(text: &str) {
     print!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_data_directory_of_the_file_counts_unless_another_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.toml");
+        std::fs::write(&file, "data_dir = \"/srv/faultline\"\n").unwrap();
+        let listen = ListenArgs { http_listen: None, agent_listen: None, config: Some(file) };
+        let of_file = configuration(None, listen.clone()).unwrap();
+        assert_eq!(of_file.data_dir, Path::new("/srv/faultline"));
+        assert!(of_file.to_text().contains("data_dir = \"/srv/faultline\""));
+        let given = configuration(Some("/srv/other".into()), listen).unwrap();
+        assert_eq!(given.data_dir, Path::new("/srv/other"));
+    }
+
+    #[test]
+    fn the_first_password_is_said_to_a_terminal_and_to_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = tell_password("correct horse", dir.path(), true).unwrap();
+        assert!(told.contains("correct horse"), "{told}");
+        let path = dir.path().join("first-password");
+        assert!(!path.exists());
+        let told = tell_password("correct horse", dir.path(), false).unwrap();
+        assert!(!told.contains("correct horse") && told.contains("first-password"), "{told}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "correct horse\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

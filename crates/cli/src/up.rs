@@ -6,10 +6,11 @@
 
 mod bell;
 mod local_agent;
+mod logs;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs,
+    io::{self, IsTerminal as _},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
     process::Stdio,
@@ -27,12 +28,12 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use crate::{
     args::{Connection, UpArgs},
-    client,
+    client, serve,
 };
 use bell::{Answer, Bell};
 use local_agent::LocalAgent;
@@ -41,8 +42,6 @@ use local_agent::LocalAgent;
 const READY_MAX: Duration = Duration::from_secs(120);
 /// Time for the server to bring everything to disk.
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// A log larger than this is set aside at the next start; one older one is kept.
-const LOG_BYTES_MAX: u64 = 32 << 20;
 
 /// What a server says on its standard output when it is ready.
 #[derive(Debug, Deserialize)]
@@ -54,7 +53,7 @@ struct Announcement {
 
 /// Starts both, waits for a signal or the server's end, stops both.
 pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<()> {
-    let data_dir = connection.data_dir.clone();
+    let data_dir = serve::configuration(connection.data_dir.clone(), args.listen.clone())?.data_dir;
     if let Some(answer) = bell::ring(&data_dir).await {
         say(&format!(
             "Faultline is up already (process {}): {}\n{}\n",
@@ -69,13 +68,18 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
         local_agent::program()?; // Before the first start, whose password is shown once.
     }
     let (mut server, announcement) = start_server(&data_dir, &logs, &args).await?;
+    let first_password = announcement.admin_password.as_deref();
+    let is_terminal = io::stdout().is_terminal();
+    let tell = |password| serve::tell_password(password, &data_dir, is_terminal);
+    let first_password = first_password.map(tell).transpose()?;
     let mut agent = LocalAgent::absent(&data_dir, &logs);
     if !args.no_agent {
         let api_key = Some(client::local_key(&data_dir)?);
-        let connection = Connection { url: announcement.http_url.clone(), api_key, ..connection };
+        let (url, data_dir) = (announcement.http_url.clone(), Some(data_dir.clone()));
+        let connection = Connection { url, api_key, data_dir, ..connection };
         if let Err(error) = agent.enroll_and_start(&connection).await {
-            if let Some(password) = &announcement.admin_password {
-                say(&format!("First start: user `admin`, password `{password}`; shown once.\n"));
+            if let Some(told) = &first_password {
+                say(&format!("First start: user `admin`, {told}.\n"));
             }
             stop(&mut server).await;
             return Err(error);
@@ -84,10 +88,12 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     let bell = Bell::hang(&data_dir).inspect_err(|error| {
         say(&format!("A second `faultline up` cannot talk to this one: {error}\n"));
     });
-    greet(&announcement, &data_dir, &agent);
+    greet(&announcement, first_password.as_deref(), &data_dir, &agent);
 
+    let mut look = interval(logs::LOOK_INTERVAL);
     let ended = loop {
         tokio::select! {
+            _ = look.tick() => logs::look(&logs),
             () = signals.told() => break Ok(()),
             status = server.wait() => break Err(ended_by_itself(status, &logs)),
             () = agent.turn() => (),
@@ -139,7 +145,7 @@ fn ended_by_itself(status: io::Result<std::process::ExitStatus>, logs: &Path) ->
     anyhow::anyhow!(
         "the server ended by itself ({how}); `{}` has its log, which ends:\n{}",
         log.display(),
-        last_words(&log)
+        logs::last_words(&log)
     )
 }
 
@@ -184,7 +190,7 @@ async fn start_server(
         }
     }
     let log = logs.join("server.log");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(open_log(&log)?);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(logs::open(&log)?);
     // Ctrl-C reaches only this process, which then stops the others in order.
     command.process_group(0).kill_on_drop(true);
     let mut child = command.spawn().context("cannot start the server")?;
@@ -197,34 +203,13 @@ async fn start_server(
                 .with_context(|| format!("the server said something unexpected: {line}"))?;
             Ok((child, announcement))
         }
-        Ok(_) => bail!("the server did not start:\n{}", last_words(&log)),
+        Ok(_) => bail!("the server did not start:\n{}", logs::last_words(&log)),
         Err(_) => bail!(
             "the server was not ready after {} s; see `{}`",
             READY_MAX.as_secs(),
             log.display()
         ),
     }
-}
-
-fn open_log(path: &Path) -> anyhow::Result<File> {
-    let is_large = fs::metadata(path).is_ok_and(|meta| LOG_BYTES_MAX < meta.len());
-    if is_large {
-        fs::rename(path, path.with_extension("log.1"))
-            .with_context(|| format!("cannot set aside `{}`", path.display()))?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("cannot open the log `{}`", path.display()))
-}
-
-/// The last lines of a log, for a person who should not have to look for it.
-fn last_words(log: &Path) -> String {
-    const LINES_MAX: usize = 5;
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
 }
 
 /// Asks a process to end, and ends it if it does not.
@@ -242,12 +227,17 @@ async fn stop(child: &mut Child) {
     }
 }
 
-fn greet(announcement: &Announcement, data_dir: &Path, agent: &LocalAgent) {
+fn greet(
+    announcement: &Announcement,
+    first_password: Option<&str>,
+    data_dir: &Path,
+    agent: &LocalAgent,
+) {
     let mut text = format!("\n  Faultline is up.\n\n    Console   {}\n", announcement.http_url);
-    match &announcement.admin_password {
-        Some(password) => {
-            text += &format!("    User      admin\n    Password  {password}\n");
-            text += "\n  This password is shown once. Change it after signing in.\n";
+    match first_password {
+        Some(told) => {
+            text += &format!("    User      admin, {told}\n");
+            text += "\n  Change this password after signing in.\n";
         }
         None => {
             text += "    User      admin (password as set; forgotten: `faultline user \

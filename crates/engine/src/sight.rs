@@ -7,7 +7,7 @@
 //!
 //! It does not know verdicts, and it reads no clock: all times are starts of rounds.
 
-use model::{Subject, UtcMicros};
+use model::{Subject, UtcMicros, WITNESSES_MAX};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -20,9 +20,6 @@ const BUCKET_US: i64 = 200_000;
 /// Marks kept: 25.6 s, longer than the window of any conviction at the fast tiers. For slower
 /// tiers the older part of a window is forgotten, which can only delay a proof.
 const BUCKETS: u32 = u128::BITS;
-
-/// Witnesses an agent can have.
-pub(crate) const WITNESSES_MAX: usize = 8;
 
 /// Rounds in a row that a gateway or witness may leave unanswered, while others answer, before it
 /// counts as one that does not answer at all.

@@ -21,7 +21,7 @@ pub use name::{Name, NameError};
 pub use role::Role;
 pub use round::{
     AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NotAsked, Outcome, Round,
-    RoundBatch, RoundFlags, Rtt, Subject,
+    RoundBatch, RoundFlags, Rtt, Subject, WITNESSES_MAX,
 };
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};

@@ -16,6 +16,10 @@ pub enum Subject {
     Witness(u8),
 }
 
+/// Witnesses that an agent can have: the engine keeps what each of them is worth beside the agent,
+/// and three have never all failed at once for reasons of their own.
+pub const WITNESSES_MAX: usize = 8;
+
 /// The round-trip times of the replies that counted in one round, in microseconds.
 ///
 /// Both ends are read from the agent's monotonic clock, so clock steps cannot bend them.

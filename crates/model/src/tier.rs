@@ -47,9 +47,9 @@ pub struct LossRule {
 /// When slow replies make a pair Degraded. Judged on a round's mean, 2 of the last 3 rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RttRule {
-    /// Above this raises. Default 150 ms.
+    /// Above this raises. 1 ms to 60 s, default 150 ms.
     pub us_raise: u32,
-    /// At or below this clears. At most `us_raise`, default 120 ms.
+    /// At or below this clears. From 1 ms, at most `us_raise`, default 120 ms.
     pub us_clear: u32,
 }
 
@@ -78,6 +78,10 @@ impl Tier {
     /// Ethernet's 1,500 bytes less the IPv4 and ICMP headers.
     pub const PAYLOAD_BYTES_MAX: u16 = 1472;
     pub const PAYLOAD_BYTES_DEFAULT: u16 = 56;
+    /// Below this is noise of the agent's own host.
+    pub const RTT_US_MIN: u32 = 1_000;
+    /// No reply is waited for as long.
+    pub const RTT_US_MAX: u32 = 60_000_000;
     /// Packets of the burst that follows a first fully lost round.
     pub const CONFIRM_PACKETS: u8 = 3;
     /// Lost packets are judged over this many.
@@ -155,9 +159,14 @@ impl Tier {
             ),
             (self.loss.lost_clear < self.loss.lost_raise, "lost_clear", "must be below lost_raise"),
             (
-                0 < self.rtt.us_clear && self.rtt.us_clear <= self.rtt.us_raise,
+                (Tier::RTT_US_MIN..=Tier::RTT_US_MAX).contains(&self.rtt.us_raise),
+                "rtt_us_raise",
+                "must be from 1000 to 60000000",
+            ),
+            (
+                (Tier::RTT_US_MIN..=self.rtt.us_raise).contains(&self.rtt.us_clear),
                 "rtt_us_clear",
-                "must be above 0 and at most rtt_us_raise",
+                "must be from 1000 to rtt_us_raise",
             ),
             (
                 self.round_span() + self.confirm_span() <= self.interval,
@@ -199,10 +208,20 @@ mod tests {
             Tier { payload_bytes: 23, ..tier() },
             Tier { strategy: Strategy::Count(0), ..tier() },
             Tier { loss: LossRule { lost_raise: 3, lost_clear: 3 }, ..tier() },
-            Tier { rtt: RttRule { us_raise: 1, us_clear: 2 }, ..tier() },
+            Tier { rtt: RttRule { us_raise: 1_000, us_clear: 1_001 }, ..tier() },
+            Tier { rtt: RttRule { us_raise: 60_000_001, us_clear: 2_000 }, ..tier() },
+            Tier { rtt: RttRule { us_raise: 2_000, us_clear: 999 }, ..tier() },
         ];
         let fields = broken.map(|tier| tier.check().map_err(|e| e.field));
-        let expected = ["packets", "payload_bytes", "strategy", "lost_clear", "rtt_us_clear"];
+        let expected = [
+            "packets",
+            "payload_bytes",
+            "strategy",
+            "lost_clear",
+            "rtt_us_clear",
+            "rtt_us_raise",
+            "rtt_us_clear",
+        ];
         assert_eq!(fields, expected.map(Err));
     }
 }

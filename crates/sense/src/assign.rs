@@ -8,11 +8,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use model::{Address, ProbeId, Subject, Tick, Tier, TierId};
+use model::{Address, ProbeId, Subject, Tick, Tier, TierId, WITNESSES_MAX};
 
 use crate::{
     Assignment, PROBES_MAX, Refusal, TIMINGS_MAX, TierTiming, WITNESS_INTERVAL, WITNESS_TIMEOUT,
-    WITNESSES_MAX,
     prober::{NONE, Prober},
     schedule,
 };

@@ -38,8 +38,6 @@ pub use prober::{Config, Counters, Prober, SEND_LAG_MAX, TURN_EVENTS_MAX, Token,
 
 /// Probes that one agent takes: what the memory of a small host and a 32-bit slot carry with ease.
 pub const PROBES_MAX: usize = 1 << 20;
-/// Witnesses that one agent takes: as many as the wire's subjects have room for.
-pub const WITNESSES_MAX: usize = 8;
 /// Different timings in one assignment: far above any sensible number of tiers.
 pub const TIMINGS_MAX: usize = 4096;
 /// Refusals that are listed by name; the others are only counted.
@@ -57,7 +55,8 @@ pub struct Assignment {
     pub version: u64,
     pub tiers: Vec<TierTiming>,
     pub probes: Vec<ProbeTask>,
-    /// Addresses that prove that the agent sees. At most [`WITNESSES_MAX`]; the others are ignored.
+    /// Addresses that prove that the agent sees. At most [`model::WITNESSES_MAX`]; the others are
+    /// ignored.
     pub witnesses: Vec<IpAddr>,
 }
 

@@ -1,9 +1,11 @@
 //! The configuration: a TOML file, the environment, the command line; each wins over the one
 //! before. Everything has a documented default, so an empty file is a complete one.
 //!
-//! The only place that reads the environment. An unknown key is an error that names it: a
-//! misspelt limit must not be a silent default. It deliberately starts nothing and opens nothing
-//! but the file itself.
+//! The only place of this crate that reads the environment. An unknown key is an error that names
+//! it: a misspelt limit must not be a silent default. It deliberately starts nothing and opens
+//! nothing but the file itself.
+
+mod network;
 
 use std::{
     fmt::Write as _,
@@ -14,6 +16,7 @@ use std::{
 };
 
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
+pub use network::Network;
 
 /// Where everything is kept.
 pub const DATA_DIR_DEFAULT: &str = "data";
@@ -35,6 +38,9 @@ pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
 pub const AUDIT_KEPT_DEFAULT: Duration = Duration::from_secs(730 * DAY_S);
 /// Addresses that an enrolment token carries.
 pub const ADVERTISE_MAX: usize = 8;
+
+/// Networks of proxies: each is looked through for every request.
+pub const TRUSTED_PROXIES_MAX: usize = 32;
 
 const DAY_S: u64 = 86_400;
 /// A configuration is a page of text.
@@ -82,6 +88,9 @@ pub struct HttpConfig {
     pub tls: Option<TlsFiles>,
     /// A proxy in front does TLS: plain HTTP on an address that others reach is meant so.
     pub allow_plaintext: bool,
+    /// Whose `X-Forwarded-For` is believed. Empty: this machine's, and a request without the
+    /// header is its own; otherwise a request through this machine may be anybody's.
+    pub trusted_proxies: Vec<Network>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +129,6 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     pub http_listen: Option<String>,
     pub agent_listen: Option<String>,
-    pub log_format: Option<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -140,6 +148,7 @@ struct FileHttp {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     allow_plaintext: Option<bool>,
+    trusted_proxies: Vec<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -201,7 +210,7 @@ impl Config {
         let http_listen = over(&overrides.http_listen, "FAULTLINE_HTTP_LISTEN", file.http.listen);
         let agent_listen =
             over(&overrides.agent_listen, "FAULTLINE_AGENT_LISTEN", file.agents.listen);
-        let log_format = over(&overrides.log_format, "FAULTLINE_LOG_FORMAT", file.log_format);
+        let log_format = variable("FAULTLINE_LOG_FORMAT").or(file.log_format);
         let advertise = match variable("FAULTLINE_AGENT_ADVERTISE") {
             Some(list) => list.split(',').map(|a| a.trim().to_owned()).collect(),
             None => file.agents.advertise.unwrap_or_default(),
@@ -215,6 +224,7 @@ impl Config {
                 listen: parse_listen("http.listen", http_listen, HTTP_LISTEN_DEFAULT)?,
                 tls: tls_files(file.http.tls_certificate, file.http.tls_key)?,
                 allow_plaintext: file.http.allow_plaintext.unwrap_or(false),
+                trusted_proxies: parse_networks(&file.http.trusted_proxies)?,
             },
             agents: AgentsConfig {
                 listen: parse_listen("agents.listen", agent_listen, AGENT_LISTEN_DEFAULT)?,
@@ -278,6 +288,9 @@ impl Config {
             line(format!("tls_key = {}", path(&tls.key)));
         }
         line(format!("allow_plaintext = {}", self.http.allow_plaintext));
+        let proxies = self.http.trusted_proxies.iter().map(|proxy| quote(&proxy.to_string()));
+        let proxies = proxies.collect::<Vec<_>>().join(", ");
+        line(format!("trusted_proxies = [{proxies}]"));
         line("\n[agents]".to_owned());
         line(format!("listen = {}", quote(&self.agents.listen.to_string())));
         line(format!("advertise = [{}]", advertise.join(", ")));
@@ -390,6 +403,19 @@ fn tls_files(
     }
 }
 
+fn parse_networks(texts: &[String]) -> Result<Vec<Network>, ConfigError> {
+    const KEY: &str = "http.trusted_proxies";
+    if TRUSTED_PROXIES_MAX < texts.len() {
+        let reason = format!("has more than {TRUSTED_PROXIES_MAX} networks");
+        return Err(ConfigError::Value { key: KEY, reason });
+    }
+    let network = |text: &String| {
+        let value = |must| ConfigError::Value { key: KEY, reason: format!("`{text}` {must}") };
+        Network::parse(text).map_err(value)
+    };
+    texts.iter().map(network).collect()
+}
+
 fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
     Ok(RetentionConfig {
         rounds: parse_days("retention.rounds", file.rounds.as_deref(), ROUNDS_KEPT_DEFAULT)?,
@@ -460,6 +486,7 @@ mod tests {
         refused("[http]\nlisten = \"x\"", "`http.listen`");
         refused("[http]\nlisten = \"0.0.0.0:80\"", "http.allow_plaintext = true");
         refused("[http]\ntls_key = \"k\"", "`http.tls_certificate`");
+        refused("[http]\ntrusted_proxies = [\"x\"]", "`http.trusted_proxies`");
         refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
         refused("[agents]\nadvertise = [\"192.0.2.1:0\"]", "`agents.advertise`");
         refused("[retention]\nrounds = \"7\"", "`retention.rounds`");

@@ -3,8 +3,9 @@
 //! [`serve`] starts everything in the order in which it depends on each other and stops it in the
 //! other: `http`, `ingest` and `tasks` are doors on `app -> {store, conductor}`; only `serve`
 //! imports a door, and `http` calls `app` alone. Agents come in through `ingest`, whatever the
-//! engine hears goes through `log`, and only `conductor` owns the engine. The clock and the
-//! environment have one home each.
+//! engine hears goes through `log`, and only `conductor` owns the engine. What is judged or stored
+//! goes by [`clock`]; timers, and how long a request took, by the runtime's. Of this crate only
+//! [`config`] reads the environment.
 
 pub mod app;
 pub mod authority;
@@ -26,6 +27,6 @@ pub use app::App;
 pub use config::{Config, LogFormat, Overrides};
 pub use first::{FirstError, FirstStart, reset_password};
 pub use log::LogUnavailable;
-pub use serve::{Ready, ServeError, serve, serve_with};
+pub use serve::{HTTP_CERTIFICATE_FILE, Ready, ServeError, serve, serve_with};
 
 pub(crate) use app::chain;

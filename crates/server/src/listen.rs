@@ -6,7 +6,13 @@
 
 mod connection;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::{
     RootCertStore, ServerConfig,
@@ -76,6 +82,12 @@ pub enum ListenError {
     Tls(#[from] rustls::Error),
     #[error("cannot use the authority to verify agents: {reason}")]
     Verifier { reason: String },
+    #[error("cannot write `{}`, by which commands on this machine know the server", path.display())]
+    Leave {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Whom a listener is for.
@@ -210,6 +222,27 @@ impl Door {
         };
         Some(Connection::new(stream, term, place))
     }
+}
+
+/// Leaves the certificate that console and API show where commands on this machine look for it:
+/// it is for the name that people type, and they come by the loopback address.
+pub(crate) fn leave_certificate(path: &Path, files: Option<&TlsFiles>) -> Result<(), ListenError> {
+    let unfinished = path.with_added_extension("new");
+    let left = match files {
+        Some(files) => {
+            let certificate = CertificateDer::from_pem_file(&files.certificate);
+            let certificate = certificate.map_err(|error| ListenError::Pem {
+                path: files.certificate.clone(),
+                reason: error.to_string(),
+            })?;
+            fs::write(&unfinished, certificate).and_then(|()| fs::rename(&unfinished, path))
+        }
+        None => match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
+    };
+    left.map_err(|source| ListenError::Leave { path: path.to_owned(), source })
 }
 
 /// Connections without TLS.

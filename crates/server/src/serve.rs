@@ -40,6 +40,9 @@ const STREAMS_MAX: u32 = 4;
 /// How long connections may take to end when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// In the data directory: the certificate that console and API show, for this machine's commands.
+pub const HTTP_CERTIFICATE_FILE: &str = "http-certificate.der";
+
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -326,6 +329,8 @@ impl Doors {
         config: &Config,
         running: &mut JoinSet<Result<(), String>>,
     ) -> Result<(), ServeError> {
+        let left = config.data_dir.join(HTTP_CERTIFICATE_FILE);
+        listen::leave_certificate(&left, config.http.tls.as_ref())?;
         match &config.http.tls {
             Some(files) => {
                 let tls = listen::http_tls(files)?;

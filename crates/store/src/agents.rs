@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use model::{AgentId, AgentSpec, AgentState, InventoryChange, OrgId, UtcMicros};
+use model::{AgentId, AgentSpec, AgentState, InventoryChange, OrgId, UtcMicros, WITNESSES_MAX};
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    AGENT_WITNESSES_MAX, AgentHello, AgentPatch, AgentRow, AuditEntry, CertificateRow, Changed,
-    LIST_ROWS_MAX, NewAgent, Scope, Store, StoreError, audit,
+    AgentHello, AgentPatch, AgentRow, AuditEntry, CertificateRow, Changed, LIST_ROWS_MAX, NewAgent,
+    Scope, Store, StoreError, audit,
     db::{Bulk, Columns, Tx, damaged},
     enrolment,
     error::name_taken,
@@ -64,11 +64,13 @@ const STATE_FORGET: &str = "DELETE FROM agent_state_now WHERE org_id = $1 AND ag
 const VERDICTS_FORGET: &str = "DELETE FROM verdict_now WHERE org_id = $1 AND agent_id = $2";
 const SPANS_END: &str = "
     UPDATE verdict_span SET to_at = $3 WHERE org_id = $1 AND agent_id = $2 AND to_at IS NULL";
+// Above organisations: an agent is known by its certificate, whose id is its own.
 const AGENT_HELLO: &str = "
     UPDATE agent
        SET hello_version = $2, hello_os = $3, hello_hostname = $4, last_seen_at = $5
      WHERE id = $1";
 // Columns of a VALUES list are column1, column2, … here and on PostgreSQL.
+// Above organisations: ids of agents are of one organisation each.
 const AGENTS_SEEN: Bulk = Bulk {
     head: "UPDATE agent SET last_seen_at = seen.column2 FROM (VALUES",
     columns: 2,
@@ -234,8 +236,8 @@ pub(crate) async fn update(
 }
 
 fn witnesses_text(witnesses: &[IpAddr]) -> Result<String, StoreError> {
-    if AGENT_WITNESSES_MAX < witnesses.len() {
-        return Err(StoreError::TooMany { what: "witnesses", max: AGENT_WITNESSES_MAX });
+    if WITNESSES_MAX < witnesses.len() {
+        return Err(StoreError::TooMany { what: "witnesses", max: WITNESSES_MAX });
     }
     let texts: Vec<String> = witnesses.iter().map(IpAddr::to_string).collect();
     Ok(texts.join(","))

@@ -20,20 +20,28 @@ const CHECKPOINTS: u32 = 2;
 /// Highwaters read at once. All are read, page by page: without its mark, a batch counts twice.
 const HIGHWATERS_PAGE: u32 = 500;
 
+// Above organisations: the engine is one.
 const STATE: &str = "
     SELECT position, inventory_version, alive_at FROM engine_state WHERE id = 1";
+// Above organisations: the engine is one.
 const STATE_SET: &str = "
     UPDATE engine_state SET position = $1, inventory_version = $2, alive_at = $3 WHERE id = 1";
+// Above organisations: the engine is one.
 const ALIVE_SET: &str = "UPDATE engine_state SET alive_at = $1 WHERE id = 1";
+// Above organisations: the engine is one.
 const CHECKPOINT_ADD: &str = "
     INSERT INTO engine_checkpoint (position, at, body) VALUES ($1, $2, $3)";
+// Above organisations: the engine is one.
 const CHECKPOINTS_TRIM: &str = "
     DELETE FROM engine_checkpoint
      WHERE position NOT IN (
                SELECT position FROM engine_checkpoint ORDER BY position DESC LIMIT $1)";
+// Above organisations: the engine is one.
 const CHECKPOINTS_KEPT: &str = "
     SELECT position, at, body FROM engine_checkpoint ORDER BY position DESC LIMIT $1";
+// Above organisations: the engine is one.
 const CHECKPOINT_DELETE: &str = "DELETE FROM engine_checkpoint WHERE position = $1";
+// Above organisations: the engine hears all agents.
 const HIGHWATERS: &str = "
     SELECT agent_id, epoch, seq
       FROM highwater
@@ -45,6 +53,7 @@ const HIGHWATER_SET: &str = "
     SELECT id, $2, org_id, $3, $4 FROM agent WHERE id = $1
     ON CONFLICT (agent_id, epoch) DO UPDATE SET seq = excluded.seq, at = excluded.at
      WHERE highwater.seq < excluded.seq";
+// Above organisations: an agent is known by its certificate, whose id is its own.
 const EPOCH_OF: &str = "SELECT spool_id FROM agent_epoch WHERE agent_id = $1";
 const EPOCH_GRANT: &str = "
     INSERT INTO agent_epoch (agent_id, org_id, epoch, spool_id, at)
@@ -67,6 +76,7 @@ const AGENT_EVENT_ADD: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
 // Columns of a VALUES list are column1, column2, … here and on PostgreSQL.
+// Above organisations: ids of probes are of one organisation each.
 const SPAN_END: Bulk = Bulk {
     head: "UPDATE verdict_span SET to_at = ended.column3 FROM (VALUES",
     columns: 3,
@@ -92,6 +102,7 @@ const NOW_SET: Bulk = Bulk {
            SET verdict = excluded.verdict, cause = excluded.cause, why = excluded.why,
                since_at = excluded.since_at",
 };
+// Above organisations: ids of probes are of one organisation each.
 const TARGET_NOW: Bulk = Bulk {
     head: "UPDATE target SET verdict_order = held.column2, since_at = held.column3 FROM (VALUES",
     columns: 3,
@@ -114,7 +125,9 @@ const MINUTE_SET: Bulk = Bulk {
          WHERE verdict_minute.revision <= excluded.revision",
 };
 // What was deleted while the engine did not know it yet: nothing may be held of it.
+// Above organisations: the engine hears every change.
 const UNHEARD: &str = "SELECT count(*) FROM tombstone WHERE version > $1";
+// Above organisations: the engine hears every change.
 const UNHEARD_FORGET: [&str; 4] = [
     "DELETE FROM verdict_now
       WHERE probe_id IN (SELECT probe_id FROM tombstone WHERE version > $1)",

@@ -11,9 +11,6 @@ use crate::{
     db::{Columns, Tx},
 };
 
-/// Serials read at once. All are read, page by page: one that is left out would be let in.
-const REVOKED_PAGE: u32 = 500;
-
 const TOKENS_VOID: &str = "
     DELETE FROM enrolment_token
      WHERE org_id = $1
@@ -47,15 +44,6 @@ const CERTIFICATES_REVOKE: &str = "
        AND agent_id = $2
        AND revoked_at IS NULL
     RETURNING serial";
-const CERTIFICATES_REVOKED: &str = "
-    SELECT serial, not_after
-      FROM certificate
-     WHERE revoked_at IS NOT NULL
-       AND not_after > $1
-       AND (not_after, serial) > ($2, $3)
-     ORDER BY not_after, serial
-     LIMIT $4";
-
 impl Store {
     /// Keeps the hash of a new token and voids the agent's earlier ones.
     pub async fn token_create(
@@ -187,29 +175,6 @@ impl Store {
         let changed = agents::update(&mut tx, scope, "agent.revoke", (&before, after), now).await?;
         tx.commit().await?;
         Ok(Changed { row: serials, version: changed.version, changes: changed.changes })
-    }
-
-    /// Lists the serials that are revoked and have not expired.
-    pub async fn certificates_revoked(&self, now: UtcMicros) -> Result<Vec<String>, StoreError> {
-        let mut tx = self.read().await?;
-        let mut serials: Vec<String> = Vec::new();
-        let mut not_after = now;
-        loop {
-            let rows = sqlx::query(CERTIFICATES_REVOKED)
-                .bind(now.0)
-                .bind(not_after.0)
-                .bind(serials.last().map_or("", String::as_str))
-                .bind(REVOKED_PAGE)
-                .fetch_all(&mut *tx)
-                .await?;
-            if rows.is_empty() {
-                return Ok(serials);
-            }
-            for row in &rows {
-                serials.push(row.value("serial")?);
-                not_after = row.at("not_after")?;
-            }
-        }
     }
 }
 

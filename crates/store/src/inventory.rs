@@ -19,7 +19,9 @@ use crate::{
 /// Rows read at a time while a snapshot is made: bounds the memory of one statement.
 const SNAPSHOT_ROWS: u32 = 10_000;
 
+// Above organisations: one version counts all changes.
 const HEAD: &str = "SELECT version FROM inventory_head WHERE id = 1";
+// Above organisations: one version counts all changes.
 const HEAD_ADD: &str =
     "UPDATE inventory_head SET version = version + $1 WHERE id = 1 RETURNING version";
 const CHANGE_ADD: Bulk = Bulk {
@@ -33,6 +35,7 @@ const TOMBSTONE_ADD: &str = "
     INSERT INTO tombstone (kind, object_id, org_id, probe_id, name, version, deleted_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
+// Above organisations: the engine hears every change.
 const TIERS_SINCE: &str = "
     SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
            agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear
@@ -60,6 +63,7 @@ const PROBES_SINCE: &str = "
                SELECT object_id FROM inventory_change WHERE version > $1 AND kind = 'target'))
      ORDER BY probe.id
      LIMIT $3";
+// Above organisations: the engine hears every change.
 const REMOVED_SINCE: &str = "
     SELECT version, kind, object_id, probe_id
       FROM tombstone

@@ -2,7 +2,8 @@
 //!
 //! Every statement is bounded by a [`Scope`]; the few that are not either find the scope out
 //! (a session, a key, a certificate) or belong to the whole installation (the engine's state).
-//! The store decides nothing about networks and reads no clock: the time is passed in.
+//! The store decides nothing about networks and reads no clock: the time is passed in, but for the
+//! first migration, which dates what a new database holds by the database's own.
 //!
 //! The database is SQLite. Statements keep to what PostgreSQL understands too; what does not is
 //! in `db`, `migrate` and the migration files.
@@ -39,8 +40,6 @@ pub const PAGE_ROWS_MAX: u32 = 500;
 pub const LIST_ROWS_MAX: u32 = 1_000;
 /// Tags of one target.
 pub const TARGET_TAGS_MAX: usize = 32;
-/// Addresses that prove that an agent sees: as many as an assignment carries.
-pub const AGENT_WITNESSES_MAX: usize = 8;
 /// Rows of one import: as many as the largest installation has targets, some seconds of work.
 pub const IMPORT_ROWS_MAX: usize = 100_000;
 /// Minutes of one history request: a day.

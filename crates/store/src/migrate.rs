@@ -21,10 +21,14 @@ const SCHEMA_STEP: &str = "
         name       TEXT   NOT NULL,
         checksum   BIGINT NOT NULL
     )";
+// Above organisations: the schema is one.
 const STEP_TABLE_FOUND: &str =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'schema_step'";
+// Above organisations: the schema is one.
 const STEP_LAST: &str = "SELECT coalesce(max(version), 0) AS version FROM schema_step";
+// Above organisations: the schema is one.
 const STEP_LIST: &str = "SELECT version, checksum FROM schema_step ORDER BY version LIMIT $1";
+// Above organisations: the schema is one.
 const STEP_ADD: &str = "INSERT INTO schema_step (version, name, checksum) VALUES ($1, $2, $3)";
 
 /// The schema that the database has; 0 if it is empty.

@@ -9,6 +9,7 @@ const SWEEP_ROWS: u32 = 10_000;
 /// Organisations swept by one step.
 const ORGS_MAX: u32 = 1_000;
 
+// Above organisations: these are the organisations.
 const ORGS: &str = "SELECT id FROM org ORDER BY id LIMIT $1";
 const ROUNDS_SWEEP: &str = "
     DELETE FROM probe_round

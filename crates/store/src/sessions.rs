@@ -3,7 +3,7 @@
 //! Both are found before it is known whose they are, so these two searches have no scope; they
 //! yield it. Who was active when is not audited here; logins are, by the server.
 
-use model::{ApiKeyId, OrgId, Role, UserId, UtcMicros};
+use model::{ApiKeyId, OrgId, Role, UtcMicros};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 
@@ -30,9 +30,12 @@ const SESSION_FIND: &str = "
      WHERE session.token_hash = $1
        AND session.expires_at > $2
        AND user_account.is_active = 1";
+// Above organisations: a session is found by its token.
 const SESSION_TOUCH: &str = "
     UPDATE session SET last_seen_at = $2, expires_at = $3 WHERE token_hash = $1";
+// Above organisations: a session is found by its token.
 const SESSION_DELETE: &str = "DELETE FROM session WHERE token_hash = $1";
+// Above organisations: every session ends.
 const SESSIONS_SWEEP: &str = "DELETE FROM session WHERE expires_at <= $1";
 
 const KEY_COUNT: &str = "SELECT count(*) FROM api_key WHERE org_id = $1";
@@ -59,6 +62,7 @@ const KEY_FIND: &str = "
       FROM api_key
      WHERE key_hash = $1
        AND (expires_at IS NULL OR expires_at > $2)";
+// Above organisations: a key is found by its secret; its id is its own.
 const KEY_USED: &str = "UPDATE api_key SET last_used_at = $2 WHERE id = $1";
 
 impl Store {
@@ -134,14 +138,6 @@ impl Store {
         let ended = sqlx::query(SESSION_DELETE).bind(token.as_slice()).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(0 < ended.rows_affected())
-    }
-
-    /// Ends every session of a user; says how many.
-    pub async fn sessions_delete_of(&self, scope: &Scope, user: UserId) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let ended = users::end_sessions(&mut tx, scope, user, None).await?;
-        tx.commit().await?;
-        Ok(ended)
     }
 
     /// Deletes what has expired; says how many.

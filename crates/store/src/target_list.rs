@@ -21,6 +21,7 @@ const FILTER_FIRST_MAX: u64 = 5_000;
 
 const COUNT: &str = "SELECT count(*) AS total FROM target WHERE target.org_id = ";
 
+// Above organisations: what follows begins with one, `ORDER_FIRST` or `FILTER_FIRST`.
 // CROSS JOIN keeps SQLite's planner to this order; elsewhere it means nothing.
 const PAGE_HEAD: &str = "
     SELECT target.id, target.name, target.address, target.tier_id, tier.name AS tier_name,

@@ -22,8 +22,6 @@ pub const ROUNDS_MAX: usize = 20_000;
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Packets in a round or a confirm burst.
 pub const PACKETS_MAX: u8 = Tier::PACKETS_MAX;
-/// Witnesses of one agent.
-pub const WITNESSES_MAX: usize = 8;
 /// Probes in one part of an assignment: with names of 253 bytes they stay below a frame.
 pub const PART_PROBES_MAX: usize = 2_000;
 /// Parts of one assignment: a million probes.

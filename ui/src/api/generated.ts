@@ -1446,7 +1446,7 @@ export interface components {
             payload_bytes?: number | null;
             /**
              * Format: int32
-             * @description At or below this ends it.
+             * @description At or below this ends it; at most `rtt_us_raise`.
              * @example 120000
              */
             rtt_us_clear?: number | null;

@@ -9,6 +9,7 @@ mod locks;
 mod modules;
 mod rust;
 mod source;
+mod sql;
 mod text;
 mod words;
 
@@ -75,6 +76,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         if file.path.ends_with(".rs") && !file.is_generated() {
             findings.extend(rust::check(file));
             findings.extend(modules::check(file));
+            findings.extend(sql::check(file));
         }
     }
     let metadata = crates::metadata()?;

@@ -1,5 +1,8 @@
-//! Opening ICMP sockets: raw where we may, datagram where the system allows.
+//! Opening ICMP sockets: datagram where the system allows it, raw with CAP_NET_RAW otherwise.
 //!
+//! The one that needs no privilege comes first, so that a program that could do more does not.
+//! Only root, who may do all anyway, has the raw one first: it does not depend on a setting of the
+//! network namespace, and one socket hears the errors of all its packets.
 //! Raw sockets see every ICMP message of the host, so a filter in the kernel leaves only replies
 //! with our identifier and the errors. Datagram sockets see only their own replies; errors come on
 //! their error queue.
@@ -33,22 +36,27 @@ pub(super) enum OpenError {
     Unavailable(#[source] io::Error),
 }
 
-/// Opens a socket of a family, raw first.
+/// Opens a socket of a family.
 ///
 /// # Errors
 ///
 /// [`OpenError::Permission`] if the host has the family but lets us open neither kind.
 pub(super) fn open(family: Family, ident: u16) -> Result<(Socket, Kind), OpenError> {
-    match open_kind(family, Kind::Raw, ident) {
-        Ok(socket) => return Ok((socket, Kind::Raw)),
-        Err(error) if !is_permission(&error) => return Err(OpenError::Unavailable(error)),
-        Err(_) => (),
-    }
-    match open_kind(family, Kind::Datagram, ident) {
-        Ok(socket) => Ok((socket, Kind::Datagram)),
+    let [first, second] = order(nix::unistd::geteuid().is_root());
+    let refused = match open_kind(family, first, ident) {
+        Ok(socket) => return Ok((socket, first)),
+        Err(error) => error,
+    };
+    match open_kind(family, second, ident) {
+        Ok(socket) => Ok((socket, second)),
         Err(error) if is_permission(&error) => Err(OpenError::Permission(error)),
+        Err(_) if is_permission(&refused) => Err(OpenError::Permission(refused)),
         Err(error) => Err(OpenError::Unavailable(error)),
     }
+}
+
+fn order(is_root: bool) -> [Kind; 2] {
+    if is_root { [Kind::Raw, Kind::Datagram] } else { [Kind::Datagram, Kind::Raw] }
 }
 
 fn is_permission(error: &io::Error) -> bool {
@@ -142,4 +150,15 @@ fn filter_v6(ident: u16) -> [SockFilter; 8] {
         op(RETURN, 0, 0, 0),
         op(RETURN, 0, 0, WHOLE),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_that_needs_no_privilege_comes_first_but_for_root() {
+        assert_eq!(order(false), [Kind::Datagram, Kind::Raw]);
+        assert_eq!(order(true), [Kind::Raw, Kind::Datagram]);
+    }
 }

@@ -17,7 +17,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{last_words, open_log, say, stop};
+use super::{
+    logs::{last_words, open},
+    say, stop,
+};
 use crate::{
     args::{API_KEY_VARIABLE, Connection},
     client::Client,
@@ -119,7 +122,7 @@ impl LocalAgent {
     fn start(&mut self) -> anyhow::Result<()> {
         let mut command = command()?;
         command.arg("run").arg("--state-dir").arg(self.state_dir());
-        let log = open_log(&self.log())?;
+        let log = open(&self.log())?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.process_group(0).kill_on_drop(true);
         let child = command.spawn().context("cannot start `faultline-agent`")?;

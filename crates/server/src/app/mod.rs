@@ -26,6 +26,7 @@ use store::{Changed, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use crate::config::Network;
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
 use attempts::Attempts;
 use readiness::Readiness;
@@ -215,8 +216,8 @@ impl App {
 
     /// Commits a change of the inventory and hands it to the conductor.
     ///
-    /// A conductor that does not take it is no error of the caller: the change is stored, and the
-    /// conductor reads what it missed from the store when it starts.
+    /// A conductor that does not take it is no error of the caller: the change is stored, and a
+    /// periodic task hands over what the conductor missed.
     pub(crate) async fn change<T, F>(&self, commit: F) -> Result<T, AppError>
     where
         T: Send + 'static,

@@ -21,7 +21,7 @@ use super::{
     problem::{ApiError, Code},
     routes::Access,
 };
-use crate::app::{App, sessions::Proof};
+use crate::app::{App, Network, sessions::Proof};
 
 pub(crate) const SESSION_COOKIE: &str = "faultline_session";
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
@@ -128,15 +128,14 @@ pub(crate) async fn gate(
     }
 }
 
-/// 1 - A public route is open to everyone, a local one to this machine.
+/// 1 - A public route is open to everyone, a local one to this machine if no proxy is configured.
 /// 2 - Everyone else shows an API key or a session, in this order.
 /// 3 - A session's request that may change something carries the session's CSRF token.
 /// 4 - The caller has the route's permission, or is a person where the route is about them.
 async fn admit(app: &App, access: Access, parts: &Parts) -> Result<Option<Caller>, ApiError> {
-    let is_local = || peer(&parts.extensions, &parts.headers).is_some_and(|ip| ip.is_loopback());
     let is_open = match access {
         Access::Public => true,
-        Access::LocalOr(_) => is_local(),
+        Access::LocalOr(_) => is_local(&app.config.http.trusted_proxies, parts),
         Access::Person | Access::Needs(_) => false,
     };
     if is_open {
@@ -208,24 +207,88 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
+impl FromRequestParts<App> for Peer {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Peer, Self::Rejection> {
-        Ok(Peer(peer(&parts.extensions, &parts.headers)))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Peer, Self::Rejection> {
+        let proxies = &app.config.http.trusted_proxies;
+        Ok(Peer(direct(&parts.extensions).and_then(|ip| peer(proxies, ip, &parts.headers))))
     }
 }
 
-/// 1 - The other end of the connection.
-/// 2 - If that is this machine and it says for whom it asks, it is a proxy in front of the server:
-///     then whom it heard from, which is what it added last. Strangers cannot connect from this
-///     machine, so they cannot choose.
-fn peer(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+/// The other end of the connection, if the listener says so.
+fn direct(extensions: &Extensions) -> Option<IpAddr> {
     let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    let direct = address.ip().to_canonical();
-    let last = headers.get_all(FORWARDED_FOR).iter().next_back();
-    match last.filter(|_| direct.is_loopback()) {
-        None => Some(direct),
-        Some(list) => list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok(),
+    Some(address.ip().to_canonical())
+}
+
+/// Whether a request is of somebody on this machine: where a proxy is configured, nobody's is, for
+/// one that adds no header would make everybody local.
+fn is_local(proxies: &[Network], parts: &Parts) -> bool {
+    let peer = || peer(proxies, direct(&parts.extensions)?, &parts.headers);
+    proxies.is_empty() && peer().is_some_and(|ip| ip.is_loopback())
+}
+
+/// 1 - The other end of the connection.
+/// 2 - If that is a trusted proxy and it says for whom it asks, whom it heard from, which is what
+///     it added last; and so on, as long as that is a trusted proxy again. Without any configured,
+///     this machine is one: strangers cannot connect from it, so they cannot choose.
+/// 3 - What a proxy says and is no address is nobody's.
+fn peer(proxies: &[Network], direct: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    let is_proxy = |ip: IpAddr| match proxies {
+        [] => ip.is_loopback(),
+        proxies => proxies.iter().any(|proxy| proxy.contains(ip)),
+    };
+    let lists = headers.get_all(FORWARDED_FOR).iter().rev();
+    let mut said = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b','));
+    let mut peer = direct;
+    while is_proxy(peer) {
+        let Some(text) = said.next() else {
+            break;
+        };
+        peer = std::str::from_utf8(text).ok()?.trim().parse::<IpAddr>().ok()?.to_canonical();
+    }
+    Some(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(proxies: &[&str], direct: &str, said: &[&'static str], expected: Option<&str>) {
+        let networks: Vec<_> = proxies.iter().map(|text| Network::parse(text).unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for list in said {
+            headers.append(FORWARDED_FOR, HeaderValue::from_static(list));
+        }
+        let found = peer(&networks, direct.parse().unwrap(), &headers);
+        assert_eq!(found, expected.map(|ip| ip.parse().unwrap()), "{proxies:?} {direct} {said:?}");
+    }
+
+    #[test]
+    fn what_is_said_of_a_sender_counts_if_a_trusted_proxy_says_it() {
+        check(&[], "127.0.0.1", &[], Some("127.0.0.1"));
+        check(&[], "127.0.0.1", &["192.0.2.1, 198.51.100.7"], Some("198.51.100.7"));
+        check(&[], "203.0.113.9", &["192.0.2.1"], Some("203.0.113.9"));
+        check(&["10.0.0.0/8"], "10.0.0.1", &["192.0.2.1", "198.51.100.7"], Some("198.51.100.7"));
+        check(&["10.0.0.0/8"], "10.0.0.1", &["192.0.2.1, 10.0.0.2"], Some("192.0.2.1"));
+        check(&["10.0.0.0/8"], "127.0.0.1", &["192.0.2.1"], Some("127.0.0.1"));
+        check(&["10.0.0.0/8"], "10.0.0.1", &["nonsense"], None);
+    }
+
+    #[test]
+    fn nobody_is_local_where_a_proxy_is_configured() {
+        let parts = |address: &str| {
+            let address: SocketAddr = address.parse().unwrap();
+            let request = Request::builder().extension(ConnectInfo(address));
+            request.body(()).unwrap().into_parts().0
+        };
+        assert!(is_local(&[], &parts("127.0.0.1:1")));
+        assert!(!is_local(&[], &parts("192.0.2.1:1")));
+        let proxies = [Network::parse("127.0.0.1").unwrap()];
+        assert!(!is_local(&proxies, &parts("127.0.0.1:1")));
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! It renders nothing; the page talks to the API like any other client.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use axum::{
     http::Uri,
     response::{IntoResponse, Response},
@@ -12,7 +17,10 @@ use http::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::problem::{ApiError, Code};
+use super::{
+    packed::Packed,
+    problem::{ApiError, Code},
+};
 
 /// The folder exists even without a built console: `build.rs` sees to that.
 #[derive(RustEmbed)]
@@ -43,6 +51,14 @@ pub(crate) async fn console(uri: Uri, headers: HeaderMap) -> Response {
     }
 }
 
+/// The content of an embedded file. They are few and do not change while the program runs.
+fn packed(path: &str, file: &EmbeddedFile) -> Arc<Packed> {
+    static PACKED: Mutex<BTreeMap<String, Arc<Packed>>> = Mutex::new(BTreeMap::new());
+    let mut all = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = || Arc::new(Packed::new(file.data.to_vec()));
+    Arc::clone(all.entry(path.to_owned()).or_insert_with(made))
+}
+
 fn answer(path: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
     let is_hashed = path.starts_with(HASHED_FOLDER);
     let caching = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -54,7 +70,7 @@ fn answer(path: &str, file: &EmbeddedFile, asked: &HeaderMap) -> Response {
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        file.data.to_vec().into_response()
+        packed(path, file).answer(asked)
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(caching));

@@ -15,6 +15,7 @@ mod import;
 mod live;
 mod openapi;
 mod overview;
+mod packed;
 pub mod permission;
 mod probes;
 mod problem;

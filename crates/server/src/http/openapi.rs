@@ -2,10 +2,10 @@
 //!
 //! Its text is the same for the same program: keys are sorted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use serde_json::Value;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -19,6 +19,7 @@ use utoipa::{
 
 use super::{
     caller::SESSION_COOKIE,
+    packed::Packed,
     problem::Problem,
     routes::{self, Access},
 };
@@ -37,8 +38,11 @@ const API_KEY: &str = "api_key";
     get, path = "/api/v1/openapi.json", tag = "server",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(crate) async fn openapi_get() -> Response {
-    ([(CONTENT_TYPE, "application/json")], openapi_json()).into_response()
+pub(crate) async fn openapi_get(headers: HeaderMap) -> Response {
+    static PACKED: LazyLock<Packed> = LazyLock::new(|| Packed::new(openapi_json()));
+    let mut response = PACKED.answer(&headers);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Returns the OpenAPI document of this program as text, with sorted keys.

@@ -105,10 +105,10 @@ pub(crate) struct TierRules {
     #[schema(minimum = 0, maximum = 99, example = 2)]
     lost_clear: Option<u8>,
     /// A mean round-trip time above this makes Degraded, in microseconds.
-    #[schema(example = 150_000)]
+    #[schema(minimum = 1000, maximum = 60_000_000, example = 150_000)]
     rtt_us_raise: Option<u32>,
-    /// At or below this ends it.
-    #[schema(example = 120_000)]
+    /// At or below this ends it; at most `rtt_us_raise`.
+    #[schema(minimum = 1000, maximum = 60_000_000, example = 120_000)]
     rtt_us_clear: Option<u32>,
 }
 

@@ -62,7 +62,6 @@ impl Server {
             data_dir: Some(dir.to_owned()),
             http_listen: Some("127.0.0.1:0".to_owned()),
             agent_listen: Some("127.0.0.1:0".to_owned()),
-            log_format: None,
         };
         let config = Config::resolve("", &|_| None, &overrides).unwrap();
         let (ready, is_ready) = oneshot::channel();

@@ -288,20 +288,6 @@ async fn the_shortest_interval_is_of_a_target_that_is_watched() {
 }
 
 #[tokio::test]
-async fn no_revocation_is_left_out_however_many_there_are() {
-    let f = fixture().await;
-    let agent = agent(&f, "fra1").await;
-    // Many that expire at the same time, so that a page ends among them.
-    let serials: Vec<String> = (0..501).map(|n| format!("{n:04x}")).collect();
-    for serial in &serials {
-        let certificate = certificate(agent.id, serial, 100);
-        f.store.certificate_add(&f.scope, &certificate, at(1)).await.unwrap();
-    }
-    f.store.certificates_revoke(&f.scope, agent.id, at(2)).await.unwrap();
-    assert_eq!(f.store.certificates_revoked(at(50)).await.unwrap(), serials);
-}
-
-#[tokio::test]
 async fn a_revoked_certificate_stays_revoked() {
     let f = fixture().await;
     let agent = agent(&f, "fra1").await;
@@ -318,8 +304,6 @@ async fn a_revoked_certificate_stays_revoked() {
     assert_eq!((revoked.row.as_slice(), revoked.changes.len()), (["0a".to_owned()].as_slice(), 1));
     let status = status_of(&f, "0a").await;
     assert_eq!(status, CertificateStatus::Revoked { org, agent: agent.id });
-    assert_eq!(f.store.certificates_revoked(at(50)).await.unwrap(), ["0a"]);
-    assert!(f.store.certificates_revoked(at(100)).await.unwrap().is_empty());
     assert!(f.store.agent_get(&f.scope, agent.id).await.unwrap().is_revoked);
 
     // A renewal that was under way comes too late; a token from before is void.

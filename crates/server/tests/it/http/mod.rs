@@ -61,7 +61,6 @@ impl Site {
             data_dir: Some(dir.path().to_owned()),
             http_listen: Some("127.0.0.1:0".to_owned()),
             agent_listen: Some("127.0.0.1:0".to_owned()),
-            log_format: None,
         };
         let config = Config::resolve("", &|_| None, &overrides).expect("a good configuration");
         let key_path = config.local_api_key_path();
