@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     #[arg(value_name = "KEY", help_heading = "Global options")]
     pub(crate) api_key: Option<String>,
     /// The server's data directory [default: as configured, else `data`].
-    #[arg(long, global = true, env = "FAULTLINE_DATA_DIR")]
+    #[arg(long, visible_alias = "data", global = true, env = "FAULTLINE_DATA_DIR")]
     #[arg(value_name = "DIR", help_heading = "Global options")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print JSON, for programs.
@@ -80,6 +80,12 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Show how many targets are up and how many are not.
     Status,
+    /// Write everything of a server into one file, while it runs.
+    Backup(BackupArgs),
+    /// Bring a backup back into a new data directory (--data-dir).
+    Restore(RestoreArgs),
+    /// Check a backup or a data directory, and say what to do about each problem.
+    Verify(VerifyArgs),
     /// Print the OpenAPI document of the HTTP API.
     #[command(hide = true)]
     Openapi,
@@ -120,6 +126,41 @@ pub(crate) struct ServerArgs {
     /// When ready, print one line of JSON for the process that started this one.
     #[arg(long, hide = true)]
     pub(crate) announce_json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BackupArgs {
+    /// The file to write; it must not be there yet.
+    pub(crate) file: PathBuf,
+    /// Read the data directory (--data-dir) of a server that is stopped, not a server's API.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// What opens the sealed secrets.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct KeyArgs {
+    /// File with the master key that the secrets in it are sealed under.
+    #[arg(long, value_name = "KEY_FILE")]
+    pub(crate) key: Option<PathBuf>,
+    #[arg(long, env = "ENCRYPTION_MASTER_KEY", hide = true, hide_env_values = true)]
+    pub(crate) master_key: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RestoreArgs {
+    /// A backup.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct VerifyArgs {
+    /// A backup, or a server's data directory; its server may run.
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,13 @@
 //! The API of a server, as seen by the operator's commands.
 
-use std::{error::Error as StdError, io, iter, net::IpAddr, path::Path, time::Duration};
+use std::{
+    error::Error as StdError,
+    io::{self, Write},
+    iter,
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use reqwest::{Method, StatusCode};
@@ -11,6 +18,10 @@ use crate::{args::Connection, pin};
 
 /// Longer than any answer of a healthy server takes, shorter than a person waits.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// A backup of the largest installation over a slow line. The server gives up much sooner on a
+/// reader that takes nothing.
+const DOWNLOAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A connection to one server with one key.
 pub(crate) struct Client {
@@ -70,6 +81,25 @@ impl Client {
         body: String,
     ) -> anyhow::Result<T> {
         self.call(Method::POST, path, Some((content_type, body))).await
+    }
+
+    /// Writes what the server sends into `to`, as it comes.
+    pub(crate) async fn download(&self, path: &str, to: &mut impl Write) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let request = self.http.post(&url).bearer_auth(&self.key).timeout(DOWNLOAD_MAX);
+        let response = request.send().await.map_err(|error| no_answer(&self.url, &error));
+        let mut response =
+            response.context("no backup (of a server that is stopped it needs --offline)")?;
+        let status = response.status();
+        if !status.is_success() {
+            let text = response.text().await.context("the server's answer broke off")?;
+            bail!(problem(status, &text).unwrap_or_else(|| stranger(&self.url, status)));
+        }
+        let broke_off = "the server gave up before the end; its log says why";
+        while let Some(bytes) = response.chunk().await.context(broke_off)? {
+            to.write_all(&bytes).context("cannot write what the server sends")?;
+        }
+        Ok(())
     }
 
     async fn call<T: DeserializeOwned>(

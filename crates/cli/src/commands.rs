@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
-use server::{Config, FirstError, Overrides};
+use server::{Config, FirstError, HomeError, Overrides};
 
 use crate::{
     args::{AgentCommand, Connection, TargetCommand, UserCommand},
@@ -261,7 +261,7 @@ async fn reset_without_server(
     let overrides = Overrides { data_dir: connection.data_dir.clone(), ..Overrides::default() };
     match server::reset_password(&Config::load(None, &overrides)?, name).await {
         Ok(password) => Ok(Some(password)),
-        Err(FirstError::InUse { .. } | FirstError::NoData { .. }) => Ok(None),
+        Err(FirstError::Home(HomeError::InUse { .. }) | FirstError::NoData { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod keep;
 mod password;
 mod pin;
 mod serve;
@@ -50,6 +51,9 @@ fn run(args: Args) -> anyhow::Result<()> {
             Command::Target(target) => commands::target(args.connection, target).await,
             Command::User(user) => commands::user(args.connection, user).await,
             Command::Status => commands::status(args.connection).await,
+            Command::Backup(backup) => keep::backup(args.connection, backup).await,
+            Command::Restore(restore) => keep::bring_back(args.connection, restore).await,
+            Command::Verify(verify) => keep::verify(args.connection, verify).await,
         }
     })
 }

@@ -45,12 +45,14 @@
 //!    positions. [`Recovery`] counts both. Nothing is guessed and opening never fails for it.
 //! 4. Everything recovered is synced before it is handed out.
 
+mod inspect;
 mod journal;
 mod layer;
 mod reader;
 mod recover;
 mod segment;
 
+pub use inspect::{Inspection, inspect};
 pub use journal::{Journal, Options};
 pub use layer::{Disk, FileLayer, LayerFile, Lock};
 pub use reader::Reader;

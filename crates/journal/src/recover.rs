@@ -98,7 +98,7 @@ struct Step<'a> {
 }
 
 /// What is to be done with a segment.
-enum Verdict {
+pub(crate) enum Verdict {
     Whole,
     /// Keep this many records; the file ends here.
     CutOff {
@@ -121,7 +121,7 @@ impl Step<'_> {
         };
         let scan = segment::scan(&bytes, salt, self.floor);
         let mut segment = Segment::new(path.clone(), self.first, salt);
-        let kept = match self.judge(&scan, bytes.len()) {
+        let kept = match judge(&scan, bytes.len(), self.is_last) {
             Verdict::Whole => scan.records.len(),
             Verdict::CutOff { records, end } => {
                 file.truncate(end as u64).map_err(|e| fail("truncate", e))?;
@@ -169,34 +169,6 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// 1 - Damage in any segment but the last is damage to durable data.
-    /// 2 - In the last, only what lies before a record that was written after a sync.
-    /// 3 - The first other damage is a torn write, and nothing behind it counts.
-    fn judge(&self, scan: &Scan, length_bytes: usize) -> Verdict {
-        let Some(first_bad) = scan.records.iter().position(|r| r.is_after_damage) else {
-            return match (scan.end == length_bytes, self.is_last) {
-                (true, _) => Verdict::Whole,
-                (false, true) => Verdict::CutOff { records: scan.records.len(), end: scan.end },
-                (false, false) => Verdict::Damaged { records: scan.records.len() },
-            };
-        };
-        if !self.is_last {
-            return Verdict::Damaged { records: scan.records.len() };
-        }
-        let durable_until = scan.records.iter().rposition(|r| r.is_durable_before);
-        let is_torn = |(index, found): (usize, &Found)| {
-            found.is_after_damage && durable_until.is_none_or(|d| d < index)
-        };
-        let torn = scan.records.iter().enumerate().position(is_torn);
-        let records = torn.unwrap_or(scan.records.len());
-        if records <= first_bad {
-            let before = first_bad.checked_sub(1).and_then(|i| scan.records.get(i));
-            let end = before.map_or(HEADER_BYTES, |r| r.bytes.end);
-            return Verdict::CutOff { records, end };
-        }
-        Verdict::Damaged { records }
-    }
-
     /// Puts `bytes` in the place of a segment and keeps the old one as `….damaged`.
     ///
     /// The new file is durable before the old one is moved: at every instant either the old
@@ -218,6 +190,34 @@ impl Step<'_> {
         };
         swap().map_err(|e| JournalError::io("rename", path, e))
     }
+}
+
+/// 1 - Damage in any segment but the last is damage to durable data.
+/// 2 - In the last, only what lies before a record that was written after a sync.
+/// 3 - The first other damage is a torn write, and nothing behind it counts.
+pub(crate) fn judge(scan: &Scan, length_bytes: usize, is_last: bool) -> Verdict {
+    let Some(first_bad) = scan.records.iter().position(|r| r.is_after_damage) else {
+        return match (scan.end == length_bytes, is_last) {
+            (true, _) => Verdict::Whole,
+            (false, true) => Verdict::CutOff { records: scan.records.len(), end: scan.end },
+            (false, false) => Verdict::Damaged { records: scan.records.len() },
+        };
+    };
+    if !is_last {
+        return Verdict::Damaged { records: scan.records.len() };
+    }
+    let durable_until = scan.records.iter().rposition(|r| r.is_durable_before);
+    let is_torn = |(index, found): (usize, &Found)| {
+        found.is_after_damage && durable_until.is_none_or(|d| d < index)
+    };
+    let torn = scan.records.iter().enumerate().position(is_torn);
+    let records = torn.unwrap_or(scan.records.len());
+    if records <= first_bad {
+        let before = first_bad.checked_sub(1).and_then(|i| scan.records.get(i));
+        let end = before.map_or(HEADER_BYTES, |r| r.bytes.end);
+        return Verdict::CutOff { records, end };
+    }
+    Verdict::Damaged { records }
 }
 
 /// A segment of the records that could be read.

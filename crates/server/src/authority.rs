@@ -125,6 +125,22 @@ impl Authority {
         }
     }
 
+    /// Says whether a sealed key opens and is the one of its certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityError::Secrets`] or [`AuthorityError::Damaged`].
+    pub(crate) fn check(
+        pem: &[u8],
+        sealed: &[u8],
+        secrets: &Secrets,
+        path: &Path,
+    ) -> Result<(), AuthorityError> {
+        let key = secrets.open(KEY_CONTEXT, sealed)?;
+        let damaged = || AuthorityError::Damaged { path: path.to_owned() };
+        Authority::parse(pem, &key).map(drop).ok_or_else(damaged)
+    }
+
     fn parse(pem: &[u8], key: &[u8]) -> Option<Authority> {
         use rustls_pki_types::pem::PemObject as _;
         let certificate = CertificateDer::from_pem_slice(pem).ok()?;
@@ -332,7 +348,7 @@ fn set_validity(params: &mut CertificateParams, from: UtcMicros, to: UtcMicros) 
     params.not_after = epoch + to.since(UtcMicros(0));
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.
         write!(text, "{byte:02x}").unwrap_or(());

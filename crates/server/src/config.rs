@@ -36,6 +36,12 @@ pub const MINUTES_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
 pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
 /// Who changed what: two years, so that the last audit can still ask about the one before.
 pub const AUDIT_KEPT_DEFAULT: Duration = Duration::from_secs(730 * DAY_S);
+/// A day lost at most, if nothing else is left.
+pub const BACKUP_EVERY_DEFAULT: Duration = Duration::from_secs(DAY_S);
+/// A week of days.
+pub const BACKUP_KEEP_DEFAULT: u32 = 7;
+/// A backup reads the whole database: not more often than this.
+pub const BACKUP_EVERY_MIN: Duration = Duration::from_secs(600);
 /// Addresses that an enrolment token carries.
 pub const ADVERTISE_MAX: usize = 8;
 
@@ -77,6 +83,8 @@ pub struct Config {
     pub agents: AgentsConfig,
     pub log_format: LogFormat,
     pub retention: RetentionConfig,
+    /// `None`: none are made by themselves.
+    pub backup: Option<BackupConfig>,
     /// From the environment only; without it the key file is used.
     pub master_key: Option<MasterKey>,
 }
@@ -117,6 +125,16 @@ pub struct RetentionConfig {
     pub audit: Duration,
 }
 
+/// Backups that the server makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupConfig {
+    /// Best on another disk, or one that is copied to another machine.
+    pub dir: PathBuf,
+    pub every: Duration,
+    /// The newest so many stay.
+    pub keep: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -139,6 +157,7 @@ struct FileConfig {
     http: FileHttp,
     agents: FileAgents,
     retention: FileRetention,
+    backup: FileBackup,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -167,6 +186,14 @@ struct FileRetention {
     minutes: Option<String>,
     changes: Option<String>,
     audit: Option<String>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileBackup {
+    dir: Option<PathBuf>,
+    every: Option<String>,
+    keep: Option<u32>,
 }
 
 impl Config {
@@ -236,6 +263,7 @@ impl Config {
             },
             log_format: parse_log_format(log_format)?,
             retention: retention(&file.retention)?,
+            backup: backup(file.backup)?,
             master_key,
         };
         config.check()?;
@@ -301,6 +329,12 @@ impl Config {
         line(format!("minutes = {}", days(self.retention.minutes)));
         line(format!("changes = {}", days(self.retention.changes)));
         line(format!("audit = {}", days(self.retention.audit)));
+        if let Some(backup) = &self.backup {
+            line("\n[backup]".to_owned());
+            line(format!("dir = {}", path(&backup.dir)));
+            line(format!("every = {}", quote(&format!("{}m", backup.every.as_secs() / 60))));
+            line(format!("keep = {}", backup.keep));
+        }
         text
     }
 
@@ -441,6 +475,42 @@ fn parse_days(
     }
 }
 
+fn backup(file: FileBackup) -> Result<Option<BackupConfig>, ConfigError> {
+    let value = |key, reason: String| Err(ConfigError::Value { key, reason });
+    let Some(dir) = file.dir else {
+        if file.every.is_some() || file.keep.is_some() {
+            return value("backup.dir", "is missing while others of `[backup]` are set".to_owned());
+        }
+        return Ok(None);
+    };
+    let every = file.every.as_deref().map_or(Some(BACKUP_EVERY_DEFAULT), parse_period);
+    let Some(every) = every.filter(|every| BACKUP_EVERY_MIN <= *every) else {
+        let text = file.every.unwrap_or_default();
+        let reason = format!("`{text}` is not a time from `10m` to `365d`, such as `24h`");
+        return value("backup.every", reason);
+    };
+    let keep = file.keep.unwrap_or(BACKUP_KEEP_DEFAULT);
+    if keep == 0 {
+        return value("backup.keep", "must be 1 or more".to_owned());
+    }
+    Ok(Some(BackupConfig { dir, every, keep }))
+}
+
+/// Minutes, hours or days: `90m`, `24h`, `7d`.
+fn parse_period(text: &str) -> Option<Duration> {
+    const MINUTES_MAX: u64 = 365 * 24 * 60;
+    let unit = text.chars().last()?;
+    let minutes = match unit {
+        'm' => 1,
+        'h' => 60,
+        'd' => 24 * 60,
+        _ => return None,
+    };
+    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let minutes = count.checked_mul(minutes).filter(|minutes| *minutes <= MINUTES_MAX)?;
+    Some(Duration::from_secs(minutes * 60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -491,8 +561,24 @@ mod tests {
         refused("[agents]\nadvertise = [\"192.0.2.1:0\"]", "`agents.advertise`");
         refused("[retention]\nrounds = \"7\"", "`retention.rounds`");
         refused("log_format = \"xml\"", "`log_format`");
+        refused("[backup]\nkeep = 3", "`backup.dir`");
+        refused("[backup]\ndir = \"b\"\nevery = \"5m\"", "`backup.every`");
+        refused("[backup]\ndir = \"b\"\nevery = \"1 day\"", "`backup.every`");
+        refused("[backup]\ndir = \"b\"\nkeep = 0", "`backup.keep`");
         let error = resolve("", &[(MASTER_KEY_VARIABLE, "short")]).unwrap_err();
         assert!(error.to_string().contains(MASTER_KEY_VARIABLE));
+    }
+
+    #[test]
+    fn backups_are_made_only_if_there_is_a_folder_for_them() {
+        assert_eq!(resolve("", &[]).unwrap().backup, None);
+        let config = resolve("[backup]\ndir = \"b\"", &[]).unwrap();
+        let backup = config.backup.clone().unwrap();
+        assert_eq!((backup.every, backup.keep), (BACKUP_EVERY_DEFAULT, BACKUP_KEEP_DEFAULT));
+        assert_eq!(resolve(&config.to_text(), &[]).unwrap().to_text(), config.to_text());
+        let text = "[backup]\ndir = \"b\"\nevery = \"36h\"\nkeep = 2";
+        let backup = resolve(text, &[]).unwrap().backup.unwrap();
+        assert_eq!((backup.every, backup.keep), (Duration::from_secs(36 * 3600), 2));
     }
 
     #[test]

@@ -1,14 +1,9 @@
 //! The first start: directories, the first user, the key for this machine's own command line.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use model::{Name, Role, UtcMicros};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use store::{NewApiKey, NewUser, ORG_DEFAULT, Scope, Store, StoreError};
 
 use crate::{
@@ -18,38 +13,18 @@ use crate::{
     },
     clock::Clock,
     config::Config,
+    home::{self, HomeError},
     secrets::{SecretsError, write_secret_file},
 };
 
-/// Only the server's user may look into the data directory.
-const DIR_MODE: u32 = 0o700;
-const MODE_MASK: u32 = 0o777;
 const ADMIN: &str = "admin";
 const LOCAL_KEY: &str = "local";
 
 /// Why the server cannot settle in its data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstError {
-    #[error(
-        "cannot use `{}`: let it belong to this user (uid {}) on a disk that can be written, or \
-         name another folder by --data-dir", path.display(), nix::unistd::geteuid()
-    )]
-    Dir {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error(
-        "`{path}` has mode {mode:03o}, so others on this machine may look into it: run \
-         `chmod 700 {path}`, or name a directory of the server's own",
-        path = path.display()
-    )]
-    Open { path: PathBuf, mode: u32 },
-    #[error(
-        "`{}` is in use by another Faultline server{}: stop that one, or give this one another \
-         --data-dir", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
-    )]
-    InUse { path: PathBuf, pid: Option<u32> },
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error("there is no data of a server: `{}` does not exist", path.display())]
     NoData { path: PathBuf },
     #[error("there is no user named `{name}`")]
@@ -78,36 +53,11 @@ impl std::fmt::Debug for FirstStart {
 
 /// Makes the directories and takes the lock that keeps a second server out.
 pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
+    home::check_whole(&config.data_dir)?;
     for dir in [&config.data_dir, &config.keys_dir()] {
-        make_private(dir)?;
+        home::make_private(dir)?;
     }
-    let path = config.data_dir.join("lock");
-    let fail = |source| FirstError::Dir { path: path.clone(), source };
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let locked = Flock::lock(file.map_err(fail)?, FlockArg::LockExclusiveNonblock);
-    let mut lock = locked.map_err(|(_, _)| FirstError::InUse {
-        path: config.data_dir.clone(),
-        // Only a person reads it: without, the error says less.
-        pid: fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()),
-    })?;
-    lock.set_len(0).map_err(fail)?;
-    writeln!(lock, "{}", std::process::id()).map_err(fail)?;
-    Ok(lock)
-}
-
-/// Makes a directory that only its owner enters. An empty one was made for us and is closed to
-/// others; one with content is somebody's: it is used if it is closed, and never changed.
-fn make_private(dir: &Path) -> Result<(), FirstError> {
-    let failed = |source| FirstError::Dir { path: dir.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).map_err(failed)?;
-    let mode = fs::metadata(dir).map_err(failed)?.permissions().mode() & MODE_MASK;
-    if mode & !DIR_MODE == 0 {
-        return Ok(());
-    }
-    if fs::read_dir(dir).map_err(failed)?.next().is_some() {
-        return Err(FirstError::Open { path: dir.to_owned(), mode });
-    }
-    fs::set_permissions(dir, fs::Permissions::from_mode(DIR_MODE)).map_err(failed)
+    Ok(home::lock(&config.data_dir)?)
 }
 
 /// Creates the user `admin` if there is no user at all.
@@ -133,7 +83,7 @@ pub(crate) async fn first_user(
 ///
 /// # Errors
 ///
-/// [`FirstError::InUse`] while a server runs on the directory; [`FirstError::NoData`] and
+/// [`HomeError::InUse`] while a server runs on the directory; [`FirstError::NoData`] and
 /// [`FirstError::NoUser`] if there is nothing to change.
 pub async fn reset_password(config: &Config, user: &str) -> Result<String, FirstError> {
     let path = config.database_path();
@@ -187,7 +137,7 @@ pub(crate) async fn local_key(
     // Secrets are never written over: what opens nothing goes first.
     match fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(FirstError::Dir { path, source });
+            return Err(HomeError::Dir { path, source }.into());
         }
         Ok(()) | Err(_) => (),
     }
@@ -197,28 +147,4 @@ pub(crate) async fn local_key(
 
 fn name(text: &str) -> Result<Name, FirstError> {
     Name::parse(text).map_err(|error| FirstError::Key { reason: error.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_that_others_may_enter_is_refused_and_left_as_it_is() {
-        let above = tempfile::tempdir().unwrap();
-        let dir = above.path().join("data");
-        let mode = || fs::metadata(&dir).unwrap().permissions().mode() & MODE_MASK;
-        let open = || fs::set_permissions(&dir, fs::Permissions::from_mode(0o750)).unwrap();
-        make_private(&dir).unwrap();
-        assert_eq!(mode(), DIR_MODE);
-        open();
-        make_private(&dir).unwrap();
-        assert_eq!(mode(), DIR_MODE);
-        fs::write(dir.join("somebodys"), "").unwrap();
-        make_private(&dir).unwrap();
-        open();
-        let error = make_private(&dir).unwrap_err().to_string();
-        assert!(error.contains("mode 750") && error.contains("chmod 700"), "{error}");
-        assert_eq!(mode(), 0o750);
-    }
 }

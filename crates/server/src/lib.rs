@@ -8,24 +8,30 @@
 //! [`config`] reads the environment.
 
 pub mod app;
+pub mod archive;
 pub mod authority;
+pub mod backup;
 pub mod clock;
 pub mod conductor;
 pub mod config;
 mod first;
+mod home;
 pub mod http;
 mod ingest;
 mod listen;
 mod log;
 mod metrics;
 mod place;
+pub mod restore;
 pub mod secrets;
 mod serve;
 mod tasks;
+pub mod verify;
 
 pub use app::App;
 pub use config::{Config, LogFormat, Overrides};
 pub use first::{FirstError, FirstStart, reset_password};
+pub use home::HomeError;
 pub use log::LogUnavailable;
 pub use serve::{HTTP_CERTIFICATE_FILE, Ready, ServeError, serve, serve_with};
 

@@ -55,6 +55,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_failures: Counter,
     pub(crate) clock_steps: Counter,
     pub(crate) task_failures: Counter,
+    pub(crate) backups: Counter,
+    pub(crate) backup_failures: Counter,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
     /// The engine's own counters, copied when they are read.
@@ -111,6 +113,8 @@ pub(crate) struct Levels {
     pub(crate) spool_bytes: Level,
     pub(crate) live_subscribers: Level,
     pub(crate) wall_ahead_seconds: Level,
+    pub(crate) backup_at_seconds: Level,
+    pub(crate) backup_bytes: Level,
 }
 
 #[derive(Debug, Default)]
@@ -164,6 +168,8 @@ impl Default for Metrics {
             commit_failures: Counter::default(),
             clock_steps: Counter::default(),
             task_failures: Counter::default(),
+            backups: Counter::default(),
+            backup_failures: Counter::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
             engine: EngineCounters::default(),
@@ -248,6 +254,12 @@ impl Metrics {
             ),
             ("clock_steps", "Steps of the wall clock", &self.clock_steps),
             ("task_failures", "Failures of periodic tasks", &self.task_failures),
+            ("backups", "Scheduled backups made and read back", &self.backups),
+            (
+                "backup_failures",
+                "Backups that failed, asked for or scheduled",
+                &self.backup_failures,
+            ),
         ];
         for (name, help, counter) in counters {
             self.registry.register(name, help, counter.clone());
@@ -278,6 +290,12 @@ impl Metrics {
                 "How far the wall clock is ahead of the server's time",
                 &levels.wall_ahead_seconds,
             ),
+            (
+                "backup_last_success_timestamp_seconds",
+                "When the newest scheduled backup was made, since 1970; 0 if there is none",
+                &levels.backup_at_seconds,
+            ),
+            ("backup_last_size_bytes", "Size of the newest backup", &levels.backup_bytes),
         ];
         for (name, help, level) in levels {
             self.registry.register(name, help, level.clone());

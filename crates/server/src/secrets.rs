@@ -22,6 +22,8 @@ const NONCE_BYTES: usize = 24;
 const FORMAT: u8 = 1;
 /// A key file is 44 characters and a line feed; a longer one is not ours.
 const KEY_FILE_BYTES_MAX: u64 = 128;
+/// What is sealed first of all. Where it is without its key, a new key would open nothing.
+const SEALED_SIBLING: &str = "authority.key.sealed";
 const MODE_MASK: u32 = 0o777;
 /// Only the owner may read or write.
 pub const SECRET_MODE: u32 = 0o600;
@@ -45,6 +47,11 @@ pub enum SecretsError {
         "{origin} is not a key: it must be 32 bytes in base64 (`head -c32 /dev/urandom | base64`)"
     )]
     NotAKey { origin: String },
+    #[error(
+        "`{}` is missing and there are secrets sealed under it: put it back from where you keep \
+         it, or set {MASTER_KEY_VARIABLE}", path.display()
+    )]
+    Missing { path: PathBuf },
     #[error("the operating system gave no random bytes: {reason}")]
     Random { reason: String },
     #[error("cannot seal `{context}`")]
@@ -76,6 +83,25 @@ impl MasterKey {
         let not_a_key = || SecretsError::NotAKey { origin: origin.to_owned() };
         let bytes = STANDARD.decode(text.trim()).map_err(|_| not_a_key())?;
         bytes.try_into().map(MasterKey).map_err(|_| not_a_key())
+    }
+
+    /// Reads a key file that only its owner may read; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretsError::Mode`], [`SecretsError::NotAKey`] or [`SecretsError::File`].
+    pub fn read(path: &Path) -> Result<Option<MasterKey>, SecretsError> {
+        let Some(content) = read_secret_file(path)? else {
+            return Ok(None);
+        };
+        let is_short = u64::try_from(content.len()).is_ok_and(|n| n <= KEY_FILE_BYTES_MAX);
+        let text = String::from_utf8(content).ok().filter(|_| is_short).unwrap_or_default();
+        MasterKey::parse(&text, &format!("`{}`", path.display())).map(Some)
+    }
+
+    /// As a key file holds it.
+    pub(crate) fn to_text(&self) -> String {
+        format!("{}\n", STANDARD.encode(self.0))
     }
 }
 
@@ -162,7 +188,8 @@ impl Secrets {
         Secrets { cipher: XChaCha20Poly1305::new(&key.0.into()) }
     }
 
-    /// Takes the given key, or the key file, which is made if it is not there.
+    /// Takes the given key, or the key file, which is made if it is not there and nothing is
+    /// sealed yet.
     ///
     /// # Errors
     ///
@@ -171,14 +198,14 @@ impl Secrets {
         if let Some(key) = given {
             return Ok(Secrets::new(key));
         }
-        let origin = format!("`{}`", path.display());
-        if let Some(content) = read_secret_file(path)? {
-            let is_short = u64::try_from(content.len()).is_ok_and(|n| n <= KEY_FILE_BYTES_MAX);
-            let text = String::from_utf8(content).ok().filter(|_| is_short).unwrap_or_default();
-            return Ok(Secrets::new(&MasterKey::parse(&text, &origin)?));
+        if let Some(key) = MasterKey::read(path)? {
+            return Ok(Secrets::new(&key));
+        }
+        if path.with_file_name(SEALED_SIBLING).exists() {
+            return Err(SecretsError::Missing { path: path.to_owned() });
         }
         let key = MasterKey(random()?);
-        write_secret_file(path, format!("{}\n", STANDARD.encode(key.0)).as_bytes())?;
+        write_secret_file(path, key.to_text().as_bytes())?;
         Ok(Secrets::new(&key))
     }
 
@@ -262,6 +289,17 @@ mod tests {
         assert_eq!(read_secret_file(&path).unwrap().as_deref(), Some(&b"whole"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write_secret_file(&path, b"another").is_err());
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced_by_one_that_opens_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        fs::write(dir.path().join(SEALED_SIBLING), "sealed").unwrap();
+        let error = Secrets::load(None, &path).unwrap_err().to_string();
+        assert!(error.contains("put it back"), "{error}");
+        assert!(!path.exists());
+        assert!(Secrets::load(Some(&MasterKey([1; 32])), &path).is_ok());
     }
 
     #[test]

@@ -206,15 +206,7 @@ impl Store {
 
     /// The checkpoints that are kept, the newest first.
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        let rows = sqlx::query(CHECKPOINTS_KEPT).bind(CHECKPOINTS).fetch_all(self.readers());
-        let checkpoint = |row: &SqliteRow| {
-            Ok(Checkpoint {
-                position: LogPosition(row.number("position")?),
-                bytes: row.value("body")?,
-                at: row.at("at")?,
-            })
-        };
-        rows.await?.iter().map(checkpoint).collect()
+        checkpoints(&mut *self.read().await?).await
     }
 
     /// Forgets a checkpoint that is of no use, so that it takes no good one's place.
@@ -281,13 +273,27 @@ impl Store {
     }
 }
 
-async fn applied(connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
+pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
     let row = sqlx::query(STATE).fetch_one(connection).await?;
     Ok(Applied {
         position: LogPosition(row.number("position")?),
         inventory_version: row.number("inventory_version")?,
         alive_at: row.at_opt("alive_at")?,
     })
+}
+
+pub(crate) async fn checkpoints(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Checkpoint>, StoreError> {
+    let rows = sqlx::query(CHECKPOINTS_KEPT).bind(CHECKPOINTS).fetch_all(connection);
+    let checkpoint = |row: &SqliteRow| {
+        Ok(Checkpoint {
+            position: LogPosition(row.number("position")?),
+            bytes: row.value("body")?,
+            at: row.at("at")?,
+        })
+    };
+    rows.await?.iter().map(checkpoint).collect()
 }
 
 fn sort(decisions: &[Decision]) -> Sorted<'_> {

@@ -55,11 +55,8 @@ impl Store {
     /// [`StoreError::SchemaTooNew`] if a newer version wrote it; then nothing was changed.
     /// [`StoreError::Setting`] if it would not keep what it acknowledges.
     pub async fn open(path: &Path) -> Result<Store, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        let options = created_with(SqliteConnectOptions::new().filename(path))
             .create_if_missing(true)
-            .page_size(PAGE_BYTES)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -136,6 +133,11 @@ impl Store {
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
         Ok(self.pools.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+/// What only takes when the file is created.
+pub(crate) fn created_with(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.page_size(PAGE_BYTES).auto_vacuum(SqliteAutoVacuum::Incremental)
 }
 
 /// Reads back what was asked for: SQLite ignores some settings without a word.

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// A stored value that no version of the software writes.
     #[error("the database holds an impossible value in {column}")]
     Damaged { column: String },
+    /// Rows of an archive that do not go into this database.
+    #[error("the archive's table `{table}` cannot be read: {reason}")]
+    Archive { table: String, reason: String },
     /// Anything else the database said.
     #[error("the database failed")]
     Database {

@@ -6,9 +6,10 @@
 //! first migration, which dates what a new database holds by the database's own.
 //!
 //! The database is SQLite. Statements keep to what PostgreSQL understands too; what does not is
-//! in `db`, `migrate` and the migration files.
+//! in `db`, `migrate`, `archive` and the migration files.
 
 mod agents;
+mod archive;
 mod audit;
 mod code;
 mod commit;
@@ -29,6 +30,10 @@ mod targets;
 mod tiers;
 mod users;
 
+pub use archive::{
+    ColumnKind, ColumnShape, Dump, Inspection, Load, RowPart, Rows, SEQUENCE_TABLE, SchemaMark,
+    TableShape, check_rows, inspect,
+};
 pub use db::Store;
 pub use error::StoreError;
 pub use rows::*;

@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use crate::{StoreError, db::Columns};
+use crate::{SchemaMark, StoreError, db::Columns};
 
 /// One step of the schema.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,38 @@ pub(crate) async fn migrate(
         tracing::info!(version = number, name = step.name, "schema step applied");
     }
     Ok(())
+}
+
+/// The schema that the database has, with the checksums of its steps.
+pub(crate) async fn mark(connection: &mut SqliteConnection) -> Result<SchemaMark, StoreError> {
+    let version = version(connection).await?;
+    let mut steps = Vec::new();
+    if 0 < version {
+        let rows = sqlx::query(STEP_LIST).bind(version).fetch_all(connection).await?;
+        for row in rows {
+            steps.push(row.number("checksum")?);
+        }
+    }
+    Ok(SchemaMark { version, steps })
+}
+
+/// The steps of `all` that lead to a schema.
+///
+/// # Errors
+///
+/// [`StoreError::SchemaTooNew`] and [`StoreError::SchemaChanged`] if they are not among them.
+pub(crate) fn steps_of<'a>(schema: &SchemaMark, all: &'a [Step]) -> Result<&'a [Step], StoreError> {
+    let known = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    let found = schema.version;
+    let steps = all.get(..usize::try_from(found).unwrap_or(usize::MAX));
+    let steps = steps.ok_or(StoreError::SchemaTooNew { found, known })?;
+    for (step, version) in steps.iter().zip(1_u32..) {
+        let index = usize::try_from(version - 1).unwrap_or(usize::MAX);
+        if schema.steps.get(index) != Some(&crc32fast::hash(step.text.as_bytes())) {
+            return Err(StoreError::SchemaChanged { version });
+        }
+    }
+    Ok(steps)
 }
 
 async fn assert_unchanged(

@@ -170,6 +170,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a backup and sends it
+         * @description One archive of everything as of now, sent while it is made; a connection that breaks off leaves
+         *     no archive, and `faultline verify` says so. Secrets in it are sealed under the master key, which
+         *     is not in it. One at a time.
+         *
+         *     Needs the permission `backup_create`.
+         */
+        post: operations["backup_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -870,6 +894,7 @@ export interface components {
         };
         /** @description What this server measures of itself, and what to do about what is not well. */
         Health: {
+            backup: components["schemas"]["HealthBackup"];
             checks: components["schemas"]["HealthCheck"][];
             database: components["schemas"]["HealthDatabase"];
             disk: components["schemas"]["HealthDisk"];
@@ -890,6 +915,18 @@ export interface components {
             /** Format: int64 */
             uptime_s: number;
             version: string;
+        };
+        /** @description The scheduled backups. */
+        HealthBackup: {
+            /**
+             * Format: int64
+             * @description How often one is made; null if none are.
+             */
+            every_s: number | null;
+            /** Format: int64 */
+            last_bytes: number | null;
+            last_failure_at: components["schemas"]["Timestamp"] | null;
+            last_success_at: components["schemas"]["Timestamp"] | null;
         };
         /** @description One thing that was looked at. */
         HealthCheck: {
@@ -1144,7 +1181,7 @@ export interface components {
             password: string;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read" | "backup_create";
         /** @description Problem details as RFC 9457 defines them, with this API's `code`, `request_id` and `errors`. */
         Problem: {
             code: components["schemas"]["Code"];
@@ -1865,6 +1902,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backup_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zstd": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -11,3 +11,4 @@ export type Permission =
   | 'user_manage'
   | 'api_key_manage'
   | 'audit_read'
+  | 'backup_create'

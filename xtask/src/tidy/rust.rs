@@ -27,7 +27,7 @@ const IMPURE: [&str; 13] = [
 ];
 
 /// Where serialisable types may stand: at the edges, and what is kept on disk.
-const SERIAL: [&str; 16] = [
+const SERIAL: [&str; 17] = [
     "crates/wire/",   // the contract
     "crates/store/",  // rows
     "crates/model/",  // leaf values with a pinned text form
@@ -36,6 +36,7 @@ const SERIAL: [&str; 16] = [
     "crates/cli/",    // answers of the API
     "crates/server/src/http/",
     "crates/server/src/app/",
+    "crates/server/src/archive/", // a backup
     "crates/server/src/config",
     "crates/server/src/log",
     "crates/agent/src/config",

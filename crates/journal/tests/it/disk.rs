@@ -1,6 +1,6 @@
 //! The journal on the real file system.
 
-use journal::{Disk, Journal, JournalError, Options, Position, Recovery};
+use journal::{Disk, Inspection, Journal, JournalError, Options, Position, Recovery, inspect};
 
 fn options() -> Options {
     Options { segment_bytes_max: 10_000, ..Options::default() }
@@ -73,4 +73,47 @@ fn a_record_above_the_limit_is_refused_by_its_length() {
     let expected = "a record has at most 4 bytes; this one has 5";
     assert_eq!(refused, Err(expected.to_owned()));
     assert_eq!(journal.append(b"1234").expect("appends"), Position(1));
+}
+
+#[test]
+fn a_look_reads_what_an_opening_would_keep_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (mut journal, _) = Journal::open(dir.path(), options(), Disk).expect("opens");
+    for n in 1..=1_000u64 {
+        journal.append(&[n as u8; 50]).expect("appends");
+        if n % 10 == 0 {
+            journal.sync().expect("syncs");
+        }
+    }
+    let mut seen = Vec::new();
+    // While it is open to append.
+    let look = inspect(dir.path(), |position, payload| {
+        assert_eq!(payload, [position.0 as u8; 50]);
+        seen.push(position.0);
+    });
+    let whole = Inspection {
+        records: 1_000,
+        first: Some(Position(1)),
+        last: Some(Position(1_000)),
+        ..Inspection::default()
+    };
+    assert_eq!(look.expect("looks"), whole);
+    assert_eq!(seen, (1..=1_000).collect::<Vec<_>>());
+    drop(journal);
+
+    let first = dir.path().join("00000000000000000001.seg");
+    let mut bytes = std::fs::read(&first).expect("reads");
+    bytes[100] ^= 1;
+    std::fs::write(&first, &bytes).expect("writes");
+    let look = inspect(dir.path(), |_, _| ()).expect("looks");
+    assert_eq!((look.records, look.missing), (999, 1));
+    assert_eq!(look.damaged, std::slice::from_ref(&first));
+    assert_eq!(std::fs::read(&first).expect("reads"), bytes);
+
+    let (journal, recovery) = Journal::open(dir.path(), options(), Disk).expect("opens");
+    assert_eq!((recovery.records, recovery.records_missing), (look.records, look.missing));
+    drop(journal);
+    let look = inspect(dir.path(), |_, _| ()).expect("looks");
+    assert!(look.damaged.is_empty());
+    assert_eq!(look.set_aside.len(), 1);
 }

@@ -7,6 +7,7 @@ use store::{AgentOutage, AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
 
 use super::{
     App, AppError,
+    backup::BackupState,
     machine::{self, Disk, Load, Memory},
 };
 use crate::conductor::ServerVitals;
@@ -56,6 +57,9 @@ pub(crate) struct Health {
     pub(crate) gaps: Vec<MonitorGap>,
     /// Times in which an agent was offline or blind.
     pub(crate) outages: Vec<AgentOutage>,
+    pub(crate) backup: BackupState,
+    /// How often a backup is to be made; `None` if none are.
+    pub(crate) backup_every: Option<Duration>,
     pub(crate) checks: Vec<Check>,
 }
 
@@ -92,6 +96,8 @@ impl App {
             missing,
             gaps,
             outages: self.store.agent_outages(scope, week_ago, now, OUTAGES_MAX).await?,
+            backup: self.backup_state(),
+            backup_every: self.config.backup.as_ref().map(|backup| backup.every),
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
@@ -149,6 +155,7 @@ impl Health {
             self.check_history(),
             check_agents(agents),
             self.check_clock(),
+            self.check_backup(),
         ]
     }
 
@@ -232,6 +239,32 @@ impl Health {
             remedy: is_off.then_some(remedy),
         }
     }
+
+    /// 1 - The last attempt failed.
+    /// 2 - The newest is older than two periods: one was missed and the next one was too.
+    fn check_backup(&self) -> Check {
+        let name = "backup";
+        let Some(every) = self.backup_every else {
+            let detail = "none are made by themselves: `backup.dir` is not set".to_owned();
+            return Check { name, detail, remedy: None };
+        };
+        if let Some((at, reason)) = &self.backup.failed {
+            let detail = format!("the attempt of {at} failed: {reason}");
+            let remedy = "give `backup.dir` room and the server's user the right to write there; \
+                          it is tried again within 15 minutes";
+            return Check { name, detail, remedy: Some(remedy) };
+        }
+        let Some(done) = &self.backup.done else {
+            return Check { name, detail: "the first one is being made".to_owned(), remedy: None };
+        };
+        let is_old = every.saturating_mul(2) < self.now.since(done.at);
+        let remedy = "look for `backup` in the server's log";
+        Check {
+            name,
+            detail: format!("the newest is of {}, {}", done.at, size(done.bytes)),
+            remedy: is_old.then_some(remedy),
+        }
+    }
 }
 
 fn check_agents(agents: &[AgentRow]) -> Check {
@@ -278,7 +311,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::*;
+    use super::{super::backup::BackupDone, *};
 
     /// A server that is well, an hour after its start.
     fn well() -> Health {
@@ -299,6 +332,8 @@ mod tests {
             missing: MinuteGaps::default(),
             gaps: Vec::new(),
             outages: Vec::new(),
+            backup: BackupState::default(),
+            backup_every: None,
             checks: Vec::new(),
         }
     }
@@ -380,6 +415,30 @@ mod tests {
     fn sizes_have_digits_that_mean_something() {
         let told = [0, 5 << 20, (10 << 30) - 1, 47_352_643_584].map(size);
         assert_eq!(told, ["0 MiB", "5 MiB", "10239 MiB", "44.1 GiB"]);
+    }
+
+    #[test]
+    fn a_backup_that_failed_or_is_overdue_is_a_trouble() {
+        let mut health = well();
+        health.backup_every = Some(Duration::from_secs(600));
+        check(&health, expect![""]);
+        let at = health.now - Duration::from_secs(1_200);
+        health.backup.done = Some(BackupDone { at, name: "b".to_owned(), bytes: 3 << 20 });
+        check(&health, expect![""]);
+        health.now = health.now + Duration::from_secs(1);
+        check(
+            &health,
+            expect![[r#"
+            backup: the newest is of 1970-01-01T00:40:00Z, 3 MiB
+        "#]],
+        );
+        health.backup.failed = Some((at, "no room".to_owned()));
+        check(
+            &health,
+            expect![[r#"
+            backup: the attempt of 1970-01-01T00:40:00Z failed: no room
+        "#]],
+        );
     }
 
     #[test]

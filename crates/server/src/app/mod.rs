@@ -7,6 +7,7 @@
 pub(crate) mod agents;
 pub(crate) mod attempts;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -29,6 +30,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use crate::config::Network;
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
 use attempts::Attempts;
+use backup::Backups;
 use readiness::Readiness;
 
 /// What the HTTP API works with. A clone is the same server.
@@ -41,6 +43,7 @@ pub struct App {
     pub clock: Clock,
     attempts: Arc<Attempts>,
     readiness: Arc<Readiness>,
+    backups: Arc<Backups>,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
     /// Changes under way. They end even if the caller hangs up between commit and hand-over.
@@ -130,6 +133,7 @@ impl From<StoreError> for AppError {
             | StoreError::SchemaChanged { .. }
             | StoreError::Setting { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Archive { .. }
             | StoreError::Database { .. }) => AppError::internal(error),
         }
     }
@@ -209,6 +213,7 @@ impl App {
             clock,
             attempts: Arc::default(),
             readiness: Arc::default(),
+            backups: Arc::default(),
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }

@@ -30,7 +30,7 @@ pub(crate) use replay::{Replay, Replayed};
 pub use vitals::{AgentVitals, HeldVerdict, PairStatusView, ProbeStatusView, ServerVitals};
 
 use crate::{
-    log::{Appended, Body, LogHandle, LogUnavailable, Submission},
+    log::{Appended, Body, LogHandle, LogHold, LogTail, LogUnavailable, Submission},
     metrics::Metrics,
 };
 use board::Board;
@@ -141,6 +141,24 @@ impl Conductor {
     /// Notes what the server noticed about itself.
     pub(crate) async fn monitor_event(&self, event: MonitorEvent) -> Result<(), ConductError> {
         self.append(Body::Monitor(event)).await.map(drop)
+    }
+
+    /// Keeps what is in the log while somebody makes a copy.
+    pub(crate) async fn log_hold(&self) -> Result<LogHold, ConductError> {
+        self.log.hold().await.map_err(|_| ConductError::Stopped)
+    }
+
+    /// Reads the log behind `after` and up to `through`, both of which `hold` keeps.
+    pub(crate) async fn log_tail(
+        &self,
+        after: LogPosition,
+        through: LogPosition,
+        hold: LogHold,
+    ) -> Result<LogTail, ConductError> {
+        let from = LogPosition(after.0.saturating_add(1));
+        let reader = self.log.read(from).await.map_err(|_| ConductError::Stopped)?;
+        let failed = || LogUnavailable { reason: "it is being opened again".to_owned() };
+        Ok(LogTail { reader: reader.ok_or_else(failed)?, through, _hold: Some(hold) })
     }
 
     /// Waits until the engine has everything up to `position` and it is stored.

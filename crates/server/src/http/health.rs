@@ -41,6 +41,7 @@ pub(crate) struct HealthView {
     /// When the monitoring itself did not work, or an agent was away or blind, in the last 7 days,
     /// newest first.
     gaps: Vec<GapView>,
+    backup: BackupView,
     checks: Vec<CheckView>,
 }
 
@@ -144,6 +145,22 @@ pub(crate) struct GapView {
     why: String,
 }
 
+/// The scheduled backups.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthBackup)]
+pub(crate) struct BackupView {
+    /// How often one is made; null if none are.
+    #[schema(required)]
+    every_s: Option<u64>,
+    #[schema(required)]
+    last_success_at: Option<Timestamp>,
+    #[schema(required)]
+    last_bytes: Option<u64>,
+    /// Null after one that succeeded.
+    #[schema(required)]
+    last_failure_at: Option<Timestamp>,
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HealthCheck)]
@@ -182,6 +199,7 @@ pub(crate) async fn health_get(
 
 fn view(app: &App, health: Health) -> HealthView {
     let history = history_view(&health);
+    let backup = backup_view(&health);
     let vitals = &health.vitals;
     let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
     let is_degraded = checks.iter().any(|check| check.status == HealthStatusView::Degraded);
@@ -223,8 +241,19 @@ fn view(app: &App, health: Health) -> HealthView {
             duplicates_total: vitals.duplicates_total,
         },
         history,
+        backup,
         gaps,
         checks,
+    }
+}
+
+fn backup_view(health: &Health) -> BackupView {
+    let done = health.backup.done.as_ref();
+    BackupView {
+        every_s: health.backup_every.map(|every| every.as_secs()),
+        last_success_at: done.map(|done| done.at.into()),
+        last_bytes: done.map(|done| done.bytes),
+        last_failure_at: health.backup.failed.as_ref().map(|(at, _)| (*at).into()),
     }
 }
 

@@ -7,6 +7,7 @@
 mod agents;
 mod api_keys;
 mod audit;
+mod backup;
 mod caller;
 mod console;
 mod extract;
@@ -29,20 +30,27 @@ mod users;
 mod views;
 
 use axum::{Router, middleware, response::IntoResponse};
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{DefaultPredicate, NotForContentType, Predicate as _},
+};
 
-use crate::app::App;
+use crate::app::{App, backup::MEDIA_TYPE};
 use problem::{ApiError, Code};
 
 pub use openapi::openapi_json;
 
 /// Everything that is answered over HTTP.
 pub fn router(app: App) -> Router {
+    // What is compressed already does not get smaller.
+    let is_compressed = NotForContentType::const_new(MEDIA_TYPE);
+    let compression = CompressionLayer::new();
+    let compression = compression.compress_when(DefaultPredicate::new().and(is_compressed));
     routes::add_all(Router::new(), &app)
         .fallback(console::console)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
-        .layer(CompressionLayer::new())
+        .layer(compression)
         .layer(middleware::from_fn(shell::shell))
 }
 

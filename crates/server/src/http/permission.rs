@@ -25,10 +25,12 @@ pub enum Permission {
     ApiKeyManage,
     /// See who changed what.
     AuditRead,
+    /// Take everything this server holds with oneself.
+    BackupCreate,
 }
 
 impl Permission {
-    pub const ALL: [Permission; 10] = [
+    pub const ALL: [Permission; 11] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -39,6 +41,7 @@ impl Permission {
         Permission::UserManage,
         Permission::ApiKeyManage,
         Permission::AuditRead,
+        Permission::BackupCreate,
     ];
 
     /// The name as the API says it and API keys list it.
@@ -54,6 +57,7 @@ impl Permission {
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
             Permission::AuditRead => "audit_read",
+            Permission::BackupCreate => "backup_create",
         }
     }
 

@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agents, api_keys, audit, caller, health, import, live, openapi, overview,
+    agents, api_keys, audit, backup, caller, health, import, live, openapi, overview,
     permission::Permission, probes, rounds, session, targets, tiers, users,
 };
 use crate::app::App;
@@ -96,6 +96,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(api_keys::api_key_create, Needs(P::ApiKeyManage)),
         route!(api_keys::api_key_delete, Needs(P::ApiKeyManage)),
         route!(audit::audit_list, Needs(P::AuditRead)),
+        route!(backup::backup_create, Needs(P::BackupCreate)),
         route!(openapi::openapi_get, Public),
         route!(probes::healthz, Public),
         route!(probes::readyz, Public),

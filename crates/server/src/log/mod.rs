@@ -19,7 +19,7 @@ use model::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(crate) use record::{decode, encode};
-pub(crate) use writer::{Highwaters, LogHandle, LogStart, options, start};
+pub(crate) use writer::{Highwaters, LogHandle, LogHold, LogStart, options, start};
 
 /// No entry is longer: a batch has at most 512 KiB, an inventory entry 5,000 changes of at most
 /// about 1 KiB.
@@ -116,6 +116,16 @@ impl Submission {
         let (submission, is_done) = Submission::of(Body::Batch(batch));
         (Submission { rounds: Some(rounds), permit: Some(permit), lane, ..submission }, is_done)
     }
+}
+
+/// A part of the log, to be read by somebody else.
+#[derive(Debug)]
+pub(crate) struct LogTail {
+    pub(crate) reader: journal::Reader,
+    /// What comes behind is none of theirs.
+    pub(crate) through: LogPosition,
+    /// Keeps what is to be read; a log that nobody writes needs none.
+    pub(crate) _hold: Option<LogHold>,
 }
 
 /// What became of a submission. Either way everything of it is durable.

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use journal::{Disk, Journal, JournalError, Options, Position};
+use journal::{Disk, Journal, JournalError, Options, Position, Reader};
 use model::{AgentId, LogPosition, MonitorEvent, UtcMicros};
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,7 +45,18 @@ enum LogRequest {
     Append(Submission),
     /// The engine's state up to here is stored: nobody will read it again.
     Trim(LogPosition),
+    Hold(oneshot::Sender<LogHold>),
+    /// `None`: it cannot be read right now.
+    Read(LogPosition, oneshot::Sender<Option<Reader>>),
     Stop,
+}
+
+/// While it lives, nothing is trimmed.
+#[derive(Debug)]
+pub(crate) struct LogHold {
+    _held: Arc<()>,
+    /// Everything up to here is durable.
+    pub(crate) last: LogPosition,
 }
 
 /// What everybody else has of the log.
@@ -69,6 +80,20 @@ impl LogHandle {
     /// again.
     pub(crate) fn trim(&self, position: LogPosition) {
         self.requests.try_send(LogRequest::Trim(position)).unwrap_or(());
+    }
+
+    /// Keeps everything that is in the log now, and what comes.
+    pub(crate) async fn hold(&self) -> Result<LogHold, LogStopped> {
+        let (reply, held) = oneshot::channel();
+        self.requests.send(LogRequest::Hold(reply)).await.map_err(|_| LogStopped)?;
+        held.await.map_err(|_| LogStopped)
+    }
+
+    /// Reads what is durable by now, from a position on.
+    pub(crate) async fn read(&self, from: LogPosition) -> Result<Option<Reader>, LogStopped> {
+        let (reply, reader) = oneshot::channel();
+        self.requests.send(LogRequest::Read(from, reply)).await.map_err(|_| LogStopped)?;
+        reader.await.map_err(|_| LogStopped)
     }
 
     /// Queues an entry if there is room for it.
@@ -129,6 +154,7 @@ pub(crate) fn start(
         metrics,
         durable,
         vitals: Arc::clone(&vitals),
+        held: Arc::default(),
     };
     writer.publish(None, 0);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -151,6 +177,8 @@ struct Writer {
     metrics: Arc<Metrics>,
     durable: mpsc::Sender<Durable>,
     vitals: Arc<Mutex<LogVitals>>,
+    /// Each clone keeps the log from being trimmed.
+    held: Arc<()>,
 }
 
 /// What one sync covers.
@@ -172,24 +200,42 @@ impl Writer {
                 return;
             }
             let mut submissions = Vec::with_capacity(turn.len());
+            let mut readers = Vec::new();
             let mut trim = None;
             let mut is_stopping = false;
             for request in turn.drain(..) {
                 match request {
                     LogRequest::Append(submission) => submissions.push(submission),
                     LogRequest::Trim(position) => trim = Some(position),
+                    request @ (LogRequest::Hold(_) | LogRequest::Read(..)) => readers.push(request),
                     LogRequest::Stop => is_stopping = true,
                 }
             }
             if !submissions.is_empty() && !self.commit(submissions) {
                 return;
             }
+            readers.into_iter().for_each(|request| self.answer_reader(request));
             if let Some(position) = trim {
                 self.trim(position);
             }
             if is_stopping {
                 return;
             }
+        }
+    }
+
+    /// Between two groups: what is in the journal then is durable.
+    fn answer_reader(&self, request: LogRequest) {
+        match request {
+            LogRequest::Hold(reply) => {
+                let hold = LogHold { _held: Arc::clone(&self.held), last: self.last };
+                reply.send(hold).map_or_else(drop, drop);
+            }
+            LogRequest::Read(from, reply) => {
+                let reader = |journal: &Journal| journal.read_from(Position(from.0));
+                reply.send(self.journal.as_ref().map(reader)).map_or_else(drop, drop);
+            }
+            LogRequest::Append(_) | LogRequest::Trim(_) | LogRequest::Stop => (),
         }
     }
 
@@ -359,6 +405,10 @@ impl Writer {
     }
 
     fn trim(&mut self, position: LogPosition) {
+        if 1 < Arc::strong_count(&self.held) {
+            // The next checkpoint asks again.
+            return;
+        }
         let Some(journal) = &mut self.journal else {
             return;
         };
@@ -531,5 +581,37 @@ mod tests {
         log.submit(Submission { lane, ..submission }).await.unwrap();
         assert!(done.await.unwrap().is_err());
         assert_eq!(append(&log, batch(1)).await, Appended::New(LogPosition(1)));
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_not_trimmed_and_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        // A segment an entry.
+        let small = Options { segment_bytes_max: 1, ..options(LogPosition(0)) };
+        let (journal, _) = Journal::open(dir.path(), small, Disk).unwrap();
+        let highwaters = Highwaters::default();
+        let start_with = LogStart { journal, highwaters, last_at: UtcMicros(0) };
+        let (durable, mut entries) = mpsc::channel(16);
+        let metrics = Arc::default();
+        let (log, _) = start(start_with, Clock::system(), metrics, durable).unwrap();
+        for seq in 1..=3 {
+            append(&log, batch(seq)).await;
+        }
+        let hold = log.hold().await.unwrap();
+        assert_eq!(hold.last, LogPosition(3));
+        log.trim(LogPosition(3));
+        append(&log, batch(4)).await;
+        let read = async |from| {
+            let reader = log.read(LogPosition(from)).await.unwrap().unwrap();
+            reader.map(|record| record.unwrap().0.0).collect::<Vec<u64>>()
+        };
+        assert_eq!(read(1).await, [1, 2, 3, 4]);
+        assert_eq!(read(3).await, [3, 4]);
+        drop(hold);
+        log.trim(LogPosition(3));
+        append(&log, batch(5)).await;
+        assert_eq!(read(1).await, [4, 5]);
+        log.stop().await;
+        while entries.recv().await.is_some() {}
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     authority::{AuthorityError, SERVER_RENEW_BEFORE, ServerCertificate},
+    backup::BackupError,
     conductor::ConductError,
 };
 
@@ -30,6 +31,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// may be on its way: without its mark, a batch that comes again counts twice.
 const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
+/// Only compares two times, but when a backup is due.
+const BACKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a task did not do its work this time.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,8 @@ enum TaskError {
     Change(String),
     #[error("cannot sign")]
     Authority(#[from] AuthorityError),
+    #[error("there is no new backup")]
+    Backup(#[from] BackupError),
 }
 
 /// Starts all of them; they end with `stop`.
@@ -54,6 +59,9 @@ pub(crate) fn start(
     let pulse = Pulse { app: app.clone(), count: 0, seen_at: app.clock.now() };
     tasks.spawn(every(PULSE_INTERVAL, stop.clone(), pulse, "pulse", Pulse::beat));
     tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), app.clone(), "sweep", sweep));
+    if app.config.backup.is_some() {
+        tasks.spawn(every(BACKUP_INTERVAL, stop.clone(), app.clone(), "backup", backup));
+    }
     let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
 }
@@ -214,6 +222,11 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
     }
     app.store.vacuum_step().await?;
     Ok(())
+}
+
+async fn backup(app: App) -> (App, Result<(), TaskError>) {
+    let done = app.backup_if_due().await;
+    (app, done.map_err(TaskError::from))
 }
 
 /// Makes the server's certificate anew before it ends.

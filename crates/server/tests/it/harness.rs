@@ -58,12 +58,17 @@ impl Server {
 
     /// Starts one that goes by another clock.
     pub(crate) async fn start_by(dir: &Path, clock: Clock) -> Server {
+        Server::start_with(dir, "", clock).await
+    }
+
+    /// Starts one with a configuration of its own.
+    pub(crate) async fn start_with(dir: &Path, config: &str, clock: Clock) -> Server {
         let overrides = Overrides {
             data_dir: Some(dir.to_owned()),
             http_listen: Some("127.0.0.1:0".to_owned()),
             agent_listen: Some("127.0.0.1:0".to_owned()),
         };
-        let config = Config::resolve("", &|_| None, &overrides).unwrap();
+        let config = Config::resolve(config, &|_| None, &overrides).unwrap();
         let (ready, is_ready) = oneshot::channel();
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
@@ -129,6 +134,12 @@ impl Server {
         let body = json!({ "name": name, "password": password }).to_string();
         let request = self.http.post(url).header("content-type", "application/json").body(body);
         request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Asks for something that is not always JSON, or not always there.
+    pub(crate) async fn ask(&self, method: reqwest::Method, path: &str) -> reqwest::Response {
+        let url = format!("{}/api/v1{path}", self.ready.http_url);
+        self.http.request(method, url).bearer_auth(&self.key).send().await.unwrap()
     }
 
     /// One line of `/metrics`.

@@ -11,7 +11,7 @@ use std::{
 
 use model::ProbeId;
 use server::{
-    Config, FirstError, Overrides,
+    Config, FirstError, HomeError, Overrides,
     clock::{Clock, ReadClocks, Reading},
 };
 
@@ -142,7 +142,7 @@ async fn a_lost_admin_password_is_reset_on_the_machine_without_a_server() {
     let lost = first.ready.first_start.clone().unwrap().admin_password;
     assert_eq!(first.sign_in("admin", &lost).await, 200);
     let running = server::reset_password(&config, "admin").await;
-    assert!(matches!(running, Err(FirstError::InUse { .. })));
+    assert!(matches!(running, Err(FirstError::Home(HomeError::InUse { .. }))));
     first.stop().await;
 
     let nobody = server::reset_password(&config, "nobody").await;

@@ -4,6 +4,7 @@
     reason = "a helper of a test fails the test, as the test itself does"
 )]
 
+mod archive;
 mod engine;
 mod inventory;
 mod list;

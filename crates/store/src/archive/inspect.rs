@@ -1,0 +1,57 @@
+//! Looking at a database without changing it, also at one that a server has open or that is
+//! damaged.
+
+use std::path::Path;
+
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+
+use super::SchemaMark;
+use crate::{Applied, Checkpoint, StoreError, commit, migrate};
+
+/// As a function it would take the bound number for the name of a table.
+const INTEGRITY: &str = "PRAGMA integrity_check(10)";
+// Above organisations: an archive is of the whole installation.
+const DANGLING: &str = "
+    SELECT \"table\" || ' refers to a row of ' || \"parent\" || ' that is not there'
+      FROM pragma_foreign_key_check
+     LIMIT $1";
+/// Findings of one kind: the first say what is broken.
+const FINDINGS_MAX: i64 = 10;
+const INTACT: &str = "ok";
+
+/// What a database says of itself.
+#[derive(Debug)]
+pub struct Inspection {
+    pub schema: SchemaMark,
+    /// What the database engine finds broken; empty if nothing is.
+    pub damage: Vec<String>,
+    /// References without their row.
+    pub dangling: Vec<String>,
+    pub applied: Applied,
+    /// The newest.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// Looks at the database at `path`.
+///
+/// # Errors
+///
+/// [`StoreError`] if it cannot be read at all, or its schema is none of this version.
+pub async fn inspect(path: &Path) -> Result<Inspection, StoreError> {
+    // Read-only: a look must not bring the write-ahead log of a crash into the file.
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = options.connect().await?;
+    let damage: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut connection).await?;
+    let schema = migrate::mark(&mut connection).await?;
+    migrate::steps_of(&schema, migrate::STEPS)?;
+    Ok(Inspection {
+        schema,
+        damage: damage.into_iter().filter(|finding| finding != INTACT).collect(),
+        dangling: sqlx::query_scalar(DANGLING)
+            .bind(FINDINGS_MAX)
+            .fetch_all(&mut connection)
+            .await?,
+        applied: commit::applied(&mut connection).await?,
+        checkpoint: commit::checkpoints(&mut connection).await?.into_iter().next(),
+    })
+}

@@ -1,0 +1,237 @@
+//! Filling a new database with the rows of an archive.
+
+use std::path::Path;
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::{
+    Cell, SEQUENCE_TABLE, SchemaMark, TableShape, decode, quoted, refused, sequence_shape, shapes,
+};
+use crate::{
+    StoreError,
+    db::{Binder, created_with},
+    migrate::{self, Step},
+};
+
+// Above organisations: an archive is of the whole installation.
+const SEQUENCE_SET: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1";
+// Above organisations: an archive is of the whole installation.
+const SEQUENCE_ADD: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)";
+// Above organisations: an archive is of the whole installation.
+const DANGLING: &str = "SELECT \"table\", \"parent\" FROM pragma_foreign_key_check LIMIT 1";
+/// Values of one statement, below SQLite's 32,766.
+const VALUES_MAX: usize = 4_096;
+
+/// A database that is being filled. Nothing of it is durable before the caller syncs the file.
+#[derive(Debug)]
+pub struct Load {
+    connection: SqliteConnection,
+    /// The tables as the archive's schema has them.
+    tables: Vec<TableShape>,
+    /// What the schema is brought up to.
+    steps: &'static [Step],
+}
+
+impl Load {
+    /// Creates the database at `path` with the archive's schema and no row in it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::SchemaTooNew`] or [`StoreError::SchemaChanged`] if this version does not know
+    /// the schema.
+    pub async fn create(path: &Path, schema: &SchemaMark) -> Result<Load, StoreError> {
+        Load::create_by(path, schema, migrate::STEPS).await
+    }
+
+    async fn create_by(
+        path: &Path,
+        schema: &SchemaMark,
+        steps: &'static [Step],
+    ) -> Result<Load, StoreError> {
+        let past = migrate::steps_of(schema, steps)?;
+        // The file is thrown away if anything fails, so there is nothing to go back to.
+        let options = created_with(SqliteConnectOptions::new().filename(path))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Memory)
+            .synchronous(SqliteSynchronous::Off)
+            .foreign_keys(false);
+        let mut connection = options.connect().await?;
+        migrate::migrate(&mut connection, past).await?;
+        let mut tables = shapes(&mut connection).await?;
+        for table in &tables {
+            let text = format!("DELETE FROM {}", quoted(&table.name));
+            sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await?;
+        }
+        tables.push(sequence_shape());
+        Ok(Load { connection, tables, steps })
+    }
+
+    /// Adds rows to a table and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Archive`] if the table or a row is none of this schema.
+    pub async fn rows(&mut self, table: &TableShape, lines: &[u8]) -> Result<u64, StoreError> {
+        if !self.tables.contains(table) {
+            return Err(refused(table, "the schema has no such table with these columns"));
+        }
+        let rows = decode(table, lines)?;
+        let mut tx = self.connection.begin().await?;
+        if table.name == SEQUENCE_TABLE {
+            for row in &rows {
+                set_sequence(&mut tx, table, row).await?;
+            }
+        } else {
+            let rows_max = (VALUES_MAX / table.columns.len().max(1)).max(1);
+            for chunk in rows.chunks(rows_max) {
+                add(&mut tx, table, chunk).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Brings the schema up to date, checks that every reference has its row, and closes the
+    /// database.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Archive`] naming the table of a reference without its row.
+    pub async fn finish(mut self) -> Result<(), StoreError> {
+        migrate::migrate(&mut self.connection, self.steps).await?;
+        let dangling: Option<(String, String)> =
+            sqlx::query_as(DANGLING).fetch_optional(&mut self.connection).await?;
+        if let Some((table, parent)) = dangling {
+            let reason = format!("a row refers to one of `{parent}` that is not there");
+            return Err(StoreError::Archive { table, reason });
+        }
+        Ok(self.connection.close().await?)
+    }
+}
+
+async fn add(
+    connection: &mut SqliteConnection,
+    table: &TableShape,
+    rows: &[Vec<Cell>],
+) -> Result<(), StoreError> {
+    let columns: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
+    let places = format!("({})", vec!["?"; columns.len()].join(","));
+    let text = format!(
+        "INSERT INTO {} ({}) VALUES {}",
+        quoted(&table.name),
+        columns.join(", "),
+        vec![places.as_str(); rows.len()].join(",")
+    );
+    let mut binder = Binder::default();
+    for cell in rows.iter().flatten() {
+        match cell {
+            Cell::Null => binder.add(None::<i64>),
+            Cell::Integer(value) => binder.add(*value),
+            Cell::Real(value) => binder.add(*value),
+            Cell::Text(value) => binder.add(value.clone()),
+            Cell::Bytes(value) => binder.add(value.clone()),
+        };
+    }
+    let added = sqlx::query_with(AssertSqlSafe(text), binder.finish()?).execute(connection).await;
+    match added {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) => Err(refused(table, error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Adding the rows has counted already, but not those that were deleted since.
+async fn set_sequence(
+    connection: &mut SqliteConnection,
+    table: &TableShape,
+    row: &[Cell],
+) -> Result<(), StoreError> {
+    let [Cell::Text(name), Cell::Integer(last)] = row else {
+        return Err(refused(table, "a row lacks a value"));
+    };
+    for text in [SEQUENCE_SET, SEQUENCE_ADD] {
+        let done = sqlx::query(text).bind(name).bind(last).execute(&mut *connection).await?;
+        if done.rows_affected() != 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+    use crate::{ColumnKind, ColumnShape, Store};
+
+    /// The present schema, and one that comes after it.
+    const LATER: &[Step] = &[
+        migrate::STEPS[0],
+        Step {
+            name: "later",
+            text: "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'",
+        },
+    ];
+
+    async fn filled(path: &Path, schema: &SchemaMark) -> Load {
+        let mut load = Load::create_by(path, schema, LATER).await.unwrap();
+        let org = load.tables.iter().find(|table| table.name == "org").unwrap().clone();
+        load.rows(&org, b"[7,\"seven\",1]\n").await.unwrap();
+        load
+    }
+
+    fn first() -> SchemaMark {
+        let text = LATER[0].text.as_bytes();
+        SchemaMark { version: 1, steps: vec![crc32fast::hash(text)] }
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_older_schema_are_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        filled(&path, &first()).await.finish().await.unwrap();
+        let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        let row = sqlx::query("SELECT id, name, colour FROM org").fetch_one(&mut connection);
+        let row = row.await.unwrap();
+        assert_eq!(row.get::<i64, _>("id"), 7);
+        assert_eq!(row.get::<String, _>("colour"), "grey");
+        assert_eq!(migrate::version(&mut connection).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_newer_or_a_changed_schema_is_refused_before_a_file_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let newer = SchemaMark { version: 3, ..first() };
+        let result = Load::create_by(&path, &newer, LATER).await;
+        assert!(matches!(result, Err(StoreError::SchemaTooNew { found: 3, known: 2 })));
+        let changed = SchemaMark { version: 1, steps: vec![1] };
+        let result = Load::create_by(&path, &changed, LATER).await;
+        assert!(matches!(result, Err(StoreError::SchemaChanged { version: 1 })));
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_reference_without_its_row_and_a_strange_table_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let shapes = Store::open(&path).await.unwrap().dump().await.unwrap().tables;
+        let mut load = filled(&folder.path().join("u.db"), &first()).await;
+        let tag = shapes.iter().find(|table| table.name == "target_tag").unwrap();
+        load.rows(tag, b"[7,\"core\",99]\n").await.unwrap();
+        let again = load.rows(tag, b"[7,\"core\",99]\n").await.unwrap_err();
+        assert!(again.to_string().contains("`target_tag`"), "{again}");
+        let strange = TableShape {
+            name: "strange".to_owned(),
+            columns: vec![ColumnShape { name: "id".to_owned(), kind: ColumnKind::Integer }],
+        };
+        let error = load.rows(&strange, b"[1]\n").await.unwrap_err();
+        assert!(error.to_string().contains("`strange`"), "{error}");
+        let error = load.finish().await.unwrap_err().to_string();
+        assert!(error.contains("`target_tag`") && error.contains("`target`"), "{error}");
+    }
+}

@@ -1,0 +1,280 @@
+//! Tables as rows of text: what an archive holds of the database, whatever database that is.
+//!
+//! A row is one line: a JSON array with a value for each column, in the order of the table's
+//! [`TableShape`]. An integer is a number (64 bits, signed), a real a number, a text a string,
+//! bytes a string in base64, nothing `null`. Lines end with a line feed and do not depend on pages,
+//! encodings or collations of any engine. The numbers that AUTOINCREMENT columns have reached are a
+//! table of their own, [`SEQUENCE_TABLE`]: ids are never used again, also after a restore.
+//!
+//! Sessions are left out: whoever was signed in signs in again.
+
+mod dump;
+mod inspect;
+mod load;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{Row, SqliteConnection, TypeInfo, ValueRef, sqlite::SqliteRow};
+
+use crate::{StoreError, db::damaged};
+
+pub use dump::{Dump, Rows};
+pub use inspect::{Inspection, inspect};
+pub use load::Load;
+
+/// The highest id that each table with an own counter has given.
+pub const SEQUENCE_TABLE: &str = "id_sequence";
+/// What no archive holds: the steps are those of the program that restores, and who holds a
+/// session's cookie of some earlier day must not be signed in by a restore.
+const LEFT_OUT: [&str; 2] = ["schema_step", "session"];
+/// Tables of a database and columns of a table, to bound what is read of a schema.
+const SHAPES_MAX: i64 = 1_000;
+
+// Above organisations: an archive is of the whole installation.
+const TABLES: &str = "
+    SELECT name
+      FROM sqlite_schema
+     WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'
+     ORDER BY name
+     LIMIT $1";
+// Above organisations: an archive is of the whole installation.
+const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid LIMIT $2";
+
+/// How the values of a column are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    Integer,
+    Real,
+    Text,
+    /// Base64.
+    Bytes,
+}
+
+/// One column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnShape {
+    pub name: String,
+    pub kind: ColumnKind,
+}
+
+/// A table and the order of its columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableShape {
+    pub name: String,
+    pub columns: Vec<ColumnShape>,
+}
+
+/// Which schema rows belong to: the number of the last step, and the checksum of each step's text,
+/// so that a schema of the same number that was not this one is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaMark {
+    pub version: u32,
+    pub steps: Vec<u32>,
+}
+
+/// Some rows of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowPart {
+    pub rows: u64,
+    /// JSON lines.
+    pub lines: Vec<u8>,
+}
+
+/// A value on its way into a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// Checks rows of a table without a database and returns how many there are.
+///
+/// # Errors
+///
+/// [`StoreError::Archive`] naming table and line.
+pub fn check_rows(table: &TableShape, lines: &[u8]) -> Result<u64, StoreError> {
+    Ok(u64::try_from(decode(table, lines)?.len()).unwrap_or(u64::MAX))
+}
+
+fn refused(table: &TableShape, reason: impl Into<String>) -> StoreError {
+    StoreError::Archive { table: table.name.clone(), reason: reason.into() }
+}
+
+/// Writes a row as a line.
+fn encode_row(to: &mut Vec<u8>, table: &TableShape, row: &SqliteRow) -> Result<(), StoreError> {
+    to.push(b'[');
+    for (index, column) in table.columns.iter().enumerate() {
+        if index != 0 {
+            to.push(b',');
+        }
+        let value = encode_cell(column.kind, row, index)?;
+        let value = value.ok_or_else(|| damaged(&format!("{}.{}", table.name, column.name)))?;
+        // Writing to memory does not fail.
+        serde_json::to_writer(&mut *to, &value).unwrap_or(());
+    }
+    to.extend_from_slice(b"]\n");
+    Ok(())
+}
+
+/// A value as JSON; `None` if it is not of the kind that its column says.
+fn encode_cell(
+    kind: ColumnKind,
+    row: &SqliteRow,
+    index: usize,
+) -> Result<Option<Value>, StoreError> {
+    let raw = row.try_get_raw(index)?;
+    if raw.is_null() {
+        return Ok(Some(Value::Null));
+    }
+    // The type of the value itself: SQLite takes anything into any column.
+    let is = |name: &str| raw.type_info().name() == name;
+    Ok(match kind {
+        ColumnKind::Integer if is("INTEGER") => {
+            Some(row.try_get_unchecked::<i64, _>(index)?.into())
+        }
+        ColumnKind::Real if is("REAL") => {
+            serde_json::Number::from_f64(row.try_get_unchecked(index)?).map(Value::Number)
+        }
+        ColumnKind::Text if is("TEXT") => Some(row.try_get_unchecked::<String, _>(index)?.into()),
+        ColumnKind::Bytes if is("BLOB") => {
+            Some(STANDARD.encode(row.try_get_unchecked::<&[u8], _>(index)?).into())
+        }
+        ColumnKind::Integer | ColumnKind::Real | ColumnKind::Text | ColumnKind::Bytes => None,
+    })
+}
+
+/// Reads lines back.
+fn decode(table: &TableShape, lines: &[u8]) -> Result<Vec<Vec<Cell>>, StoreError> {
+    let Some(whole) = lines.strip_suffix(b"\n") else {
+        return match lines {
+            [] => Ok(Vec::new()),
+            _ => Err(refused(table, "its last row is cut off")),
+        };
+    };
+    let lines = whole.split(|byte| *byte == b'\n').enumerate();
+    let row = |(index, line)| {
+        decode_row(table, line).ok_or_else(|| {
+            refused(table, format!("row {} of a part is not one of this table", index + 1))
+        })
+    };
+    lines.map(row).collect()
+}
+
+fn decode_row(table: &TableShape, line: &[u8]) -> Option<Vec<Cell>> {
+    let values: Vec<Value> = serde_json::from_slice(line).ok()?;
+    if values.len() != table.columns.len() {
+        return None;
+    }
+    let cells = values.into_iter().zip(&table.columns);
+    cells.map(|(value, column)| decode_cell(column.kind, value)).collect()
+}
+
+fn decode_cell(kind: ColumnKind, value: Value) -> Option<Cell> {
+    match (kind, value) {
+        (_, Value::Null) => Some(Cell::Null),
+        (ColumnKind::Integer, Value::Number(number)) => number.as_i64().map(Cell::Integer),
+        (ColumnKind::Real, Value::Number(number)) => number.as_f64().map(Cell::Real),
+        (ColumnKind::Text, Value::String(text)) => Some(Cell::Text(text)),
+        (ColumnKind::Bytes, Value::String(text)) => STANDARD.decode(text).ok().map(Cell::Bytes),
+        (_, _) => None,
+    }
+}
+
+/// The tables of a database that belong into an archive.
+async fn shapes(connection: &mut SqliteConnection) -> Result<Vec<TableShape>, StoreError> {
+    let names: Vec<String> =
+        sqlx::query_scalar(TABLES).bind(SHAPES_MAX).fetch_all(&mut *connection).await?;
+    let mut shapes = Vec::new();
+    for name in names.into_iter().filter(|name| !LEFT_OUT.contains(&name.as_str())) {
+        let rows = sqlx::query(COLUMNS).bind(&name).bind(SHAPES_MAX);
+        let mut columns = Vec::new();
+        for row in rows.fetch_all(&mut *connection).await? {
+            let column: String = row.try_get("name")?;
+            let declared: String = row.try_get("type")?;
+            let kind = kind_of(&declared).ok_or_else(|| damaged(&format!("{name}.{column}")))?;
+            columns.push(ColumnShape { name: column, kind });
+        }
+        shapes.push(TableShape { name, columns });
+    }
+    Ok(shapes)
+}
+
+fn kind_of(declared: &str) -> Option<ColumnKind> {
+    match declared.to_ascii_uppercase().as_str() {
+        "INTEGER" | "BIGINT" | "SMALLINT" => Some(ColumnKind::Integer),
+        "REAL" | "DOUBLE PRECISION" => Some(ColumnKind::Real),
+        "TEXT" => Some(ColumnKind::Text),
+        "BLOB" => Some(ColumnKind::Bytes),
+        _ => None,
+    }
+}
+
+fn sequence_shape() -> TableShape {
+    let column = |name: &str, kind| ColumnShape { name: name.to_owned(), kind };
+    TableShape {
+        name: SEQUENCE_TABLE.to_owned(),
+        columns: vec![
+            column("table_name", ColumnKind::Text),
+            column("last_id", ColumnKind::Integer),
+        ],
+    }
+}
+
+/// A name as a part of a statement.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> TableShape {
+        let kinds = [ColumnKind::Integer, ColumnKind::Real, ColumnKind::Text, ColumnKind::Bytes];
+        let columns = kinds.map(|kind| ColumnShape { name: format!("{kind:?}"), kind });
+        TableShape { name: "t".to_owned(), columns: columns.to_vec() }
+    }
+
+    #[test]
+    fn a_row_reads_as_what_its_columns_say() {
+        let rows = decode(&table(), b"[-9223372036854775808,1.5,\"a\\nb\",\"AP8=\"]\n").unwrap();
+        let expected = vec![
+            Cell::Integer(i64::MIN),
+            Cell::Real(1.5),
+            Cell::Text("a\nb".to_owned()),
+            Cell::Bytes(vec![0, 255]),
+        ];
+        assert_eq!(rows, [expected]);
+        assert_eq!(check_rows(&table(), b"").unwrap(), 0);
+        assert_eq!(check_rows(&table(), b"[null,null,null,null]\n").unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused_by_table_and_line() {
+        let good = "[1,1,\"\",\"\"]\n";
+        for bad in [
+            "[1,1,\"\"]\n",
+            "[1,1,\"\",\"\",1]\n",
+            "[1.5,1,\"\",\"\"]\n",
+            "[9223372036854775808,1,\"\",\"\"]\n",
+            "[1,\"\",\"\",\"\"]\n",
+            "[1,1,1,\"\"]\n",
+            "[1,1,\"\",\"!\"]\n",
+            "\n",
+            "{}\n",
+        ] {
+            let error = check_rows(&table(), format!("{good}{bad}").as_bytes()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the archive's table `t` cannot be read: row 2 of a part is not one of this table"
+            );
+        }
+        let error = check_rows(&table(), good.trim_end().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("cut off"), "{error}");
+    }
+}

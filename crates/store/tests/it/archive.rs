@@ -1,0 +1,152 @@
+//! Out of one database, into another.
+
+use std::collections::BTreeMap;
+
+use model::{AgentId, LogPosition, Role};
+use store::{
+    Commit, Dump, Highwater, Load, NewAgent, NewSession, NewUser, Store, StoreError, TableShape,
+    check_rows, inspect,
+};
+
+use crate::{Fixture, at, fixture, name, new_target};
+
+type Tables = Vec<(TableShape, Vec<Vec<u8>>)>;
+
+/// Everything in a dump; parts are as small as they come.
+async fn read(mut dump: Dump) -> Tables {
+    let mut all = Vec::new();
+    for table in dump.tables.clone() {
+        let mut rows = dump.rows(&table);
+        let mut parts = Vec::new();
+        while let Some(part) = rows.part(100).await.unwrap() {
+            assert_eq!(check_rows(&table, &part.lines).unwrap(), part.rows);
+            parts.push(part.lines);
+        }
+        all.push((table, parts));
+    }
+    all
+}
+
+fn texts(tables: &Tables) -> BTreeMap<String, String> {
+    let text = |parts: &Vec<Vec<u8>>| String::from_utf8(parts.concat()).unwrap();
+    tables.iter().map(|(table, parts)| (table.name.clone(), text(parts))).collect()
+}
+
+/// A database with something in many of its tables, of which something was deleted.
+async fn lived_in() -> Fixture {
+    let f = fixture().await;
+    let user = NewUser { name: name("ann"), role: Role::Admin, password_hash: "#".to_owned() };
+    let ann = f.store.user_create(&f.scope, &user, at(0)).await.unwrap();
+    let session = NewSession {
+        token_hash: [1; 32],
+        user: ann.id,
+        csrf_token: "csrf".to_owned(),
+        expires_at: at(100),
+    };
+    f.store.session_create(&f.scope, &session, at(0)).await.unwrap();
+    let mut new = new_target("core1", "192.0.2.1");
+    new.note = "Zürich\n\"rack\" 7 \u{1f4a1}".to_owned();
+    new.tags = vec![name("core"), name("zrh")];
+    f.store.target_create(&f.scope, &new, at(1)).await.unwrap();
+    let gone = f.target("core2", "2001:db8::1").await;
+    f.store.target_delete(&f.scope, gone.id, at(2)).await.unwrap();
+    let agent = NewAgent { name: name("fra1"), witnesses: Vec::new() };
+    let agent = f.store.agent_create(&f.scope, &agent, at(0)).await.unwrap().row.id;
+    commit(&f.store, agent, 7).await;
+    f
+}
+
+async fn commit(store: &Store, agent: AgentId, position: u64) {
+    let commit = Commit {
+        position: LogPosition(position),
+        inventory_version: 4,
+        decisions: &[],
+        rounds: &[],
+        highwaters: &[Highwater { agent, epoch: 1, seq: position }],
+        checkpoint: Some(&[0, 255, 10, 13]),
+    };
+    store.commit(&commit, at(1_000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_comes_out_of_one_database_goes_into_another_and_is_the_same() {
+    let f = lived_in().await;
+    let dump = f.store.dump().await.unwrap();
+    assert_eq!((dump.applied.position, dump.checkpoint), (LogPosition(7), LogPosition(7)));
+    assert_eq!(dump.organisations, ["default"]);
+    let schema = dump.schema.clone();
+    let before = read(dump).await;
+    let path = f.folder.path().join("other.db");
+    let mut load = Load::create(&path, &schema).await.unwrap();
+    for (table, parts) in &before {
+        for part in parts {
+            load.rows(table, part).await.unwrap();
+        }
+    }
+    load.finish().await.unwrap();
+
+    let found = inspect(&path).await.unwrap();
+    assert!(found.damage.is_empty() && found.dangling.is_empty(), "{found:?}");
+    let store = Store::open(&path).await.unwrap();
+    let after = read(store.dump().await.unwrap()).await;
+    assert_eq!(texts(&after), texts(&before));
+    assert!(!texts(&before).contains_key("session"));
+    assert!(texts(&before)["target"].contains("rack"));
+    // An id is never used again, not even that of something deleted before the backup.
+    let next = store.target_create(&f.scope, &new_target("core3", "192.0.2.3"), at(9)).await;
+    assert_eq!(next.unwrap().row.id.0, 3);
+}
+
+#[tokio::test]
+async fn a_dump_is_of_one_moment_while_others_write() {
+    let f = lived_in().await;
+    let dump = f.store.dump().await.unwrap();
+    f.target("later", "192.0.2.9").await;
+    commit(&f.store, AgentId(1), 8).await;
+    let tables = texts(&read(dump).await);
+    assert!(!tables["target"].contains("later"));
+    assert!(tables["engine_state"].starts_with("[1,7,"), "{}", tables["engine_state"]);
+    let later = texts(&read(f.store.dump().await.unwrap()).await);
+    assert!(later["target"].contains("later"));
+}
+
+#[tokio::test]
+async fn a_value_that_no_column_of_ours_holds_is_named() {
+    let f = lived_in().await;
+    f.store.close().await;
+    let path = f.folder.path().join("faultline.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::raw_sql("UPDATE target SET note = x'00'").execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let mut dump = Dump::open(&path).await.unwrap();
+    let target = dump.tables.iter().find(|table| table.name == "target").unwrap().clone();
+    let error = dump.rows(&target).part(1).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { column } if column == "target.note"));
+}
+
+#[tokio::test]
+async fn a_broken_page_and_a_dangling_row_are_found_without_a_change() {
+    let f = lived_in().await;
+    f.store.close().await;
+    let path = f.folder.path().join("faultline.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).foreign_keys(false);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let cut = "DELETE FROM target WHERE id = 1";
+    sqlx::raw_sql(cut).execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let found = inspect(&path).await.unwrap();
+    assert!(found.damage.is_empty(), "{found:?}");
+    assert!(found.dangling.iter().any(|line| line.contains("target_tag")), "{found:?}");
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = 16_384;
+    // Not the first page, which says what the file is.
+    for byte in bytes.iter_mut().skip(page).step_by(7) {
+        *byte ^= 0x55;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let damage = inspect(&path).await.map(|found| found.damage);
+    assert!(damage.is_err() || damage.is_ok_and(|damage| !damage.is_empty()));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
