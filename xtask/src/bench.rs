@@ -16,10 +16,10 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
     match name {
         "icmp" => icmp::run(rest),
         "sim" => sim(rest),
-        "ingest" => {
+        "ingest" | "rtt" | "empty" => {
             let folder = shell::build_release()?;
             let mut cargo = shell::cargo();
-            cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--"]);
+            cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
             shell::run(cargo.arg("--programs").arg(folder).args(rest))
         }
         "detect" => {
@@ -31,7 +31,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
                 lab_command().arg("--programs").arg(folder).arg("--detect").args(repeat).args(rest),
             )
         }
-        _ => bail!("there is no bench `{name}`; there are: icmp, ingest, sim, detect"),
+        _ => bail!("there is no bench `{name}`; there are: icmp, rtt, ingest, empty, sim, detect"),
     }
 }
 

@@ -51,7 +51,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measure something against its figure: icmp, sim, detect, ingest.
+    /// Measure something against its figure: icmp, rtt, ingest, empty, sim, detect.
     Bench {
         name: String,
         /// Passed on to the bench, for example --targets 100000 --json.

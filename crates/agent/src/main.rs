@@ -1,7 +1,9 @@
 //! The command line of the agent.
 
 use std::{
+    fs::File,
     io::{self, Write},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -10,6 +12,7 @@ use agent::{
     clock::Clock,
     config::{Config, Overrides},
     enroll::enroll,
+    probing::bench::{Steady, run_steady},
     status::Status,
 };
 use anyhow::Context;
@@ -95,6 +98,15 @@ enum Command {
         targets: u32,
         #[arg(long)]
         json: bool,
+        /// Ask so many rounds at the pace of a tier instead of one as fast as it goes.
+        #[arg(long, requires = "list")]
+        rounds: Option<u32>,
+        /// The first target of these rounds.
+        #[arg(long, default_value = "127.1.0.1")]
+        first: Ipv4Addr,
+        /// Where the round-trip times of these rounds are written to.
+        #[arg(long)]
+        list: Option<PathBuf>,
     },
 }
 
@@ -120,7 +132,10 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Enroll { token, replace } => enroll_here(&token, &config.state_dir, replace),
         Command::Run => run(&config),
         Command::Status { json } => show_status(&config.state_dir, json),
-        Command::BenchIcmp { targets, json } => bench_icmp(targets, json),
+        Command::BenchIcmp { targets, first, rounds: Some(rounds), list: Some(list), .. } => {
+            bench_steady(Steady { first, targets, rounds }, &list)
+        }
+        Command::BenchIcmp { targets, json, .. } => bench_icmp(targets, json),
     }
 }
 
@@ -206,6 +221,23 @@ fn show_status(state_dir: &Path, is_json: bool) -> anyhow::Result<ExitCode> {
         (true, false) => ExitCode::from(1),
         (false, _) => ExitCode::from(2),
     })
+}
+
+/// Writes a line per round, and at the end what a machine reads.
+fn bench_steady(steady: Steady, list: &Path) -> anyhow::Result<ExitCode> {
+    let report = run_steady(steady);
+    let file = File::create(list).context("cannot write the list")?;
+    let mut lines = io::BufWriter::new(file);
+    for (number, rtt_us) in &report.rtts {
+        match rtt_us {
+            Some(rtt_us) => writeln!(lines, "{number} {rtt_us}")?,
+            None => writeln!(lines, "{number} -")?,
+        }
+    }
+    lines.flush()?;
+    let value = serde_json::json!({ "doubtful": report.doubtful, "wall_s": report.wall_s });
+    writeln!(io::stdout(), "{value}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn bench_icmp(targets: u32, is_json: bool) -> anyhow::Result<ExitCode> {

@@ -1,53 +1,36 @@
-//! Measures a real server through its public doors: `ingest`.
+//! Measures real processes through their public doors, each judged by its own account.
 //!
-//! A fleet of agents that ask nobody: it enrols like any other, and sends rounds that were made and
-//! encoded before the first of them is sent, at the pace of real time. Counts the server's own
-//! CPU, and only after every round was read back.
+//! Every bench checks its own result before it prints a speed; none is a test with a time limit.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+mod account;
+mod capture;
+mod empty;
 mod fleet;
+mod ingest;
 mod link;
+mod rtt;
 mod server;
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Instant};
 
-use anyhow::bail;
-use clap::Parser;
-use serde_json::json;
-use tokio::task::JoinSet;
-
-use crate::{
-    fleet::{Fleet, INTERVAL},
-    link::Link,
-    server::Server,
-};
-
-/// Time for the server to judge and store what it acknowledged.
-const READABLE_MAX: Duration = Duration::from_secs(60);
-/// Targets whose rounds are read back and counted.
-const SAMPLES: u32 = 20;
+use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench ingest")]
+#[command(name = "cargo xtask bench")]
 struct Args {
-    /// Rounds in all; rounded up to whole rounds of every agent and probe.
-    #[arg(long, default_value_t = 1_000_000)]
-    results: u64,
-    #[arg(long, default_value_t = 10)]
-    agents: u32,
-    #[arg(long, default_value_t = 10_000)]
-    probes: u32,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    #[arg(long)]
-    json: bool,
-    /// Folder of `faultline` and `faultline-agent`.
-    #[arg(long)]
-    programs: PathBuf,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Results per CPU-second of a server.
+    Ingest(ingest::Args),
+    /// The agent's round-trip times against a capture of the wire (needs root).
+    Rtt(rtt::Args),
+    /// Memory of an empty server and agent, size of the agent.
+    Empty(empty::Args),
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one home of the clock in this bench")]
@@ -56,10 +39,12 @@ fn now() -> Instant {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result =
-        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(&args)));
+    let result = match Args::parse().bench {
+        Bench::Ingest(args) => block_on(ingest::run(&args)),
+        // It enters a namespace, which is a thread's own: no runtime before.
+        Bench::Rtt(args) => rtt::run(&args),
+        Bench::Empty(args) => block_on(empty::run(&args)),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -69,55 +54,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(args: &Args) -> anyhow::Result<()> {
-    let pairs = u64::from(args.agents) * u64::from(args.probes);
-    let rounds = u32::try_from(args.results.div_ceil(pairs.max(1)))?;
-    let server = Server::start(&args.programs)?;
-    server.watch(args.probes)?;
-    eprintln!(
-        "enrolling {} agents, encoding {} rounds of each of {pairs} pairs",
-        args.agents, rounds
-    );
-    let mut links = JoinSet::new();
-    for number in 1..=args.agents {
-        let identity = server.enroll(&args.programs, number)?;
-        let (probes, seed) = (args.probes, args.seed + u64::from(number));
-        links.spawn(async move {
-            let mut link = Link::open(&identity).await?;
-            let assigned = link.assigned(probes).await?;
-            anyhow::Ok((link, Fleet::new(&assigned, rounds, seed)?))
-        });
-    }
-    let mut agents = Vec::new();
-    while let Some(agent) = links.join_next().await {
-        agents.push(agent??);
-    }
-
-    let (begun, cpu_before) = (now(), server.cpu_s()?);
-    eprintln!("sending for about {} s", u64::from(rounds) * INTERVAL.as_secs());
-    let mut sending = JoinSet::new();
-    let mut results = 0;
-    for (link, fleet) in agents {
-        results += fleet.results();
-        sending.spawn(link.play(fleet, begun));
-    }
-    while let Some(sent) = sending.join_next().await {
-        sent??;
-    }
-    let expected = u64::from(args.agents) * u64::from(rounds);
-    wait_readable(&server, args.probes, expected).await?;
-    let cpu_s = server.cpu_s()? - cpu_before;
-    let summary = json!({
-        "summary": true,
-        "results": results,
-        "wall_s": begun.elapsed().as_secs_f64(),
-        "cpu_s": cpu_s,
-        "results_per_cpu_s": (results as f64 / cpu_s).round(),
-        "rss_bytes_peak": server.rss_bytes_peak()?,
-        "log_bytes_per_result": server.log_bytes()? as f64 / results as f64,
-    });
-    show(args.json, &summary);
-    Ok(())
+fn block_on(bench: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(bench)
 }
 
 fn show(is_json: bool, summary: &serde_json::Value) {
@@ -128,23 +66,4 @@ fn show(is_json: bool, summary: &serde_json::Value) {
     for (name, value) in summary.as_object().into_iter().flatten() {
         println!("{name:22} {value}");
     }
-}
-
-/// Waits until every sampled target shows every round, once.
-async fn wait_readable(server: &Server, probes: u32, expected: u64) -> anyhow::Result<()> {
-    let begun = now();
-    let step = (probes / SAMPLES).max(1);
-    for number in (1..=probes).step_by(step as usize) {
-        loop {
-            let found = server.rounds_of(number)?;
-            if found == expected {
-                break;
-            }
-            if expected < found || READABLE_MAX < begun.elapsed() {
-                bail!("target {number} shows {found} rounds, {expected} were acknowledged");
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-    Ok(())
 }

@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 
 use crate::link::Identity;
 
-/// The kernel's unit of CPU time in `/proc`, per second.
-const TICKS_PER_S: f64 = 100.0;
 /// Targets of one import.
 const IMPORT_ROWS_MAX: u32 = 2_000;
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -105,8 +103,8 @@ impl Server {
         Ok(())
     }
 
-    /// Lets an agent in as an operator would.
-    pub(crate) fn enroll(&self, programs: &Path, number: u32) -> anyhow::Result<Identity> {
+    /// Lets an agent in as an operator would; gives its folder.
+    pub(crate) fn enroll_state(&self, programs: &Path, number: u32) -> anyhow::Result<PathBuf> {
         let name = format!("agent{number}");
         let made = self.call("POST", "/agents", &json!({ "name": name }).to_string())?;
         let token = made.get("token").and_then(Value::as_str).context("no token")?;
@@ -119,7 +117,12 @@ impl Server {
         if !enrolled.status.success() {
             bail!("{name} could not enrol: {}", String::from_utf8_lossy(&enrolled.stderr).trim());
         }
-        Identity::load(number, &self.door, &state)
+        Ok(state)
+    }
+
+    /// As [`Server::enroll_state`]; gives what a session of the agent needs.
+    pub(crate) fn enroll(&self, programs: &Path, number: u32) -> anyhow::Result<Identity> {
+        Identity::load(number, &self.door, &self.enroll_state(programs, number)?)
     }
 
     /// How many rounds the server shows of a target.
@@ -138,32 +141,20 @@ impl Server {
         }
     }
 
-    /// User and system time of the server since its start, by the kernel's account.
-    pub(crate) fn cpu_s(&self) -> anyhow::Result<f64> {
-        let text = self.proc("stat")?;
-        // The name in brackets may hold blanks; `utime` and `stime` are the 12th and 13th after it.
-        let after = text.rsplit_once(')').map_or("", |(_, after)| after);
-        let fields = after.split_whitespace().skip(11).take(2);
-        let ticks: f64 = fields.map(|field| field.parse().unwrap_or(0.0)).sum();
-        Ok(ticks / TICKS_PER_S)
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
     }
 
-    pub(crate) fn rss_bytes_peak(&self) -> anyhow::Result<u64> {
-        let text = self.proc("status")?;
-        let line = text.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        Ok(kib.context("the kernel names no peak")? * 1024)
+    /// How many agents the server holds to be online.
+    pub(crate) fn agents_online(&self) -> anyhow::Result<u64> {
+        let overview = self.call("GET", "/overview", "")?;
+        overview.pointer("/agents/online").and_then(Value::as_u64).context("no count of agents")
     }
 
     /// Bytes that the log takes now.
     pub(crate) fn log_bytes(&self) -> anyhow::Result<u64> {
         let files = fs::read_dir(self.data().join("log")).context("no log")?;
         Ok(files.flatten().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum())
-    }
-
-    fn proc(&self, name: &str) -> anyhow::Result<String> {
-        let path = format!("/proc/{}/{name}", self.process.id());
-        fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))
     }
 
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {

@@ -73,6 +73,10 @@ fn open_kind(family: Family, kind: Kind, ident: u16) -> io::Result<Socket> {
         Kind::Datagram => Type::DGRAM,
     };
     let socket = Socket::new(domain, form, Some(protocol))?;
+    if family == Family::V4 {
+        // Uncut packets need no identification, and finding one is a tenth of the cost of sending.
+        setsockopt(&socket, MtuDiscover, &libc::IP_PMTUDISC_DO)?;
+    }
     match (kind, family) {
         (Kind::Raw, Family::V4) => {
             setsockopt(&socket, IcmpFilter, &!V4_TYPES)?;
@@ -93,6 +97,21 @@ fn open_kind(family: Family, kind: Kind, ident: u16) -> io::Result<Socket> {
         setsockopt(&socket, sockopt::SndBuf, &BUFFER_BYTES)?;
     }
     Ok(socket)
+}
+
+sockopt_impl!(
+    /// Whether the kernel may cut packets that are too large for the path.
+    MtuDiscover,
+    SetOnly,
+    libc::IPPROTO_IP,
+    libc::IP_MTU_DISCOVER,
+    libc::c_int
+);
+
+/// Lets the kernel cut packets of this IPv4 socket from now on, as it does by default.
+pub(super) fn allow_cutting(socket: &Socket) {
+    // If it refuses, the packet that was too large will be told so again.
+    setsockopt(socket, MtuDiscover, &libc::IP_PMTUDISC_WANT).ok();
 }
 
 sockopt_impl!(

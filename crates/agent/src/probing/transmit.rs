@@ -17,7 +17,7 @@ use sense::{Prober, Token};
 use super::{
     host::Gateway,
     ports::{Port, Ports},
-    socket::{Kind, OpenError},
+    socket::{Kind, OpenError, allow_cutting},
 };
 use crate::clock::Clock;
 
@@ -138,7 +138,7 @@ impl<S: SockaddrLike + Copy> Batch<S> {
 
     fn send(&mut self, prober: &mut Prober, port: &Port, clock: Clock) -> u64 {
         let (mut offset, mut attempts, mut errors) = (0, 0_u8, 0);
-        let mut may_wait = true;
+        let (mut may_wait, mut may_cut) = (true, true);
         while let Some(token) = self.tokens.get(offset).copied() {
             let before = clock.tick();
             match self.send_from(offset, port.fd()) {
@@ -158,6 +158,11 @@ impl<S: SockaddrLike + Copy> Batch<S> {
                 Err(Errno::EAGAIN) if may_wait => {
                     may_wait = false;
                     wait_for_room(port.socket.as_fd());
+                }
+                Err(Errno::EMSGSIZE) if may_cut => {
+                    // Larger than the path takes in one piece: a tier of large packets, a tunnel.
+                    may_cut = false;
+                    allow_cutting(&port.socket);
                 }
                 Err(error) => {
                     errors += 1;
