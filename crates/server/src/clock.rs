@@ -239,6 +239,27 @@ mod tests {
     }
 
     #[test]
+    fn a_slewed_wall_is_followed_and_is_no_step() {
+        // The kernel slews both clocks alike, by 0.5 ms a second at the most: what parts them is
+        // rounding.
+        let mut keeper = Timekeeper::new(at(0, 0));
+        for second in 1..=3_600 {
+            let rounding_us = if second % 2 == 0 { 3 } else { -3 };
+            let look = keeper.look(at(second, rounding_us));
+            assert_eq!(look, Look::default());
+            assert_eq!(shown(&mut keeper, at(second, rounding_us)), second);
+        }
+    }
+
+    #[test]
+    fn a_machine_suspended_for_ten_minutes_has_slept_for_ten_minutes() {
+        let mut keeper = Timekeeper::new(at(0, 0));
+        keeper.look(at(1, 0));
+        assert_eq!(keeper.look(at(601, 0)), Look::default(), "no clock was stepped");
+        assert_eq!(shown(&mut keeper, at(601, 0)), 601);
+    }
+
+    #[test]
     fn time_goes_on_behind_the_last_entry_of_the_log() {
         let mut keeper = Timekeeper::new(at(0, 0));
         let floor = keeper.now(at(0, 0)) + Duration::from_secs(30);

@@ -54,6 +54,7 @@ pub(crate) struct Metrics {
     pub(crate) log_entries_unreadable: Counter,
     pub(crate) commit_failures: Counter,
     pub(crate) clock_steps: Counter,
+    pub(crate) agent_clock_steps: Counter,
     pub(crate) task_failures: Counter,
     pub(crate) backups: Counter,
     pub(crate) backup_failures: Counter,
@@ -167,6 +168,7 @@ impl Default for Metrics {
             log_entries_unreadable: Counter::default(),
             commit_failures: Counter::default(),
             clock_steps: Counter::default(),
+            agent_clock_steps: Counter::default(),
             task_failures: Counter::default(),
             backups: Counter::default(),
             backup_failures: Counter::default(),
@@ -253,6 +255,7 @@ impl Metrics {
                 &self.sign_ins_refused,
             ),
             ("clock_steps", "Steps of the wall clock", &self.clock_steps),
+            ("agent_clock_steps", "Steps of the agents' wall clocks", &self.agent_clock_steps),
             ("task_failures", "Failures of periodic tasks", &self.task_failures),
             ("backups", "Scheduled backups made and read back", &self.backups),
             (

@@ -57,16 +57,18 @@ impl Placer {
     /// 2 - The agent's wall and tick parted and this offset is larger by as much: its tick stood
     ///     still (a suspended machine). A queue cannot part them. What was observed says nothing.
     /// 3 - Otherwise one more observation.
+    ///
+    /// Returns by how much the agent's wall clock was stepped since the reading before, in
+    /// microseconds and negative if back: it parted from its tick, in the same boot, and the tick
+    /// did not stand still. It moves no round of this boot.
     pub(crate) fn observe(
         &mut self,
         boot: BootId,
         reading: Anchor,
         now: UtcMicros,
         clock_jumps: u32,
-    ) {
-        let Ok(tick_us) = i64::try_from(reading.tick.0) else {
-            return;
-        };
+    ) -> Option<i64> {
+        let tick_us = i64::try_from(reading.tick.0).ok()?;
         let offset_us = now.0.saturating_sub(tick_us);
         let wall_base_us = reading.wall.0.saturating_sub(tick_us);
         let has_parted = self
@@ -75,7 +77,10 @@ impl Placer {
         let is_later = self
             .best_us()
             .is_some_and(|best| best < offset_us && JUMP_US_MIN < offset_us.abs_diff(best));
-        if self.boot != boot || self.clock_jumps != clock_jumps || (has_parted && is_later) {
+        let is_same_boot = self.boot == boot;
+        let parted_us = self.wall_base_us.map_or(0, |base| wall_base_us.saturating_sub(base));
+        let has_slept = has_parted && is_later;
+        if self.boot != boot || self.clock_jumps != clock_jumps || has_slept {
             self.offsets_us.clear();
             self.boot = boot;
             self.clock_jumps = clock_jumps;
@@ -86,6 +91,8 @@ impl Placer {
         self.offsets_us.push_back(offset_us);
         self.wall_base_us = Some(wall_base_us);
         self.wall_error_us = self.best_us().map(|best| wall_base_us.saturating_sub(best));
+        let is_step = is_same_boot && !has_slept && JUMP_US_MIN < parted_us.unsigned_abs();
+        is_step.then_some(parted_us)
     }
 
     fn best_us(&self) -> Option<i64> {
@@ -181,12 +188,13 @@ mod tests {
     /// Server time at tick 0 of the agent.
     const BIRTH_US: i64 = 1_795_240_473 * SECOND_US;
 
-    /// A heartbeat sent at `tick_s`, by a wall clock that is wrong by `error_s`, after `delay_ms`.
-    fn heartbeat(placer: &mut Placer, tick_s: i64, error_s: i64, delay_ms: i64) {
+    /// A heartbeat sent at `tick_s`, by a wall clock that is wrong by `error_s`, after `delay_ms`;
+    /// the step that it shows, in microseconds.
+    fn heartbeat(placer: &mut Placer, tick_s: i64, error_s: i64, delay_ms: i64) -> Option<i64> {
         let tick_us = tick_s * SECOND_US;
         let wall = UtcMicros(BIRTH_US + tick_us + error_s * SECOND_US);
         let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
-        placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000), 0);
+        placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us + delay_ms * 1_000), 0)
     }
 
     fn head(boot: BootId, tick_s: u64, wall_s: i64) -> BatchHead {
@@ -240,6 +248,32 @@ mod tests {
         let reading = Anchor { tick: Tick(5_000_000), wall: UtcMicros(BIRTH_US + 605 * SECOND_US) };
         placer.observe(BOOT, reading, UtcMicros(BIRTH_US + 605 * SECOND_US), 0);
         assert_eq!(placed_late_ms(&placer), 600_000);
+    }
+
+    #[test]
+    fn a_step_of_an_agents_wall_clock_is_told_once_and_moves_no_round() {
+        for step_s in [3_600, -3_600] {
+            let mut placer = Placer::default();
+            assert_eq!(heartbeat(&mut placer, 0, 0, 20), None);
+            assert_eq!(heartbeat(&mut placer, 5, 0, 20), None);
+            assert_eq!(heartbeat(&mut placer, 10, step_s, 20), Some(step_s * SECOND_US));
+            assert_eq!(placed_late_ms(&placer), 20);
+            assert_eq!(heartbeat(&mut placer, 15, step_s, 20), None);
+            assert_eq!(heartbeat(&mut placer, 20, 0, 20), Some(-step_s * SECOND_US));
+            assert_eq!(placed_late_ms(&placer), 20);
+        }
+    }
+
+    #[test]
+    fn an_agents_wall_clock_that_is_slewed_or_slept_through_is_not_stepped() {
+        let mut placer = Placer::default();
+        for beat in 0..1_000_i64 {
+            let tick_us = beat * 5 * SECOND_US + if 500 <= beat { 600 * SECOND_US } else { 0 };
+            let wall = UtcMicros(BIRTH_US + tick_us + beat * 5 * 500);
+            let reading = Anchor { tick: Tick(tick_us.unsigned_abs()), wall };
+            assert_eq!(placer.observe(BOOT, reading, UtcMicros(BIRTH_US + tick_us), 0), None);
+            assert_eq!(placed_late_ms(&placer), 0);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod uplink;
 mod world;
 
 pub use oracle::Violation;
-pub use run::{Report, run};
+pub use run::{Report, run, run_restarting};
 pub use scenario::{Fault, FaultKind, Scenario};
 pub use shrink::shrink;
 

@@ -54,6 +54,11 @@ struct Stage {
 
 /// Plays a scenario and says what was not true.
 pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
+    run_restarting(scenario, defect, RESTARTS)
+}
+
+/// The same, with as many restarts from drawn positions of the finished log as are asked for.
+pub fn run_restarting(scenario: &Scenario, defect: Option<Defect>, restarts: u64) -> Report {
     let world = World::new(scenario.clone());
     let rng = Rng::new(scenario.seed);
     let mut stage = Stage {
@@ -80,7 +85,7 @@ pub fn run(scenario: &Scenario, defect: Option<Defect>) -> Report {
     if STEPS_MAX <= steps {
         stage.oracle.object("10 time goes on", now_us, "the simulation does not end".to_owned());
     }
-    stage.handle_end(end_us, &rng);
+    stage.handle_end(end_us, &rng, restarts);
     Report {
         scenario: scenario.clone(),
         steps,
@@ -153,7 +158,7 @@ impl Stage {
         }
     }
 
-    fn handle_end(&mut self, end_us: u64, rng: &Rng) {
+    fn handle_end(&mut self, end_us: u64, rng: &Rng, restarts: u64) {
         self.oracle.handle_end(end_us, &self.server.unplaceable);
         for agent in &self.agents {
             if 5 < agent.spool_len() {
@@ -163,7 +168,7 @@ impl Stage {
         }
         self.check_log(end_us);
         self.check_counts(end_us);
-        self.check_replay(end_us, &mut rng.fork(3));
+        self.check_replay(end_us, &mut rng.fork(3), restarts);
     }
 
     /// 9: the log takes a batch once.
@@ -217,12 +222,12 @@ impl Stage {
     }
 
     /// 7 and 8: the log decides the same again, also from a checkpoint taken anywhere in it.
-    fn check_replay(&mut self, end_us: u64, rng: &mut Rng) {
+    fn check_replay(&mut self, end_us: u64, rng: &mut Rng, restarts: u64) {
         let log = &self.server.disk.log;
         let Some(first) = log.first() else { return };
         let mut engine = crate::adapt::with_defect(engine::Engine::new(first.now), self.defect);
         let mut tails = Vec::new();
-        let cuts: Vec<usize> = (0..RESTARTS)
+        let cuts: Vec<usize> = (0..restarts)
             .map(|_| usize::try_from(rng.between(1, log.len() as u64)).unwrap_or(1))
             .collect();
         let mut said = Vec::new();
@@ -233,6 +238,7 @@ impl Stage {
             hear(&mut engine, entry);
             said.extend(decisions(&mut engine).map(|decision| (index + 1, decision)));
         }
+        let whole = (engine.checkpoint(), engine.poll_timeout());
         if said != self.server.disk.decisions {
             let text = "the log replayed decides otherwise".to_owned();
             self.oracle.object("7 replay is identical", end_us, text);
@@ -250,7 +256,11 @@ impl Stage {
                 tail.extend(decisions(&mut engine).map(|decision| (index + 1, decision)));
             }
             let expected = said.iter().filter(|(at, _)| from < *at);
-            if !expected.eq(tail.iter()) {
+            // What it holds beside its decisions, hysteresis, counters and timers, is the same too.
+            if !expected.eq(tail.iter())
+                || engine.poll_timeout() != whole.1
+                || engine.checkpoint() != whole.0
+            {
                 let text = format!("restarted at entry {from}, the tail differs");
                 self.oracle.object("8 restart anywhere", end_us, text);
             }

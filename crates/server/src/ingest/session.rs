@@ -12,7 +12,7 @@
 use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
 
 use model::{AgentEvent, UtcMicros};
-use store::{AgentHello, Scope};
+use store::{AgentHello, AuditEntry, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
@@ -39,6 +39,8 @@ const BURST: Duration = Duration::from_secs(2);
 const REFUSALS_MAX: u32 = 50;
 /// The engine hears no more heartbeats than this; the rest only moves the figures.
 const HEARTBEAT_SPACING: Duration = Duration::from_secs(1);
+/// Steps of an agent's clock are told no more often.
+const STEP_SPACING: Duration = Duration::from_secs(600);
 /// Changes of an assignment that come together are sent together.
 const ASSIGNMENT_DEBOUNCE: Duration = Duration::from_millis(200);
 /// An agent that reads nothing for this long is gone.
@@ -71,6 +73,8 @@ pub(super) struct Session {
     held_until: UtcMicros,
     refusals: u32,
     heartbeat_at: UtcMicros,
+    /// When a step of its clock was last told.
+    step_told_at: UtcMicros,
     assignments: watch::Receiver<u64>,
     assign_at: Option<UtcMicros>,
     assigned: Option<[u8; 32]>,
@@ -102,6 +106,7 @@ impl Session {
             held_until: now,
             refusals: 0,
             heartbeat_at: UtcMicros::default(),
+            step_told_at: UtcMicros::default(),
             assignments,
             assign_at: Some(now),
             assigned: None,
@@ -193,7 +198,7 @@ impl Session {
         if grant.is_new_spool && hello.last_epoch != 0 {
             tracing::warn!(%agent, "the agent's spool is another one than before");
         }
-        self.observe(hello.clock, |vitals| {
+        let stepped_us = self.observe(hello.clock, |vitals| {
             vitals.software_version = hello.software_version;
             vitals.os = hello.os;
             vitals.hostname = hello.hostname;
@@ -201,6 +206,7 @@ impl Session {
             vitals.backlog_bytes = hello.backlog_bytes;
             vitals.assignment_version = hello.assignment_version;
         });
+        self.note_step(stepped_us).await;
         self.tell_heartbeat(now).await?;
         let rate = self.shared.limits();
         let welcome = v1::Welcome {
@@ -349,7 +355,7 @@ impl Session {
             return self.count_refusal();
         }
         self.shared.app.conductor.metrics().heartbeats.inc();
-        self.observe(heartbeat.clock, |vitals| {
+        let stepped_us = self.observe(heartbeat.clock, |vitals| {
             vitals.backlog_batches = heartbeat.backlog_batches;
             vitals.backlog_bytes = heartbeat.backlog_bytes;
             vitals.rounds_total = heartbeat.rounds_total;
@@ -367,6 +373,7 @@ impl Session {
             let impediment = heartbeat.impediment;
             vitals.impediment = (!impediment.is_empty()).then_some(impediment);
         });
+        self.note_step(stepped_us).await;
         let now = self.shared.now();
         if now.since(self.heartbeat_at) < HEARTBEAT_SPACING {
             return Ok(());
@@ -385,20 +392,53 @@ impl Session {
     }
 
     /// Takes a reading of the agent's clocks and what came with it.
-    fn observe(&self, clock: Option<v1::Clock>, edit: impl FnOnce(&mut AgentVitals)) {
+    /// Returns by how much its wall clock was stepped, in microseconds, if it was.
+    fn observe(
+        &self,
+        clock: Option<v1::Clock>,
+        edit: impl FnOnce(&mut AgentVitals),
+    ) -> Option<i64> {
         let (agent, now) = (self.identity.agent, self.shared.now());
         let jumps = self.shared.app.clock.jumps();
-        let wall_error_us = self.shared.placer(agent, |placer| {
-            if let Some(clock) = clock {
-                placer.observe(self.boot, Anchor::of(clock), now, jumps);
-            }
-            placer.wall_error_us()
+        let (stepped_us, wall_error_us) = self.shared.placer(agent, |placer| {
+            let observe = |clock| placer.observe(self.boot, Anchor::of(clock), now, jumps);
+            (clock.and_then(observe), placer.wall_error_us())
         });
         self.shared.app.conductor.note(agent, |vitals| {
             edit(vitals);
             vitals.last_heartbeat_at = Some(now);
             vitals.clock_offset_us = wall_error_us;
         });
+        stepped_us
+    }
+
+    /// Counts, logs and audits a step of the agent's wall clock, the last not more often than now
+    /// and then: a clock that steps all the time must not fill the audit.
+    async fn note_step(&mut self, stepped_us: Option<i64>) {
+        let Some(by_us) = stepped_us else {
+            return;
+        };
+        let (agent, now) = (self.identity.agent, self.shared.now());
+        self.shared.app.conductor.metrics().agent_clock_steps.inc();
+        if now.since(self.step_told_at) < STEP_SPACING {
+            return;
+        }
+        self.step_told_at = now;
+        tracing::warn!(%agent, by_us, "an agent's wall clock was stepped; no round was");
+        let by = serde_json::json!({ "forward": 0 < by_us, "by_us": by_us.unsigned_abs() });
+        let entry = AuditEntry {
+            action: "clock.step",
+            object_kind: "agent",
+            object_id: Some(agent.0),
+            object_name: "wall clock",
+            before: None,
+            after: Some(by),
+        };
+        let scope = Scope::system(self.identity.org);
+        if let Err(error) = self.shared.store().audit_append(&scope, &entry, now).await {
+            let error = crate::chain(&error);
+            tracing::warn!(%error, "a step of an agent's clock is not in the audit log");
+        }
     }
 
     fn note_applied(&self, applied: v1::AssignmentApplied) {
