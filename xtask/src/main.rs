@@ -14,6 +14,7 @@ mod need;
 mod shell;
 mod test;
 mod tidy;
+mod units;
 mod up;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use std::{cell::OnceCell, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-use crate::{bench, codegen, console, e2e, need, shell, tidy};
+use crate::{bench, codegen, console, e2e, need, shell, tidy, units};
 
 /// Simulator runs before a commit, and in full.
 const SEEDS_QUICK: &str = "0..10";
@@ -48,7 +48,7 @@ const fn long(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) 
     Step { name, is_long: true, run }
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     step("format", |_| cargo(&["fmt", "--all", "--", "--check"])),
     step("tidy", |_| done(tidy::run())),
     step("console packages", |_| with_node(console::install)),
@@ -64,6 +64,10 @@ const STEPS: [Step; 16] = [
     step("openapi", |_| {
         codegen::check_openapi()?;
         with_node(codegen::check_client)
+    }),
+    step("systemd units", |_| match units::missing() {
+        Some(missing) => Ok(Outcome::NotRun(missing)),
+        None => done(units::check()),
     }),
     step("simulator", simulator),
     long("seeded defects", |_| {

@@ -32,7 +32,7 @@ mod generated {
 }
 
 pub use dial::DialError;
-pub use run::{RunError, lock_state_dir, run};
+pub use run::{RunError, STOP_MAX, lock_state_dir, run};
 pub use spool::{SpoolError, SpoolLimits};
 pub use token::{Token, TokenError};
 

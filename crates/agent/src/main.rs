@@ -177,7 +177,8 @@ fn enroll_here(token: &str, state_dir: &Path, is_replacing: bool) -> anyhow::Res
 }
 
 fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ran = runtime.block_on(async {
         let stop = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch SIGINT")?;
@@ -192,7 +193,10 @@ fn run(config: &Config) -> anyhow::Result<ExitCode> {
         });
         agent::run(config, &stop).await?;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // What hangs on a disk is not waited for: `run` has said what became of it.
+    runtime.shutdown_background();
+    ran
 }
 
 fn show_status(state_dir: &Path, is_json: bool) -> anyhow::Result<ExitCode> {

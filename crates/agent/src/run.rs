@@ -16,11 +16,12 @@ use std::{
 use model::{Tick, UtcMicros};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
+use sdnotify::Notifier;
 use sense::RoundRecord;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use wire::{BootId, limits, v1};
@@ -48,6 +49,9 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// The first hello waits so long at most for the probing thread to say what it can.
 const CAPABILITY_PATIENCE: Duration = Duration::from_secs(1);
 
+/// From the word to stop to the last byte on disk, at most. Under a service manager its own limit
+/// (`TimeoutStopSec`) is longer.
+pub const STOP_MAX: Duration = Duration::from_secs(10);
 /// The number of a process and a line break.
 const LOCK_BYTES_MAX: u64 = 32;
 
@@ -78,6 +82,14 @@ pub enum RunError {
     /// Nothing is asked any more, and only a new process can: the supervisor starts one.
     #[error("the probing thread panicked: restart the agent")]
     Probing,
+    #[error("cannot tell the service manager anything: check NOTIFY_SOCKET")]
+    Manager(#[source] io::Error),
+    #[error(
+        "the last rounds were not on disk within {} s of the word to stop and are given up; what \
+         was made durable before is kept. Look at the disk of the state directory",
+        STOP_MAX.as_secs()
+    )]
+    StopTooSlow,
 }
 
 /// Holds a state directory for one process.
@@ -108,7 +120,8 @@ pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
     }
 }
 
-/// Runs the agent until `stop`, then makes durable what it has.
+/// Runs the agent until `stop`, then makes durable what it has, within [`STOP_MAX`], and says
+/// whether it did.
 ///
 /// # Errors
 ///
@@ -116,7 +129,8 @@ pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
 /// probing thread.
 pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunError> {
     let _lock = lock_state_dir(&config.state_dir)?;
-    let mut agent = Agent::new(config, Probing::start)?;
+    let manager = Notifier::from_environment().map_err(RunError::Manager)?;
+    let mut agent = Agent::new(config, manager, Probing::start)?;
     tracing::info!(
         agent = %agent.identity.agent_name,
         version = crate::VERSION,
@@ -124,9 +138,15 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunErr
         "agent started"
     );
     agent.resume_assignment();
+    agent.manager.ready(&format!("agent {}", agent.identity.agent_name));
     let conducted = agent.conduct(stop).await;
-    agent.end();
-    conducted
+    agent.manager.stopping();
+    // On a thread of its own: a disk that hangs must not keep the process.
+    let ending = tokio::task::spawn_blocking(move || agent.end());
+    match timeout(STOP_MAX, ending).await {
+        Ok(Ok(())) => conducted,
+        Ok(Err(_)) | Err(_) => conducted.and(Err(RunError::StopTooSlow)),
+    }
 }
 
 fn beat_every(period: Duration) -> Interval {
@@ -157,6 +177,11 @@ struct Agent {
     vitals: ProbingVitals,
     flush: Interval,
     beat: Interval,
+    manager: Notifier,
+    /// Signs of life to the manager, if it wants any.
+    alive: Option<Interval>,
+    /// Turns of the probing thread at the last sign of life.
+    turns_told: u64,
     link: Option<Link>,
     linked_at: Tick,
     /// What sending waits for.
@@ -197,12 +222,14 @@ enum Event {
     Dial,
     Pump,
     ProbingEnded,
+    Alive,
     Stop,
 }
 
 impl Agent {
     fn new(
         config: &Config,
+        manager: Notifier,
         start: impl FnOnce(Clock, mpsc::Sender<Vec<RoundRecord>>) -> Probing,
     ) -> Result<Agent, RunError> {
         let identity = Identity::load(&config.state_dir)?;
@@ -219,6 +246,9 @@ impl Agent {
             rounds,
             flush,
             beat: beat_every(limits::HEARTBEAT_INTERVAL),
+            alive: manager.alive_interval().map(beat_every),
+            manager,
+            turns_told: 0,
             config: config.clone(),
             clock,
             boot,
@@ -261,6 +291,7 @@ impl Agent {
                 Event::Dial => self.dial(),
                 Event::Pump => (),
                 Event::ProbingEnded => self.handle_probing_ended()?,
+                Event::Alive => self.tell_alive(),
                 Event::Stop => return Ok(()),
             }
         }
@@ -291,9 +322,16 @@ impl Agent {
                 None => std::future::pending().await,
             }
         };
+        let alive = async {
+            match &mut self.alive {
+                Some(alive) => alive.tick().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => Event::Stop,
+            _ = alive => Event::Alive,
             _ = self.beat.tick() => Event::Beat,
             frame = frame => Event::Frame(frame),
             _ = self.flush.tick() => Event::Flush,
@@ -308,6 +346,16 @@ impl Agent {
             count = self.rounds.recv_many(&mut lists, ROUNDS_TURN_MAX), if self.is_probing => {
                 if count == 0 { Event::ProbingEnded } else { Event::Rounds(lists) }
             }
+        }
+    }
+
+    /// Tells the manager that the work goes on, if it does: this loop turns, for it is here, and
+    /// the probing thread has turned since the last time.
+    fn tell_alive(&mut self) {
+        let turns = self.probing.turns();
+        if turns != self.turns_told {
+            self.turns_told = turns;
+            self.manager.alive();
         }
     }
 
@@ -328,33 +376,84 @@ impl Agent {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
     use crate::spool::SpoolLimits;
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn without_its_probing_thread_the_agent_fails() {
-        let dir = tempfile::tempdir().expect("a directory");
+    /// An enrolled agent that has nobody to dial.
+    fn enrolled(dir: &Path) -> Config {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(vec!["x".to_owned()]).expect("parameters");
         let certificate = params.self_signed(&key).expect("a certificate").der().clone();
-        // Nobody to dial: this is about the other side.
         let (addresses, key) = (Vec::new(), key.serialize_der());
         let name = "fra1".to_owned();
         let identity = Identity::new(7, name, addresses, certificate.clone(), certificate, key);
-        identity.store(dir.path()).expect("stores");
-        let config = Config {
-            state_dir: dir.path().to_owned(),
+        identity.store(dir).expect("stores");
+        Config {
+            state_dir: dir.to_owned(),
             addresses: None,
             spool: SpoolLimits::default(),
             log: String::new(),
             is_log_json: false,
+        }
+    }
+
+    /// A manager's socket, and a notifier that found it in its environment.
+    fn manager(dir: &Path) -> (UnixDatagram, Notifier) {
+        let path = dir.join("notify");
+        let socket = UnixDatagram::bind(&path).expect("binds");
+        let variable = |name: &str| match name {
+            "NOTIFY_SOCKET" => Some(path.display().to_string()),
+            "WATCHDOG_USEC" => Some("3000".to_owned()),
+            _ => None,
         };
+        let notifier = Notifier::new(&variable, 1).expect("a notifier");
+        (socket, notifier)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_manager_hears_of_life_only_while_the_probing_thread_turns() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = enrolled(dir.path());
+        let (socket, notifier) = manager(dir.path());
+        let mut agent =
+            Agent::new(&config, notifier, |_, sender| Probing::ended(sender)).expect("makes");
+        agent.tell_alive();
+        agent.tell_alive();
+        socket.set_nonblocking(true).expect("sets");
+        assert!(socket.recv(&mut [0; 64]).is_err(), "a thread that ended is no life");
+        drop(agent);
+
+        std::fs::remove_file(dir.path().join("notify")).expect("removes");
+        let (socket, notifier) = manager(dir.path());
         let stop = CancellationToken::new();
-        let mut agent = Agent::new(&config, |_, sender| Probing::panicking(sender)).expect("makes");
+        let mut agent = Agent::new(&config, notifier, Probing::start).expect("makes");
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut bytes = [0; 64];
+            let length = socket.recv(&mut bytes).expect("hears");
+            bytes.get(..length).map(<[u8]>::to_vec)
+        });
+        let heard = tokio::select! {
+            heard = heard => heard.expect("heard"),
+            conducted = agent.conduct(&stop) => panic!("it ended: {conducted:?}"),
+        };
+        assert_eq!(heard.as_deref(), Some(b"WATCHDOG=1".as_slice()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_its_probing_thread_the_agent_fails() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = enrolled(dir.path());
+        let stop = CancellationToken::new();
+        let none = Notifier::default;
+        let panicking = |_, sender| Probing::panicking(sender);
+        let mut agent = Agent::new(&config, none(), panicking).expect("makes");
         assert!(matches!(agent.conduct(&stop).await, Err(RunError::Probing)));
         drop(agent);
         // One that could not start says so as its impediment, and the agent goes on to tell.
-        let mut agent = Agent::new(&config, |_, sender| Probing::ended(sender)).expect("makes");
+        let ended = |_, sender| Probing::ended(sender);
+        let mut agent = Agent::new(&config, none(), ended).expect("makes");
         assert!(agent.handle_probing_ended().is_ok());
     }
 }

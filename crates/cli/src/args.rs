@@ -86,6 +86,11 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Check a backup or a data directory, and say what to do about each problem.
     Verify(VerifyArgs),
+    /// Check this installation, and say what to do about what is not well.
+    ///
+    /// Looks at files, disk, ports, certificates and permissions on this host, and asks the server
+    /// for the rest if it runs. Changes nothing. The exit status is 1 if there is a problem.
+    Doctor(DoctorArgs),
     /// Print the OpenAPI document of the HTTP API.
     #[command(hide = true)]
     Openapi,
@@ -161,6 +166,15 @@ pub(crate) struct VerifyArgs {
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// State directory of an agent on this host [default: `agent` in the data directory].
+    #[arg(long, value_name = "DIR", env = "FAULTLINE_AGENT_STATE_DIR")]
+    pub(crate) agent_state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod doctor;
 mod keep;
 mod password;
 mod pin;
@@ -26,7 +27,8 @@ const EXIT_FAILED: u8 = 1;
 fn main() -> ExitCode {
     let args = Args::parse();
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
         Err(error) => {
             complain(&error);
             ExitCode::from(EXIT_FAILED)
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
+/// Returns whether all is well.
+fn run(args: Args) -> anyhow::Result<bool> {
     // Two providers in one process panic at the first handshake: this one is chosen here, once.
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.ok().context("a TLS provider was installed twice")?;
@@ -42,26 +45,30 @@ fn run(args: Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let ran = runtime.block_on(async {
         match args.command {
-            Command::Up(up) => up::run(args.connection, up).await,
-            Command::Server(server) => serve::run(args.connection.data_dir, server).await,
+            Command::Up(up) => up::run(args.connection, up).await?,
+            Command::Server(server) => serve::run(args.connection.data_dir, server).await?,
             Command::Openapi => print_openapi(),
-            Command::Agent(agent) => commands::agent(args.connection, agent).await,
-            Command::Target(target) => commands::target(args.connection, target).await,
-            Command::User(user) => commands::user(args.connection, user).await,
-            Command::Status => commands::status(args.connection).await,
-            Command::Backup(backup) => keep::backup(args.connection, backup).await,
-            Command::Restore(restore) => keep::bring_back(args.connection, restore).await,
-            Command::Verify(verify) => keep::verify(args.connection, verify).await,
+            Command::Agent(agent) => commands::agent(args.connection, agent).await?,
+            Command::Target(target) => commands::target(args.connection, target).await?,
+            Command::User(user) => commands::user(args.connection, user).await?,
+            Command::Status => commands::status(args.connection).await?,
+            Command::Doctor(doctor) => return doctor::run(args.connection, doctor).await,
+            Command::Backup(backup) => keep::backup(args.connection, backup).await?,
+            Command::Restore(restore) => keep::bring_back(args.connection, restore).await?,
+            Command::Verify(verify) => keep::verify(args.connection, verify).await?,
         }
-    })
+        Ok(true)
+    });
+    // What hangs on a disk is not waited for: the command has said what became of it.
+    runtime.shutdown_background();
+    ran
 }
 
 #[expect(clippy::print_stdout, reason = "the document is the output of this command")]
-fn print_openapi() -> anyhow::Result<()> {
+fn print_openapi() {
     print!("{}", server::http::openapi_json());
-    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]

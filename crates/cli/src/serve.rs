@@ -6,11 +6,13 @@ use std::{
 };
 
 use anyhow::Context;
+use sdnotify::Notifier;
 use serde_json::json;
-use server::{Config, LogFormat, Overrides, Ready, secrets::write_secret_file};
+use server::{Config, LogFormat, Overrides, Ready, Turning, secrets::write_secret_file};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
+    time::{Interval, interval},
 };
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -29,6 +31,8 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
     }
     start_logging(config.log_format);
     let data_dir = config.data_dir.clone();
+    let manager = Notifier::from_environment()
+        .context("cannot tell the service manager anything: check NOTIFY_SOCKET")?;
 
     let stop = CancellationToken::new();
     let (ready, is_ready) = oneshot::channel();
@@ -37,12 +41,24 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut waiting = Some(is_ready);
+    let mut turning: Option<Turning> = None;
+    let mut beat = manager.alive_interval().map(interval);
     loop {
         tokio::select! {
             ended = &mut serving => return ended.context("the server cannot go on"),
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            Some(ready) = once(&mut waiting) => announce(&ready, args.announce_json, &data_dir)?,
+            Some(ready) = once(&mut waiting) => {
+                announce(&ready, args.announce_json, &data_dir)?;
+                manager.ready(&format!("console {}", ready.http_url));
+                turning = Some(ready.turning);
+            }
+            // The manager hears that the work goes on, for as long as it does.
+            () = next(&mut beat) => {
+                if turning.as_mut().is_some_and(Turning::goes_on) {
+                    manager.alive();
+                }
+            }
         }
     }
     if waiting.is_some() {
@@ -50,6 +66,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
         tracing::info!("stopped before it was ready");
         return Ok(());
     }
+    manager.stopping();
     stop.cancel();
     serving.await.context("the server did not stop cleanly")
 }
@@ -70,6 +87,16 @@ async fn once(waiting: &mut Option<oneshot::Receiver<Ready>>) -> Option<Ready> {
     let ready = waiting.as_mut()?.await;
     *waiting = None;
     ready.ok()
+}
+
+/// Waits for the next sign of life to be due; for ever, if nobody wants any.
+async fn next(beat: &mut Option<Interval>) {
+    match beat {
+        Some(beat) => {
+            beat.tick().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn start_logging(format: LogFormat) {

@@ -247,6 +247,28 @@ impl Authority {
     }
 }
 
+/// What anyone may know of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// SHA-256 of it, in hexadecimal digits; the authority's is in every enrolment token.
+    pub fingerprint: String,
+    pub not_after: UtcMicros,
+}
+
+impl CertificateFacts {
+    /// Reads the first certificate of a PEM file; `None` if there is none.
+    pub fn of(pem: &[u8]) -> Option<CertificateFacts> {
+        use rustls_pki_types::pem::PemObject as _;
+        let der = CertificateDer::from_pem_slice(pem).ok()?;
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        let seconds = certificate.validity().not_after.timestamp();
+        Some(CertificateFacts {
+            fingerprint: hex(&Sha256::digest(&der)),
+            not_after: UtcMicros(seconds.saturating_mul(1_000_000)),
+        })
+    }
+}
+
 /// SHA-256 of the secret's text in an enrolment token: what the store keeps instead.
 pub fn token_hash(secret_text: &str) -> [u8; 32] {
     Sha256::digest(secret_text).into()

@@ -67,7 +67,11 @@ pub(crate) fn lock(data_dir: &Path) -> Result<Flock<fs::File>, HomeError> {
 }
 
 /// Says whether somebody has a data directory, and leaves no trace of having asked.
-pub(crate) fn is_in_use(data_dir: &Path) -> io::Result<bool> {
+///
+/// # Errors
+///
+/// If its lock cannot be read.
+pub fn is_in_use(data_dir: &Path) -> io::Result<bool> {
     match fs::File::open(data_dir.join(LOCK)) {
         Ok(file) => Ok(Flock::lock(file, FlockArg::LockSharedNonblock).is_err()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -21,6 +21,7 @@ mod ingest;
 mod listen;
 mod log;
 mod metrics;
+mod panics;
 mod place;
 pub mod restore;
 pub mod secrets;
@@ -31,8 +32,8 @@ pub mod verify;
 pub use app::App;
 pub use config::{Config, LogFormat, Overrides};
 pub use first::{FirstError, FirstStart, reset_password};
-pub use home::HomeError;
+pub use home::{HomeError, is_in_use};
 pub use log::LogUnavailable;
-pub use serve::{HTTP_CERTIFICATE_FILE, Ready, ServeError, serve, serve_with};
+pub use serve::{HTTP_CERTIFICATE_FILE, Ready, STOP_MAX, ServeError, Turning, serve, serve_with};
 
 pub(crate) use app::chain;

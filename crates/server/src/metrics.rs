@@ -22,6 +22,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::panics::Panics;
+
 /// Commits whose duration is remembered for the percentile on the Health page.
 const COMMITS_KEPT_MAX: usize = 256;
 /// Rates are over this many samples, one a second.
@@ -58,6 +60,7 @@ pub(crate) struct Metrics {
     pub(crate) task_failures: Counter,
     pub(crate) backups: Counter,
     pub(crate) backup_failures: Counter,
+    pub(crate) panics: Panics,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
     /// The engine's own counters, copied when they are read.
@@ -172,6 +175,7 @@ impl Default for Metrics {
             task_failures: Counter::default(),
             backups: Counter::default(),
             backup_failures: Counter::default(),
+            panics: Panics::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
             engine: EngineCounters::default(),
@@ -263,6 +267,7 @@ impl Metrics {
                 "Backups that failed, asked for or scheduled",
                 &self.backup_failures,
             ),
+            ("panics", "Panics that were caught", &self.panics.total),
         ];
         for (name, help, counter) in counters {
             self.registry.register(name, help, counter.clone());

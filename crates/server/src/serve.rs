@@ -9,7 +9,7 @@ use store::{Store, StoreError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,6 +39,11 @@ const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 4;
 /// How long connections may take to end when the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long the last entries may take to be durable, judged and stored with a checkpoint.
+const FINISH_MAX: Duration = Duration::from_secs(10);
+/// From the word to stop to the end, at most. Under a service manager its own limit
+/// (`TimeoutStopSec`) is longer.
+pub const STOP_MAX: Duration = DRAIN_MAX.saturating_add(FINISH_MAX);
 
 /// In the data directory: the certificate that console and API show, for this machine's commands.
 pub const HTTP_CERTIFICATE_FILE: &str = "http-certificate.der";
@@ -76,6 +81,12 @@ pub enum ServeError {
     Ended { what: &'static str, reason: String },
     #[error("the database took nothing while the server stopped; the log keeps what it lacks")]
     NotStored(#[source] StoreError),
+    #[error(
+        "not everything was stored within {} s of the word to stop; what was acknowledged is in \
+         the log, and the next start reads it. Look at the disk of the data directory",
+        STOP_MAX.as_secs()
+    )]
+    StopTooSlow,
 }
 
 /// What a server that is ready says of itself.
@@ -89,6 +100,24 @@ pub struct Ready {
     pub agents: SocketAddr,
     /// Only at the very first start.
     pub first_start: Option<FirstStart>,
+    pub turning: Turning,
+}
+
+/// Whether the server's work goes on: asked from time to time by whoever tells a watchdog.
+#[derive(Clone, Debug)]
+pub struct Turning {
+    conductor: Conductor,
+    seen: u64,
+}
+
+impl Turning {
+    /// Whether the loop that everything goes through has turned since this was asked last. It turns
+    /// at least once a second, and also while the database takes nothing: that is for the Health
+    /// page, and no reason to start anew.
+    pub fn goes_on(&mut self) -> bool {
+        let turns = self.conductor.turns();
+        std::mem::replace(&mut self.seen, turns) != turns
+    }
 }
 
 /// Runs a server until `stop`, by the machine's clock.
@@ -142,7 +171,8 @@ pub async fn serve_with(
     doors.serve_http(console, &config, &mut running)?;
     let periodic = TaskTracker::new();
     tasks::start(&periodic, &app, &certificate, &stop);
-    let said = Ready::of(&config, http_at, agents_at, first_start);
+    let turning = Turning { conductor: core.conductor.clone(), seen: 0 };
+    let said = Ready::of(&config, http_at, agents_at, first_start, turning);
     tracing::info!(console = %said.http_url, agents = %said.agent_address, "ready");
     // Whoever started the server may not care.
     ready.send(said).map_or_else(drop, drop);
@@ -150,11 +180,32 @@ pub async fn serve_with(
     let ended = core.wait(&stop, &mut running).await;
     stop.cancel();
     core.conductor.live().close();
-    drain(running, &sessions, &periodic).await;
-    let stored = core.finish().await;
-    app.store.close().await;
-    tracing::info!("stopped");
-    ended.and(stored)
+    ended.and(shut(core, &app.store, drain(running, &sessions, &periodic)).await)
+}
+
+/// Ends everything in order and within [`STOP_MAX`], and says whether it did.
+async fn shut(
+    core: Core,
+    store: &Store,
+    drained: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let begun = Instant::now();
+    drained.await;
+    let finished = async {
+        let stored = core.finish().await;
+        store.close().await;
+        stored
+    };
+    let stored = timeout(FINISH_MAX, finished).await.unwrap_or(Err(ServeError::StopTooSlow));
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match &stored {
+        Ok(()) => tracing::info!(took_ms, "stopped; everything is stored"),
+        Err(error) => {
+            let error = crate::chain(error);
+            tracing::error!(%error, took_ms, "stopped, but not everything is stored");
+        }
+    }
+    stored
 }
 
 impl Ready {
@@ -163,6 +214,7 @@ impl Ready {
         http: SocketAddr,
         agents: SocketAddr,
         first_start: Option<FirstStart>,
+        turning: Turning,
     ) -> Ready {
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         Ready {
@@ -171,6 +223,7 @@ impl Ready {
             http,
             agents,
             first_start,
+            turning,
         }
     }
 }

@@ -12,17 +12,18 @@ use super::Finding;
 use crate::shell;
 
 /// Of ours, what each may import. Whoever is not listed (the tasks) may import anything.
-const TABLE: [(&str, &[&str]); 10] = [
+const TABLE: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("journal", &[]),
+    ("sdnotify", &[]),
     ("engine", &["model"]),
     ("sense", &["model"]),
     ("wire", &["model"]),
     ("store", &["model"]),
-    ("agent", &["model", "sense", "wire", "journal"]),
+    ("agent", &["model", "sense", "wire", "journal", "sdnotify"]),
     ("server", &["model", "engine", "wire", "store", "journal"]),
     ("sim", &["model", "engine", "sense", "wire"]),
-    ("cli", &["model", "engine", "agent", "server", "sim"]),
+    ("cli", &["model", "engine", "agent", "server", "sim", "sdnotify"]),
 ];
 
 /// Everything from outside that a pure crate may name; each is a format or an algorithm. A new one

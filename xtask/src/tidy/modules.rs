@@ -42,6 +42,7 @@ const LINES: [Line; 2] = [
         src: "crates/server/src/",
         modules: &[
             "clock",
+            "panics",
             "metrics",
             "place",
             "secrets",

@@ -74,7 +74,11 @@ pub(super) fn run(
         }
     };
     loop {
-        let assignment = lock(shared).assignment.take();
+        let assignment = {
+            let mut shared = lock(shared);
+            shared.turns += 1;
+            shared.assignment.take()
+        };
         if let Some(assignment) = assignment {
             tracing::info!(
                 version = assignment.version,

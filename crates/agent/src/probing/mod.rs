@@ -74,6 +74,8 @@ struct Shared {
     counters: Counters,
     vitals: ProbingVitals,
     send_lag: SendLag,
+    /// Turns of the thread since its start.
+    turns: u64,
 }
 
 impl Probing {
@@ -111,6 +113,12 @@ impl Probing {
             // Full means that it is being woken already; closed, that it could not start.
             wake.try_send(()).ok();
         }
+    }
+
+    /// Returns how often the thread has turned. It turns at least twenty times a second, whatever
+    /// there is to ask: a number that stands still is a thread that hangs or has ended.
+    pub(crate) fn turns(&self) -> u64 {
+        lock(&self.shared).turns
     }
 
     /// Returns how probing goes; the send lag covers the time since the last call.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod doctor;
 mod errors;
 mod help;
+mod manager;
 mod program;
 mod up;

@@ -10,7 +10,7 @@ use super::{
     backup::BackupState,
     machine::{self, Disk, Load, Memory},
 };
-use crate::conductor::ServerVitals;
+use crate::{conductor::ServerVitals, panics::Panicked};
 
 /// Judging further behind than this is no longer live.
 const INGEST_LAG_MAX: Duration = Duration::from_secs(10);
@@ -31,6 +31,7 @@ const GAPS_MAX: usize = 100;
 /// As [`GAPS_MAX`], of those that last and of those that ended.
 const OUTAGES_MAX: u32 = 100;
 const MINUTES_PER_DAY: i64 = 1_440;
+const PANIC_TOLD_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub(crate) struct Health {
     pub(crate) backup: BackupState,
     /// How often a backup is to be made; `None` if none are.
     pub(crate) backup_every: Option<Duration>,
+    pub(crate) panics: Vec<Panicked>,
     pub(crate) checks: Vec<Check>,
 }
 
@@ -98,6 +100,7 @@ impl App {
             outages: self.store.agent_outages(scope, week_ago, now, OUTAGES_MAX).await?,
             backup: self.backup_state(),
             backup_every: self.config.backup.as_ref().map(|backup| backup.every),
+            panics: self.panics().all(),
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
@@ -156,6 +159,7 @@ impl Health {
             check_agents(agents),
             self.check_clock(),
             self.check_backup(),
+            self.check_parts(),
         ]
     }
 
@@ -226,6 +230,25 @@ impl Health {
         };
         let remedy = "look at the agents: one must be online and able to send";
         Check { name: "history", detail, remedy: is_bad.then_some(remedy) }
+    }
+
+    /// A panic is told for a day, so that the next shift hears of it too.
+    fn check_parts(&self) -> Check {
+        let recent = self.panics.iter().filter(|panicked| panicked.age < PANIC_TOLD_FOR);
+        let told: Vec<String> = recent
+            .map(|Panicked { part, times, age, text }| {
+                format!("`{part}` panicked {times} times, last {} s ago: {text}", age.as_secs())
+            })
+            .collect();
+        let remedy = "it goes on by itself; please report it with the lines of the log around it";
+        match told.is_empty() {
+            true => Check {
+                name: "parts",
+                detail: "none of the server's parts failed unexpectedly".to_owned(),
+                remedy: None,
+            },
+            false => Check { name: "parts", detail: told.join("; "), remedy: Some(remedy) },
+        }
     }
 
     fn check_clock(&self) -> Check {
@@ -334,6 +357,7 @@ mod tests {
             outages: Vec::new(),
             backup: BackupState::default(),
             backup_every: None,
+            panics: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -439,6 +463,21 @@ mod tests {
             backup: the attempt of 1970-01-01T00:40:00Z failed: no room
         "#]],
         );
+    }
+
+    #[test]
+    fn a_part_that_panicked_is_told_for_a_day() {
+        let mut health = well();
+        let (age, text) = (Duration::from_secs(60), "index out of bounds".to_owned());
+        health.panics = vec![Panicked { part: "sweep", times: 2, age, text }];
+        check(
+            &health,
+            expect![[r#"
+                parts: `sweep` panicked 2 times, last 60 s ago: index out of bounds
+            "#]],
+        );
+        health.panics.iter_mut().for_each(|panicked| panicked.age = PANIC_TOLD_FOR);
+        check(&health, expect![""]);
     }
 
     #[test]

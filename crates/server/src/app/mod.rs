@@ -27,8 +27,8 @@ use store::{Changed, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use crate::config::Network;
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
+pub(crate) use crate::{config::Network, panics::Panics};
 use attempts::Attempts;
 use backup::Backups;
 use readiness::Readiness;
@@ -217,6 +217,11 @@ impl App {
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }
+    }
+
+    /// Where panics are noted.
+    pub(crate) fn panics(&self) -> Panics {
+        self.conductor.metrics().panics.clone()
     }
 
     /// Commits a change of the inventory and hands it to the conductor.

@@ -35,6 +35,7 @@ pub(crate) struct Board {
     agents: Mutex<BTreeMap<AgentId, AgentVitals>>,
     links: Mutex<BTreeMap<AgentId, LinkEntry>>,
     links_total: AtomicU64,
+    turns: AtomicU64,
 }
 
 /// How far the owner is.
@@ -118,7 +119,17 @@ impl Board {
             agents: Mutex::default(),
             links: Mutex::default(),
             links_total: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
         }
+    }
+
+    /// The owner's loop turned once more.
+    pub(super) fn turned(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -221,6 +221,12 @@ impl Conductor {
         self.board.is_ready()
     }
 
+    /// How often the owner's loop has turned. It turns at least once a second, also while the store
+    /// takes nothing: a number that stands still is a loop that hangs.
+    pub(crate) fn turns(&self) -> u64 {
+        self.board.turns()
+    }
+
     pub fn vitals(&self) -> ServerVitals {
         self.board.vitals(&self.log)
     }

@@ -29,6 +29,8 @@ const TICK_SPACING: Duration = Duration::from_millis(200);
 /// How much log a restart replays at most, besides what happened since.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 const CHECKPOINT_ENTRIES: u64 = 50_000;
+/// A loop that has nothing to do still turns, so that one that hangs is seen.
+const IDLE_TURN: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Attempts to commit while the server stops. The log keeps what is not stored.
@@ -67,7 +69,9 @@ impl Owner {
         let mut turn = Vec::with_capacity(TURN_ENTRIES_MAX);
         let mut tick: Option<TickDone> = None;
         let mut ticked_at = self.clock.now();
+        let mut idle = tokio::time::interval(IDLE_TURN);
         loop {
+            self.board.turned();
             tokio::select! {
                 biased;
                 count = entries.recv_many(&mut turn, TURN_ENTRIES_MAX) => {
@@ -84,6 +88,7 @@ impl Owner {
                     // A full queue brings entries, and they bring the time.
                     tick = self.log.try_submit(submission).then_some(done);
                 }
+                _ = idle.tick() => (),
             }
         }
     }
@@ -166,6 +171,7 @@ impl Owner {
         let mut pause = RETRY_MIN;
         let mut attempts = 0;
         loop {
+            self.board.turned();
             let started_at = self.clock.now();
             let error = match self.store.commit(&commit, started_at).await {
                 Ok(_) => {

@@ -46,12 +46,13 @@ pub fn router(app: App) -> Router {
     let is_compressed = NotForContentType::const_new(MEDIA_TYPE);
     let compression = CompressionLayer::new();
     let compression = compression.compress_when(DefaultPredicate::new().and(is_compressed));
+    let panics = app.panics();
     routes::add_all(Router::new(), &app)
         .fallback(console::console)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
         .layer(compression)
-        .layer(middleware::from_fn(shell::shell))
+        .layer(middleware::from_fn_with_state(panics, shell::shell))
 }
 
 async fn method_not_allowed() -> axum::response::Response {

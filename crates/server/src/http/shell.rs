@@ -3,15 +3,14 @@
 //!
 //! It does not know what a request means or who sent it.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderValue, Method,
     header::{
@@ -22,6 +21,7 @@ use http::{
 use tokio::time::Instant;
 
 use super::problem::ApiError;
+use crate::app::Panics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
@@ -47,29 +47,20 @@ impl RequestId {
     }
 }
 
-/// A handler panicked: a defect of ours.
+/// A handler panicked: a defect of ours. What it said is in the log already.
 #[derive(Debug, thiserror::Error)]
-#[error("a handler panicked: {0}")]
-struct Panicked(String);
-
-impl Panicked {
-    fn new(payload: &(dyn Any + Send)) -> Panicked {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Panicked(text.unwrap_or_else(|| "no message".to_owned()))
-    }
-}
+#[error("a handler panicked")]
+struct HandlerPanicked;
 
 /// Runs a request and finishes its answer.
-pub(crate) async fn shell(request: Request, next: Next) -> Response {
+pub(crate) async fn shell(State(panics): State<Panics>, request: Request, next: Next) -> Response {
     let id = RequestId::new();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let begun = Instant::now();
-    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => ApiError::internal(Panicked::new(panic.as_ref())).into_response(),
-    };
+    let served = panics.catch("a request", next.run(request)).await;
+    let mut response =
+        served.unwrap_or_else(|| ApiError::internal(HandlerPanicked).into_response());
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
         log_error(&error, &id, &method, &path);
         response = with_problem(response, &error, &id);
@@ -140,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_problem_without_its_reason() {
-        let shell = middleware::from_fn(shell);
+        let shell = middleware::from_fn_with_state(Panics::default(), shell);
         let router = Router::new().route("/api/v1/fails", get(fails)).layer(shell);
         let request = Request::builder().uri("/api/v1/fails").body(Body::empty());
         let response = router.oneshot(request.expect("a request")).await.expect("an answer");

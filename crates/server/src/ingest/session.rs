@@ -117,7 +117,9 @@ impl Session {
     pub(super) async fn run(mut self, mut inbound: Streaming<v1::AgentFrame>) {
         self.shared.app.conductor.metrics().sessions.inc();
         let agent = self.identity.agent;
-        let ended = self.serve(&mut inbound).await;
+        let panics = self.shared.app.conductor.metrics().panics.clone();
+        let served = panics.catch("stream of an agent", self.serve(&mut inbound)).await;
+        let ended = served.unwrap_or_else(|| Err(Status::internal("the server failed on it")));
         let is_replaced = matches!(self.link.end(), Some(LinkEnd::Newer { .. }));
         if self.epoch != 0 && !is_replaced {
             let event = AgentEvent::Disconnected;

@@ -1,5 +1,6 @@
 //! What happens from time to time. Each task can be run at any moment, twice or never, and only
-//! brings things to where they should be; a failure is counted, logged and met again next time.
+//! brings things to where they should be; a failure is counted, logged and met again next time. One
+//! that panics is caught and started again from where its last good run left it.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use crate::{
     authority::{AuthorityError, SERVER_RENEW_BEFORE, ServerCertificate},
     backup::BackupError,
     conductor::ConductError,
+    panics::Panics,
 };
 
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +35,10 @@ const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
 /// Only compares two times, but when a backup is due.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(1);
+/// A task that panicked is started again after this, then after twice as long, and so on.
+const RESTART_AFTER_MIN: Duration = Duration::from_secs(1);
+/// Never later: what a task does is missed by then.
+const RESTART_AFTER_MAX: Duration = Duration::from_secs(300);
 
 /// Why a task did not do its work this time.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +72,7 @@ pub(crate) fn start(
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
 }
 
-/// Runs `act` on `state` at once and then each `period`.
+/// Runs `act` on `state` at once and then each `period`; after a panic, with growing pauses.
 async fn every<S, A, F>(
     period: Duration,
     stop: CancellationToken,
@@ -74,31 +80,56 @@ async fn every<S, A, F>(
     name: &'static str,
     act: A,
 ) where
-    S: HasApp,
+    S: Supervised,
     A: Fn(S) -> F,
     F: Future<Output = (S, Result<(), TaskError>)>,
 {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut restart_after = RESTART_AFTER_MIN;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = interval.tick() => (),
         }
-        let Some((next, done)) = stop.run_until_cancelled(act(state)).await else {
+        let panics = state.panics();
+        let run = panics.catch(name, act(state.clone()));
+        let Some(ended) = stop.run_until_cancelled(run).await else {
             return;
         };
+        let Some((next, done)) = ended else {
+            interval.reset_after(restart_after);
+            restart_after = (restart_after * 2).min(RESTART_AFTER_MAX);
+            continue;
+        };
+        restart_after = RESTART_AFTER_MIN;
         state = next;
         if let Err(error) = done {
-            state.app().conductor.metrics().task_failures.inc();
+            state.note_failure();
             let error = crate::chain(&error);
             tracing::warn!(%error, task = name, "a periodic task failed");
         }
     }
 }
 
+/// What the loop around a task needs of it.
+trait Supervised: Clone {
+    fn panics(&self) -> Panics;
+    fn note_failure(&self);
+}
+
 trait HasApp {
     fn app(&self) -> &App;
+}
+
+impl<T: HasApp + Clone> Supervised for T {
+    fn panics(&self) -> Panics {
+        self.app().conductor.metrics().panics.clone()
+    }
+
+    fn note_failure(&self) {
+        self.app().conductor.metrics().task_failures.inc();
+    }
 }
 
 impl HasApp for App {
@@ -108,6 +139,7 @@ impl HasApp for App {
 }
 
 /// Looks at the clocks, measures rates, gives signs of life.
+#[derive(Clone)]
 struct Pulse {
     app: App,
     count: u64,
@@ -230,6 +262,7 @@ async fn backup(app: App) -> (App, Result<(), TaskError>) {
 }
 
 /// Makes the server's certificate anew before it ends.
+#[derive(Clone)]
 struct Renewal {
     app: App,
     certificate: Arc<ServerCertificate>,
@@ -253,5 +286,56 @@ impl Renewal {
         let renewed = self.app.authority.sign_server(now);
         let done = renewed.map(|certified| self.certificate.replace(certified));
         (self, done.map_err(TaskError::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Runs left to a part that panics first and is well then.
+    #[derive(Clone)]
+    struct Shaky {
+        panics: Panics,
+        good_runs: u32,
+    }
+
+    impl Supervised for Shaky {
+        fn panics(&self) -> Panics {
+            self.panics.clone()
+        }
+        fn note_failure(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_started_again_from_its_last_good_state() {
+        let stop = CancellationToken::new();
+        let panics = Panics::default();
+        let shaky = Shaky { panics: panics.clone(), good_runs: 0 };
+        let runs = Arc::new(AtomicU32::new(0));
+        let (told, mut heard) = mpsc::channel(1);
+        let task = every(Duration::from_millis(1), stop.clone(), shaky, "shaky", |mut shaky| {
+            let (told, run) = (told.clone(), runs.fetch_add(1, Ordering::Relaxed));
+            async move {
+                shaky.good_runs += 1;
+                assert_ne!(run, 1, "the second run");
+                told.send((run, shaky.good_runs)).await.unwrap_or(());
+                (shaky, Ok(()))
+            }
+        });
+        let watch = async {
+            assert_eq!(heard.recv().await, Some((0, 1)));
+            // The state of the run that panicked is gone with it.
+            assert_eq!(heard.recv().await, Some((2, 2)));
+            stop.cancel();
+        };
+        tokio::join!(task, watch);
+        let all = panics.all();
+        assert_eq!(all.len(), 1);
+        assert!(all.iter().all(|panicked| panicked.part == "shaky" && panicked.times == 1));
     }
 }
