@@ -52,6 +52,7 @@ fn the_document_says_who_may_and_refers_to_nothing_that_is_missing() {
     let expected = [
         ("post", "/api/v1/agents/{id}/revoke"),
         ("post", "/api/v1/agents/{id}/token"),
+        ("post", "/api/v1/backup"),
         ("post", "/api/v1/users/{id}/password"),
     ];
     assert_eq!(told, expected);

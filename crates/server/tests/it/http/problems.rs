@@ -161,8 +161,7 @@ async fn supervisors_and_collectors_are_answered() {
     assert_eq!(health["database"]["engine"], "sqlite");
     let names = health["checks"].as_array().expect("checks").iter().map(|c| text(&c["name"]));
     let names: Vec<String> = names.collect();
-    assert_eq!(
-        names,
-        ["intake", "database", "disk", "memory", "history", "agents", "clock", "parts"]
-    );
+    let expected =
+        ["intake", "database", "disk", "memory", "history", "agents", "clock", "backup", "parts"];
+    assert_eq!(names, expected);
 }
