@@ -136,8 +136,9 @@ pub(crate) async fn verify(connection: Connection, args: VerifyArgs) -> anyhow::
 
 fn tell_verified(connection: &Connection, verified: &Verified) {
     if connection.json {
-        let problem = |problem: &server::verify::Problem| json!({ "what": problem.what, "remedy": problem.remedy });
-        let problems: Vec<_> = verified.problems.iter().map(problem).collect();
+        let problems = verified.problems.iter();
+        let problems = problems.map(|p| json!({ "what": p.what, "remedy": p.remedy }));
+        let problems: Vec<_> = problems.collect();
         return say(&format!("{}\n", json!({ "facts": verified.facts, "problems": problems })));
     }
     for fact in &verified.facts {
