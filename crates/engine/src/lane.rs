@@ -4,17 +4,20 @@
 
 use std::collections::BTreeSet;
 
-use model::{Minute, ProbeId, UtcMicros};
+use model::{Minute, ProbeId, Round, UtcMicros, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    rules::{SECOND_US, after},
+    rules::{MINUTE_US, SECOND_US, after},
     sight::Sight,
     watch::Watch,
 };
 
 /// A lane ends when it has heard nothing for this long: the agent has caught up.
 const LANE_IDLE_US: i64 = 60 * SECOND_US;
+
+/// Later than any: no minute is to be revised.
+const NO_MINUTE: Minute = Minute(i64::MAX / MINUTE_US);
 
 /// The late stream of one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,34 @@ pub(crate) struct Late {
     pub(crate) held_from: UtcMicros,
     /// The oldest minute that it changed and that is not revised yet.
     pub(crate) unrevised: Minute,
+    /// It has judged a round.
+    pub(crate) has_heard: bool,
+    /// A round that began before its agent was heard again and came before the backlog: it is
+    /// counted, and judged when the stream has come to it.
+    pub(crate) ahead: Option<Round>,
+}
+
+/// On which way a round of the past came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Too late for live verdicts.
+    Late,
+    /// In time, and news to the live verdict as well.
+    Live,
+}
+
+impl Late {
+    pub(crate) fn new(watch: Watch, held_from: UtcMicros) -> Late {
+        Late { watch, held_from, unrevised: NO_MINUTE, has_heard: false, ahead: None }
+    }
+
+    /// Goes on from a live watch. That it knew nothing was noted then.
+    pub(crate) fn resumed(watch: &Watch) -> Late {
+        let (last_at, until) = (watch.last_at(), watch.evidence_until());
+        let watch = watch.resumed();
+        let is_known = watch.verdict() != Verdict::Unknown;
+        Late::new(watch, if is_known { last_at } else { last_at.max(until) })
+    }
 }
 
 impl Lane {

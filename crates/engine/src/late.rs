@@ -1,8 +1,10 @@
 //! History: rounds that came too late for live verdicts revise the minutes they belong to.
 //!
-//! An agent that lost the server delivers its backlog in the order of time. For as long as that
-//! lasts it has a lane: a sight of its own and a watch per pair, by the same rules, on the time of
-//! the rounds instead of the clock. What the lane finds goes into minutes that are still open or
+//! An agent that lost the server delivers its backlog in the order of time, with or without live
+//! rounds in between. For as long as that lasts it has a lane: a sight of its own and a watch per
+//! pair, by the same rules, on the time of the rounds instead of the clock. Both go on from where
+//! the live ones stood when the agent, or the server, went away: that is remembered when it is
+//! back, before live rounds move on. What the lane finds goes into minutes that are still open or
 //! were kept because they had a gap. Nothing in here touches a live verdict, an agent's state or a
 //! decision other than revised minutes.
 
@@ -11,10 +13,10 @@ use model::{AgentId, Cause, Entity, Minute, Outcome, ProbeId, Round, UtcMicros, 
 use crate::{
     consensus::{Pooled, View, agree},
     engine::{Counters, Engine, frame, rules_of, slot},
-    lane::{Lane, Late},
+    lane::{Lane, Late, Way},
     minutes::{Accumulated, Kept, Said},
     rounds::{Answer, answer_of, note_probe, note_witness, speaks, speaks_from},
-    rules::{NEVER, Rules, SECOND_US, after, us_since},
+    rules::{NEVER, Rules, SECOND_US, WITNESS_INTERVAL_US, after, us_since},
     sight::Proof,
     state::{Agent, Decisions, Frame, Pair, Probe, say, view_of},
     watch::Watch,
@@ -126,7 +128,16 @@ fn minutes(from: UtcMicros, to: UtcMicros) -> impl Iterator<Item = Minute> {
 }
 
 impl Engine {
-    pub(crate) fn hear_late_witness(&mut self, agent: &mut Agent, round: &Round) {
+    /// Takes in a round of the gateway or a witness from before its agent was heard again. One that
+    /// came in time is heard only if the lane has come to it.
+    pub(crate) fn hear_late_witness(&mut self, agent: &mut Agent, round: &Round, way: Way) {
+        let is_next = agent
+            .lane
+            .as_ref()
+            .is_some_and(|lane| us_since(round.at, lane.now) <= 2 * WITNESS_INTERVAL_US);
+        if way == Way::Live && !is_next {
+            return;
+        }
         // Without a lane there is nothing that its proof could help, yet blindness may begin here.
         let Agent { lane, sight, .. } = agent;
         let lane = lane.get_or_insert_with(|| Box::new(Lane::new(sight, round.at)));
@@ -141,14 +152,15 @@ impl Engine {
     /// 1 - It counts in its minute, if that can still be revised.
     /// 2 - In the order of time it is judged like a live one, at the time at which it could have
     ///     come. Older than what the lane has heard, it only counts and speaks.
-    /// 3 - After a gap in the evidence the judgement starts anew.
+    /// 3 - After a gap in the evidence the judgement starts anew. One that came in time waits for
+    ///     what may fill the gap: later rounds of the backlog, or its end.
     /// 4 - While the lane is blind, a round counts and speaks for nothing.
     pub(crate) fn hear_late(
         &mut self,
         agent: &mut Agent,
-        agent_id: AgentId,
-        id: ProbeId,
+        (agent_id, id): (AgentId, ProbeId),
         round: &Round,
+        way: Way,
         runs_max: usize,
     ) {
         let now = self.state.now;
@@ -164,14 +176,14 @@ impl Engine {
         if probe.unsaid.is_some() {
             self.state.unsaid.insert(id);
         }
-        let judged_at = judged_at(round, &rules);
-        lane.feed(judged_at, now);
+        lane.fed_at = now;
         if let Some(index) = probe.index_of(agent_id)
-            && let Some(record) = open_record(probe, index, round.at)
+            && let Some(mut record) = open_record(probe, index, round.at)
         {
             lane.members.insert(id);
             lane.touched.insert(id);
-            judge_late(record, &mut lane, id, round, judged_at, &rules, &mut self.state.counters);
+            record.hear(&mut lane, id, round, way, &rules, &mut self.state.counters);
+            record.put_back();
         }
         if LANE_STEP_US <= us_since(lane.now, lane.stepped_at) {
             self.step_lane(&mut lane, agent_id);
@@ -263,8 +275,13 @@ impl Engine {
         }
         for _ in 0..FINISHED_PER_TURN_MAX {
             let id = lane.members.pop_first()?;
-            self.with_late(id, agent_id, |record, _| {
-                record.hold(record.late.watch.evidence_until());
+            self.with_late(id, agent_id, |record, rules| {
+                if let Some(ahead) = record.late.ahead.take() {
+                    record.judge(&mut lane, id, &ahead, rules);
+                }
+                if record.late.has_heard {
+                    record.hold(record.late.watch.evidence_until());
+                }
             });
             self.revise(id, agent_id, true, runs_max);
             let probe = slot(&mut self.state.probes, id.0).and_then(Option::as_mut);
@@ -325,71 +342,132 @@ fn open_record(probe: &mut Probe, index: usize, at: UtcMicros) -> Option<Record<
     let pair = probe.pairs.get_mut(index)?;
     let late = pair.late.take().map_or_else(
         || {
-            let (watch, held_from) = if pair.watch.last_at() < at && pair.watch.last_at() != NEVER {
-                (pair.watch.resumed(), pair.watch.last_at())
+            if pair.watch.last_at() < at && pair.watch.last_at() != NEVER {
+                Late::resumed(&pair.watch)
             } else {
-                (Watch::new(), at)
-            };
-            Late { watch, held_from, unrevised: at.minute() }
+                Late::new(Watch::new(), at)
+            }
         },
         |late| *late,
     );
     Some(Record { probe, index, late })
 }
 
-fn judge_late(
-    mut record: Record<'_>,
-    lane: &mut Lane,
-    id: ProbeId,
-    round: &Round,
-    judged_at: UtcMicros,
-    rules: &Rules,
-    counters: &mut Counters,
-) {
-    if round.at == record.late.watch.last_at() {
-        counters.repeated_rounds_total += 1;
-        return record.put_back();
-    }
-    let before = lane.sight.seen_at();
-    note_probe(&mut lane.sight, round, &record.late.watch, rules);
-    lane.notice_sight(before);
-    let minute = round.at.minute();
-    if !record.change(minute, |accumulated| accumulated.count(round), true) {
-        counters.unrevisable_rounds_total += 1;
-    }
-    let answer = answer_of(&round.outcome);
-    let until = record.late.watch.evidence_until();
-    let is_older = round.at < record.late.watch.last_at();
-    if !is_older {
-        if until != NEVER && rules.join_us < us_since(round.at, until) {
-            record.hold(until);
-            record.late.watch = Watch::new();
-            record.late.held_from = judged_at;
-        } else {
-            record.hold(judged_at);
+impl Agent {
+    /// Opens the lane of an agent that was away until now, as its live sight stood then, or keeps
+    /// open the one it has: a backlog may follow.
+    pub(crate) fn begin_lane(&mut self, now: UtcMicros) {
+        let seen_at = self.sight.seen_at();
+        if self.lane.is_none() {
+            self.lane = seen_at.map(|at| Box::new(Lane::new(&self.sight, after(at, 1))));
+        }
+        if let Some(lane) = &mut self.lane {
+            lane.fed_at = now;
         }
     }
-    let is_blind_loss = answer == Answer::None && round.at < lane.sight.regained_at();
-    if lane.is_blind || is_blind_loss {
-        record.change(minute, |accumulated| accumulated.note_unknown(Cause::AgentBlind), false);
-        return record.put_back();
+}
+
+impl Pair {
+    /// Remembers what was held before a gap in the evidence, for a backlog that may fill it. The
+    /// round that began at `at` is heard live, and moves the live watch on.
+    pub(crate) fn remember(&mut self, lane: &mut Lane, id: ProbeId, at: UtcMicros, rules: &Rules) {
+        let until = self.watch.evidence_until();
+        if until == NEVER || us_since(at, until) <= rules.join_us || self.late.is_some() {
+            return;
+        }
+        self.late = Some(Box::new(Late::resumed(&self.watch)));
+        lane.members.insert(id);
     }
-    let from = speaks_from(&record.late.watch, round.at, rules);
-    if speaks(answer, &record.late.watch) {
-        record.cover(if is_older { round.at } else { from }, after(round.at, rules.evidence_us));
+}
+
+impl Record<'_> {
+    fn hear(
+        &mut self,
+        lane: &mut Lane,
+        id: ProbeId,
+        round: &Round,
+        way: Way,
+        rules: &Rules,
+        counters: &mut Counters,
+    ) {
+        let ahead = self.late.ahead;
+        if [Some(self.late.watch.last_at()), ahead.map(|ahead| ahead.at)].contains(&Some(round.at))
+        {
+            counters.repeated_rounds_total += 1;
+            return;
+        }
+        if !self.change(round.at.minute(), |accumulated| accumulated.count(round), true) {
+            counters.unrevisable_rounds_total += 1;
+        }
+        if way == Way::Live && ahead.is_none() && self.is_gap(round.at, rules) {
+            self.late.ahead = Some(*round);
+            return;
+        }
+        if let Some(ahead) = self.late.ahead.take_if(|ahead| ahead.at < round.at) {
+            self.judge(lane, id, &ahead, rules);
+        }
+        self.judge(lane, id, round, rules);
+        let next = ahead.filter(|ahead| !self.is_gap(ahead.at, rules));
+        if next.is_some()
+            && let Some(ahead) = self.late.ahead.take()
+        {
+            self.judge(lane, id, &ahead, rules);
+        }
     }
-    if !is_older {
-        let effect = record.late.watch.handle_round(round, rules);
+
+    /// Whether nothing spoke for the time before `at`.
+    fn is_gap(&self, at: UtcMicros, rules: &Rules) -> bool {
+        let until = self.late.watch.evidence_until();
+        until != NEVER && rules.join_us < us_since(at, until)
+    }
+
+    /// Judges a round that is counted.
+    fn judge(&mut self, lane: &mut Lane, id: ProbeId, round: &Round, rules: &Rules) {
+        let judged_at = judged_at(round, rules);
+        lane.feed(judged_at, lane.fed_at);
+        self.late.has_heard = true;
+        let before = lane.sight.seen_at();
+        note_probe(&mut lane.sight, round, &self.late.watch, rules);
+        lane.notice_sight(before);
+        let minute = round.at.minute();
+        let answer = answer_of(&round.outcome);
+        let is_older = round.at < self.late.watch.last_at();
+        if !is_older && self.is_gap(round.at, rules) {
+            self.hold(self.late.watch.evidence_until());
+            self.late.watch = Watch::new();
+            self.late.held_from = judged_at;
+        } else if !is_older {
+            self.hold(judged_at);
+        }
+        let is_blind_loss = answer == Answer::None && round.at < lane.sight.regained_at();
+        if lane.is_blind || is_blind_loss {
+            let blind = |accumulated: &mut Accumulated| {
+                accumulated.note_unknown(Cause::AgentBlind);
+            };
+            self.change(minute, blind, false);
+            return;
+        }
+        let from = speaks_from(&self.late.watch, round.at, rules);
+        if speaks(answer, &self.late.watch) {
+            self.cover(if is_older { round.at } else { from }, after(round.at, rules.evidence_us));
+        }
+        if is_older {
+            // Out of its order it convicts nobody, but what was answered was up.
+            if matches!(answer, Answer::Whole | Answer::Partly) {
+                self.change(minute, Accumulated::note_answered, false);
+            }
+            return;
+        }
+        let effect = self.late.watch.handle_round(round, rules);
         if let Some((verdict, cause)) = effect.turn {
-            record.turn(verdict, cause, judged_at);
+            self.turn(verdict, cause, judged_at);
         }
-        if record.late.watch.conviction().is_some() {
+        if self.late.watch.conviction().is_some() {
             lane.waiting.insert(id);
         } else {
             lane.waiting.remove(&id);
         }
     }
-    record.put_back();
 }
 
 impl Probe {

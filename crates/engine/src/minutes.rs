@@ -128,6 +128,13 @@ impl Accumulated {
         self.held != 0
     }
 
+    /// Something answered in it, and no verdict is known: it was up at the least.
+    pub(crate) fn note_answered(&mut self) {
+        if !self.is_held() {
+            self.note_held(Verdict::Up, Cause::Answering);
+        }
+    }
+
     pub(crate) fn is_told(&self) -> bool {
         self.unknown.is_some()
     }

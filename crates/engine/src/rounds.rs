@@ -9,6 +9,7 @@ use crate::{
     defect::Defect,
     engine::{Engine, frame, pair_facts, rules_of, slot},
     inventory::refresh_sight,
+    lane::Way,
     minutes::REVISABLE_MINUTES_MAX,
     rules::{
         GRACE_US, MINUTE_US, NEVER, Rules, WITNESS_INTERVAL_US, WITNESS_SPAN_US, after, us_since,
@@ -179,9 +180,12 @@ impl Engine {
         let late_after_us = WITNESS_INTERVAL_US + WITNESS_SPAN_US + GRACE_US;
         if !agent.is_heard() || late_after_us < age_us {
             if age_us <= REVISABLE_US {
-                self.hear_late_witness(agent, round);
+                self.hear_late_witness(agent, round, Way::Late);
             }
             return;
+        }
+        if round.at < agent.heard_since.max(self.state.monitor.started_at) {
+            self.hear_late_witness(agent, round, Way::Live);
         }
         let seen_before = agent.sight.seen_at();
         note_witness(&mut agent.sight, round);
@@ -225,7 +229,7 @@ impl Engine {
         if is_late && (is_older || !self.defects.has(Defect::LateMovesLive)) {
             self.state.counters.late_rounds_total += 1;
             if age_us <= REVISABLE_US {
-                self.hear_late(agent, agent_id, id, round, runs_max);
+                self.hear_late(agent, (agent_id, id), round, Way::Late, runs_max);
             } else {
                 self.state.counters.unrevisable_rounds_total += 1;
             }
@@ -235,8 +239,13 @@ impl Engine {
         // when nobody heard the agent: for history too.
         let is_unheard = round.at < agent.heard_since.max(self.state.monitor.started_at);
         let is_past = is_unheard || round.at.minute() < probe.oldest_at(now);
+        if let Some(lane) = agent.lane.as_deref_mut()
+            && let Some(pair) = probe.pairs.get_mut(index)
+        {
+            pair.remember(lane, id, round.at, &rules);
+        }
         if is_past {
-            self.hear_late(agent, agent_id, id, round, runs_max);
+            self.hear_late(agent, (agent_id, id), round, Way::Live, runs_max);
         }
         if is_unheard && answer_of(&round.outcome) == Answer::None {
             return;

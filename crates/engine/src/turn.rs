@@ -51,6 +51,7 @@ impl Engine {
         let was_offline = (was == AgentState::Offline).then_some(heard_before);
         let text = why::agent_online(was_offline, now);
         agent.turn(id, AgentState::Online, text, now, &mut self.decisions);
+        agent.begin_lane(now);
         agent.sight.start_anew(now);
         agent.heard_since = now;
         self.state.urgent.extend(&agent.probes);
@@ -75,6 +76,8 @@ impl Engine {
         match event {
             MonitorEvent::Started { down_since } => {
                 self.state.monitor.started_at = now;
+                let agents = self.state.agents.iter_mut().flatten();
+                agents.filter(|agent| agent.is_heard()).for_each(|agent| agent.begin_lane(now));
                 let downtimes = &mut self.state.monitor.downtimes;
                 if let Some(since) = down_since.filter(|&since| since < now) {
                     if DOWNTIMES_MAX <= downtimes.len() {

@@ -23,7 +23,7 @@ pub const WITNESSES_MAX: usize = 8;
 /// The round-trip times of the replies that counted in one round, in microseconds.
 ///
 /// Both ends are read from the agent's monotonic clock, so clock steps cannot bend them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rtt {
     /// The fastest: queues can only add delay, so it is the best estimate of the path.
     pub us_min: u32,
@@ -32,7 +32,7 @@ pub struct Rtt {
 }
 
 /// The burst that follows a first fully lost round. It confirms; it never enters loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Confirm {
     /// Zero if no burst was sent.
     pub sent: u8,
@@ -59,7 +59,7 @@ pub enum NotAsked {
 }
 
 /// What a round learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Outcome {
     /// `sent` packets left; `received` of them were answered in time (0 to `sent`).
     Asked {
@@ -73,7 +73,7 @@ pub enum Outcome {
 }
 
 /// Marks on a round that do not change what it learned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RoundFlags(pub u8);
 
 impl RoundFlags {
@@ -103,7 +103,7 @@ impl RoundFlags {
 }
 
 /// An ICMP error that answered a probe packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IcmpError {
     /// ICMP type and code as on the wire (RFC 792, RFC 4443).
     pub kind: u8,
@@ -113,7 +113,7 @@ pub struct IcmpError {
 }
 
 /// One round of one subject by one agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Round {
     pub subject: Subject,
     /// When its first packet was due, on the server's clock.

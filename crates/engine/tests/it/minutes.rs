@@ -1,8 +1,11 @@
 //! Minute truth, revised by late rounds.
 
-use expect_test::expect;
+use std::collections::BTreeMap;
 
-use crate::play::{Show, check};
+use expect_test::expect;
+use model::{DecisionKind, ProbeId, Verdict};
+
+use crate::play::{Play, Show, check};
 
 #[test]
 fn ordinary_rounds_make_every_minute_up() {
@@ -506,4 +509,58 @@ fn a_verdict_from_before_the_server_was_away_is_held_when_a_round_renews_it() {
             12:05 all/p2 down no_answer 60/60 of 12
         "#]],
     );
+}
+
+/// The server hears nothing of the agent from 120 s on; back at `back`, it gets live rounds first
+/// and the backlog after them, ten times as fast as it was made. Its first round starts at
+/// `phase`; p2 does not answer from 150 s to 200 s.
+fn live_first(back: u32, phase: f64) -> String {
+    let mut script = "probe p1\nprobe p2\n2s..120s/5s fra1 gw good\n".to_owned();
+    let mut at = phase;
+    let mut line = |at: f64, text: &str| {
+        let over = if text.contains("gw") { 0.5 } else { 1.3 };
+        let is_kept = 118.0 <= at && at + over <= f64::from(back);
+        let arrival = f64::from(back) + 1.0 + (at - 120.0) / 10.0 - at / 1_000.0;
+        let delay = if is_kept { format!(" @{arrival:.3}s") } else { String::new() };
+        script += &format!("{at:.3}s {text}{delay}\n");
+    };
+    while at < 480.0 {
+        line(at, "fra1 p1 good");
+        let is_lost = (150.0..200.0).contains(&(at + 1.0));
+        let first = (150.0..155.0).contains(&(at + 1.0));
+        let what = if first { "lost!" } else { "lost" };
+        line(at + 1.0, &format!("fra1 p2 {}", if is_lost { what } else { "good" }));
+        if 120.0 <= at {
+            line(at + 2.0, "fra1 gw good");
+        }
+        at += 5.0;
+    }
+    script + &format!("120s..{back}s fra1 dies\n")
+}
+
+#[test]
+fn live_rounds_that_come_before_the_backlog_spoil_nothing() {
+    for back in (240..=320).step_by(5) {
+        for phase in (0..20).map(|step| 0.1 + f64::from(step) * 0.25) {
+            let play = Play::new("fra1", &live_first(back, phase));
+            let mut last = BTreeMap::new();
+            for decision in play.decisions() {
+                if let DecisionKind::Minute(truth) = decision.kind {
+                    last.insert((truth.entity.probe(), truth.entity.agent(), truth.minute), truth);
+                }
+            }
+            for ((probe, agent, minute), truth) in last {
+                let number = minute.0 % 60;
+                if !(1..7).contains(&number) {
+                    continue;
+                }
+                let is_down = probe == ProbeId(2) && (2..=3).contains(&number);
+                let expected = if is_down { Verdict::Down } else { Verdict::Up };
+                let found = (truth.verdict, truth.counts.rounds);
+                let case =
+                    format!("back {back} s, phase {phase} s, {probe} {agent:?} 12:0{number}");
+                assert_eq!(found, (expected, 12), "{case}: {truth:?}");
+            }
+        }
+    }
 }
