@@ -268,8 +268,8 @@ impl Oracle {
                 .map_or(self.us(end), |t| t + self.linger_us());
         let is_renewed = |from: &&(UtcMicros, Verdict)| {
             let next = spans.iter().find(|(at, _)| from.0 < *at);
-            self.world.server_runs(self.us(start))
-                || next.is_none_or(|(at, _)| !renewed_us.contains(&self.us(*at)))
+            let until_us = next.map_or(at_us, |(at, _)| self.us(*at));
+            self.world.server_runs(self.us(start)) || !renewed_us.contains(&until_us)
         };
         let before = before.filter(is_renewed);
         let within = spans.iter().filter(|(at, _)| start < *at && *at < end);
