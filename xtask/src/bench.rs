@@ -16,7 +16,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
     match name {
         "icmp" => icmp::run(rest),
         "sim" => sim(rest),
-        "ingest" | "rtt" | "empty" => {
+        "ingest" | "rtt" | "empty" | "start" => {
             let folder = shell::build_release()?;
             let mut cargo = shell::cargo();
             cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
@@ -31,7 +31,9 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
                 lab_command().arg("--programs").arg(folder).arg("--detect").args(repeat).args(rest),
             )
         }
-        _ => bail!("there is no bench `{name}`; there are: icmp, rtt, ingest, empty, sim, detect"),
+        _ => bail!(
+            "there is no bench `{name}`; there are: icmp, rtt, ingest, empty, start, sim, detect"
+        ),
     }
 }
 

@@ -17,8 +17,8 @@ const USER: &str = "admin";
 
 /// What a server says when it is ready.
 #[derive(Debug, Deserialize)]
-struct Announcement {
-    http_url: String,
+pub(crate) struct Announcement {
+    pub(crate) http_url: String,
     admin_password: Option<String>,
 }
 
@@ -28,7 +28,7 @@ struct Created {
 }
 
 /// A process that ends with its owner.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -39,7 +39,20 @@ impl Drop for Running {
 }
 
 /// A folder that goes with its owner.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> anyhow::Result<Scratch> {
+        let name = format!("faultline-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).context("cannot make a folder for the data")?;
+        Ok(Scratch(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -49,9 +62,7 @@ impl Drop for Scratch {
 
 /// Runs the console's browser tests against the programs in `folder`.
 pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
-    let scratch = std::env::temp_dir().join(format!("faultline-e2e-{}", std::process::id()));
-    fs::create_dir_all(&scratch).context("cannot make a folder for the data")?;
-    let scratch = Scratch(scratch);
+    let scratch = Scratch::new("e2e")?;
     let data = scratch.0.join("data");
 
     let (_server, announced) = start_server(folder, &data, &scratch.0.join("server.log"))?;
@@ -95,7 +106,12 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
     result
 }
 
-fn start_server(folder: &Path, data: &Path, log: &Path) -> anyhow::Result<(Running, Announcement)> {
+/// Starts a server on free ports and waits until it is ready.
+pub(crate) fn start_server(
+    folder: &Path,
+    data: &Path,
+    log: &Path,
+) -> anyhow::Result<(Running, Announcement)> {
     let mut server = Command::new(folder.join("faultline"))
         .args(["server", "--announce-json", "--http-listen=127.0.0.1:0"])
         .args(["--agent-listen=127.0.0.1:0", "--data-dir"])

@@ -5,6 +5,7 @@
 //! remedy when that is missing.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+mod api_fuzz;
 mod bench;
 mod codegen;
 mod console;
@@ -52,7 +53,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measure something against its figure: icmp, rtt, ingest, empty, sim, detect.
+    /// Measure something against its figure: icmp, rtt, ingest, empty, start, sim, detect.
     Bench {
         name: String,
         /// Passed on to the bench, for example --targets 100000 --json.

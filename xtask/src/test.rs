@@ -8,7 +8,7 @@ use std::{cell::OnceCell, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-use crate::{bench, codegen, console, e2e, need, shell, tidy, units};
+use crate::{api_fuzz, bench, codegen, console, e2e, need, shell, tidy, units};
 
 /// Simulator runs before a commit, and in full.
 const SEEDS_QUICK: &str = "0..10";
@@ -81,6 +81,7 @@ const STEPS: [Step; 17] = [
         session.programs.get_or_init(|| folder);
         Ok(Outcome::Passed(String::new()))
     }),
+    long("api fuzz", api_fuzz),
     long("browser", browser),
     long("lab", lab),
 ];
@@ -181,6 +182,13 @@ fn simulator(session: &Session) -> anyhow::Result<Outcome> {
 
 fn programs(session: &Session) -> anyhow::Result<&PathBuf> {
     session.programs.get().context("the programs were not built")
+}
+
+fn api_fuzz(session: &Session) -> anyhow::Result<Outcome> {
+    Ok(match api_fuzz::run(programs(session)?)? {
+        api_fuzz::Ran::Good(sum) => Outcome::Passed(sum),
+        api_fuzz::Ran::NotRun(why) => Outcome::NotRun(why),
+    })
 }
 
 fn browser(session: &Session) -> anyhow::Result<Outcome> {

@@ -150,7 +150,12 @@ pub(crate) fn load(path: &Path) -> io::Result<Option<Vec<v1::AssignmentPart>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    let mut rest = bytes.as_slice();
+    parts_of(&bytes)
+}
+
+/// Reads the parts of one version out of the bytes of a file.
+pub(crate) fn parts_of(bytes: &[u8]) -> io::Result<Option<Vec<v1::AssignmentPart>>> {
+    let mut rest = bytes;
     let mut collector = Collector::default();
     while !rest.is_empty() {
         let part = v1::AssignmentPart::decode_length_delimited(&mut rest);

@@ -70,16 +70,24 @@ impl Config {
     /// [`ConfigError`] if a named file is not there, or anything in it is not understood.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, ConfigError> {
         let path = file.unwrap_or(Path::new(FILE_DEFAULT));
-        let text = match files::read_limited(path, FILE_BYTES_MAX) {
-            Ok(bytes) => parse(path, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {
-                Text::default()
-            }
+        let bytes = match files::read_limited(path, FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => Vec::new(),
             Err(source) => {
                 let path = path.to_owned();
                 return Err(ConfigError::Unreadable { path, source });
             }
         };
+        Config::resolve(path, &bytes, overrides)
+    }
+
+    /// The pure part of [`Config::load`]: `bytes` are what `path` holds.
+    pub(crate) fn resolve(
+        path: &Path,
+        bytes: &[u8],
+        overrides: Overrides,
+    ) -> Result<Config, ConfigError> {
+        let text = parse(path, bytes)?;
         let broken = |field, must| ConfigError::Value { path: path.to_owned(), field, must };
         let mut spool = SpoolLimits::default();
         if let Some(text) = text.spool_size_max {

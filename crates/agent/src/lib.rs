@@ -14,6 +14,8 @@ pub mod config;
 mod dial;
 pub mod enroll;
 mod files;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 pub mod identity;
 mod pace;

@@ -68,7 +68,7 @@ pub enum SpoolError {
 
 /// What is remembered beside the records.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-struct State {
+pub(crate) struct State {
     spool_id: String,
     /// The newest epoch granted; 0 if none.
     epoch: u64,
@@ -449,6 +449,19 @@ impl Spool {
     }
 }
 
+impl State {
+    /// Of a spool that nothing was put into yet.
+    pub(crate) fn new() -> State {
+        State {
+            spool_id: new_id(),
+            epoch: 0,
+            is_fenced: false,
+            delivered_below: 0,
+            dropped_rounds: 0,
+        }
+    }
+}
+
 fn new_id() -> String {
     files::hex(&files::random::<16>())
 }
@@ -459,13 +472,7 @@ fn read_state(path: &Path) -> io::Result<State> {
     if let Some(dir) = path.parent() {
         files::create_private_dir(dir)?;
     }
-    let new = State {
-        spool_id: new_id(),
-        epoch: 0,
-        is_fenced: false,
-        delivered_below: 0,
-        dropped_rounds: 0,
-    };
+    let new = State::new();
     match files::read_limited(path, STATE_BYTES_MAX) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             tracing::warn!(%error, path = %path.display(), "the spool's state is damaged");

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use model::{AgentId, ProbeId};
+use siphasher::sip::SipHasher13;
 
 use crate::{
     defect::Defects,
@@ -15,7 +16,7 @@ use crate::{
 /// What a checkpoint starts with.
 const MAGIC: [u8; 4] = *b"FLEN";
 /// Counts the forms of [`State`].
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Why bytes are no checkpoint that this engine can go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,12 @@ pub enum CheckpointError {
     Damaged,
 }
 
+/// Against decay, not against malice: a state with one bit changed may still be one that can be
+/// read, and then goes on to something that never was.
+fn checksum(body: &[u8]) -> u64 {
+    SipHasher13::new().hash(body)
+}
+
 impl Engine {
     /// Writes down everything that decides anything.
     ///
@@ -39,7 +46,9 @@ impl Engine {
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         // Writing to memory fails for types that postcard cannot hold alone, and the state has
         // none; an empty body is refused on reading.
-        bytes.extend(postcard::to_allocvec(&self.state).unwrap_or_default());
+        let body = postcard::to_allocvec(&self.state).unwrap_or_default();
+        bytes.extend_from_slice(&checksum(&body).to_le_bytes());
+        bytes.extend(body);
         bytes
     }
 
@@ -57,6 +66,10 @@ impl Engine {
         let found = u16::from_le_bytes(*version);
         if found != VERSION {
             return Err(CheckpointError::OtherVersion { found });
+        }
+        let (sum, body) = body.split_first_chunk().ok_or(CheckpointError::Damaged)?;
+        if u64::from_le_bytes(*sum) != checksum(body) {
+            return Err(CheckpointError::Damaged);
         }
         match postcard::take_from_bytes::<State>(body) {
             Ok((state, [])) => Ok(Engine::from_state(state)),

@@ -332,7 +332,7 @@ impl rustls::server::ResolvesServerCert for ServerCertificate {
     }
 }
 
-fn parse_request(csr_der: &[u8]) -> Result<rcgen::PublicKey, AuthorityError> {
+pub(crate) fn parse_request(csr_der: &[u8]) -> Result<rcgen::PublicKey, AuthorityError> {
     let refuse = |reason: &str| AuthorityError::Request { reason: reason.to_owned() };
     if CSR_BYTES_MAX < csr_der.len() {
         return Err(refuse("it is larger than 4096 bytes"));

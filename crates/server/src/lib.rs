@@ -15,6 +15,8 @@ pub mod clock;
 pub mod conductor;
 pub mod config;
 mod first;
+#[doc(hidden)]
+pub mod fuzz;
 mod home;
 pub mod http;
 mod ingest;

@@ -367,3 +367,33 @@ impl Text {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `PRAGMA synchronous` belongs to a connection: each one must have it, and one that has not is
+    /// refused.
+    #[tokio::test]
+    async fn every_connection_syncs_and_one_that_does_not_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        let mut writer = store.pools.writer.acquire().await.unwrap();
+        assert_settings(&mut writer).await.unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..READERS_MAX {
+            let mut reader = store.pools.readers.acquire().await.unwrap();
+            assert_settings(&mut reader).await.unwrap();
+            readers.push(reader);
+        }
+        for (change, setting) in [
+            ("PRAGMA synchronous=NORMAL", "synchronous"),
+            ("PRAGMA foreign_keys=OFF", "foreign_keys"),
+        ] {
+            writer.execute(change).await.unwrap();
+            let refused = assert_settings(&mut writer).await;
+            assert!(matches!(refused, Err(StoreError::Setting { setting: s, .. }) if s == setting));
+            writer.execute("PRAGMA synchronous=FULL").await.unwrap();
+        }
+    }
+}

@@ -700,7 +700,7 @@ export interface components {
             connected_from: string | null;
             created_at: components["schemas"]["Timestamp"];
             hostname: string | null;
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             /** @description Why it cannot ask, with the remedy. */
             impediment: string | null;
@@ -715,14 +715,14 @@ export interface components {
             name: string;
             os: string | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description Probes that it works on.
              */
             probes: number;
-            /** Format: int32 */
+            /** Format: int64 */
             send_lag_us_max: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description How late its packets left, since its last heartbeat.
              */
             send_lag_us_p50: number;
@@ -767,7 +767,7 @@ export interface components {
         };
         AgentEvent: {
             /**
-             * Format: int32
+             * Format: int64
              * @description Id of the agent.
              */
             agent: number;
@@ -785,7 +785,7 @@ export interface components {
         /** @enum {string} */
         AgentState: "never_seen" | "online" | "offline" | "blind";
         AgentStateRef: {
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             name: string;
             since: components["schemas"]["Timestamp"];
@@ -800,7 +800,7 @@ export interface components {
             created_at: components["schemas"]["Timestamp"];
             created_by: string;
             expires_at: components["schemas"]["Timestamp"] | null;
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             last_used_at: components["schemas"]["Timestamp"] | null;
             name: string;
@@ -943,7 +943,7 @@ export interface components {
              * @description Of the last commits.
              */
             latency_ms_p95: number;
-            /** Format: int32 */
+            /** Format: int64 */
             schema_version: number;
             /** Format: int64 */
             size_bytes: number;
@@ -974,7 +974,7 @@ export interface components {
             largest_outage_s: number;
             /** @description The runs of these minutes, newest first. */
             missing: components["schemas"]["MissingMinutes"][];
-            /** Format: int32 */
+            /** Format: int64 */
             missing_minutes_24h: number;
             newest_minute: components["schemas"]["Timestamp"] | null;
             newest_round_at: components["schemas"]["Timestamp"] | null;
@@ -1034,12 +1034,12 @@ export interface components {
             to: components["schemas"]["Timestamp"];
         };
         IcmpError: {
-            /** Format: int32 */
+            /** Format: int64 */
             code: number;
             /** @description Who sent it: often the router that knows why. */
             source: string;
             /**
-             * Format: int32
+             * Format: int64
              * @description ICMP type as on the wire.
              */
             type: number;
@@ -1094,31 +1094,31 @@ export interface components {
             /** @description Its start. */
             minute: components["schemas"]["Timestamp"];
             /**
-             * Format: int32
+             * Format: int64
              * @description Rounds that could not ask.
              */
             not_asked: number;
-            /** Format: int32 */
+            /** Format: int64 */
             received: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description Each revision by rounds that arrived late adds 1.
              */
             revision: number;
-            /** Format: int32 */
+            /** Format: int64 */
             rounds: number;
-            /** Format: int32 */
+            /** Format: int64 */
             rtt_us_max: number | null;
             /** Format: int64 */
             rtt_us_mean: number | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description Null if nothing was received.
              */
             rtt_us_min: number | null;
             said_first: components["schemas"]["Verdict"] | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description Packets, confirm bursts apart.
              */
             sent: number;
@@ -1134,7 +1134,7 @@ export interface components {
         /** @description Minutes in a row in which nothing at all was recorded. */
         MissingMinutes: {
             from: components["schemas"]["Timestamp"];
-            /** Format: int32 */
+            /** Format: int64 */
             minutes: number;
         };
         /** @enum {string} */
@@ -1156,17 +1156,17 @@ export interface components {
             cause: components["schemas"]["Cause"];
             last_round_at: components["schemas"]["Timestamp"] | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description Of the last answered round; null if none was.
              */
             rtt_us_mean: number | null;
             since: components["schemas"]["Timestamp"];
             verdict: components["schemas"]["Verdict"];
             why: string;
-            /** Format: int32 */
+            /** Format: int64 */
             window_lost: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description Packets that loss is judged over, and how many of them were lost.
              */
             window_packets: number;
@@ -1192,7 +1192,7 @@ export interface components {
             /** @description Names this request in the server's log. */
             request_id: string;
             /**
-             * Format: int32
+             * Format: int64
              * @example 422
              */
             status: number;
@@ -1211,7 +1211,7 @@ export interface components {
         };
         /** @description An id with the name people know it by. */
         Ref: {
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             /** @example core1.fra */
             name: string;
@@ -1226,28 +1226,28 @@ export interface components {
         Round: {
             agent: components["schemas"]["Ref"];
             at: components["schemas"]["Timestamp"];
-            /** Format: int32 */
+            /** Format: int64 */
             confirm_received: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description The burst after a fully lost round; it confirms and is never counted as loss.
              */
             confirm_sent: number;
             flags: components["schemas"]["RoundFlag"][];
             icmp_error: components["schemas"]["IcmpError"] | null;
             not_asked: components["schemas"]["NotAsked"] | null;
-            /** Format: int32 */
+            /** Format: int64 */
             received: number;
-            /** Format: int32 */
+            /** Format: int64 */
             rtt_us_max: number | null;
-            /** Format: int32 */
+            /** Format: int64 */
             rtt_us_mean: number | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description Null if nothing was received.
              */
             rtt_us_min: number | null;
-            /** Format: int32 */
+            /** Format: int64 */
             sent: number;
         };
         /**
@@ -1273,7 +1273,7 @@ export interface components {
             user: components["schemas"]["SessionUser"];
         };
         SessionUser: {
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             name: string;
             role: components["schemas"]["Role"];
@@ -1295,13 +1295,13 @@ export interface components {
             address: string;
             cause: components["schemas"]["Cause"];
             created_at: components["schemas"]["Timestamp"];
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             is_paused: boolean;
             /** @example core1.fra */
             name: string;
             note: string;
-            /** Format: int32 */
+            /** Format: int64 */
             probe_id: number;
             since: components["schemas"]["Timestamp"];
             tags: string[];
@@ -1327,7 +1327,7 @@ export interface components {
             note?: string;
             tags?: string[];
             /**
-             * Format: int32
+             * Format: int64
              * @description The oldest tier if left out.
              */
             tier_id?: number | null;
@@ -1377,7 +1377,7 @@ export interface components {
             name?: string | null;
             note?: string | null;
             tags?: string[] | null;
-            /** Format: int32 */
+            /** Format: int64 */
             tier_id?: number | null;
         };
         /** @description What is held of a target right now, by all agents together and by each. */
@@ -1401,28 +1401,28 @@ export interface components {
         /** @description How a group of targets is watched, by which agents, judged how. */
         Tier: {
             /**
-             * Format: int32
+             * Format: int64
              * @description With the strategy `count`: how many agents ask each target.
              */
             agent_count: number | null;
             /** Format: int64 */
             gap_ms: number;
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             /** Format: int64 */
             interval_s: number;
-            /** Format: int32 */
+            /** Format: int64 */
             lost_clear: number;
-            /** Format: int32 */
+            /** Format: int64 */
             lost_raise: number;
             name: string;
-            /** Format: int32 */
+            /** Format: int64 */
             packets: number;
-            /** Format: int32 */
+            /** Format: int64 */
             payload_bytes: number;
-            /** Format: int32 */
+            /** Format: int64 */
             rtt_us_clear: number;
-            /** Format: int32 */
+            /** Format: int64 */
             rtt_us_raise: number;
             strategy: components["schemas"]["Strategy"];
             /** Format: int64 */
@@ -1459,7 +1459,7 @@ export interface components {
              */
             interval_s?: number | null;
             /**
-             * Format: int32
+             * Format: int64
              * @description So many or fewer end it.
              * @example 2
              */
@@ -1513,7 +1513,7 @@ export interface components {
         Timestamp: string;
         User: {
             created_at: components["schemas"]["Timestamp"];
-            /** Format: int32 */
+            /** Format: int64 */
             id: number;
             /** @description Cannot sign in. */
             is_disabled: boolean;
@@ -1544,7 +1544,7 @@ export interface components {
         Verdict: "up" | "degraded" | "down" | "unknown";
         VerdictEvent: {
             /**
-             * Format: int32
+             * Format: int64
              * @description Id of the agent; null for all agents together.
              */
             agent: number | null;
@@ -1553,12 +1553,12 @@ export interface components {
             /** Format: int64 */
             position: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description Id of the probe.
              */
             probe: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description Id of the target.
              */
             target: number;
@@ -2906,7 +2906,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    "application/openmetrics-text": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -7,11 +7,11 @@ use model::{Confirm, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick};
 use wire::{rounds::RoundRow, v1};
 
 /// The fast tier: the most that a fleet of a size sends.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
+pub const INTERVAL: Duration = Duration::from_secs(5);
 /// How long after its first packet a round is known: five packets of 200 ms and 1 s of patience.
 const ROUND_SPAN: Duration = Duration::from_millis(1800);
 /// The agent's clock at the beginning of the play. Any value that is not small will do.
-pub(crate) const TICK_BEGIN_US: u64 = 1 << 40;
+pub const TICK_BEGIN_US: u64 = 1 << 40;
 const PACKETS: u8 = 5;
 /// Results of a batch at most.
 const BATCH_ROUNDS_MAX: usize = 1_000;
@@ -22,20 +22,26 @@ const LATE_ONE_IN: u64 = 100;
 const LATE: Duration = Duration::from_secs(10);
 
 /// A payload and when it is to be sent, since the beginning.
-pub(crate) struct Parcel {
-    pub(crate) at: Duration,
-    pub(crate) payload_zstd: Vec<u8>,
+#[derive(Debug)]
+pub struct Parcel {
+    pub at: Duration,
+    pub payload_zstd: Vec<u8>,
 }
 
 /// All that one agent will send, in its order.
-pub(crate) struct Fleet {
-    pub(crate) parcels: Vec<Parcel>,
+#[derive(Debug)]
+pub struct Fleet {
+    pub parcels: Vec<Parcel>,
     results: u64,
 }
 
 impl Fleet {
     /// Makes `rounds` rounds of each probe, spread evenly over the interval.
-    pub(crate) fn new(probes: &[u32], rounds: u32, seed: u64) -> anyhow::Result<Fleet> {
+    ///
+    /// # Errors
+    ///
+    /// If a second's rounds do not fit the limits of a batch.
+    pub fn new(probes: &[u32], rounds: u32, seed: u64) -> anyhow::Result<Fleet> {
         let mut chance = Chance(seed.max(1));
         let bases_us: Vec<f64> = probes.iter().map(|_| chance.base_rtt_us()).collect();
         let interval_us = u64::try_from(INTERVAL.as_micros())?;
@@ -64,15 +70,22 @@ impl Fleet {
         Ok(Fleet { parcels, results: u64::from(rounds) * probes.len() as u64 })
     }
 
-    pub(crate) fn results(&self) -> u64 {
+    /// Rounds in all.
+    pub fn results(&self) -> u64 {
         self.results
     }
 }
 
 /// xorshift64*: the same seed gives the same fleet.
-pub(crate) struct Chance(pub(crate) u64);
+#[derive(Debug)]
+pub struct Chance(pub u64);
 
 impl Chance {
+    /// Evenly among the numbers below `count`, for counts far below 2^64.
+    pub fn below(&mut self, count: u64) -> u64 {
+        self.next() % count.max(1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -85,7 +98,8 @@ impl Chance {
         ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
-    pub(crate) fn one_in(&mut self, count: u64) -> bool {
+    /// True once in `count` times.
+    pub fn one_in(&mut self, count: u64) -> bool {
         self.next().is_multiple_of(count)
     }
 

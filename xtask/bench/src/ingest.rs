@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         let identity = server.enroll(&args.programs, number)?;
         let (probes, seed) = (args.probes, args.seed + u64::from(number));
         links.spawn(async move {
-            let mut link = Link::open(&identity).await?;
+            let mut link = Link::open(&identity, crate::now()).await?;
             let assigned = link.assigned(probes).await?;
             anyhow::Ok((link, Fleet::new(&assigned, rounds, seed)?))
         });
@@ -94,7 +94,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Waits until every sampled target shows every round, once.
-async fn wait_readable(server: &Server, probes: u32, expected: u64) -> anyhow::Result<()> {
+pub(crate) async fn wait_readable(
+    server: &Server,
+    probes: u32,
+    expected: u64,
+) -> anyhow::Result<()> {
     let begun = now();
     let step = (probes / SAMPLES).max(1);
     for number in (1..=probes).step_by(step as usize) {

@@ -37,7 +37,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// One batch of so many is sent twice, as after a lost acknowledgement.
 const RESENT_ONE_IN: u64 = 100;
 
-pub(crate) struct Link {
+/// An open session.
+#[derive(Debug)]
+pub struct Link {
     frames: mpsc::Sender<v1::AgentFrame>,
     answers: Streaming<v1::ServerFrame>,
     epoch: u64,
@@ -47,12 +49,15 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Opens the session of the agent enrolled in `state_dir`.
-    pub(crate) async fn open(identity: &Identity) -> anyhow::Result<Link> {
+    /// Opens a session. The agent's tick was [`TICK_BEGIN_US`] when it had `begun`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens, or whoever does refuses the session.
+    pub async fn open(identity: &Identity, begun: Instant) -> anyhow::Result<Link> {
         let mut client = dial(identity).await?;
         let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
         let boot_id: Vec<u8> = (0..16).map(|byte| identity.number as u8 ^ byte).collect();
-        let begun = now();
         let hello = v1::Hello {
             protocol_version: limits::PROTOCOL_VERSION,
             spool_id: boot_id.clone(),
@@ -75,8 +80,54 @@ impl Link {
         Ok(link)
     }
 
+    /// The epoch that the server granted to this session.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Sends a batch by its name; one that was made in an earlier session keeps its epoch.
+    ///
+    /// # Errors
+    ///
+    /// If the session ended.
+    pub async fn send(&self, epoch: u64, seq: u64, payload_zstd: Vec<u8>) -> anyhow::Result<()> {
+        let batch = v1::Batch {
+            epoch,
+            seq,
+            boot_id: self.boot_id.clone(),
+            closed: Some(clock(self.begun)),
+            payload_zstd,
+            dropped_before: 0,
+        };
+        self.say(agent_frame::Kind::Batch(batch)).await
+    }
+
+    /// Waits for the next acknowledgement: epoch and sequence number. May be given up at any time.
+    ///
+    /// # Errors
+    ///
+    /// If the session ended, or a batch was refused.
+    pub async fn acknowledged(&mut self) -> anyhow::Result<(u64, u64)> {
+        loop {
+            match self.answer().await? {
+                server_frame::Kind::Ack(ack) => return Ok((ack.epoch, ack.seq)),
+                server_frame::Kind::Refusal(refusal) => {
+                    bail!("a batch was refused: {}", refusal.reason)
+                }
+                server_frame::Kind::Welcome(_)
+                | server_frame::Kind::Assignment(_)
+                | server_frame::Kind::Command(_)
+                | server_frame::Kind::CommandCancel(_) => (),
+            }
+        }
+    }
+
     /// Waits for an assignment of so many probes.
-    pub(crate) async fn assigned(&mut self, count: u32) -> anyhow::Result<Vec<u32>> {
+    ///
+    /// # Errors
+    ///
+    /// If the session ended.
+    pub async fn assigned(&mut self, count: u32) -> anyhow::Result<Vec<u32>> {
         let mut probes: Vec<u32> = Vec::new();
         loop {
             let server_frame::Kind::Assignment(part) = self.answer().await? else {
@@ -102,7 +153,11 @@ impl Link {
     }
 
     /// Sends everything at its time; ends when all of it is acknowledged.
-    pub(crate) async fn play(mut self, fleet: Fleet, begun: Instant) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If the session ended, or a batch was refused.
+    pub async fn play(mut self, fleet: Fleet, begun: Instant) -> anyhow::Result<()> {
         // Ticks of the payloads count from here.
         self.begun = begun;
         let last = fleet.parcels.len() as u64;
@@ -118,18 +173,10 @@ impl Link {
                     answer = self.answers.message() => heard.hear(answer)?,
                 }
             }
-            let batch = v1::Batch {
-                epoch: self.epoch,
-                seq,
-                boot_id: self.boot_id.clone(),
-                closed: Some(clock(self.begun)),
-                payload_zstd: parcel.payload_zstd,
-                dropped_before: 0,
-            };
             if chance.one_in(RESENT_ONE_IN) {
-                self.say(agent_frame::Kind::Batch(batch.clone())).await?;
+                self.send(self.epoch, seq, parcel.payload_zstd.clone()).await?;
             }
-            self.say(agent_frame::Kind::Batch(batch)).await?;
+            self.send(self.epoch, seq, parcel.payload_zstd).await?;
         }
         while heard.acknowledged < last {
             let answer = timeout(ANSWER_MAX, self.answers.message()).await;
@@ -197,7 +244,8 @@ fn clock(begun: Instant) -> v1::Clock {
 }
 
 /// What enrolment left on disk.
-pub(crate) struct Identity {
+#[derive(Debug)]
+pub struct Identity {
     number: u32,
     address: String,
     authority: CertificateDer<'static>,
@@ -206,7 +254,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn load(number: u32, address: &str, state_dir: &Path) -> anyhow::Result<Identity> {
+    /// Reads it from an agent's state directory; the server is dialled at `address`.
+    ///
+    /// # Errors
+    ///
+    /// If a file is missing or not readable.
+    pub fn load(number: u32, address: &str, state_dir: &Path) -> anyhow::Result<Identity> {
         let folder = state_dir.join("identity");
         let certificate = |name: &str| {
             CertificateDer::from_pem_file(folder.join(name)).with_context(|| format!("no {name}"))

@@ -6,14 +6,14 @@
 mod account;
 mod capture;
 mod empty;
-mod fleet;
 mod ingest;
-mod link;
 mod rtt;
 mod server;
+mod start;
 
-use std::{process::ExitCode, time::Instant};
+use std::process::ExitCode;
 
+pub(crate) use bench::{fleet, link, now};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -31,11 +31,8 @@ enum Bench {
     Rtt(rtt::Args),
     /// Memory of an empty server and agent, size of the agent.
     Empty(empty::Args),
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one home of the clock in this bench")]
-fn now() -> Instant {
-    Instant::now()
+    /// How long a server that was killed needs until it is ready.
+    Start(start::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +41,7 @@ fn main() -> ExitCode {
         // It enters a namespace, which is a thread's own: no runtime before.
         Bench::Rtt(args) => rtt::run(&args),
         Bench::Empty(args) => block_on(empty::run(&args)),
+        Bench::Start(args) => block_on(start::run(&args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

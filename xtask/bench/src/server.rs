@@ -2,7 +2,7 @@
 //! operating system.
 
 use std::{
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{BufRead, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
@@ -13,11 +13,13 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::link::Identity;
+use bench::{link::Identity, now};
 
 /// Targets of one import.
 const IMPORT_ROWS_MAX: u32 = 2_000;
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// No start is waited for longer.
+const READY_MAX: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 pub(crate) struct Server {
@@ -42,17 +44,7 @@ impl Server {
     pub(crate) fn start(programs: &Path) -> anyhow::Result<Server> {
         let scratch = std::env::temp_dir().join(format!("faultline-bench-{}", std::process::id()));
         fs::create_dir_all(&scratch).context("cannot make a folder for the data")?;
-        let log = File::create(scratch.join("server.log")).context("cannot make a log")?;
-        let mut process = Command::new(programs.join("faultline"))
-            .args(["server", "--announce-json", "--http-listen=127.0.0.1:0"])
-            .args(["--agent-listen=127.0.0.1:0", "--data-dir"])
-            .arg(scratch.join("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("cannot start the server")?;
-        let stdout = process.stdout.take().context("the server has no output")?;
+        let process = spawn(programs, &scratch)?;
         let mut server = Server {
             process,
             scratch,
@@ -60,18 +52,56 @@ impl Server {
             door: String::new(),
             key: String::new(),
         };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).context("the server's output broke off")?;
-        let announced: Value = serde_json::from_str(&line)
-            .with_context(|| format!("the server did not start: {line}"))?;
-        let field = |name: &str| announced.get(name).and_then(Value::as_str).unwrap_or_default();
-        server.http = field("http_url").trim_start_matches("http://").to_owned();
-        server.door = field("agent_address").to_owned();
+        server.announced()?;
         server.key = fs::read_to_string(server.data().join("keys/local-api.key"))
             .context("no API key")?
             .trim()
             .to_owned();
         Ok(server)
+    }
+
+    /// Kills the process and starts another one on the same data; returns the seconds from its
+    /// start until it says that it is ready.
+    pub(crate) fn killed_and_started(&mut self, programs: &Path) -> anyhow::Result<f64> {
+        self.process.kill().context("cannot kill the server")?;
+        self.process.wait().context("cannot wait for the server")?;
+        let begun = now();
+        self.process = spawn(programs, &self.scratch)?;
+        self.announced()?;
+        while !self.is_ready()? {
+            if READY_MAX < begun.elapsed() {
+                bail!("the server is not ready after {} s", READY_MAX.as_secs());
+            }
+        }
+        Ok(begun.elapsed().as_secs_f64())
+    }
+
+    /// Waits for the line that names the addresses.
+    fn announced(&mut self) -> anyhow::Result<()> {
+        let stdout = self.process.stdout.take().context("the server has no output")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).context("the server's output broke off")?;
+        let announced: Value = serde_json::from_str(&line)
+            .with_context(|| format!("the server did not start: {line}"))?;
+        let field = |name: &str| announced.get(name).and_then(Value::as_str).unwrap_or_default();
+        self.http = field("http_url").trim_start_matches("http://").to_owned();
+        self.door = field("agent_address").to_owned();
+        Ok(())
+    }
+
+    fn is_ready(&self) -> anyhow::Result<bool> {
+        let mut stream = TcpStream::connect(&self.http).context("/readyz")?;
+        stream.set_read_timeout(Some(ANSWER_MAX)).context("/readyz")?;
+        write!(stream, "GET /readyz HTTP/1.0\r\nhost: {}\r\n\r\n", self.http)?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).context("/readyz")?;
+        Ok(answer.split(' ').nth(1) == Some("200"))
+    }
+
+    /// How many targets the server shows.
+    pub(crate) fn targets(&self) -> anyhow::Result<u64> {
+        let page = self.call("GET", "/targets?limit=1", "")?;
+        page.get("total").and_then(Value::as_u64).context("no total")
     }
 
     fn data(&self) -> PathBuf {
@@ -178,6 +208,19 @@ impl Server {
         }
         serde_json::from_str(if body.is_empty() { "null" } else { body }).with_context(context)
     }
+}
+
+fn spawn(programs: &Path, scratch: &Path) -> anyhow::Result<Child> {
+    let log = OpenOptions::new().create(true).append(true).open(scratch.join("server.log"));
+    Command::new(programs.join("faultline"))
+        .args(["server", "--announce-json", "--http-listen=127.0.0.1:0"])
+        .args(["--agent-listen=127.0.0.1:0", "--data-dir"])
+        .arg(scratch.join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.context("cannot make a log")?)
+        .spawn()
+        .context("cannot start the server")
 }
 
 fn name(number: u32) -> String {

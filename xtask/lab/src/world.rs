@@ -51,7 +51,7 @@ struct Agent {
 }
 
 /// A process that ends with its owner.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -69,7 +69,7 @@ pub(crate) fn agent_name(n: u32) -> String {
     format!("agent{n}")
 }
 
-fn log(scratch: &Path, name: &str) -> anyhow::Result<File> {
+pub(crate) fn log(scratch: &Path, name: &str) -> anyhow::Result<File> {
     let path = scratch.join(format!("{name}.log"));
     let open = OpenOptions::new().create(true).append(true).open(&path);
     open.with_context(|| format!("cannot open `{}`", path.display()))
@@ -214,7 +214,7 @@ impl World {
 
 /// Makes the world's folder with copies of the programs, where an agent without privileges reaches
 /// them: a build folder below somebody's home is closed to others.
-fn settle_in(programs: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn settle_in(programs: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
     let folder = scratch.join("bin");
     fs::create_dir_all(&folder).context("cannot make a folder for the world")?;
     for open in [scratch, &folder] {

@@ -61,6 +61,7 @@ const LINES: [Line; 2] = [
             "ingest",
             "tasks",
             "http",
+            "fuzz",
             "serve",
         ],
         strict: &[("http", &["app"])],

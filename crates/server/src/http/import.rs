@@ -6,7 +6,6 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request, State, rejection::BytesRejection},
 };
-use http::{HeaderMap, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer as _, Serialize,
     de::{Error as _, SeqAccess, Visitor},
@@ -17,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller::Caller,
-    extract::{BODY_TIME_MAX, Json, Query, in_time, too_large_or_cut},
+    extract::{BODY_TIME_MAX, Json, Query, in_time, media_type, too_large_or_cut},
     permission::Permission,
     problem::{ApiError, Code, ProblemField},
     views::parse_flag,
@@ -185,13 +184,7 @@ impl<S: Send + Sync> FromRequest<S> for Rows {
     }
 }
 
-fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = value.and_then(|value| value.split(';').next()).unwrap_or_default();
-    kind.trim().to_ascii_lowercase()
-}
-
-fn read_json(body: &[u8]) -> Result<Vec<RawRow>, ApiError> {
+pub(crate) fn read_json(body: &[u8]) -> Result<Vec<RawRow>, ApiError> {
     let mut are_too_many = false;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let rows = reader.deserialize_seq(RowsVisitor { are_too_many: &mut are_too_many });
@@ -247,6 +240,11 @@ fn read_row(text: &str) -> RawRow {
 
 /// A row of another shape is a bad row, not a bad import.
 fn raw_row(row: serde_json::Value) -> RawRow {
+    if !row.is_object() {
+        // A list would be read as the fields in their order, which nobody promised.
+        let errors = vec![FieldError::new("row", "must be an object")];
+        return RawRow { errors, ..RawRow::default() };
+    }
     let name = row.get("name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match serde_json::from_value::<ImportRowBody>(row) {
         Ok(row) => RawRow {
@@ -278,6 +276,12 @@ mod tests {
         assert_eq!(error.errors, ApiError::from(import::too_many()).errors);
         let body = format!("[{}{{}}]", "{},".repeat(import::ROWS_MAX - 1));
         assert_eq!(read_json(body.as_bytes()).expect("is read").len(), import::ROWS_MAX);
+    }
+
+    #[test]
+    fn a_list_is_no_row() {
+        let rows = read_json(br#"[["core1", "192.0.2.1", null, null, null, null]]"#);
+        assert_eq!(rows.expect("is read")[0].errors[0].reason, "must be an object");
     }
 
     #[test]

@@ -38,6 +38,8 @@ use tower_http::compression::{
 use crate::app::{App, backup::MEDIA_TYPE};
 use problem::{ApiError, Code};
 
+pub(crate) use caller::is_understood;
+pub(crate) use import::read_json as import_rows;
 pub use openapi::openapi_json;
 
 /// Everything that is answered over HTTP.

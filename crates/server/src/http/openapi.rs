@@ -53,16 +53,27 @@ pub fn openapi_json() -> String {
     text
 }
 
-/// Sorts the keys whatever map `serde_json` is built with.
+/// Sorts the keys whatever map `serde_json` is built with, and says numbers as wide as they are.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let map: BTreeMap<String, Value> =
+            let mut map: BTreeMap<String, Value> =
                 map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            widen(&mut map);
             Value::Object(map.into_iter().collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
         leaf @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => leaf,
+    }
+}
+
+/// An unsigned number of 32 bits is said to be an `int32` by what writes the schemas, which is only
+/// half of it.
+fn widen(schema: &mut BTreeMap<String, Value>) {
+    let is = |key: &str, value: Value| schema.get(key) == Some(&value);
+    if is("format", "int32".into()) && is("minimum", 0.into()) {
+        schema.insert("format".to_owned(), "int64".into());
+        schema.entry("maximum".to_owned()).or_insert_with(|| u32::MAX.into());
     }
 }
 

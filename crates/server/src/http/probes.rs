@@ -45,7 +45,8 @@ pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, ApiEr
 #[utoipa::path(
     get, path = "/metrics", tag = "server",
     responses((
-        status = 200, description = "OpenMetrics", body = String, content_type = "text/plain"
+        status = 200, description = "OpenMetrics", body = String,
+        content_type = "application/openmetrics-text"
     ))
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {

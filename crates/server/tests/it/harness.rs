@@ -495,6 +495,11 @@ pub(crate) fn answered(probe: ProbeId, ago_s: u64) -> RoundRow {
     row(probe, ago_s, outcome)
 }
 
+/// The agent's gateway answers: whoever else does not is not beyond it.
+pub(crate) fn of_gateway(ago_s: u64) -> RoundRow {
+    RoundRow { subject: Subject::Gateway, ..answered(ProbeId(1), ago_s) }
+}
+
 /// A round that could not ask.
 pub(crate) fn not_asked(probe: ProbeId, ago_s: u64) -> RoundRow {
     row(probe, ago_s, Outcome::NotAsked(NotAsked::NoRoute))

@@ -15,7 +15,7 @@ use server::{
     clock::{Clock, ReadClocks, Reading},
 };
 
-use crate::harness::{Link, Server, answered, enrol, soon};
+use crate::harness::{Link, Server, answered, enrol, of_gateway, soon};
 
 /// The machine's clocks, moved by hand.
 #[derive(Debug, Default)]
@@ -208,5 +208,61 @@ async fn a_damaged_checkpoint_flips_no_verdict() {
     for part in ["verdict", "since"] {
         assert_eq!(status["consensus"][part], held[part]);
     }
+    server.stop().await;
+}
+
+/// Everything that is held of a target, as it is told.
+async fn held(server: &Server, target: u64) -> serde_json::Value {
+    server.get(&format!("/targets/{target}/status")).await
+}
+
+/// Waits until what is held of a target is so.
+async fn held_as(server: &Server, target: u64, verdict: &str) -> serde_json::Value {
+    soon(async {
+        loop {
+            let status = held(server, target).await;
+            if status["consensus"]["verdict"] == verdict {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+/// The verdicts that all agents together came to, oldest first.
+async fn turns(server: &Server, target: u64) -> Vec<String> {
+    let page = server.get(&format!("/targets/{target}/changes?limit=500")).await;
+    let changes = page["items"].as_array().unwrap().iter();
+    let consensus = changes.filter(|change| change["agent"].is_null());
+    let mut turns: Vec<String> =
+        consensus.map(|change| change["to"].as_str().unwrap().to_owned()).collect();
+    turns.reverse();
+    turns
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_verdict_flips_because_the_monitor_was_away_and_the_gap_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(Moved::default());
+    let start = || Server::start_by(dir.path(), Clock::over(clocks.clone()));
+    let server = start().await;
+    let (target, probe) = server.new_target("core1", "192.0.2.1").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().link().await.unwrap();
+    link.assigned(&[probe]).await;
+    let epoch = link.epoch;
+    link.send_rounds(1, &[answered(probe, 30), answered(probe, 0), of_gateway(0)]).await;
+    link.acknowledged(epoch, 1).await;
+    let before = held_as(&server, target, "up").await;
+    server.stop().await;
+    clocks.pass(Duration::from_secs(600));
+    let server = start().await;
+    assert_eq!(held(&server, target).await["consensus"], before["consensus"]);
+    assert_eq!(turns(&server, target).await, ["up"]);
+    let history = server.get(&format!("/targets/{target}/history")).await;
+    let minutes = history["series"][0]["minutes"].as_array().unwrap();
+    let of_gap = minutes.iter().filter(|minute| minute["cause"] == "monitor_down").count();
+    assert!((9..=11).contains(&of_gap), "ten minutes: {minutes:#?}");
     server.stop().await;
 }

@@ -5,6 +5,7 @@
 )]
 
 mod archive;
+mod crash;
 mod engine;
 mod inventory;
 mod list;

@@ -4,6 +4,7 @@ mod blind;
 mod faults;
 mod ground;
 mod ipv6;
+mod kill;
 mod permission;
 mod stopped;
 mod uplink;
@@ -66,7 +67,13 @@ pub(crate) struct Drill {
 }
 
 /// The longest first: they are started in this order, several at a time.
-pub(crate) const DRILLS: [Drill; 7] = [
+pub(crate) const DRILLS: [Drill; 8] = [
+    Drill {
+        name: "kill",
+        about: "server and agents killed at random instants: every round is there, once",
+        measures: false,
+        run: kill::run,
+    },
     Drill {
         name: "uplink",
         about: "an agent that only loses the server: nothing Down, the past is complete later",

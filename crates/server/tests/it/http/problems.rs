@@ -49,6 +49,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             (Method::POST, "/api/v1/targets/import", "text/plain", "name,address"),
             (Method::POST, "/api/v1/targets/import", "text/csv", "name,adress"),
             (Method::POST, "/api/v1/targets/import", JSON, "{}"),
+            (Method::POST, path, JSON, r#"["a", "192.0.2.1"]"#),
         ],
         expect![[r#"
             400 bad_body: EOF while parsing an object at line 1 column 1
@@ -67,6 +68,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             header.adress: is not a column; known: name, address, tier, tags, note
             header.address: is missing
             400 bad_body: the body is not a JSON array of rows: invalid type: map, expected a se
+            400 bad_body: invalid type: sequence, expected an object
         "#]],
     )
     .await;
