@@ -80,8 +80,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         "pairs": u64::from(args.targets) * u64::from(args.agents),
         "ready_s": ready_s,
         "ready_s_max": ready_s.iter().copied().reduce(f64::max).context("nothing was killed")?,
-        "cpu_s_last": account::cpu_s(server.process_id())?,
-        "rss_bytes_peak": account::rss_bytes_peak(server.process_id())?,
+        "cpu_s_last": account::cpu_s(server.process())?,
+        "rss_bytes_peak": account::rss_bytes_peak(server.process())?,
         "log_bytes": server.log_bytes()?,
     });
     show(args.json, &summary);
