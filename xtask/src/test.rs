@@ -48,7 +48,7 @@ const fn long(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) 
     Step { name, is_long: true, run }
 }
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step("format", |_| cargo(&["fmt", "--all", "--", "--check"])),
     step("tidy", |_| done(tidy::run())),
     step("console packages", |_| with_node(console::install)),
