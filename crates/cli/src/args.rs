@@ -148,6 +148,7 @@ pub(crate) struct KeyArgs {
     /// File with the master key that the secrets in it are sealed under.
     #[arg(long, value_name = "KEY_FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// The same key in base64, from the environment.
     #[arg(long, env = "ENCRYPTION_MASTER_KEY", hide = true, hide_env_values = true)]
     pub(crate) master_key: Option<String>,
 }
