@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -142,6 +142,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("the log filter is not understood")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = log.with_ansi(io::stderr().is_terminal());
     if config.is_log_json {
         log.json().init();
     } else {

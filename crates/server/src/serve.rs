@@ -152,8 +152,6 @@ pub async fn serve_with(
     let store = store.map_err(|source| ServeError::Store { path, source })?;
     let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, clock.now())?);
     let mut core = Core::start(&config, &store, &clock).await?;
-    let first_start = first::first_user(&store, clock.now()).await?;
-    first::local_key(&store, &config, clock.now()).await?;
 
     let agents = listen::bind(config.agents.listen, Purpose::Agents).await?;
     let console = listen::bind(config.http.listen, Purpose::Console).await?;
@@ -162,6 +160,7 @@ pub async fn serve_with(
     let http_at = console.local_addr().map_err(bound("the console's listener"))?;
     config.complete_advertise(agents_at);
     let config = Arc::new(config);
+    let now = clock.now();
     let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), clock);
 
     let doors = Doors { app: app.clone(), metrics: core.metrics.clone(), stop: stop.clone() };
@@ -171,6 +170,9 @@ pub async fn serve_with(
     doors.serve_http(console, &config, &mut running)?;
     let periodic = TaskTracker::new();
     tasks::start(&periodic, &app, &certificate, &stop);
+    // Last of all: a start that fails must not have made a password that nobody was told.
+    let first_start = first::first_user(&app.store, now).await?;
+    first::local_key(&app.store, &config, now).await?;
     let turning = Turning { conductor: core.conductor.clone(), seen: 0 };
     let said = Ready::of(&config, http_at, agents_at, first_start, turning);
     tracing::info!(console = %said.http_url, agents = %said.agent_address, "ready");

@@ -80,6 +80,10 @@ fn a_server_says_what_it_cannot_have_and_what_to_do() {
         for part in [address, "taken by another program", flag] {
             assert!(text.contains(part), "{text}");
         }
+        // The start that failed made no password that nobody was told.
+        let (mut third, ready) = Running::server(elsewhere.path(), &[]);
+        assert!(ready["admin_password"].is_string(), "{ready}");
+        assert!(third.stop());
     }
     assert!(server.stop());
 }
