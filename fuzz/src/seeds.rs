@@ -142,7 +142,14 @@ fn batch() -> v1::Batch {
         boot_id: vec![1; 16],
         closed: Some(clock()),
         payload_zstd: payloads().iter().find_map(|p| wire::seal(p).ok()).unwrap_or_default(),
-        dropped_before: 2,
+        drops: vec![v1::Drop {
+            boot_id: vec![1; 16],
+            near: Some(clock()),
+            from_tick_us: 1_000_000,
+            to_tick_us: 2_000_000,
+            rounds: 2,
+            cause: v1::DropCause::Size.into(),
+        }],
     }
 }
 
@@ -152,6 +159,7 @@ fn agent_frames() -> Vec<v1::AgentFrame> {
         protocol_version: 1,
         boot_id: vec![1; 16],
         spool_id: vec![2; 16],
+        instance_id: vec![3; 16],
         hostname: "pop1".to_owned(),
         capabilities: vec![1, 2],
         clock: Some(clock()),

@@ -18,6 +18,7 @@ mod files;
 pub mod fuzz;
 mod host;
 pub mod identity;
+mod lanes;
 mod pace;
 pub mod probing;
 mod run;

@@ -165,6 +165,8 @@ struct Agent {
     config: Config,
     clock: Clock,
     boot: BootId,
+    /// Names this process to the server, so that two with one identity are told apart.
+    instance: [u8; 16],
     started_at: UtcMicros,
     identity: Identity,
     tls: Arc<ClientConfig>,
@@ -184,6 +186,8 @@ struct Agent {
     turns_told: u64,
     link: Option<Link>,
     linked_at: Tick,
+    /// When batches begin to carry the stream's own epoch, if they do not yet.
+    turn_at: Option<Tick>,
     /// What sending waits for.
     wait: Wait,
     /// At most one.
@@ -198,6 +202,8 @@ struct Agent {
     uplink_problem: Option<String>,
     spool_problem: Option<String>,
     batches_refused: u64,
+    /// Results that the probing thread had dropped at the last look, and when that was.
+    overrun: (u64, Tick),
     saved_at: Tick,
 }
 
@@ -252,6 +258,7 @@ impl Agent {
             config: config.clone(),
             clock,
             boot,
+            instance: crate::files::random(),
             started_at: clock.wall(),
             identity,
             spool,
@@ -259,6 +266,7 @@ impl Agent {
             vitals: ProbingVitals::default(),
             link: None,
             linked_at: Tick(0),
+            turn_at: None,
             wait: Wait::Nothing,
             dialing: JoinSet::new(),
             dial_at: Instant::now(),
@@ -270,6 +278,7 @@ impl Agent {
             uplink_problem: None,
             spool_problem: None,
             batches_refused: 0,
+            overrun: (0, clock.tick()),
             saved_at: Tick(0),
         })
     }

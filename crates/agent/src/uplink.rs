@@ -1,8 +1,6 @@
-//! The agent's one stream to the server: opening it, and what is under way on it.
+//! The agent's one stream to the server: opening it, and the frames on it.
 
-use std::{
-    collections::BTreeMap, error::Error, io, ops::RangeInclusive, sync::Arc, time::Duration,
-};
+use std::{error::Error, io, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use model::Tick;
 use rustls::ClientConfig;
@@ -20,7 +18,7 @@ use wire::{
 use crate::{
     dial::{DialError, dial},
     generated::agent_link_client::AgentLinkClient,
-    pace::Pacer,
+    lanes::Lanes,
     spool::Key,
 };
 
@@ -28,10 +26,6 @@ use crate::{
 const OUTBOUND_MAX: usize = 32;
 /// Of these, so many are kept for heartbeats and answers, which must not wait behind batches.
 pub(crate) const OUTBOUND_RESERVE: usize = 8;
-/// Batches sent and not yet acknowledged: two round trips' worth on a long line.
-const IN_FLIGHT_BATCHES_MAX: usize = 64;
-/// Their bytes: what a lost connection repeats at most.
-const IN_FLIGHT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// From the opened connection to `Welcome`.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 /// What a server may ask for as the interval of heartbeats.
@@ -49,6 +43,12 @@ pub(crate) enum LinkError {
          enroll TOKEN --replace`"
     )]
     Refused { reason: String },
+    /// Another process has this agent's certificate and is connected.
+    #[error(
+        "{reason}. If this state directory is a copy, make it an agent of its own: `faultline \
+         agent create NAME` on the server, then `faultline-agent enroll TOKEN --replace` here"
+    )]
+    Held { reason: String },
     #[error("the stream failed: {}", crate::limited(status.message()))]
     Failed { status: Box<Status> },
     #[error("the server did not welcome this agent in time")]
@@ -64,6 +64,9 @@ impl From<Status> for LinkError {
         if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) {
             let reason = crate::limited(status.message()).to_owned();
             return LinkError::Refused { reason };
+        }
+        if status.code() == Code::AlreadyExists {
+            return LinkError::Held { reason: crate::limited(status.message()).to_owned() };
         }
         match certificate_alert(&status) {
             Some(reason) => LinkError::Refused { reason },
@@ -100,22 +103,7 @@ pub(crate) struct Link {
     pub(crate) address: String,
     outbound: mpsc::Sender<AgentFrame>,
     inbound: Streaming<ServerFrame>,
-    pacer: Pacer,
-    /// The batch that was sent last.
-    pub(crate) cursor: Key,
-    in_flight: BTreeMap<Key, u64>,
-    in_flight_bytes: u64,
-}
-
-/// What may be sent now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Allowance {
-    Now,
-    /// After an acknowledgement.
-    Acknowledged,
-    /// When the connection has taken some frames.
-    Room,
-    Later(Duration),
+    pub(crate) lanes: Lanes,
 }
 
 /// Dials, says hello and waits to be welcomed.
@@ -135,18 +123,8 @@ pub(crate) async fn open(
     let Some(server_frame::Kind::Welcome(welcome)) = first.ok_or(LinkError::Ended)?.kind else {
         return Err(LinkError::NoWelcome);
     };
-    let (batches, bytes) = (welcome.batches_per_second_max, welcome.bytes_per_second_max);
-    let link = Link {
-        client,
-        address,
-        outbound,
-        inbound,
-        pacer: Pacer::new(batches, bytes, now),
-        cursor: (0, 0),
-        in_flight: BTreeMap::new(),
-        in_flight_bytes: 0,
-    };
-    Ok((link, welcome))
+    let lanes = Lanes::new(&welcome, now);
+    Ok((Link { client, address, outbound, inbound, lanes }, welcome))
 }
 
 /// The interval that the server asks for, within reason.
@@ -160,28 +138,14 @@ pub(crate) fn heartbeat_interval(welcome: &v1::Welcome) -> Duration {
 }
 
 impl Link {
-    /// Says whether another batch may go.
-    pub(crate) fn allowance(&mut self, now: Tick) -> Allowance {
-        let is_full = IN_FLIGHT_BATCHES_MAX <= self.in_flight.len()
-            || IN_FLIGHT_BYTES_MAX <= self.in_flight_bytes;
-        if is_full {
-            return Allowance::Acknowledged;
-        }
-        if self.outbound.capacity() <= OUTBOUND_RESERVE {
-            return Allowance::Room;
-        }
-        match self.pacer.wait(now) {
-            Duration::ZERO => Allowance::Now,
-            wait => Allowance::Later(wait),
-        }
+    /// Whether the connection takes another batch.
+    pub(crate) fn has_room(&self) -> bool {
+        OUTBOUND_RESERVE < self.outbound.capacity()
     }
 
     /// Sends a batch; nothing is lost if the connection is gone, for the spool has it.
     pub(crate) fn send_batch(&mut self, key: Key, bytes: u64, batch: v1::Batch) {
-        self.cursor = key;
-        self.pacer.spend(bytes);
-        self.in_flight.insert(key, bytes);
-        self.in_flight_bytes += bytes;
+        self.lanes.note_sent(key, bytes);
         self.send(agent_frame::Kind::Batch(batch));
     }
 
@@ -190,15 +154,6 @@ impl Link {
         let frame = AgentFrame { kind: Some(kind) };
         if self.outbound.try_send(frame).is_err() {
             tracing::debug!("a frame was left out: the connection takes none");
-        }
-    }
-
-    /// The server has, or will never take, these batches.
-    pub(crate) fn settle(&mut self, keys: RangeInclusive<Key>) {
-        let settled: Vec<Key> = self.in_flight.range(keys).map(|(key, _)| *key).collect();
-        for key in settled {
-            let bytes = self.in_flight.remove(&key).unwrap_or(0);
-            self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         }
     }
 

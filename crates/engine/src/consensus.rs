@@ -102,7 +102,8 @@ fn telling(cause: Cause) -> u8 {
         | Cause::Loss
         | Cause::Slow
         | Cause::Partial
-        | Cause::Unconfirmed => 0,
+        | Cause::Unconfirmed
+        | Cause::Dropped => 0,
     }
 }
 

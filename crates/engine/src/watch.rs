@@ -468,7 +468,8 @@ impl Watch {
                     | Cause::NoAgent
                     | Cause::NotAsked(_)
                     | Cause::MonitorDown
-                    | Cause::Doubtful => (),
+                    | Cause::Doubtful
+                    | Cause::Dropped => (),
                 }
             }
         }

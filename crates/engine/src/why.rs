@@ -151,6 +151,7 @@ fn unknown(cause: Cause, facts: &PairFacts<'_>) -> String {
             "{agent} lags or drops packets by its own measure, so its lost rounds say nothing",
         ),
         Cause::MonitorDown => "the server was not running".to_owned(),
+        Cause::Dropped => format!("{agent} lost what it had learned"),
         Cause::NotYet
         | Cause::Answering
         | Cause::NoAnswer

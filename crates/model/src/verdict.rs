@@ -85,10 +85,12 @@ pub enum Cause {
     MonitorDown,
     /// The rounds are doubtful by the agent's own measure.
     Doubtful,
+    /// The agent lost what it had learned. No verdict in force has it: only history knows.
+    Dropped,
 }
 
 impl Cause {
-    pub const ALL: [Cause; 20] = [
+    pub const ALL: [Cause; 21] = [
         Cause::Answering,
         Cause::NoAnswer,
         Cause::Loss,
@@ -109,6 +111,7 @@ impl Cause {
         Cause::Paused,
         Cause::MonitorDown,
         Cause::Doubtful,
+        Cause::Dropped,
     ];
 
     /// The code as stored and as the API says it.
@@ -134,6 +137,7 @@ impl Cause {
             Cause::Paused => "paused",
             Cause::MonitorDown => "monitor_down",
             Cause::Doubtful => "doubtful",
+            Cause::Dropped => "dropped",
         }
     }
 
@@ -300,7 +304,8 @@ mod tests {
         assert_eq!(AgentState::ALL.map(AgentState::as_str), states);
         let causes = "answering no_answer loss slow partial unconfirmed not_yet silent no_agent \
             agent_offline agent_blind not_asked_no_route not_asked_permission not_asked_resolver \
-            not_asked_buffer_full not_asked_socket not_asked_overrun paused monitor_down doubtful";
+            not_asked_buffer_full not_asked_socket not_asked_overrun paused monitor_down doubtful \
+            dropped";
         assert_eq!(Cause::ALL.map(Cause::as_str).join(" "), causes);
         for verdict in Verdict::ALL {
             assert_eq!(Verdict::parse(verdict.as_str()), Some(verdict));

@@ -22,12 +22,16 @@ pub use network::Network;
 pub const DATA_DIR_DEFAULT: &str = "data";
 /// Console and API: this machine only, until TLS or a proxy is set up.
 pub const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:7480";
+const BACKLOG_BYTES_PER_SECOND_MIN: u64 = 4096;
 /// Agents dial in from anywhere; the listener takes nobody without a certificate or a token.
 pub const AGENT_LISTEN_DEFAULT: &str = "0.0.0.0:7481";
 /// Batches that one agent may send a second: it flushes once a second, the rest is for catching up.
 pub const BATCHES_PER_SECOND_DEFAULT: u32 = 50;
 /// Bytes that one agent may send a second: 100,000 targets each 30 s are about 100 kB/s.
 pub const BYTES_PER_SECOND_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Of these, what one agent may use for its backlog after an outage: 4 Mbit/s on its line, and a
+/// day of 10,000 results a second is caught up within hours.
+pub const BACKLOG_BYTES_PER_SECOND_DEFAULT: u64 = 512 * 1024;
 /// Rounds are for looking into a recent minute.
 pub const ROUNDS_KEPT_DEFAULT: Duration = Duration::from_secs(7 * DAY_S);
 /// Minutes are the record that customers are answered from.
@@ -115,6 +119,7 @@ pub struct AgentsConfig {
     pub advertise: Vec<String>,
     pub batches_per_second_max: u32,
     pub bytes_per_second_max: u64,
+    pub backlog_bytes_per_second_max: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +182,7 @@ struct FileAgents {
     advertise: Option<Vec<String>>,
     batches_per_second_max: Option<u32>,
     bytes_per_second_max: Option<u64>,
+    backlog_bytes_per_second_max: Option<u64>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -260,6 +266,8 @@ impl Config {
                     .unwrap_or(BATCHES_PER_SECOND_DEFAULT),
                 bytes_per_second_max: (file.agents.bytes_per_second_max)
                     .unwrap_or(BYTES_PER_SECOND_DEFAULT),
+                backlog_bytes_per_second_max: (file.agents.backlog_bytes_per_second_max)
+                    .unwrap_or(BACKLOG_BYTES_PER_SECOND_DEFAULT),
             },
             log_format: parse_log_format(log_format)?,
             retention: retention(&file.retention)?,
@@ -291,6 +299,10 @@ impl Config {
         }
         if self.agents.bytes_per_second_max < wire::limits::FRAME_BYTES_MAX as u64 {
             return value("agents.bytes_per_second_max", "must be 1048576 or more: one frame");
+        }
+        if self.agents.backlog_bytes_per_second_max < BACKLOG_BYTES_PER_SECOND_MIN {
+            let reason = "must be 4096 or more: a backlog has to come to an end";
+            return value("agents.backlog_bytes_per_second_max", reason);
         }
         Ok(())
     }
@@ -324,6 +336,8 @@ impl Config {
         line(format!("advertise = [{}]", advertise.join(", ")));
         line(format!("batches_per_second_max = {}", self.agents.batches_per_second_max));
         line(format!("bytes_per_second_max = {}", self.agents.bytes_per_second_max));
+        let backlog = self.agents.backlog_bytes_per_second_max;
+        line(format!("backlog_bytes_per_second_max = {backlog}"));
         line("\n[retention]".to_owned());
         line(format!("rounds = {}", days(self.retention.rounds)));
         line(format!("minutes = {}", days(self.retention.minutes)));

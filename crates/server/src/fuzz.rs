@@ -2,7 +2,10 @@
 //! whether the bytes were taken. They panic if the property breaks. Nothing else calls them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use model::{AgentEvent, AgentId, InventoryChange, MonitorEvent, Name, Tier, TierId, UtcMicros};
+use model::{
+    AgentEvent, AgentId, DropCause, Gap, InventoryChange, MonitorEvent, Name, Tier, TierId,
+    UtcMicros,
+};
 
 use crate::{
     app::import::{self, RawRow},
@@ -27,6 +30,7 @@ pub fn log_entry_seeds() -> Vec<Vec<u8>> {
         seq: 3,
         offset_us: -5,
         payload_zstd: bytes::Bytes::from_static(b"payload"),
+        gaps: vec![Gap { from: UtcMicros(1), to: UtcMicros(2), rounds: 3, cause: DropCause::Size }],
     };
     let mut changes = vec![InventoryChange::AgentRemoved(AgentId(6))];
     if let Ok(name) = Name::parse("standard") {

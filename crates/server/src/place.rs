@@ -9,8 +9,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use model::{AgentId, Round, RoundBatch, Tick, UtcMicros};
-use wire::{Anchor, BatchHead, BootId, WireError, rounds::RoundRow, v1};
+use model::{AgentId, Gap, Round, RoundBatch, Tick, UtcMicros};
+use wire::{Anchor, BatchHead, BootId, Dropped, WireError, rounds::RoundRow, v1};
 
 /// Ten minutes of heartbeats.
 const OBSERVATIONS_MAX: usize = 120;
@@ -108,14 +108,30 @@ impl Placer {
     ///
     /// `None` if it is of an earlier boot and its wall clock is none of any real time.
     pub(crate) fn offset_us(&self, head: &BatchHead) -> Option<i64> {
-        if self.boot == head.boot
+        self.offset_of(head.boot, head.closed)
+    }
+
+    fn offset_of(&self, boot: BootId, near: Anchor) -> Option<i64> {
+        if self.boot == boot
             && let Some(best) = self.best_us()
         {
             return Some(best);
         }
-        let tick_us = i64::try_from(head.closed.tick.0).ok()?;
+        let tick_us = i64::try_from(near.tick.0).ok()?;
         let error_us = self.wall_error_us.unwrap_or(0);
-        head.closed.wall.0.checked_sub(tick_us)?.checked_sub(error_us)
+        near.wall.0.checked_sub(tick_us)?.checked_sub(error_us)
+    }
+
+    /// Places what an agent lost. What has no usable clock, or lies ahead, is placed at `now`: when
+    /// it was told is all that is known.
+    pub(crate) fn gap(&self, dropped: &Dropped, now: UtcMicros) -> Gap {
+        let offset_us = self.offset_of(dropped.boot, dropped.near);
+        let place = |tick| {
+            let at = offset_us.and_then(|offset_us| place_tick(tick, offset_us).ok());
+            at.map_or(now, |at| at.min(now))
+        };
+        let (from, to) = (place(dropped.from), place(dropped.to));
+        Gap { from, to, rounds: dropped.rounds, cause: dropped.cause }
     }
 }
 
@@ -179,7 +195,7 @@ pub(crate) fn check_future(batch: &RoundBatch, now: UtcMicros) -> Result<(), Pla
 
 #[cfg(test)]
 mod tests {
-    use model::{NotAsked, Outcome, ProbeId, RoundFlags, Subject};
+    use model::{DropCause, NotAsked, Outcome, ProbeId, RoundFlags, Subject};
 
     use super::*;
 
@@ -200,7 +216,7 @@ mod tests {
     fn head(boot: BootId, tick_s: u64, wall_s: i64) -> BatchHead {
         let wall = UtcMicros(wall_s * SECOND_US);
         let closed = Anchor { tick: Tick(tick_s * 1_000_000), wall };
-        BatchHead { epoch: 1, seq: 1, boot, closed, dropped_before: 0 }
+        BatchHead { epoch: 1, seq: 1, boot, closed }
     }
 
     /// How far from the truth rounds of the present boot are placed, in milliseconds.
@@ -239,6 +255,25 @@ mod tests {
         heartbeat(&mut placer, 0, 100, 0);
         let offset_us = placer.offset_us(&head([9; 16], 50, 1_150)).unwrap();
         assert_eq!(offset_us, 1_000 * SECOND_US);
+    }
+
+    #[test]
+    fn what_was_lost_is_placed_like_a_batch_and_never_ahead() {
+        let mut placer = Placer::default();
+        heartbeat(&mut placer, 1_000, 100, 0);
+        let now = UtcMicros(BIRTH_US + 1_000 * SECOND_US);
+        let seconds = |boot, from_s: u64, to_s: u64, wall_s| {
+            let near = head(boot, to_s, wall_s).closed;
+            let (from, to) = (Tick(from_s * 1_000_000), Tick(to_s * 1_000_000));
+            let cause = DropCause::Size;
+            let gap = placer.gap(&Dropped { boot, near, from, to, rounds: 5, cause }, now);
+            [gap.from, gap.to].map(|at| (at.0 - BIRTH_US) / SECOND_US)
+        };
+        assert_eq!(seconds(BOOT, 100, 200, 0), [100, 200]);
+        // Of an earlier boot, by its wall clock less its known error.
+        assert_eq!(seconds([9; 16], 40, 50, BIRTH_US / SECOND_US + 600), [490, 500]);
+        assert_eq!(seconds(BOOT, 900, 5_000, 0), [900, 1_000]);
+        assert_eq!(seconds([9; 16], 40, 50, i64::MIN / SECOND_US), [1_000, 1_000]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! One simulated agent: the real prober, the real wire, a spool that survives it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     time::Duration,
 };
 
 use model::{Address, Outcome, ProbeId, Subject, Tick, Tier, TierId};
 use sense::{Assignment, ProbeTask, Prober, TierTiming};
+use wire::flow::{Next, Offer, next};
 
 use crate::{
     net::{VirtualNet, gateway_address, target_address},
@@ -19,6 +20,10 @@ use crate::{
 const FLUSH_US: u64 = 1_000_000;
 const HEARTBEAT_US: u64 = 5_000_000;
 const REDIAL_US: u64 = 2_000_000;
+const RECENT_US_MAX: u64 = 15_000_000;
+const ROUND_US_MAX: u64 = 5_000_000;
+/// Time between two batches of a backlog, at least and at most: each agent draws its own.
+const BACKLOG_GAP_US: (u64, u64) = (50_000, 1_000_000);
 /// A spool that holds more has an end that never acknowledges.
 pub(crate) const SPOOL_BATCHES_MAX: usize = 10_000;
 
@@ -38,9 +43,17 @@ pub(crate) struct SimAgent {
     is_connected: bool,
     pub epoch: u64,
     next_seq: u64,
+    is_welcomed: bool,
+    /// The newest epoch granted, and when batches begin to carry it.
+    granted: (u64, u64),
     spool: VecDeque<SpooledBatch>,
-    /// How many of the spool, from its front, are on their way.
-    sent_count: usize,
+    /// Batches of the spool that are on their way: epoch, seq.
+    sent: BTreeSet<(u64, u64)>,
+    /// Batches of this epoch and later are live, the others a backlog.
+    live_from: u64,
+    backlog_gap_us: u64,
+    /// When another batch of the backlog may go.
+    backlog_at_us: u64,
     /// What is in acknowledged or spooled batches, by probe.
     pub closed: BTreeMap<ProbeId, u64>,
     pub acknowledged: BTreeMap<ProbeId, u64>,
@@ -59,6 +72,11 @@ impl SimAgent {
         SimAgent {
             id,
             uplink: Uplink::new(rng.fork(7)),
+            backlog_gap_us: rng.fork(9).between(BACKLOG_GAP_US.0, BACKLOG_GAP_US.1),
+            backlog_at_us: 0,
+            live_from: 0,
+            is_welcomed: false,
+            granted: (0, 0),
             rng,
             prober: None,
             boot: 0,
@@ -71,7 +89,7 @@ impl SimAgent {
             epoch: 0,
             next_seq: 1,
             spool: VecDeque::new(),
-            sent_count: 0,
+            sent: BTreeSet::new(),
             closed: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
         }
@@ -137,7 +155,8 @@ impl SimAgent {
 
     pub(crate) fn disconnect(&mut self) {
         self.is_connected = false;
-        self.sent_count = 0;
+        self.is_welcomed = false;
+        self.sent.clear();
         self.uplink.cut();
     }
 
@@ -145,7 +164,9 @@ impl SimAgent {
         let prober = self.prober.as_ref()?;
         let probing = prober.poll_timeout().map(|tick| self.at_us(tick));
         let dial = if self.is_connected { self.heartbeat_at_us } else { self.redial_at_us };
-        [probing, Some(self.flush_at_us), Some(dial)].into_iter().flatten().min()
+        let has_backlog = self.is_welcomed && self.unsent(false).is_some();
+        let backlog = has_backlog.then_some(self.backlog_at_us);
+        [probing, Some(self.flush_at_us), Some(dial), backlog].into_iter().flatten().min()
     }
 
     /// Takes what the network brought.
@@ -175,6 +196,7 @@ impl SimAgent {
         if self.flush_at_us <= now_us {
             self.flush_at_us = now_us + FLUSH_US;
             self.close_batch(world, now_us);
+            self.turn(now_us);
         }
         self.talk(world, now_us);
     }
@@ -233,7 +255,8 @@ impl SimAgent {
                 return;
             }
             self.uplink.cut();
-            self.sent_count = 0;
+            self.sent.clear();
+            self.is_welcomed = false;
             self.is_connected =
                 self.uplink.send(Frame::Hello { boot, tick_us, wall_us }, is_rough, now_us);
             self.heartbeat_at_us = now_us + HEARTBEAT_US;
@@ -246,17 +269,71 @@ impl SimAgent {
                 return self.disconnect();
             }
         }
-        while let Some(batch) = self.spool.get(self.sent_count) {
-            if !self.uplink.send(Frame::Batch(batch.clone()), is_rough, now_us) {
-                return self.disconnect();
+        if self.is_welcomed && !self.pump(is_rough, now_us) {
+            self.disconnect();
+        }
+    }
+
+    /// The first batch of a lane that is not on its way.
+    fn unsent(&self, is_live: bool) -> Option<&SpooledBatch> {
+        let is_of_lane = |batch: &&SpooledBatch| (self.live_from <= batch.epoch) == is_live;
+        let mut lane = self.spool.iter().filter(is_of_lane);
+        lane.find(|batch| !self.sent.contains(&(batch.epoch, batch.seq)))
+    }
+
+    /// Sends what may go, as the real agent chooses it. False if the stream broke over it.
+    fn pump(&mut self, is_rough: bool, now_us: u64) -> bool {
+        loop {
+            let (live, backlog) = (self.unsent(true), self.unsent(false));
+            let chosen = next(&Offer {
+                has_live: live.is_some(),
+                has_backlog: backlog.is_some(),
+                has_room: true,
+                is_live_open: true,
+                is_backlog_open: true,
+                pace: Duration::ZERO,
+                backlog_pace: Duration::from_micros(self.backlog_at_us.saturating_sub(now_us)),
+            });
+            let batch = match chosen {
+                Next::Live => live.cloned(),
+                Next::Backlog => {
+                    let batch = backlog.cloned();
+                    self.backlog_at_us = now_us + self.backlog_gap_us;
+                    batch
+                }
+                Next::Nothing | Next::Room | Next::Later(_) => None,
+            };
+            let Some(batch) = batch else {
+                return true;
+            };
+            self.sent.insert((batch.epoch, batch.seq));
+            if !self.uplink.send(Frame::Batch(batch), is_rough, now_us) {
+                return false;
             }
-            self.sent_count += 1;
         }
     }
 
     /// The server granted an epoch: batches from now on carry it.
-    pub(crate) fn handle_welcome(&mut self, epoch: u64) {
-        if self.epoch != epoch {
+    pub(crate) fn handle_welcome(&mut self, epoch: u64, now_us: u64) {
+        self.is_welcomed = true;
+        if self.granted.0 == epoch {
+            return;
+        }
+        let tick_us = self.tick(now_us).0;
+        let is_recent = self.spool.front().is_none_or(|oldest| {
+            oldest.boot == self.boot
+                && tick_us.saturating_sub(oldest.closed_tick_us) <= RECENT_US_MAX
+        });
+        self.live_from = if is_recent { 0 } else { epoch };
+        let is_at_once = is_recent || self.epoch == 0;
+        self.granted = (epoch, if is_at_once { now_us } else { now_us + ROUND_US_MAX });
+        self.turn(now_us);
+    }
+
+    /// Lets batches carry the newest epoch when it is time.
+    fn turn(&mut self, now_us: u64) {
+        let (epoch, at_us) = self.granted;
+        if self.epoch != epoch && at_us <= now_us {
             self.epoch = epoch;
             self.next_seq = 1;
         }
@@ -264,16 +341,12 @@ impl SimAgent {
 
     /// Everything of this epoch up to `seq` is durable at the server.
     pub(crate) fn handle_ack(&mut self, epoch: u64, seq: u64) {
-        while let Some(batch) = self.spool.front() {
-            if batch.epoch != epoch || seq < batch.seq {
-                return;
-            }
-            for (probe, sent) in &batch.packets {
-                *self.acknowledged.entry(*probe).or_default() += sent;
-            }
-            self.spool.pop_front();
-            self.sent_count = self.sent_count.saturating_sub(1);
+        let is_taken = |batch: &SpooledBatch| batch.epoch == epoch && batch.seq <= seq;
+        for (probe, sent) in self.spool.iter().filter(|b| is_taken(b)).flat_map(|b| &b.packets) {
+            *self.acknowledged.entry(*probe).or_default() += sent;
         }
+        self.spool.retain(|batch| !is_taken(batch));
+        self.sent.retain(|(e, s)| *e != epoch || seq < *s);
     }
 
     pub(crate) fn spool_len(&self) -> usize {

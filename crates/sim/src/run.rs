@@ -138,7 +138,7 @@ impl Stage {
             while let Some(frame) = agent.uplink.poll_arrival(now_us) {
                 let id = AgentId(agent.id);
                 match self.server.handle_frame(id, frame, utc(now_us), now_us) {
-                    Some(answer) => answer_to(agent, answer),
+                    Some(answer) => answer_to(agent, answer, now_us),
                     None => continue,
                 }
             }
@@ -153,7 +153,7 @@ impl Stage {
         for (id, answer) in committed.answers {
             let agent = self.agents.iter_mut().find(|agent| agent.id == id.0);
             if let Some(agent) = agent.filter(|agent| agent.is_connected()) {
-                answer_to(agent, answer);
+                answer_to(agent, answer, now_us);
             }
         }
     }
@@ -268,9 +268,9 @@ impl Stage {
     }
 }
 
-fn answer_to(agent: &mut SimAgent, answer: Answer) {
+fn answer_to(agent: &mut SimAgent, answer: Answer, now_us: u64) {
     match answer {
-        Answer::Welcome { epoch } => agent.handle_welcome(epoch),
+        Answer::Welcome { epoch } => agent.handle_welcome(epoch, now_us),
         Answer::Ack { epoch, seq } => agent.handle_ack(epoch, seq),
     }
 }

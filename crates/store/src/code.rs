@@ -9,7 +9,7 @@ use model::{Cause, NotAsked, Verdict};
 const VERDICTS: [(Verdict, i16); 4] =
     [(Verdict::Down, 0), (Verdict::Degraded, 1), (Verdict::Unknown, 2), (Verdict::Up, 3)];
 
-const CAUSES: [(Cause, i16); 20] = [
+const CAUSES: [(Cause, i16); 21] = [
     (Cause::Answering, 1),
     (Cause::NoAnswer, 2),
     (Cause::Loss, 3),
@@ -24,6 +24,7 @@ const CAUSES: [(Cause, i16); 20] = [
     (Cause::Paused, 12),
     (Cause::MonitorDown, 13),
     (Cause::Doubtful, 14),
+    (Cause::Dropped, 15),
     (Cause::NotAsked(NotAsked::NoRoute), 21),
     (Cause::NotAsked(NotAsked::Permission), 22),
     (Cause::NotAsked(NotAsked::Resolver), 23),
@@ -75,7 +76,8 @@ pub(crate) fn not_asked(code: i16) -> Option<NotAsked> {
         | Cause::AgentBlind
         | Cause::Paused
         | Cause::MonitorDown
-        | Cause::Doubtful => None,
+        | Cause::Doubtful
+        | Cause::Dropped => None,
     }
 }
 

@@ -10,9 +10,9 @@ use model::{
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    Applied, Checkpoint, Commit, EpochGrant, Highwater, Store, StoreError, code,
+    Applied, Checkpoint, Commit, Highwater, Store, StoreError, code,
     db::{Bulk, Columns, Tx, big},
-    rounds,
+    rounds, streams,
 };
 
 /// Checkpoints kept: the newest, and the one before in case it cannot be read.
@@ -53,19 +53,6 @@ const HIGHWATER_SET: &str = "
     SELECT id, $2, org_id, $3, $4 FROM agent WHERE id = $1
     ON CONFLICT (agent_id, epoch) DO UPDATE SET seq = excluded.seq, at = excluded.at
      WHERE highwater.seq < excluded.seq";
-// Above organisations: an agent is known by its certificate, whose id is its own.
-const EPOCH_OF: &str = "SELECT spool_id FROM agent_epoch WHERE agent_id = $1";
-const EPOCH_GRANT: &str = "
-    INSERT INTO agent_epoch (agent_id, org_id, epoch, spool_id, at)
-    SELECT id, org_id, $4 + 1, $2, $3 FROM agent WHERE id = $1
-    ON CONFLICT (agent_id) DO UPDATE
-       SET epoch = CASE WHEN agent_epoch.epoch < $4 THEN $4 ELSE agent_epoch.epoch END + 1,
-           spool_id = excluded.spool_id, at = excluded.at
-    RETURNING epoch";
-
-/// No agent lives through a million million sessions; a larger claim is a broken or hostile one.
-const EPOCH_CLAIM_MAX: u64 = 1_000_000_000_000;
-
 const AGENT_STATE_SET: &str = "
     INSERT INTO agent_state_now (agent_id, org_id, state, since_at, why)
     SELECT id, org_id, $2, $3, $4 FROM agent WHERE id = $1
@@ -178,6 +165,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
+        streams::write_gaps(&mut tx, commit.gaps).await?;
         forget_unheard(&mut tx, commit.inventory_version).await?;
         if let Some(bytes) = commit.checkpoint {
             write_checkpoint(&mut tx, commit.position, bytes, now).await?;
@@ -239,37 +227,6 @@ impl Store {
                 });
             }
         }
-    }
-
-    /// Grants an agent a new epoch, higher than any before. It is durable when this returns.
-    ///
-    /// `last_epoch` is the newest that the agent says it was granted: a database restored from an
-    /// older backup must not grant one again, or two batches would have one name. It is believed
-    /// up to [`EPOCH_CLAIM_MAX`].
-    pub async fn epoch_grant(
-        &self,
-        agent: AgentId,
-        spool_id: &[u8; 16],
-        last_epoch: u64,
-        now: UtcMicros,
-    ) -> Result<EpochGrant, StoreError> {
-        let mut tx = self.write().await?;
-        let before: Option<Vec<u8>> =
-            sqlx::query_scalar(EPOCH_OF).bind(agent.0).fetch_optional(&mut *tx).await?;
-        let row = sqlx::query(EPOCH_GRANT)
-            .bind(agent.0)
-            .bind(spool_id.as_slice())
-            .bind(now.0)
-            .bind(i64::try_from(last_epoch.min(EPOCH_CLAIM_MAX)).unwrap_or(0))
-            .fetch_optional(&mut *tx)
-            .await?;
-        let row = row.ok_or(StoreError::NotFound { what: "agent" })?;
-        let grant = EpochGrant {
-            epoch: row.number("epoch")?,
-            is_new_spool: before.is_some_and(|before| before != spool_id),
-        };
-        tx.commit().await?;
-        Ok(grant)
     }
 }
 

@@ -25,6 +25,7 @@ mod rounds;
 mod rows;
 mod scope;
 mod sessions;
+mod streams;
 mod target_list;
 mod targets;
 mod tiers;

@@ -12,8 +12,10 @@ pub(crate) struct Step {
 }
 
 /// All steps; the n-th (from 1) makes schema n.
-pub(crate) const STEPS: &[Step] =
-    &[Step { name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") }];
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
+    Step { name: "streams", text: include_str!("../migrations/sqlite/0002_streams.sql") },
+];
 
 const SCHEMA_STEP: &str = "
     CREATE TABLE IF NOT EXISTS schema_step (

@@ -58,6 +58,15 @@ const HIGHWATERS_SWEEP: &str = "
                   AND at < $2
                 ORDER BY agent_id, epoch
                 LIMIT $3)";
+const AGENT_GAPS_SWEEP: &str = "
+    DELETE FROM agent_gap
+     WHERE (agent_id, epoch, seq, part) IN (
+               SELECT agent_id, epoch, seq, part
+                 FROM agent_gap
+                WHERE org_id = $1
+                  AND to_at < $2
+                ORDER BY to_at
+                LIMIT $3)";
 const GAPS_SWEEP: &str = "
     DELETE FROM monitor_gap
      WHERE id IN (
@@ -118,7 +127,7 @@ impl Store {
             let minutes = retention.minutes_before.minute().0;
             retained.minutes +=
                 sweep(&mut tx, MINUTES_SWEEP, (org, minutes), &mut retained.is_done).await?;
-            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP] {
+            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
             }

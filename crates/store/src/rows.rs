@@ -5,9 +5,9 @@
 use std::net::IpAddr;
 
 use model::{
-    Address, AgentId, AgentState, ApiKeyId, Cause, Decision, InventoryChange, LogPosition, Minute,
-    MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId, UserId,
-    UtcMicros, Verdict,
+    Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, InventoryChange, LogPosition,
+    Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId,
+    UserId, UtcMicros, Verdict,
 };
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
@@ -345,6 +345,8 @@ pub struct Commit<'a> {
     /// Rounds of the gateway and of witnesses are not kept.
     pub rounds: &'a [RoundBatch],
     pub highwaters: &'a [Highwater],
+    /// What the batches of this turn told that their agents lost.
+    pub gaps: &'a [AgentGap],
     /// The engine's state at `position`.
     pub checkpoint: Option<&'a [u8]>,
 }
@@ -371,6 +373,34 @@ pub struct EpochGrant {
     pub epoch: u64,
     /// The agent had another spool before: wiped, or its identity was copied.
     pub is_new_spool: bool,
+}
+
+/// What is known of an agent's epochs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochKnown {
+    /// The newest granted, when, and the spool that it was granted to.
+    pub epoch: u64,
+    pub granted_at: UtcMicros,
+    pub spool_id: Vec<u8>,
+    /// The newest that this spool is known to have taken; 0 if none.
+    pub used: u64,
+}
+
+/// Something that an agent lost, named by the batch that told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentGap {
+    pub agent: AgentId,
+    pub epoch: u64,
+    pub seq: u64,
+    /// Of the batch's, from 0.
+    pub part: u32,
+    pub gap: Gap,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentGapRow {
+    pub agent: AgentRef,
+    pub gap: Gap,
 }
 
 /// A time in which the monitoring itself did not work.

@@ -1,6 +1,6 @@
 //! The head of a batch: its name, its boot, and the two clocks when it was closed.
 
-use model::{Tick, UtcMicros};
+use model::{DropCause, Tick, UtcMicros};
 
 use crate::{WireError, limits, v1};
 
@@ -22,8 +22,20 @@ pub struct BatchHead {
     pub seq: u64,
     pub boot: BootId,
     pub closed: Anchor,
-    /// Rounds that the agent had to drop before this batch, since the one before it.
-    pub dropped_before: u64,
+}
+
+/// Results that an agent lost, on the agent's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    pub boot: BootId,
+    /// Both clocks at a moment near the loss.
+    pub near: Anchor,
+    /// The time that the results were of.
+    pub from: Tick,
+    pub to: Tick,
+    /// At least so many, where what is lost cannot be counted.
+    pub rounds: u64,
+    pub cause: DropCause,
 }
 
 impl Anchor {
@@ -68,8 +80,68 @@ impl BatchHead {
             seq: batch.seq,
             boot: boot_id(&batch.boot_id)?,
             closed: batch.closed.map(Anchor::of).ok_or(broken("closed", "is missing"))?,
-            dropped_before: batch.dropped_before,
         })
+    }
+}
+
+impl Dropped {
+    /// Reads what a batch says its agent lost.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`] names what is wrong.
+    pub fn all_of(batch: &v1::Batch) -> Result<Vec<Dropped>, WireError> {
+        if limits::DROPS_MAX < batch.drops.len() {
+            return Err(WireError::TooMany {
+                what: "`drops`",
+                count: batch.drops.len(),
+                max: limits::DROPS_MAX,
+            });
+        }
+        batch.drops.iter().map(Dropped::of).collect()
+    }
+
+    fn of(drop: &v1::Drop) -> Result<Dropped, WireError> {
+        let broken = |must| WireError::Batch { field: "drops", must };
+        let (from, to) = (Tick(drop.from_tick_us), Tick(drop.to_tick_us));
+        if to < from {
+            return Err(broken("must not end before they begin"));
+        }
+        Ok(Dropped {
+            boot: boot_id(&drop.boot_id)?,
+            near: drop.near.map(Anchor::of).ok_or(broken("must have a clock"))?,
+            from,
+            to,
+            rounds: drop.rounds,
+            cause: cause_of(drop.cause()).ok_or(broken("must have a known cause"))?,
+        })
+    }
+
+    pub fn to_drop(&self) -> v1::Drop {
+        v1::Drop {
+            boot_id: self.boot.to_vec(),
+            near: Some(self.near.to_clock()),
+            from_tick_us: self.from.0,
+            to_tick_us: self.to.0,
+            rounds: self.rounds,
+            cause: code_of(self.cause).into(),
+        }
+    }
+}
+
+fn cause_of(code: v1::DropCause) -> Option<DropCause> {
+    DropCause::ALL.into_iter().find(|cause| code_of(*cause) == code)
+}
+
+fn code_of(cause: DropCause) -> v1::DropCause {
+    match cause {
+        DropCause::Size => v1::DropCause::Size,
+        DropCause::Age => v1::DropCause::Age,
+        DropCause::Unreadable => v1::DropCause::Unreadable,
+        DropCause::Refused => v1::DropCause::Refused,
+        DropCause::Unwritten => v1::DropCause::Unwritten,
+        DropCause::Overrun => v1::DropCause::Overrun,
+        DropCause::Renamed => v1::DropCause::Renamed,
     }
 }
 

@@ -30,6 +30,10 @@ pub const PARTS_MAX: u32 = 500;
 pub const TIERS_MAX: usize = 1_000;
 /// Reasons in one `AssignmentApplied`.
 pub const APPLIED_REFUSED_MAX: usize = 100;
+/// Drops told in one batch; a sender joins the rest into the last.
+pub const DROPS_MAX: usize = 16;
+/// Marks in one `Welcome`: an agent gets an epoch a stream, and keeps batches of some hours.
+pub const MARKS_MAX: usize = 64;
 /// A certificate or a certificate request, DER: far above any with one key.
 pub const DER_BYTES_MAX: usize = 16 * 1024;
 
@@ -42,6 +46,19 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// No answer to a ping for this long ends the connection.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open stream that was not heard for this long, three heartbeats, no longer holds its agent.
+pub const LEASE_MAX: Duration = Duration::from_secs(15);
+/// A copy has to wait until its original was not heard for this long: longer than a restart takes,
+/// short enough for a machine that was restored from a snapshot and has no original any more.
+pub const HOLD_MAX: Duration = Duration::from_secs(300);
+/// A backlog that is not older goes before live batches, not beside them: nobody waits for so
+/// little, and rounds that come in order need no second judgement.
+pub const RECENT_MAX: Duration = Duration::from_secs(15);
+/// A round is over this long after it began, its confirm burst included. For so long after it was
+/// welcomed beside a backlog an agent still puts what it learns behind that: a round that began
+/// before the server heard the agent again belongs to the past, and must not come before it.
+pub const ROUND_MAX: Duration = Duration::from_secs(5);
 
 /// The name in the server's certificate, whatever address an agent dials.
 pub const SERVER_NAME: &str = "server.faultline.internal";

@@ -782,6 +782,22 @@ export interface components {
             name?: string | null;
             witnesses?: string[] | null;
         };
+        /** @description A second process with an agent's identity, as a copied state directory makes one. */
+        AgentRival: {
+            first_at: components["schemas"]["Timestamp"];
+            /** @description Where the refused one comes from. */
+            from: string | null;
+            /** @description Where the one that stays was connected from. */
+            holder: string | null;
+            holder_hostname: string;
+            hostname: string;
+            last_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How often it was refused.
+             */
+            refusals: number;
+        };
         /** @enum {string} */
         AgentState: "never_seen" | "online" | "offline" | "blind";
         AgentStateRef: {
@@ -847,7 +863,7 @@ export interface components {
             next_cursor: string | null;
         };
         /** @enum {string} */
-        Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful";
+        Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful" | "dropped";
         Certificate: {
             not_after: components["schemas"]["Timestamp"];
             serial: string;
@@ -875,6 +891,8 @@ export interface components {
          * @enum {string}
          */
         Code: "bad_body" | "bad_query" | "bad_path" | "invalid" | "not_signed_in" | "bad_credentials" | "bad_csrf_token" | "forbidden" | "not_found" | "method_not_allowed" | "conflict" | "too_large" | "bad_media_type" | "too_many_attempts" | "internal" | "unavailable";
+        /** @enum {string} */
+        DropCause: "size" | "age" | "unreadable" | "refused" | "unwritten" | "overrun" | "renamed";
         /** @description A one-time token. It is shown once. */
         EnrolToken: {
             /** @description To be typed on the agent's host. */
@@ -885,9 +903,15 @@ export interface components {
         Gap: {
             agent: components["schemas"]["Ref"] | null;
             cause: components["schemas"]["Cause"];
+            drop_cause: components["schemas"]["DropCause"] | null;
             from: components["schemas"]["Timestamp"];
             /** Format: int64 */
             length_s: number;
+            /**
+             * Format: int64
+             * @description How many rounds the agent lost, at least; null if it is another kind of gap.
+             */
+            rounds: number | null;
             to: components["schemas"]["Timestamp"] | null;
             /** @description In words; empty for the server. */
             why: string;
@@ -899,8 +923,8 @@ export interface components {
             database: components["schemas"]["HealthDatabase"];
             disk: components["schemas"]["HealthDisk"];
             /**
-             * @description When the monitoring itself did not work, or an agent was away or blind, in the last 7 days,
-             *     newest first.
+             * @description When the monitoring itself did not work, an agent was away or blind, or lost what it had
+             *     learned, in the last 7 days, newest first.
              */
             gaps: components["schemas"]["Gap"][];
             history: components["schemas"]["HealthHistory"];

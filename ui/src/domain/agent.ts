@@ -13,6 +13,7 @@ export interface AgentVitals {
   socket_errors: number
   clock_offset_ms: number
   impediment?: string | null
+  rival?: { from: string | null; hostname: string; last_at: string } | null
   certificate?: { not_after: string; status: string } | null
 }
 
@@ -32,6 +33,8 @@ export const CLOCK_OFFSET_MS_MAX = 1000
 export const SEND_LAG_US_MAX = 100_000
 /** More batches than this waiting are more than a second's hiccup. */
 const BACKLOG_BATCHES_MAX = 10
+/** A copy knocks every 15 seconds: one that has not for this long was stopped. */
+const RIVAL_SHOWN_MS = 300_000
 const RENEWAL_DUE_MS = 7 * 86_400_000
 
 export function agentConcerns(agent: AgentVitals, now: number): Concern[] {
@@ -40,6 +43,13 @@ export function agentConcerns(agent: AgentVitals, now: number): Concern[] {
     concerns.push({ tone, what, remedy })
   }
   if (agent.impediment) add('bad', agent.impediment, null)
+  if (agent.rival && now - Date.parse(agent.rival.last_at) < RIVAL_SHOWN_MS) {
+    add(
+      'bad',
+      `a second process with its identity is refused: ${agent.rival.from ?? 'unknown'} (host ${agent.rival.hostname})`,
+      'a state directory was copied: stop the copy, or enroll it as an agent of its own',
+    )
+  }
   if (agent.certificate?.status === 'revoked') {
     add('bad', 'its certificate is revoked', 'make a new token and enroll it again')
   } else if (agent.certificate) {

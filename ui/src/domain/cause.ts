@@ -25,6 +25,7 @@ const WORDS: Record<string, string> = {
   monitor_down: 'monitor was down',
   doubtful: 'rounds are doubtful',
   minutes_missing: 'no minute recorded',
+  dropped: 'dropped at the agent',
 }
 
 /** Returns the words of a cause; a code of a newer server is shown as it is. */

@@ -342,6 +342,11 @@ test('concerns of an agent name what is wrong and what to do', () => {
     'its certificate expires in 2 d',
   )
   expect(agentConcerns(well, Date.UTC(2026, 6, 1))[0]?.tone).toBe('bad')
+  const rival = { from: '192.0.2.9:5000', hostname: 'pop-b', last_at: '2026-05-01T00:00:00Z' }
+  expect(agentConcerns({ ...well, rival }, now + 60_000)[0]?.what).toBe(
+    'a second process with its identity is refused: 192.0.2.9:5000 (host pop-b)',
+  )
+  expect(agentConcerns({ ...well, rival }, now + 600_000)).toEqual([])
 })
 
 test('an array is JSON, all else is CSV', () => {
@@ -356,6 +361,8 @@ describe('gaps', () => {
     to: to === null ? null : `2026-11-21T${to}:00Z`,
     length_s,
     cause: agent === null ? 'monitor_down' : 'agent_offline',
+    why: '',
+    rounds: null as number | null,
   })
 
   it('are one list, newest first, with the longest of each kind marked', () => {
@@ -380,6 +387,12 @@ describe('gaps', () => {
       ['ams2-b', '2026-11-21T05:05:00Z', 300_000, false],
       [RECORD, '2026-11-21T04:02:00.000Z', 120_000, false],
     ])
+  })
+
+  it('say how much an agent lost and why', () => {
+    const why = '1234 rounds lost: its spool was full'
+    const lost = { ...gap('fra1', '08:00', '08:10', 600), cause: 'dropped', why, rounds: 1234 }
+    expect(gapRows([lost], [])[0]).toMatchObject({ who: 'fra1', cause: 'dropped', detail: why })
   })
 })
 

@@ -8,6 +8,10 @@ export interface HealthGap {
   to: string | null
   length_s: number
   cause: string
+  /** In words, from the server. */
+  why: string
+  /** How many rounds an agent lost; null if the gap is of another kind. */
+  rounds: number | null
 }
 
 export interface MissingRun {
@@ -20,6 +24,8 @@ export interface GapRow {
   /** Who was away: an agent's name, or the server. */
   who: string
   cause: string
+  /** What is known beside the cause; empty if that says all. */
+  detail: string
   from: string
   /** Null while it lasts. */
   to: string | null
@@ -38,10 +44,11 @@ export function gapRows(
   missing: readonly MissingRun[],
 ): readonly GapRow[] {
   const own = gaps.map((gap) => ({
-    id: `${gap.agent?.id ?? 'server'} ${gap.from} ${gap.cause}`,
+    id: `${gap.agent?.id ?? 'server'} ${gap.from} ${gap.cause} ${gap.rounds ?? ''}`,
     kind: gap.agent === null ? SERVER : 'agent',
     who: gap.agent?.name ?? SERVER,
     cause: gap.cause,
+    detail: gap.rounds === null ? '' : gap.why,
     from: gap.from,
     to: gap.to,
     lengthMs: gap.length_s * 1000,
@@ -51,6 +58,7 @@ export function gapRows(
     kind: RECORD,
     who: RECORD,
     cause: 'minutes_missing',
+    detail: '',
     from,
     to: new Date((parseTime(from) ?? 0) + minutes * MINUTE_MS).toISOString(),
     lengthMs: minutes * MINUTE_MS,

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         let identity = server.enroll(&args.programs, number)?;
         let (probes, seed) = (args.probes, args.seed + u64::from(number));
         links.spawn(async move {
-            let mut link = Link::open(&identity, crate::now()).await?;
+            let mut link = Link::open(&identity, crate::now(), 0).await?;
             let assigned = link.assigned(probes).await?;
             anyhow::Ok((link, Fleet::new(&assigned, rounds, seed)?))
         });

@@ -49,12 +49,17 @@ pub struct Link {
 }
 
 impl Link {
-    /// Opens a session. The agent's tick was [`TICK_BEGIN_US`] when it had `begun`.
+    /// Opens a session. The agent's tick was [`TICK_BEGIN_US`] when it had `begun`; `last_epoch` is
+    /// the newest that its sessions before were granted, 0 if this is the first.
     ///
     /// # Errors
     ///
     /// If nobody listens, or whoever does refuses the session.
-    pub async fn open(identity: &Identity, begun: Instant) -> anyhow::Result<Link> {
+    pub async fn open(
+        identity: &Identity,
+        begun: Instant,
+        last_epoch: u64,
+    ) -> anyhow::Result<Link> {
         let mut client = dial(identity).await?;
         let (frames, outgoing) = mpsc::channel(FRAMES_MAX);
         let boot_id: Vec<u8> = (0..16).map(|byte| identity.number as u8 ^ byte).collect();
@@ -62,6 +67,8 @@ impl Link {
             protocol_version: limits::PROTOCOL_VERSION,
             spool_id: boot_id.clone(),
             boot_id: boot_id.clone(),
+            instance_id: boot_id.clone(),
+            last_epoch,
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             os: "bench".to_owned(),
             hostname: "bench".to_owned(),
@@ -97,7 +104,7 @@ impl Link {
             boot_id: self.boot_id.clone(),
             closed: Some(clock(self.begun)),
             payload_zstd,
-            dropped_before: 0,
+            drops: Vec::new(),
         };
         self.say(agent_frame::Kind::Batch(batch)).await
     }
@@ -116,6 +123,7 @@ impl Link {
                 }
                 server_frame::Kind::Welcome(_)
                 | server_frame::Kind::Assignment(_)
+                | server_frame::Kind::Pace(_)
                 | server_frame::Kind::Command(_)
                 | server_frame::Kind::CommandCancel(_) => (),
             }

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         let identity = server.enroll(&args.programs, number)?;
         let (targets, seed) = (args.targets, args.seed + u64::from(number));
         links.spawn(async move {
-            let mut link = Link::open(&identity, now()).await?;
+            let mut link = Link::open(&identity, now(), 0).await?;
             let assigned = link.assigned(targets).await?;
             anyhow::Ok((link, Fleet::new(&assigned, ROUNDS, seed)?))
         });

@@ -129,7 +129,7 @@ pub mod agent_link_client {
                 .insert(GrpcMethod::new("faultline.agent.v1.AgentLink", "Renew"));
             self.inner.unary(req, path, codec).await
         }
-        /// The agent's one stream. A newer session of the same agent ends the older one.
+        /// The agent's one stream; which one may be it is said above.
         pub async fn session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = ::wire::v1::AgentFrame>,

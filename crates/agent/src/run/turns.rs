@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::Tick;
+use model::{DropCause, Tick};
 use sense::RoundRecord;
 use tokio::{task::block_in_place, time::Instant};
 use tonic::transport::Channel;
@@ -15,12 +15,14 @@ use super::{Agent, Renewed, RunError, Wait, beat_every};
 use crate::{
     assignment, chain, enroll, files,
     generated::agent_link_client::AgentLinkClient,
-    host, limited,
+    host,
+    lanes::Choice,
+    limited,
     pace::REFUSED_WAIT,
     spool::SpoolError,
     status::Status,
     tls,
-    uplink::{self, Allowance, Link, LinkError},
+    uplink::{self, Link, LinkError},
 };
 
 /// A stream that held this long was no failure: only then dialling starts over without delay, so
@@ -57,13 +59,26 @@ impl Agent {
 
     /// Closes the batch and makes it durable.
     pub(super) fn flush(&mut self) {
+        self.flush_rows();
+        let now = self.clock.tick();
+        if self.turn_at.is_some_and(|at| at <= now) {
+            self.turn_at = None;
+            self.spool.turn();
+        }
+    }
+
+    fn flush_rows(&mut self) {
         let Some(rows) = self.batcher.take() else {
             return;
         };
         if !self.spool.is_open() {
-            // Before the first epoch there is nothing that a number could be missed in.
+            // Before the first epoch there is nothing that they could be missed in.
             if self.spool.epoch() != 0 {
-                self.spool.drop_rounds(rows.len() as u64);
+                self.spool.lose_rows(&rows);
+            }
+            if self.link.take().is_some() {
+                tracing::warn!("the spool needs a new epoch: connecting anew");
+                self.dial_at = Instant::now() + self.backoff.next(u16::MAX);
             }
             return;
         }
@@ -89,26 +104,24 @@ impl Agent {
             return;
         };
         for _ in 0..PUMP_TURN_MAX {
-            let Some((key, bytes)) = self.spool.next_after(link.cursor) else {
-                return;
-            };
-            match link.allowance(self.clock.tick()) {
-                Allowance::Now => (),
-                Allowance::Acknowledged => return,
-                Allowance::Room => {
+            let has_room = link.has_room();
+            let (key, bytes) = match link.lanes.choose(&self.spool, has_room, self.clock.tick()) {
+                Choice::Send { key, bytes } => (key, bytes),
+                Choice::Nothing => return,
+                Choice::Room => {
                     self.wait = Wait::Room;
                     return;
                 }
-                Allowance::Later(wait) => {
+                Choice::Later(wait) => {
                     self.wait = Wait::Until(Instant::now() + wait);
                     return;
                 }
-            }
+            };
             match block_in_place(|| self.spool.fetch(key)) {
                 Ok(batch) => link.send_batch(key, bytes, batch),
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "a spooled batch is lost");
-                    link.cursor = key;
+                    link.lanes.skip(key);
                 }
             }
         }
@@ -137,15 +150,26 @@ impl Agent {
             backlog_bytes: self.spool.backlog_bytes(),
             clock: Some(self.clock.anchor().to_clock()),
             assignment_version: self.assignment_version,
+            instance_id: self.instance.to_vec(),
         }
     }
 
-    pub(super) fn handle_opened(&mut self, link: Link, welcome: &v1::Welcome) {
-        if let Err(error) = block_in_place(|| self.spool.grant(welcome.epoch)) {
+    pub(super) fn handle_opened(&mut self, mut link: Link, welcome: &v1::Welcome) {
+        let granted = block_in_place(|| {
+            self.spool.reconcile(&welcome.have)?;
+            self.spool.grant(welcome.epoch)
+        });
+        if let Err(error) = granted {
             tracing::error!(error = %chain(&error), "cannot use the stream");
             self.uplink_problem = Some(chain(&error));
             self.dial_at = Instant::now() + REFUSED_WAIT;
             return;
+        }
+        if self.spool.is_recent(limits::RECENT_MAX) {
+            self.spool.turn();
+        } else {
+            link.lanes.part(welcome.epoch);
+            self.turn_at = Some(self.clock.tick() + limits::ROUND_MAX);
         }
         tracing::info!(
             server = %link.address,
@@ -166,15 +190,21 @@ impl Agent {
             self.backoff.reset();
         }
         let problem = chain(error);
-        let is_refused = matches!(error, LinkError::Refused { .. });
-        let wait = if is_refused {
-            REFUSED_WAIT
-        } else {
-            self.backoff.next(u16::from_ne_bytes(files::random()))
+        let is_refused = matches!(error, LinkError::Refused { .. } | LinkError::Held { .. });
+        let wait = match error {
+            LinkError::Refused { .. } => REFUSED_WAIT,
+            // The time after which the other one, if it is gone, is known to be.
+            LinkError::Held { .. } => limits::LEASE_MAX,
+            LinkError::Dial(_)
+            | LinkError::Failed { .. }
+            | LinkError::Silent
+            | LinkError::Ended
+            | LinkError::NoWelcome => self.backoff.next(u16::from_ne_bytes(files::random())),
         };
         let is_news = was_connected || self.uplink_problem.as_ref() != Some(&problem);
         if is_news && is_refused {
-            tracing::error!(error = %problem, "refused by the server; trying again once a minute");
+            let wait_s = wait.as_secs();
+            tracing::error!(error = %problem, wait_s, "refused by the server; it is asked again");
         } else if is_news {
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(error = %problem, wait_ms, "not connected; rounds go to the spool");
@@ -189,7 +219,7 @@ impl Agent {
         match frame {
             server_frame::Kind::Ack(ack) => {
                 if let Some(link) = &mut self.link {
-                    link.settle((ack.epoch, 0)..=(ack.epoch, ack.seq));
+                    link.lanes.settle((ack.epoch, 0)..=(ack.epoch, ack.seq));
                 }
                 let result = block_in_place(|| self.spool.acknowledge(ack.epoch, ack.seq));
                 if let Err(error) = result {
@@ -197,6 +227,12 @@ impl Agent {
                 }
             }
             server_frame::Kind::Refusal(refusal) => self.handle_refusal(&refusal),
+            server_frame::Kind::Pace(pace) => {
+                let now = self.clock.tick();
+                if let Some(link) = &mut self.link {
+                    link.lanes.pace_backlog(pace.backlog_bytes_per_second_max, now);
+                }
+            }
             server_frame::Kind::Assignment(part) => self.handle_part(part),
             server_frame::Kind::Command(command) => {
                 self.send(agent_frame::Kind::CommandUpdate(v1::CommandUpdate {
@@ -230,7 +266,7 @@ impl Agent {
             "the server refused a batch; it is dropped"
         );
         if let Some(link) = &mut self.link {
-            link.settle(key..=key);
+            link.lanes.settle(key..=key);
         }
         if let Err(error) = block_in_place(|| self.spool.refuse(key)) {
             tracing::warn!(error = %chain(&error), "cannot trim the spool");
@@ -291,6 +327,7 @@ impl Agent {
             tracing::debug!(%error, "cannot write the status");
         }
         let now = self.clock.tick();
+        self.note_overrun(now);
         if SAVE_INTERVAL <= now.since(self.saved_at) {
             self.saved_at = now;
             if let Err(error) = block_in_place(|| self.spool.save()) {
@@ -300,8 +337,14 @@ impl Agent {
         self.renew_if_due(now);
     }
 
-    fn results_dropped(&self) -> u64 {
-        self.vitals.results_dropped + self.spool.dropped_rounds_total()
+    /// Results that never came here are lost since the last look.
+    fn note_overrun(&mut self, now: Tick) {
+        let (known, since) = self.overrun;
+        self.overrun = (self.vitals.results_dropped, now);
+        let rounds = self.vitals.results_dropped.saturating_sub(known);
+        if rounds != 0 && self.spool.epoch() != 0 {
+            self.spool.lose_since(since, rounds, DropCause::Overrun);
+        }
     }
 
     fn heartbeat(&self) -> v1::Heartbeat {
@@ -317,7 +360,7 @@ impl Agent {
             strange_replies_total: vitals.strange_replies,
             kernel_drops_total: vitals.kernel_drops,
             socket_errors_total: vitals.socket_errors,
-            results_dropped_total: self.results_dropped(),
+            results_dropped_total: self.spool.dropped_rounds_total(),
             send_lag_us_p50: vitals.send_lag_us_p50,
             send_lag_us_max: vitals.send_lag_us_max,
             probes: vitals.probes,
@@ -355,7 +398,7 @@ impl Agent {
             backlog_bytes: self.spool.backlog_bytes(),
             backlog_since: self.spool.oldest().map(|at| at.to_string()),
             spool_problem: self.spool_problem.clone(),
-            rounds_dropped_total: self.results_dropped(),
+            rounds_dropped_total: self.spool.dropped_rounds_total(),
             batches_refused_total: self.batches_refused,
         }
     }

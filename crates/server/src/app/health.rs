@@ -1,16 +1,19 @@
 //! How this server fares: what it measures, and the checks with what to do about each.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use model::{AgentState, Minute, UtcMicros};
-use store::{AgentOutage, AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
+use model::{AgentId, AgentState, DropCause, Gap, Minute, UtcMicros};
+use store::{AgentGapRow, AgentOutage, AgentRow, Freshness, MinuteGaps, MonitorGap, Scope};
 
 use super::{
     App, AppError,
     backup::BackupState,
     machine::{self, Disk, Load, Memory},
 };
-use crate::{conductor::ServerVitals, panics::Panicked};
+use crate::{
+    conductor::{Rival, ServerVitals},
+    panics::Panicked,
+};
 
 /// Judging further behind than this is no longer live.
 const INGEST_LAG_MAX: Duration = Duration::from_secs(10);
@@ -26,6 +29,10 @@ const CLOSING_DELAY: Duration = Duration::from_secs(50);
 /// A difference that people notice when they compare times.
 const WALL_AHEAD_US_MAX: u64 = 1_000_000;
 const GAPS_LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A loss this long ago is history: the list of gaps has it.
+const LOSSES_LOOKBACK: Duration = Duration::from_secs(24 * 3600);
+/// A copy knocks every 15 seconds: one that has not for this long was stopped.
+const RIVAL_SHOWN: Duration = Duration::from_secs(300);
 /// The page shows a list, not an archive.
 const GAPS_MAX: usize = 100;
 /// As [`GAPS_MAX`], of those that last and of those that ended.
@@ -62,6 +69,8 @@ pub(crate) struct Health {
     /// How often a backup is to be made; `None` if none are.
     pub(crate) backup_every: Option<Duration>,
     pub(crate) panics: Vec<Panicked>,
+    /// What agents lost, newest first.
+    pub(crate) lost: Vec<AgentGapRow>,
     pub(crate) checks: Vec<Check>,
 }
 
@@ -86,6 +95,8 @@ impl App {
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.from));
         gaps.truncate(GAPS_MAX);
         let week_ago = now - GAPS_LOOKBACK;
+        let mut lost = self.store.agent_gaps(scope, week_ago, now).await?;
+        lost.truncate(GAPS_MAX);
         let mut health = Health {
             now,
             vitals: self.conductor.vitals(),
@@ -101,10 +112,13 @@ impl App {
             backup: self.backup_state(),
             backup_every: self.config.backup.as_ref().map(|backup| backup.every),
             panics: self.panics().all(),
+            lost,
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
         health.checks = health.check(&agents);
+        let rivals = self.conductor.rivals_since(now - RIVAL_SHOWN);
+        health.checks.push(check_copies(&agents, &rivals));
         Ok(health)
     }
 
@@ -156,6 +170,7 @@ impl Health {
             self.check_disk(),
             self.check_memory(),
             self.check_history(),
+            self.check_losses(),
             check_agents(agents),
             self.check_clock(),
             self.check_backup(),
@@ -251,6 +266,23 @@ impl Health {
         }
     }
 
+    /// What agents lost within the last day.
+    fn check_losses(&self) -> Check {
+        let is_recent = |row: &&AgentGapRow| self.now - LOSSES_LOOKBACK < row.gap.to;
+        let recent: Vec<&AgentGapRow> = self.lost.iter().filter(is_recent).collect();
+        let mut agents: Vec<&str> = recent.iter().map(|row| row.agent.name.as_str()).collect();
+        agents.sort_unstable();
+        agents.dedup();
+        let rounds = recent.iter().map(|row| row.gap.rounds).fold(0, u64::saturating_add);
+        let detail = match agents.as_slice() {
+            [] => "no agent lost a result within 24 hours".to_owned(),
+            agents => format!("{rounds} rounds lost within 24 hours at {}", agents.join(", ")),
+        };
+        let remedy = "see the gaps below for the reason; give the agent a larger or longer spool \
+                      if it was cut off for longer than that holds";
+        Check { name: "losses", detail, remedy: (!recent.is_empty()).then_some(remedy) }
+    }
+
     fn check_clock(&self) -> Check {
         let ahead_us = self.vitals.wall_ahead_us;
         let is_off = WALL_AHEAD_US_MAX < ahead_us.unsigned_abs();
@@ -287,6 +319,45 @@ impl Health {
             detail: format!("the newest is of {}, {}", done.at, size(done.bytes)),
             remedy: is_old.then_some(remedy),
         }
+    }
+}
+
+/// What an agent lost, in words.
+pub(crate) fn drop_words(gap: &Gap) -> String {
+    let why = match gap.cause {
+        DropCause::Size => "its spool was full",
+        DropCause::Age => "its spool keeps nothing for so long",
+        DropCause::Unreadable => "its spool was damaged",
+        DropCause::Refused => "the server refused it",
+        DropCause::Unwritten => "its spool could not be written",
+        DropCause::Overrun => "it could not keep up",
+        DropCause::Renamed => "its spool was restored or reset",
+    };
+    let at_least = if gap.cause == DropCause::Unreadable { "at least " } else { "" };
+    format!("{at_least}{} rounds lost: {why}", gap.rounds)
+}
+
+/// Whether a second process with the identity of an agent knocks.
+fn check_copies(agents: &[AgentRow], rivals: &[(AgentId, Rival)]) -> Check {
+    let address = |at: Option<SocketAddr>| at.map_or("?".to_owned(), |at| at.to_string());
+    let tell = |(id, rival): &(AgentId, Rival)| {
+        let agent = agents.iter().find(|agent| agent.id == *id)?;
+        let held = match rival.holder {
+            Some(at) => format!("connected from {at} (host {})", rival.holder_hostname),
+            None => format!("kept for host {}", rival.holder_hostname),
+        };
+        let (from, host) = (address(rival.from), &rival.hostname);
+        Some(format!("{} is {held}; a second one is refused from {from} (host {host})", agent.name))
+    };
+    let told: Vec<String> = rivals.iter().filter_map(tell).collect();
+    let remedy = "a state directory was copied: stop the copy, or make it an agent of its own with \
+                  `faultline agent create NAME` and there `faultline-agent enroll TOKEN --replace`";
+    match told.as_slice() {
+        [] => {
+            let detail = "no agent has a second process with its identity".to_owned();
+            Check { name: "copies", detail, remedy: None }
+        }
+        told => Check { name: "copies", detail: told.join("; "), remedy: Some(remedy) },
     }
 }
 
@@ -358,6 +429,7 @@ mod tests {
             backup: BackupState::default(),
             backup_every: None,
             panics: Vec::new(),
+            lost: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -396,6 +468,30 @@ mod tests {
                 memory: 0 MiB used by this process, 4 MiB of 100 MiB available
                 history: no round has come in yet
                 clock: the machine's clock is -2000 ms ahead of the server's
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_agents_lost_is_said_for_a_day() {
+        let mut health = well();
+        health.now = health.now + Duration::from_secs(7 * 24 * 3600);
+        health.interval_min = None;
+        let lost = |name: &str, ago_s| AgentGapRow {
+            agent: store::Ref { id: AgentId(1), name: model::Name::parse(name).unwrap() },
+            gap: model::Gap {
+                from: health.now - Duration::from_secs(ago_s + 60),
+                to: health.now - Duration::from_secs(ago_s),
+                rounds: 20,
+                cause: model::DropCause::Size,
+            },
+        };
+        let rows = vec![lost("fra2", 60), lost("fra1", 90), lost("fra1", 120), lost("old", 90_000)];
+        health.lost = rows;
+        check(
+            &health,
+            expect![[r#"
+                losses: 60 rounds lost within 24 hours at fra1, fra2
             "#]],
         );
     }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use model::{
-    AgentId, Cause, Minute, MinuteCounts, MinuteTruth, Name, TargetId, UtcMicros, Verdict,
+    AgentId, Cause, Gap, Minute, MinuteCounts, MinuteTruth, Name, TargetId, UtcMicros, Verdict,
 };
-use store::{AgentRef, AgentRow, MinuteSeries, MonitorGap, Scope, TargetRow};
+use store::{AgentGapRow, AgentRef, AgentRow, MinuteSeries, MonitorGap, Scope, TargetRow};
 
 use super::{App, AppError};
 use crate::conductor::ProbeStatusView;
@@ -69,6 +69,7 @@ impl App {
         let (from, to) = (range.start, range.end);
         let stored = self.store.minutes(scope, target.probe, from, to).await?;
         let gaps = self.store.gaps(scope, from.start(), to.start()).await?;
+        let lost = self.store.agent_gaps(scope, from.start(), to.start()).await?;
         let held = self.probe_status(target.probe).await?;
         let mut padded = Vec::new();
         for series in self.with_assigned(scope, stored, &held).await? {
@@ -87,8 +88,14 @@ impl App {
                 held: live.map(|held| (held.verdict, held.why.cause, held.since)),
                 missing,
             };
-            let minutes = pad(series.minutes, range.clone(), context);
+            let mut minutes = pad(series.minutes, range.clone(), context);
             let agent = series.agent;
+            let asked = held.pairs.iter().map(|pair| pair.agent);
+            let agents: BTreeSet<AgentId> = match &agent {
+                Some(agent) => BTreeSet::from([agent.id]),
+                None => asked.collect(),
+            };
+            explain(&mut minutes, lost.iter().filter(|row| agents.contains(&row.agent.id)));
             padded.push(PaddedSeries { agent, minutes });
         }
         Ok((target, padded))
@@ -186,6 +193,27 @@ fn untold(minute: Minute, last_stored: Option<Minute>, context: Context<'_>) -> 
     PaddedMinute { minute, verdict, cause, counts, revision: 0, said_first: None, is_open }
 }
 
+/// Says where a minute is Unknown because an agent lost what it had learned.
+///
+/// 1 - Only of a minute that is over, Unknown, and of which nothing was heard: a better reason, as
+///     a pause or a blindness, stays.
+/// 2 - For one agent by its own losses; for the consensus by those of any agent that asks the
+///     target.
+fn explain<'a>(minutes: &mut [PaddedMinute], lost: impl Iterator<Item = &'a AgentGapRow>) {
+    let gaps: Vec<&Gap> = lost.map(|row| &row.gap).collect();
+    let is_unheard = |cause| {
+        matches!(cause, Cause::Silent | Cause::AgentOffline | Cause::NoAgent | Cause::MonitorDown)
+    };
+    for minute in minutes {
+        let is_asked = minute.verdict == Verdict::Unknown && !minute.is_open;
+        let (start, end) = (minute.minute.start(), minute.minute.end());
+        let is_lost = || gaps.iter().any(|gap| gap.from < end && start <= gap.to);
+        if is_asked && is_unheard(minute.cause) && is_lost() {
+            minute.cause = Cause::Dropped;
+        }
+    }
+}
+
 /// Parses the range of a request into whole minutes: from the minute of `from` to the one that
 /// `to` lies in or ends.
 ///
@@ -208,7 +236,7 @@ pub(crate) fn range(from: UtcMicros, to: UtcMicros) -> Result<Range<Minute>, Str
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use model::{Entity, ProbeId};
+    use model::{DropCause, Entity, ProbeId};
 
     use super::*;
 
@@ -300,6 +328,36 @@ mod tests {
             0 unknown no_agent
         "#]],
         );
+    }
+
+    #[test]
+    fn a_minute_that_an_agent_lost_says_so_unless_there_is_a_better_reason() {
+        let minute = |n: i64, verdict, cause, is_open| PaddedMinute {
+            minute: Minute(n),
+            verdict,
+            cause,
+            counts: MinuteCounts::default(),
+            revision: 0,
+            said_first: None,
+            is_open,
+        };
+        let mut minutes = vec![
+            minute(0, Verdict::Unknown, Cause::Silent, false),
+            minute(1, Verdict::Unknown, Cause::AgentOffline, false),
+            minute(2, Verdict::Unknown, Cause::AgentBlind, false),
+            minute(3, Verdict::Up, Cause::Answering, false),
+            minute(4, Verdict::Unknown, Cause::Silent, true),
+            minute(5, Verdict::Unknown, Cause::Silent, false),
+        ];
+        let (from, to) = (UtcMicros(Minute(1).start().0 + 1), Minute(4).end());
+        let gap = Gap { from, to, rounds: 7, cause: DropCause::Size };
+        let name = Name::parse("fra1").unwrap();
+        let row = AgentGapRow { agent: AgentRef { id: AgentId(1), name }, gap };
+        explain(&mut minutes, [row].iter());
+        let causes: Vec<Cause> = minutes.iter().map(|minute| minute.cause).collect();
+        let [silent, dropped] = [Cause::Silent, Cause::Dropped];
+        let expected = [silent, dropped, Cause::AgentBlind, Cause::Answering, silent, dropped];
+        assert_eq!(causes, expected);
     }
 
     #[test]

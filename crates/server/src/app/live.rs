@@ -5,7 +5,7 @@ use model::LogPosition;
 use super::{App, AppError};
 
 pub(crate) use crate::conductor::{
-    AgentVitals, HeldVerdict, LiveEvent, LiveItem, LiveStream, PairStatusView,
+    AgentVitals, HeldVerdict, LiveEvent, LiveItem, LiveStream, PairStatusView, Rival,
 };
 
 /// Consoles at once; each holds a connection and its place in the ring.

@@ -273,6 +273,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        conductor::Claim,
         config::Overrides,
         log::{self, LogStart},
         secrets::Secrets,
@@ -302,7 +303,13 @@ mod tests {
         let new = NewAgent { name: Name::parse("fra1").unwrap(), witnesses: Vec::new() };
         let agent = app.store.agent_create(&scope, &new, now).await.unwrap().row.id;
 
-        let link = app.conductor.link(agent, None, now, &CancellationToken::new());
+        let claim = Claim {
+            from: None,
+            hostname: String::new(),
+            instance: [1; 16],
+            original_heard_at: None,
+        };
+        let link = app.conductor.link(agent, claim, now, &CancellationToken::new()).unwrap();
         tokio::select! {
             _ = app.agent_revoke(&scope, agent) => panic!("the conductor did not stand still"),
             cut = timeout(Duration::from_secs(10), link.ended.cancelled()) => cut.unwrap(),

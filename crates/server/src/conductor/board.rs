@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -15,7 +15,10 @@ use model::{AgentId, LogPosition, UtcMicros};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{AgentVitals, Live, ServerVitals};
+use super::{
+    AgentVitals, Live, Rival, ServerVitals,
+    lease::{Claim, Held, Holder, decide},
+};
 use crate::{
     log::LogHandle,
     metrics::{Metrics, in_float, in_seconds},
@@ -52,9 +55,21 @@ struct Progress {
 #[derive(Debug)]
 struct LinkEntry {
     number: u64,
+    claim: Claim,
+    heard_at_us: Arc<AtomicI64>,
     ended: CancellationToken,
     end: Arc<OnceLock<LinkEnd>>,
 }
+
+impl LinkEntry {
+    fn holder(&self) -> Holder<'_> {
+        let us = self.heard_at_us.load(Ordering::Relaxed);
+        Holder { claim: &self.claim, heard_at: (us != NOT_LISTENING).then_some(UtcMicros(us)) }
+    }
+}
+
+/// Stands for the time at which a stream was heard while the server does not listen to it.
+const NOT_LISTENING: i64 = i64::MAX;
 
 /// Why a stream was ended from this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +87,23 @@ pub(crate) struct Link {
     board: Weak<Board>,
     agent: AgentId,
     number: u64,
+    heard_at_us: Arc<AtomicI64>,
     /// Cancelled when the stream must end, also because the server stops.
     pub(crate) ended: CancellationToken,
     end: Arc<OnceLock<LinkEnd>>,
 }
 
 impl Link {
+    /// Notes that the agent was heard, or that nobody listened up to now.
+    pub(crate) fn heard(&self, now: UtcMicros) {
+        self.heard_at_us.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Notes that nobody listens from now on: silence then is no sign that the agent has gone.
+    pub(crate) fn not_listening(&self) {
+        self.heard_at_us.store(NOT_LISTENING, Ordering::Relaxed);
+    }
+
     /// Why it was ended; `None` if the server stops.
     pub(crate) fn end(&self) -> Option<LinkEnd> {
         self.end.get().copied()
@@ -175,26 +201,50 @@ impl Board {
         heard.filter(|(_, at)| since <= *at).collect()
     }
 
+    /// Enters a stream as the agent's, if it may be that; the one before it ends.
     pub(super) fn link(
         board: &Arc<Board>,
         agent: AgentId,
-        from: Option<SocketAddr>,
+        claim: Claim,
         now: UtcMicros,
         stop: &CancellationToken,
-    ) -> Link {
+    ) -> Result<Link, Held> {
+        let from = claim.from;
+        let mut links = lock(&board.links);
+        let holder = links.get(&agent).map(LinkEntry::holder);
+        if let Err(held) = decide(holder, &claim, now) {
+            drop(links);
+            board.note(agent, |vitals| vitals.note_rival(&held, claim, now));
+            return Err(held);
+        }
         let number = board.links_total.fetch_add(1, Ordering::Relaxed);
         let ended = stop.child_token();
         let end = Arc::new(OnceLock::new());
-        let entry = LinkEntry { number, ended: ended.clone(), end: Arc::clone(&end) };
-        if let Some(older) = lock(&board.links).insert(agent, entry) {
+        let heard_at_us = Arc::new(AtomicI64::new(now.0));
+        let entry = LinkEntry {
+            number,
+            claim,
+            heard_at_us: Arc::clone(&heard_at_us),
+            ended: ended.clone(),
+            end: Arc::clone(&end),
+        };
+        if let Some(older) = links.insert(agent, entry) {
             older.end.get_or_init(|| LinkEnd::Newer { from });
             older.ended.cancel();
         }
+        drop(links);
         board.note(agent, |vitals| {
             vitals.connected_from = from;
             vitals.connected_at = Some(now);
         });
-        Link { board: Arc::downgrade(board), agent, number, ended, end }
+        Ok(Link { board: Arc::downgrade(board), agent, number, heard_at_us, ended, end })
+    }
+
+    /// Agents of which a second process was refused since `since`.
+    pub(super) fn rivals_since(&self, since: UtcMicros) -> Vec<(AgentId, Rival)> {
+        let agents = lock(&self.agents);
+        let rivals = agents.iter().filter_map(|(id, v)| Some((*id, v.rival.clone()?)));
+        rivals.filter(|(_, rival)| since <= rival.last_at).collect()
     }
 
     pub(super) fn end_link(&self, agent: AgentId, end: LinkEnd) {

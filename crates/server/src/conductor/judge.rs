@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 
 use engine::Engine;
 use model::{AgentId, Decision, DecisionKind, LogPosition, Minute, RoundBatch, UtcMicros};
-use store::Highwater;
+use store::{AgentGap, Highwater};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{LiveEvent, mirror::Mirror};
@@ -47,6 +47,7 @@ pub(super) struct Turn {
     pub(super) rounds: Vec<RoundBatch>,
     pub(super) rounds_total: usize,
     pub(super) highwaters: BTreeMap<(AgentId, u64), u64>,
+    pub(super) gaps: Vec<AgentGap>,
     pub(super) told: Vec<(LogPosition, Vec<LiveEvent>)>,
     pub(super) is_assignment_changed: bool,
     permits: Vec<OwnedSemaphorePermit>,
@@ -134,6 +135,9 @@ impl Judge {
         );
         let mark = turn.highwaters.entry((batch.agent, batch.epoch)).or_default();
         *mark = batch.seq.max(*mark);
+        let BatchBody { agent, epoch, seq, .. } = *batch;
+        let gaps = (0..).zip(&batch.gaps);
+        turn.gaps.extend(gaps.map(|(part, gap)| AgentGap { agent, epoch, seq, part, gap: *gap }));
         let mut rounds = match opened {
             Ok(rounds) => rounds,
             Err(error) => {

@@ -7,13 +7,14 @@
 
 mod board;
 mod judge;
+mod lease;
 mod live;
 mod mirror;
 mod owner;
 mod replay;
 mod vitals;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use model::{
     Address, AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, ProbeId, Tier,
@@ -23,11 +24,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use board::{Link, LinkEnd};
+pub(crate) use lease::{Claim, Held};
 pub use live::{LIVE_RING_MAX, Live, LiveEvent, LiveItem, LiveStream};
 pub(crate) use owner::Owner;
 pub use replay::{CatchUpError, ReplayError};
 pub(crate) use replay::{Replay, Replayed};
-pub use vitals::{AgentVitals, HeldVerdict, PairStatusView, ProbeStatusView, ServerVitals};
+pub use vitals::{AgentVitals, HeldVerdict, PairStatusView, ProbeStatusView, Rival, ServerVitals};
 
 use crate::{
     log::{Appended, Body, LogHandle, LogHold, LogTail, LogUnavailable, Submission},
@@ -252,14 +254,28 @@ impl Conductor {
     }
 
     /// Enters a new stream of an agent; the one before it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Held`]: another stream is the agent's and is heard.
     pub(crate) fn link(
         &self,
         agent: AgentId,
-        from: Option<SocketAddr>,
+        claim: Claim,
         now: UtcMicros,
         stop: &CancellationToken,
-    ) -> Link {
-        Board::link(&self.board, agent, from, now, stop)
+    ) -> Result<Link, Held> {
+        Board::link(&self.board, agent, claim, now, stop)
+    }
+
+    /// Up to where an agent's batches were taken, for its newest epochs: epoch, seq.
+    pub(crate) fn marks_of(&self, agent: AgentId, count_max: usize) -> Vec<(u64, u64)> {
+        self.log.marks_of(agent, count_max)
+    }
+
+    /// Agents of which a second process was refused since `since`, with that process.
+    pub fn rivals_since(&self, since: UtcMicros) -> Vec<(AgentId, Rival)> {
+        self.board.rivals_since(since)
     }
 
     /// Changes what is known of an agent.

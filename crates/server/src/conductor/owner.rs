@@ -166,6 +166,7 @@ impl Owner {
             decisions: &turn.decisions,
             rounds: &turn.rounds,
             highwaters: &highwaters,
+            gaps: &turn.gaps,
             checkpoint,
         };
         let mut pause = RETRY_MIN;

@@ -157,6 +157,7 @@ impl Replay<'_> {
             decisions: &turn.decisions,
             rounds: &turn.rounds,
             highwaters: &turn.highwaters(),
+            gaps: &turn.gaps,
             checkpoint: None,
         };
         self.store.commit(&commit, self.clock.now()).await?;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use model::{AgentId, LogPosition, ProbeId, UtcMicros, Verdict, Why};
 
+use super::lease::{Claim, Held};
+
 /// The server, as it measures itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerVitals {
@@ -75,11 +77,48 @@ pub struct AgentVitals {
     pub assignment_refused: Vec<String>,
     /// Why it cannot ask at all, in words with the remedy.
     pub impediment: Option<String>,
+    /// Another process with its identity that was refused last.
+    pub rival: Option<Rival>,
+}
+
+/// A second process with the identity of an agent, as a copied state directory makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Where the refused one came from, and the name its host gives itself.
+    pub from: Option<SocketAddr>,
+    pub hostname: String,
+    /// Where the one that stays came from; `None` if it was not connected just then.
+    pub holder: Option<SocketAddr>,
+    pub holder_hostname: String,
+    pub first_at: UtcMicros,
+    pub last_at: UtcMicros,
+    /// How often it came.
+    pub refusals: u64,
 }
 
 impl AgentVitals {
     /// An offset beyond this is shown: minutes would look wrong to someone who compares clocks.
     pub const CLOCK_OFFSET_US_SHOWN: u64 = 1_000_000;
+
+    /// Remembers who was refused; the same host again is the same rival.
+    pub(super) fn note_rival(&mut self, held: &Held, claim: Claim, now: UtcMicros) {
+        let before = self.rival.take();
+        let ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        let before = before.filter(|before| ip(before.from) == ip(claim.from));
+        let (holder, holder_hostname) = match held {
+            Held::By { from, hostname } => (*from, hostname.clone()),
+            Held::ForOriginal => (None, self.hostname.clone()),
+        };
+        self.rival = Some(Rival {
+            from: claim.from,
+            hostname: claim.hostname,
+            holder,
+            holder_hostname,
+            first_at: before.as_ref().map_or(now, |before| before.first_at),
+            last_at: now,
+            refusals: before.map_or(0, |before| before.refusals) + 1,
+        });
+    }
 
     /// The clock offset if it is large enough to matter.
     pub fn clock_offset_us_shown(&self) -> Option<i64> {

@@ -34,7 +34,7 @@ pub mod agent_link_server {
             >
             + std::marker::Send
             + 'static;
-        /// The agent's one stream. A newer session of the same agent ends the older one.
+        /// The agent's one stream; which one may be it is said above.
         async fn session(
             &self,
             request: tonic::Request<tonic::Streaming<::wire::v1::AgentFrame>>,

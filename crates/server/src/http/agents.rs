@@ -16,7 +16,11 @@ use super::{
     problem::ApiError,
     views::{AgentStateView, Timestamp},
 };
-use crate::app::{App, Fields, agents::Enrolment, live::AgentVitals};
+use crate::app::{
+    App, Fields,
+    agents::Enrolment,
+    live::{AgentVitals, Rival},
+};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Agents)]
@@ -65,11 +69,47 @@ pub(crate) struct AgentView {
     /// Why it cannot ask, with the remedy.
     #[schema(required)]
     impediment: Option<String>,
+    /// A second process with its identity that is refused; null if none knocked since the server
+    /// started.
+    #[schema(required)]
+    rival: Option<RivalView>,
     #[schema(required)]
     certificate: Option<CertificateView>,
     /// Addresses that it asks to know whether it sees at all.
     witnesses: Vec<String>,
     created_at: Timestamp,
+}
+
+/// A second process with an agent's identity, as a copied state directory makes one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AgentRival)]
+pub(crate) struct RivalView {
+    /// Where the refused one comes from.
+    #[schema(required)]
+    from: Option<String>,
+    hostname: String,
+    /// Where the one that stays was connected from.
+    #[schema(required)]
+    holder: Option<String>,
+    holder_hostname: String,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    /// How often it was refused.
+    refusals: u64,
+}
+
+impl From<Rival> for RivalView {
+    fn from(rival: Rival) -> RivalView {
+        RivalView {
+            from: rival.from.map(|from| from.to_string()),
+            hostname: rival.hostname,
+            holder: rival.holder.map(|holder| holder.to_string()),
+            holder_hostname: rival.holder_hostname,
+            first_at: rival.first_at.into(),
+            last_at: rival.last_at.into(),
+            refusals: rival.refusals,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,6 +168,7 @@ impl AgentView {
             strange_replies: vitals.strange_replies_total,
             clock_offset_ms: vitals.clock_offset_us.unwrap_or_default() / 1_000,
             impediment: vitals.impediment,
+            rival: vitals.rival.map(RivalView::from),
             certificate: (row.certificate.as_ref())
                 .map(|certificate| CertificateView::new(certificate, app.now())),
             witnesses: row.witnesses.iter().map(IpAddr::to_string).collect(),

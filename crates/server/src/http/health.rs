@@ -3,7 +3,7 @@
 use axum::extract::State;
 use model::{AgentState, Cause, UtcMicros};
 use serde::Serialize;
-use store::{AgentOutage, MonitorGap};
+use store::MonitorGap;
 use utoipa::ToSchema;
 
 use super::{
@@ -11,11 +11,11 @@ use super::{
     extract::Json,
     permission::Permission,
     problem::ApiError,
-    views::{CauseView, RefView, Timestamp},
+    views::{CauseView, DropCauseView, RefView, Timestamp},
 };
 use crate::app::{
     App,
-    health::{Check, Health},
+    health::{Check, Health, drop_words},
 };
 
 /// A page shows a list; all of a day without a record is one run anyway.
@@ -38,8 +38,8 @@ pub(crate) struct HealthView {
     log: LogView,
     ingest: IngestView,
     history: HistoryHealthView,
-    /// When the monitoring itself did not work, or an agent was away or blind, in the last 7 days,
-    /// newest first.
+    /// When the monitoring itself did not work, an agent was away or blind, or lost what it had
+    /// learned, in the last 7 days, newest first.
     gaps: Vec<GapView>,
     backup: BackupView,
     checks: Vec<CheckView>,
@@ -143,6 +143,12 @@ pub(crate) struct GapView {
     cause: CauseView,
     /// In words; empty for the server.
     why: String,
+    /// How many rounds the agent lost, at least; null if it is another kind of gap.
+    #[schema(required)]
+    rounds: Option<u64>,
+    /// Why it lost them; null likewise.
+    #[schema(required)]
+    drop_cause: Option<DropCauseView>,
 }
 
 /// The scheduled backups.
@@ -200,10 +206,10 @@ pub(crate) async fn health_get(
 fn view(app: &App, health: Health) -> HealthView {
     let history = history_view(&health);
     let backup = backup_view(&health);
+    let gaps = gap_views(&health);
     let vitals = &health.vitals;
     let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
     let is_degraded = checks.iter().any(|check| check.status == HealthStatusView::Degraded);
-    let gaps = gap_views(health.now, &health.gaps, &health.outages);
     HealthView {
         status: if is_degraded { HealthStatusView::Degraded } else { HealthStatusView::Ok },
         version: env!("CARGO_PKG_VERSION"),
@@ -272,25 +278,39 @@ fn history_view(health: &Health) -> HistoryHealthView {
 }
 
 /// Brings the gaps of the server and of its agents into one list, newest first.
-fn gap_views(now: UtcMicros, gaps: &[MonitorGap], outages: &[AgentOutage]) -> Vec<GapView> {
-    let own = gaps.iter().map(|gap| (None, gap.from, Some(gap.to), gap.cause, ""));
-    let agents = outages.iter().map(|outage| {
+fn gap_views(health: &Health) -> Vec<GapView> {
+    let view = |from: UtcMicros, to: Option<UtcMicros>, cause: Cause| GapView {
+        agent: None,
+        from: from.into(),
+        to: to.map(Timestamp::from),
+        length_s: to.unwrap_or(health.now).since(from).as_secs(),
+        cause: cause.into(),
+        why: String::new(),
+        rounds: None,
+        drop_cause: None,
+    };
+    let own = |gap: &MonitorGap| (gap.from, view(gap.from, Some(gap.to), gap.cause));
+    let mut all: Vec<(UtcMicros, GapView)> = health.gaps.iter().map(own).collect();
+    all.extend(health.outages.iter().map(|outage| {
         let is_blind = outage.state == AgentState::Blind;
         let cause = if is_blind { Cause::AgentBlind } else { Cause::AgentOffline };
-        (Some(&outage.agent), outage.from, outage.to, cause, outage.why.as_str())
-    });
-    let mut all: Vec<_> = own.chain(agents).collect();
-    all.sort_by_key(|(_, from, ..)| std::cmp::Reverse(*from));
-    all.into_iter()
-        .map(|(agent, from, to, cause, why)| GapView {
-            agent: agent.map(RefView::from),
-            from: from.into(),
-            to: to.map(Timestamp::from),
-            length_s: to.unwrap_or(now).since(from).as_secs(),
-            cause: cause.into(),
-            why: why.to_owned(),
-        })
-        .collect()
+        let agent = Some(RefView::from(&outage.agent));
+        let gap = view(outage.from, outage.to, cause);
+        (outage.from, GapView { agent, why: outage.why.clone(), ..gap })
+    }));
+    all.extend(health.lost.iter().map(|lost| {
+        let gap = view(lost.gap.from, Some(lost.gap.to), Cause::Dropped);
+        let view = GapView {
+            agent: Some(RefView::from(&lost.agent)),
+            why: drop_words(&lost.gap),
+            rounds: Some(lost.gap.rounds),
+            drop_cause: Some(lost.gap.cause.into()),
+            ..gap
+        };
+        (lost.gap.from, view)
+    }));
+    all.sort_by_key(|(from, _)| std::cmp::Reverse(*from));
+    all.into_iter().map(|(_, gap)| gap).collect()
 }
 
 fn in_ms(us: u64) -> f64 {

@@ -1,6 +1,6 @@
 //! The small pieces that several answers share: times, references, closed texts, pages.
 
-use model::{AgentState, Cause, Role, UtcMicros, Verdict};
+use model::{AgentState, Cause, DropCause, Role, UtcMicros, Verdict};
 use serde::{Deserialize, Serialize};
 use store::Ref;
 use utoipa::{
@@ -76,6 +76,10 @@ text_view!(
 text_view!(
     /// Which rule decided.
     CauseView, Cause, "Cause"
+);
+text_view!(
+    /// Why an agent lost results.
+    DropCauseView, DropCause, "DropCause"
 );
 text_view!(AgentStateView, AgentState, "AgentState");
 text_view!(RoleView, Role, "Role");

@@ -33,7 +33,7 @@ use crate::{
     place::Placer,
 };
 use limits::Knocks;
-use session::Session;
+use session::Door;
 
 /// The service stub.
 #[expect(
@@ -249,8 +249,9 @@ impl stub::agent_link_server::AgentLink for Ingest {
         self.shared.check_certificate(&identity).await?;
         let from = request.remote_addr();
         let (frames, stream) = mpsc::channel(FRAMES_OUT_MAX);
-        let session = Session::new(Arc::clone(&self.shared), identity, from, frames, &self.stop);
-        self.sessions.spawn(session.run(request.into_inner()));
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let door = Door { shared, identity, from, frames, stop };
+        self.sessions.spawn(door.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

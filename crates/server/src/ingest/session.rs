@@ -1,17 +1,20 @@
 //! One stream of one agent.
 //!
-//! 1 - The certificate is looked up again after the stream is entered on the board: whoever
+//! 1 - Hello first. Whether the stream may be the agent's is decided by the rules of the contract
+//!     ([`crate::conductor`] holds who holds it); then it gets an epoch.
+//! 2 - The certificate is looked up again after the stream is entered on the board: whoever
 //!     revoked it in between did not find the stream to end.
-//! 2 - Hello first; it gets an epoch, and the agent's older stream ends.
 //! 3 - A batch: size cap, rate limit, open, place, log. It is acknowledged when it is durable.
 //!     Several are on their way at once, so that a slow disk does not cost a round trip each.
 //! 4 - What is wrong with a batch is said in a refusal and the stream goes on; an agent that sends
 //!     little else is cut off.
-//! 5 - Over its rate an agent is not read from: HTTP/2 holds it back, and nothing is lost.
+//! 5 - Batches of older epochs come between those of the present one, each epoch in its order.
+//!     While judging is behind, the agent is told to keep its backlog for later.
+//! 6 - Over its rate an agent is not read from: HTTP/2 holds it back, and nothing is lost.
 
 use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
 
-use model::{AgentEvent, UtcMicros};
+use model::{AgentEvent, AgentId, Gap, UtcMicros};
 use store::{AgentHello, AuditEntry, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,12 +22,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
-use wire::{Anchor, BatchHead, BootId, boot_id, limits, v1};
+use wire::{Anchor, BatchHead, BootId, Dropped, boot_id, limits, v1};
 
 use super::{Shared, assignment, limits::Bucket, unavailable};
 use crate::{
     authority::AgentIdentity,
-    conductor::{AgentVitals, ConductError, Link, LinkEnd},
+    conductor::{AgentVitals, Claim, ConductError, Held, Link, LinkEnd},
     log::{Appended, BatchBody, Lane, LogUnavailable, Submission},
     place::{self, PlaceError},
 };
@@ -43,8 +46,15 @@ const HEARTBEAT_SPACING: Duration = Duration::from_secs(1);
 const STEP_SPACING: Duration = Duration::from_secs(600);
 /// Changes of an assignment that come together are sent together.
 const ASSIGNMENT_DEBOUNCE: Duration = Duration::from_millis(200);
+/// Judging further behind than this makes agents keep their backlog: what is live comes first.
+const BACKLOG_LAG_MAX: Duration = Duration::from_secs(2);
+/// They go on when it is behind by less than this: a quarter, so that it does not flap.
+const BACKLOG_LAG_CLEAR: Duration = Duration::from_millis(500);
 /// An agent that reads nothing for this long is gone.
 const SEND_MAX: Duration = Duration::from_secs(60);
+
+/// Of the refusals of one second process, each so many-th is logged.
+const RIVAL_TOLD_EACH: u64 = 20;
 
 /// A batch on its way into the log.
 #[derive(Debug)]
@@ -53,7 +63,163 @@ struct InFlight {
     seq: u64,
     rounds: usize,
     bytes: usize,
+    /// Rounds that it tells were lost.
+    lost: u64,
     done: oneshot::Receiver<Result<Appended, LogUnavailable>>,
+}
+
+/// A stream that has not said who it is.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: AgentIdentity,
+    pub(super) from: Option<SocketAddr>,
+    pub(super) frames: mpsc::Sender<Result<v1::ServerFrame, Status>>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Door {
+    /// Lets the stream in, if it may, and runs it until either side ends it.
+    pub(super) async fn run(self, mut inbound: Streaming<v1::AgentFrame>) {
+        let (agent, frames) = (self.identity.agent, self.frames.clone());
+        let ended = match self.enter(&mut inbound).await {
+            Ok(session) => session.run(inbound).await,
+            Err(status) => Err(status),
+        };
+        if let Err(status) = ended {
+            let reason = status.message();
+            tracing::info!(%agent, code = ?status.code(), reason, "an agent's stream ends");
+            // An agent that reads nothing more finds out by itself.
+            frames.try_send(Err(status)).unwrap_or(());
+        }
+    }
+
+    async fn enter(self, inbound: &mut Streaming<v1::AgentFrame>) -> Result<Session, Status> {
+        let first = tokio::select! {
+            () = self.stop.cancelled() => return Err(stopping()),
+            first = timeout(HELLO_MAX, inbound.message()) => first,
+        };
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
+        let Some(v1::agent_frame::Kind::Hello(hello)) = first.and_then(|frame| frame.kind) else {
+            return Err(Status::invalid_argument("the first frame must be a hello"));
+        };
+        let hello = Greeting::of(hello)?;
+        let claim = self.claim(&hello).await?;
+        let Door { shared, identity, from: _, frames, stop } = self;
+        let (agent, now) = (identity.agent, shared.now());
+        let conductor = &shared.app.conductor;
+        let link = conductor.link(agent, claim, now, &stop);
+        let link = link.map_err(|held| refuse(&shared, agent, &held))?;
+        let assignments = conductor.assignments();
+        let mut session = Session {
+            shared,
+            identity,
+            link,
+            frames,
+            lane: Lane::default(),
+            boot: hello.boot,
+            epoch: 0,
+            is_epoch_used: false,
+            backlog_pace: 0,
+            in_flight: VecDeque::new(),
+            batches: Bucket::default(),
+            bytes: Bucket::default(),
+            held_until: now,
+            refusals: 0,
+            heartbeat_at: UtcMicros::default(),
+            step_told_at: UtcMicros::default(),
+            assignments,
+            assign_at: Some(now),
+            assigned: None,
+        };
+        session.shared.check_certificate(&session.identity).await?;
+        session.welcome(hello).await?;
+        Ok(session)
+    }
+
+    async fn claim(&self, hello: &Greeting) -> Result<Claim, Status> {
+        let agent = self.identity.agent;
+        let known = self.shared.store().epoch_known(agent).await.map_err(unavailable)?;
+        let is_copy = known.as_ref().is_some_and(|known| {
+            known.spool_id == hello.spool_id && hello.hello.last_epoch < known.used
+        });
+        let conductor = &self.shared.app.conductor;
+        let heard_at = conductor.agent_vitals(agent).and_then(|vitals| vitals.last_heartbeat_at);
+        // After a start nobody was heard yet: what was away then is not gone for that.
+        let heard_at = heard_at.unwrap_or(conductor.vitals().started_at);
+        Ok(Claim {
+            from: self.from,
+            hostname: hello.hello.hostname.clone(),
+            instance: hello.instance,
+            original_heard_at: is_copy.then_some(heard_at),
+        })
+    }
+}
+
+/// A hello whose fields are whole.
+#[derive(Debug)]
+struct Greeting {
+    boot: BootId,
+    spool_id: [u8; 16],
+    instance: [u8; 16],
+    hello: v1::Hello,
+}
+
+impl Greeting {
+    fn of(hello: v1::Hello) -> Result<Greeting, Status> {
+        check_hello(&hello)?;
+        let id = |bytes: &[u8], field: &str| {
+            let invalid =
+                |_| Status::invalid_argument(format!("hello field `{field}` must have 16 bytes"));
+            boot_id(bytes).map_err(invalid)
+        };
+        Ok(Greeting {
+            boot: id(&hello.boot_id, "boot_id")?,
+            spool_id: id(&hello.spool_id, "spool_id")?,
+            instance: id(&hello.instance_id, "instance_id")?,
+            hello,
+        })
+    }
+}
+
+/// Says to the refused process, and to whoever reads the log, who holds the agent.
+fn refuse(shared: &Shared, agent: AgentId, held: &Held) -> Status {
+    let conductor = &shared.app.conductor;
+    let rival = conductor.agent_vitals(agent).and_then(|vitals| vitals.rival);
+    let text = |address: Option<SocketAddr>| {
+        address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string())
+    };
+    let (from, hostname, refusals) = match &rival {
+        Some(rival) => (text(rival.from), rival.hostname.clone(), rival.refusals),
+        None => (text(None), String::new(), 1),
+    };
+    let reason = match held {
+        Held::By { from: holder, hostname } => format!(
+            "another process with this agent's identity is connected from {} (host {hostname})",
+            text(*holder)
+        ),
+        Held::ForOriginal => {
+            let hostname = conductor.agent_vitals(agent).unwrap_or_default().hostname;
+            format!(
+                "this spool is a copy, or was restored from an older state, and the agent it was \
+                 copied from (host {hostname}) was connected less than 5 minutes ago"
+            )
+        }
+    };
+    shared.app.conductor.metrics().rivals.inc();
+    // It comes again every 15 s: once in five minutes is enough to be seen.
+    if refusals % RIVAL_TOLD_EACH == 1 {
+        tracing::warn!(
+            %agent,
+            refused = from,
+            refused_host = hostname,
+            refusals,
+            reason,
+            "a second process with an agent's identity is refused: if its state directory is a \
+             copy, enrol it as an agent of its own"
+        );
+    }
+    Status::already_exists(reason)
 }
 
 #[derive(Debug)]
@@ -66,6 +232,10 @@ pub(super) struct Session {
     lane: Lane,
     boot: BootId,
     epoch: u64,
+    /// Whether the agent is known to have its epoch: it said something since.
+    is_epoch_used: bool,
+    /// What its backlog may use a second, as it was last told.
+    backlog_pace: u64,
     in_flight: VecDeque<InFlight>,
     batches: Bucket,
     bytes: Bucket,
@@ -81,74 +251,30 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        identity: AgentIdentity,
-        from: Option<SocketAddr>,
-        frames: mpsc::Sender<Result<v1::ServerFrame, Status>>,
-        stop: &CancellationToken,
-    ) -> Session {
-        let now = shared.now();
-        let conductor = &shared.app.conductor;
-        let link = conductor.link(identity.agent, from, now, stop);
-        let assignments = conductor.assignments();
-        Session {
-            shared,
-            identity,
-            link,
-            frames,
-            lane: Lane::default(),
-            boot: BootId::default(),
-            epoch: 0,
-            in_flight: VecDeque::new(),
-            batches: Bucket::default(),
-            bytes: Bucket::default(),
-            held_until: now,
-            refusals: 0,
-            heartbeat_at: UtcMicros::default(),
-            step_told_at: UtcMicros::default(),
-            assignments,
-            assign_at: Some(now),
-            assigned: None,
-        }
-    }
-
     /// Runs until either side ends it.
-    pub(super) async fn run(mut self, mut inbound: Streaming<v1::AgentFrame>) {
+    async fn run(mut self, mut inbound: Streaming<v1::AgentFrame>) -> Result<(), Status> {
         self.shared.app.conductor.metrics().sessions.inc();
-        let agent = self.identity.agent;
         let panics = self.shared.app.conductor.metrics().panics.clone();
         let served = panics.catch("stream of an agent", self.serve(&mut inbound)).await;
         let ended = served.unwrap_or_else(|| Err(Status::internal("the server failed on it")));
-        let is_replaced = matches!(self.link.end(), Some(LinkEnd::Newer { .. }));
-        if self.epoch != 0 && !is_replaced {
-            let event = AgentEvent::Disconnected;
+        if !matches!(self.link.end(), Some(LinkEnd::Newer { .. })) {
+            let (agent, event) = (self.identity.agent, AgentEvent::Disconnected);
             let told = self.shared.app.conductor.agent_event(agent, event).await;
             told.unwrap_or(());
         }
-        if let Err(status) = ended {
-            let reason = status.message();
-            tracing::info!(%agent, code = ?status.code(), reason, "an agent's stream ends");
-            // An agent that reads nothing more finds out by itself.
-            self.frames.try_send(Err(status)).unwrap_or(());
-        }
+        ended
     }
 
     async fn serve(&mut self, inbound: &mut Streaming<v1::AgentFrame>) -> Result<(), Status> {
-        self.shared.check_certificate(&self.identity).await?;
-        let first = tokio::select! {
-            () = self.link.ended.cancelled() => return Err(self.ended()),
-            first = timeout(HELLO_MAX, inbound.message()) => first,
-        };
-        let first = first.map_err(|_| Status::deadline_exceeded("no hello came"))??;
-        match first.and_then(|frame| frame.kind) {
-            Some(v1::agent_frame::Kind::Hello(hello)) => self.welcome(hello).await?,
-            _ => return Err(Status::invalid_argument("the first frame must be a hello")),
-        }
+        let mut was_listening = true;
         loop {
             let now = self.shared.now();
-            let is_open = self.in_flight.len() < IN_FLIGHT_MAX;
             let held = self.held_until.since(now);
+            let is_listening = self.in_flight.len() < IN_FLIGHT_MAX && held.is_zero();
+            if is_listening != was_listening {
+                was_listening = is_listening;
+                if is_listening { self.link.heard(now) } else { self.link.not_listening() }
+            }
             let assign_in = self.assign_at.map(|at| at.since(now));
             tokio::select! {
                 biased;
@@ -160,8 +286,12 @@ impl Session {
                     self.assign_at.get_or_insert(now + ASSIGNMENT_DEBOUNCE);
                 }
                 () = sleep(held), if !held.is_zero() => (),
-                frame = inbound.message(), if is_open && held.is_zero() => match frame? {
-                    Some(frame) => self.hear(frame).await?,
+                frame = inbound.message(), if is_listening => match frame? {
+                    Some(frame) => {
+                        self.link.not_listening();
+                        self.hear(frame).await?;
+                        self.link.heard(self.shared.now());
+                    }
                     None => return Ok(()),
                 },
             }
@@ -179,13 +309,9 @@ impl Session {
         }
     }
 
-    async fn welcome(&mut self, hello: v1::Hello) -> Result<(), Status> {
+    async fn welcome(&mut self, greeting: Greeting) -> Result<(), Status> {
         let agent = self.identity.agent;
-        check_hello(&hello)?;
-        let invalid = |error: wire::WireError| Status::invalid_argument(error.to_string());
-        self.boot = boot_id(&hello.boot_id).map_err(invalid)?;
-        let spool_id = boot_id(&hello.spool_id)
-            .map_err(|_| Status::invalid_argument("hello field `spool_id` must have 16 bytes"))?;
+        let Greeting { spool_id, hello, .. } = greeting;
         let now = self.shared.now();
         let store = self.shared.store();
         let grant = store.epoch_grant(agent, &spool_id, hello.last_epoch, now).await;
@@ -196,7 +322,10 @@ impl Session {
             hostname: hello.hostname.clone(),
         };
         store.agent_hello(agent, &known, now).await.map_err(unavailable)?;
+        let have = self.shared.app.conductor.marks_of(agent, limits::MARKS_MAX);
+        let have = have.into_iter().map(|(epoch, seq)| v1::Mark { epoch, seq });
         self.epoch = grant.epoch;
+        self.backlog_pace = self.pace();
         if grant.is_new_spool && hello.last_epoch != 0 {
             tracing::warn!(%agent, "the agent's spool is another one than before");
         }
@@ -217,12 +346,19 @@ impl Session {
             heartbeat_interval_ms: in_ms(limits::HEARTBEAT_INTERVAL),
             batches_per_second_max: rate.batches_per_second_max,
             bytes_per_second_max: rate.bytes_per_second_max,
+            backlog_bytes_per_second_max: self.backlog_pace,
+            have: have.collect(),
         };
         self.send(v1::server_frame::Kind::Welcome(welcome)).await
     }
 
     async fn hear(&mut self, frame: v1::AgentFrame) -> Result<(), Status> {
         self.pay(&frame);
+        if !self.is_epoch_used {
+            let used = self.shared.store().epoch_used(self.identity.agent, self.epoch).await;
+            used.map_err(unavailable)?;
+            self.is_epoch_used = true;
+        }
         match frame.kind {
             Some(v1::agent_frame::Kind::Batch(batch)) => self.take(batch).await,
             Some(v1::agent_frame::Kind::Heartbeat(heartbeat)) => {
@@ -236,6 +372,27 @@ impl Session {
             Some(v1::agent_frame::Kind::CommandUpdate(_)) => self.count_refusal(),
             Some(v1::agent_frame::Kind::Hello(_)) | None => self.count_refusal(),
         }
+    }
+
+    /// What the backlog of this agent may use a second, as judging keeps up or does not.
+    fn pace(&self) -> u64 {
+        let lag = Duration::from_micros(self.shared.app.conductor.vitals().ingest_lag_us);
+        let lag_max = match self.backlog_pace {
+            0 if self.is_epoch_used => BACKLOG_LAG_CLEAR,
+            _ => BACKLOG_LAG_MAX,
+        };
+        if lag_max < lag { 0 } else { self.shared.limits().backlog_bytes_per_second_max }
+    }
+
+    /// Tells the agent if that has changed.
+    async fn tell_pace(&mut self) -> Result<(), Status> {
+        let pace = self.pace();
+        if pace == self.backlog_pace {
+            return Ok(());
+        }
+        self.backlog_pace = pace;
+        let backlog_bytes_per_second_max = pace;
+        self.send(v1::server_frame::Kind::Pace(v1::Pace { backlog_bytes_per_second_max })).await
     }
 
     /// Counts a frame against the agent's rate; over it, the agent is held back.
@@ -282,14 +439,20 @@ impl Session {
         let offset_us = self.shared.placer(agent, |placer| placer.offset_us(&head));
         let offset_us = offset_us.ok_or(PlaceError::NoAnchor)?;
         let rounds = place::open_and_place(agent, &batch.payload_zstd, offset_us)?;
-        place::check_future(&rounds, self.shared.now())?;
-        self.shared.app.conductor.metrics().results_dropped.inc_by(head.dropped_before);
+        let now = self.shared.now();
+        place::check_future(&rounds, now)?;
+        let dropped = Dropped::all_of(&batch)?;
+        let place = |placer: &mut place::Placer| -> Vec<Gap> {
+            dropped.iter().map(|dropped| placer.gap(dropped, now)).collect()
+        };
+        let gaps = self.shared.placer(agent, place);
         let body = BatchBody {
             agent,
             epoch: head.epoch,
             seq: head.seq,
             offset_us,
             payload_zstd: batch.payload_zstd.into(),
+            gaps,
         };
         Ok((body, rounds))
     }
@@ -303,13 +466,14 @@ impl Session {
         let permit = permit.map_err(|_| stopping())?;
         let (epoch, seq, bytes) = (body.epoch, body.seq, body.payload_zstd.len());
         let count = rounds.rounds.len();
+        let lost = body.gaps.iter().map(|gap| gap.rounds).fold(0, u64::saturating_add);
         let submission = Submission::of_batch(body, rounds, permit, self.lane.clone());
         let conductor = &self.shared.app.conductor;
         let done = tokio::select! {
             () = self.link.ended.cancelled() => return Err(self.ended()),
             done = conductor.submit(submission) => done.map_err(|_| stopping())?,
         };
-        self.in_flight.push_back(InFlight { epoch, seq, rounds: count, bytes, done });
+        self.in_flight.push_back(InFlight { epoch, seq, rounds: count, bytes, lost, done });
         Ok(())
     }
 
@@ -350,6 +514,7 @@ impl Session {
         metrics.batches.inc();
         metrics.rounds.inc_by(in_u64(batch.rounds));
         metrics.bytes.inc_by(in_u64(batch.bytes));
+        metrics.results_dropped.inc_by(batch.lost);
     }
 
     async fn hear_heartbeat(&mut self, heartbeat: v1::Heartbeat) -> Result<(), Status> {
@@ -376,6 +541,7 @@ impl Session {
             vitals.impediment = (!impediment.is_empty()).then_some(impediment);
         });
         self.note_step(stepped_us).await;
+        self.tell_pace().await?;
         let now = self.shared.now();
         if now.since(self.heartbeat_at) < HEARTBEAT_SPACING {
             return Ok(());

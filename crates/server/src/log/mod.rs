@@ -14,7 +14,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use model::{
-    AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros,
+    AgentEvent, AgentId, Gap, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -52,6 +52,8 @@ pub(crate) struct BatchBody {
     /// Added to a tick of the agent it gives the server's time.
     pub(crate) offset_us: i64,
     pub(crate) payload_zstd: Bytes,
+    /// What the agent lost before it, placed on the server's time.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// An entry as replay reads it.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{
-    Address, AgentEvent, AgentId, AgentSpec, InventoryChange, LossRule, MonitorEvent, Name, OrgId,
-    ProbeId, ProbeSpec, RttRule, Strategy, TargetId, Tier, TierId, UtcMicros,
+    Address, AgentEvent, AgentId, AgentSpec, DropCause, Gap, InventoryChange, LossRule,
+    MonitorEvent, Name, OrgId, ProbeId, ProbeSpec, RttRule, Strategy, TargetId, Tier, TierId,
+    UtcMicros,
 };
 use prost::{Message, Oneof};
 
@@ -61,6 +62,20 @@ struct BatchRecord {
     offset_us: i64,
     #[prost(bytes = "bytes", tag = "5")]
     payload_zstd: Bytes,
+    #[prost(message, repeated, tag = "6")]
+    gaps: Vec<GapRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GapRecord {
+    #[prost(int64, tag = "1")]
+    from_us: i64,
+    #[prost(int64, tag = "2")]
+    to_us: i64,
+    #[prost(uint64, tag = "3")]
+    rounds: u64,
+    #[prost(string, tag = "4")]
+    cause: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -184,6 +199,7 @@ pub(crate) fn encode(now: UtcMicros, body: &Body) -> Vec<u8> {
             seq: batch.seq,
             offset_us: batch.offset_us,
             payload_zstd: batch.payload_zstd.clone(),
+            gaps: batch.gaps.iter().map(GapRecord::from).collect(),
         }),
         Body::Agent { agent, event } => {
             let event = match event {
@@ -216,6 +232,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
             seq: batch.seq,
             offset_us: batch.offset_us,
             payload_zstd: batch.payload_zstd,
+            gaps: batch.gaps.into_iter().map(Gap::try_from).collect::<Result<_, _>>()?,
         }),
         BodyRecord::Agent(record) => {
             let event = match record.event {
@@ -237,6 +254,30 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
         BodyRecord::Tick(TickRecord {}) => Body::Tick,
     };
     Ok(LogEntry { now: UtcMicros(record.now_us), body })
+}
+
+impl From<&Gap> for GapRecord {
+    fn from(gap: &Gap) -> GapRecord {
+        GapRecord {
+            from_us: gap.from.0,
+            to_us: gap.to.0,
+            rounds: gap.rounds,
+            cause: gap.cause.as_str().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<GapRecord> for Gap {
+    type Error = RecordError;
+
+    fn try_from(record: GapRecord) -> Result<Gap, RecordError> {
+        Ok(Gap {
+            from: UtcMicros(record.from_us),
+            to: UtcMicros(record.to_us),
+            rounds: record.rounds,
+            cause: DropCause::parse(&record.cause).ok_or(bad("cause of a gap"))?,
+        })
+    }
 }
 
 impl From<MonitorEvent> for MonitorRecord {
@@ -423,6 +464,12 @@ mod tests {
             seq: 3,
             offset_us: -5,
             payload_zstd: Bytes::from_static(b"payload"),
+            gaps: vec![Gap {
+                from: UtcMicros(-1),
+                to: UtcMicros(7),
+                rounds: 9,
+                cause: DropCause::Size,
+            }],
         };
         let bodies = [
             Body::Batch(batch),

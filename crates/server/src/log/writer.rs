@@ -16,7 +16,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -64,6 +64,7 @@ pub(crate) struct LogHold {
 pub(crate) struct LogHandle {
     requests: mpsc::Sender<LogRequest>,
     vitals: Arc<Mutex<LogVitals>>,
+    highwaters: Arc<Mutex<Highwaters>>,
 }
 
 /// The log has stopped.
@@ -106,6 +107,14 @@ impl LogHandle {
         self.requests.send(LogRequest::Stop).await.unwrap_or(());
     }
 
+    /// Up to where an agent's batches are in the log, or just about to be, for its newest epochs,
+    /// the newest first.
+    pub(crate) fn marks_of(&self, agent: AgentId, count_max: usize) -> Vec<(u64, u64)> {
+        let highwaters = lock(&self.highwaters);
+        let own = highwaters.range((agent, 0)..=(agent, u64::MAX)).rev();
+        own.take(count_max).map(|((_, epoch), seq)| (*epoch, *seq)).collect()
+    }
+
     pub(crate) fn vitals(&self) -> LogVitals {
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -142,13 +151,14 @@ pub(crate) fn start(
 ) -> std::io::Result<(LogHandle, oneshot::Receiver<()>)> {
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
     let vitals = Arc::new(Mutex::new(LogVitals::default()));
+    let highwaters = Arc::new(Mutex::new(start.highwaters));
     let (ended, has_ended) = oneshot::channel();
     let mut writer = Writer {
         dir: start.journal.dir().to_owned(),
         last: LogPosition(start.journal.next().0.saturating_sub(1)),
         last_at: start.last_at,
         journal: Some(start.journal),
-        highwaters: start.highwaters,
+        highwaters: Arc::clone(&highwaters),
         opened_at: UtcMicros(0),
         clock,
         metrics,
@@ -161,14 +171,14 @@ pub(crate) fn start(
         writer.run(asked);
         ended.send(()).unwrap_or(());
     })?;
-    Ok((LogHandle { requests, vitals }, has_ended))
+    Ok((LogHandle { requests, vitals, highwaters }, has_ended))
 }
 
 struct Writer {
     dir: PathBuf,
     /// `None` after a failed sync, until it could be opened anew.
     journal: Option<Journal>,
-    highwaters: Highwaters,
+    highwaters: Arc<Mutex<Highwaters>>,
     last: LogPosition,
     last_at: UtcMicros,
     /// The last attempt to open it anew.
@@ -285,7 +295,7 @@ impl Writer {
             Body::Agent { .. } | Body::Inventory { .. } | Body::Monitor(_) | Body::Tick => None,
         };
         if let Some((lane, seq)) = key
-            && self.highwaters.get(&lane).is_some_and(|high| seq <= *high)
+            && lock(&self.highwaters).get(&lane).is_some_and(|high| seq <= *high)
         {
             group.duplicates.push(submission);
             return;
@@ -300,7 +310,7 @@ impl Writer {
         match appended {
             Ok(position) => {
                 if let Some((lane, seq)) = key {
-                    group.before.push((lane, self.highwaters.insert(lane, seq)));
+                    group.before.push((lane, lock(&self.highwaters).insert(lane, seq)));
                 }
                 group.appended.push((LogPosition(position.0), submission));
             }
@@ -315,12 +325,14 @@ impl Writer {
 
     /// Nothing of the group is durable: as if it had never been asked for.
     fn go_back(&mut self, group: &mut Group, failure: LogUnavailable) {
+        let mut highwaters = lock(&self.highwaters);
         for (lane, high) in group.before.drain(..).rev() {
             match high {
-                Some(seq) => self.highwaters.insert(lane, seq),
-                None => self.highwaters.remove(&lane),
+                Some(seq) => highwaters.insert(lane, seq),
+                None => highwaters.remove(&lane),
             };
         }
+        drop(highwaters);
         let appended = group.appended.drain(..).map(|(_, submission)| submission);
         let duplicates = group.duplicates.drain(..);
         group.failed.extend(appended.chain(duplicates));
@@ -386,7 +398,8 @@ impl Writer {
                 continue;
             };
             if let Body::Batch(batch) = &entry.body {
-                let high = self.highwaters.entry((batch.agent, batch.epoch)).or_default();
+                let mut highwaters = lock(&self.highwaters);
+                let high = highwaters.entry((batch.agent, batch.epoch)).or_default();
                 *high = batch.seq.max(*high);
             }
             self.last_at = self.last_at.max(entry.now);
@@ -432,6 +445,10 @@ impl Writer {
             vitals.segments = u64::try_from(journal.segments_total()).unwrap_or(u64::MAX);
         }
     }
+}
+
+fn lock(highwaters: &Mutex<Highwaters>) -> MutexGuard<'_, Highwaters> {
+    highwaters.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_step(body: &Body) -> bool {
@@ -518,6 +535,7 @@ mod tests {
             seq,
             offset_us: 0,
             payload_zstd: Bytes::new(),
+            gaps: Vec::new(),
         })
     }
 

@@ -177,7 +177,7 @@ async fn lived_in(dir: &Path, clock: Clock, clocks: &Still) -> (Server, crate::h
         clocks.pass(Duration::from_secs(60));
         server.new_target(&format!("late{minutes}"), "192.0.2.8").await;
     }
-    (server, identity)
+    (server, identity.process(1, epoch))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,7 +429,7 @@ async fn a_backup_during_ingest_has_all_that_was_acknowledged_before_it_each_onc
     assert!(rounds.len() as u64 <= sent);
     // A prefix of what was sent: nothing behind a hole.
     let highest = rounds.len() as u64;
-    let mut link = identity.at(&server).link().await.unwrap();
+    let mut link = identity.at(&server).process(1, epoch).link().await.unwrap();
     for seq in 1..=highest {
         link.send_again(epoch, seq, &[row(seq)]).await;
     }

@@ -216,6 +216,8 @@ pub(crate) struct Identity {
     key: Vec<u8>,
     boot: [u8; 16],
     spool: [u8; 16],
+    instance: [u8; 16],
+    last_epoch: u64,
 }
 
 async fn connect(
@@ -338,6 +340,8 @@ pub(crate) async fn enrol(token: &Token) -> Result<Identity, Status> {
         key: key.serialize_der(),
         boot: [1; 16],
         spool: [u8::try_from(reply.agent_id).unwrap(); 16],
+        instance: [1; 16],
+        last_epoch: 0,
     })
 }
 
@@ -346,6 +350,29 @@ impl Identity {
     pub(crate) fn at(mut self, server: &Server) -> Identity {
         self.address = server.ready.agents.to_string();
         self
+    }
+
+    /// Another process with the same identity: a restart, or a copy, as its epoch says.
+    pub(crate) fn process(&self, number: u8, last_epoch: u64) -> Identity {
+        Identity { instance: [number; 16], last_epoch, ..self.clone() }
+    }
+
+    /// The same agent with a new spool.
+    pub(crate) fn wiped(&self) -> Identity {
+        Identity { spool: [0xEE; 16], ..self.process(2, 0) }
+    }
+
+    /// Opens the stream once it is let in: a server takes a moment to see that another has ended.
+    pub(crate) async fn link_once_free(&self) -> Link {
+        soon(async {
+            loop {
+                match self.link().await {
+                    Ok(link) => return link,
+                    Err(status) => assert_eq!(status.code(), tonic::Code::AlreadyExists),
+                }
+            }
+        })
+        .await
     }
 
     /// Opens the stream and says hello.
@@ -362,9 +389,13 @@ impl Identity {
             os: "test".to_owned(),
             hostname: "test".to_owned(),
             clock: Some(clock(NOW_S)),
+            instance_id: self.instance.to_vec(),
+            last_epoch: self.last_epoch,
             ..v1::Hello::default()
         };
-        let mut link = Link { frames, inbound: None, boot: self.boot, epoch: 0, parts: Vec::new() };
+        let boot = self.boot;
+        let (parts, have) = (Vec::new(), Vec::new());
+        let mut link = Link { frames, inbound: None, boot, epoch: 0, have, parts };
         link.send(v1::agent_frame::Kind::Hello(hello)).await;
         let opened = soon(client.session(ReceiverStream::new(outbound))).await?;
         link.inbound = Some(opened.into_inner());
@@ -372,6 +403,7 @@ impl Identity {
             panic!("the first frame is not a welcome")
         };
         link.epoch = welcome.epoch;
+        link.have = welcome.have.iter().map(|mark| (mark.epoch, mark.seq)).collect();
         Ok(link)
     }
 }
@@ -379,7 +411,7 @@ impl Identity {
 /// The agent's tick when it says hello, in seconds; rounds of it lie before.
 pub(crate) const NOW_S: u64 = 10_000;
 
-fn clock(tick_s: u64) -> v1::Clock {
+pub(crate) fn clock(tick_s: u64) -> v1::Clock {
     v1::Clock { tick_us: tick_s * 1_000_000, wall_us: 0 }
 }
 
@@ -389,6 +421,8 @@ pub(crate) struct Link {
     inbound: Option<Streaming<v1::ServerFrame>>,
     boot: [u8; 16],
     pub(crate) epoch: u64,
+    /// What the server said it has: epoch, seq.
+    pub(crate) have: Vec<(u64, u64)>,
     /// Assignment parts that came while something else was waited for.
     parts: Vec<v1::AssignmentPart>,
 }
@@ -453,13 +487,24 @@ impl Link {
     }
 
     pub(crate) async fn send_payload(&self, epoch: u64, seq: u64, payload_zstd: Vec<u8>) {
+        self.send_with_drops(epoch, seq, payload_zstd, Vec::new()).await;
+    }
+
+    /// Sends a batch that tells what was lost before it.
+    pub(crate) async fn send_with_drops(
+        &self,
+        epoch: u64,
+        seq: u64,
+        payload_zstd: Vec<u8>,
+        drops: Vec<v1::Drop>,
+    ) {
         let batch = v1::Batch {
             epoch,
             seq,
             boot_id: self.boot.to_vec(),
             closed: Some(clock(NOW_S)),
             payload_zstd,
-            dropped_before: 0,
+            drops,
         };
         self.send(v1::agent_frame::Kind::Batch(batch)).await;
     }

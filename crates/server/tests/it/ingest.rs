@@ -107,7 +107,7 @@ async fn a_batch_counts_once_however_often_it_comes_also_over_a_restart() {
 
     let server = Server::start(dir.path()).await;
     assert!(server.ready.first_start.is_none());
-    let mut link = identity.at(&server).link().await.unwrap();
+    let mut link = identity.at(&server).process(2, epoch).link().await.unwrap();
     assert!(epoch < link.epoch);
     let rounds = v1::payload::Kind::Rounds(encode_rounds(&rows));
     let payload = wire::seal(&v1::Payload { kind: Some(rounds) }).unwrap();

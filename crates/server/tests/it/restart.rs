@@ -19,7 +19,7 @@ use crate::harness::{Link, Server, answered, enrol, of_gateway, soon};
 
 /// The machine's clocks, moved by hand.
 #[derive(Debug, Default)]
-struct Moved {
+pub(crate) struct Moved {
     wall_us: AtomicI64,
     boot_us: AtomicI64,
 }
@@ -35,7 +35,7 @@ impl ReadClocks for Moved {
 }
 
 impl Moved {
-    fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         let us = i64::try_from(time.as_micros()).unwrap();
         self.wall_us.fetch_add(us, Ordering::SeqCst);
         self.boot_us.fetch_add(us, Ordering::SeqCst);
@@ -96,10 +96,12 @@ async fn a_killed_server_has_everything_it_acknowledged_once() {
     let first_epoch = link.epoch;
     send(&mut link, probe, 1..=20).await;
     server.kill().await;
+    let mut last_epoch = first_epoch;
     for kill in 1..=3 {
         let server = start_again(dir.path()).await;
         identity = identity.at(&server);
-        let mut link = identity.link().await.unwrap();
+        let mut link = identity.process(1, last_epoch).link().await.unwrap();
+        last_epoch = link.epoch;
         // As a spool does that lost the acknowledgement.
         link.send_again(first_epoch, 20, &[answered(probe, 20)]).await;
         link.acknowledged(first_epoch, 20).await;
@@ -195,6 +197,7 @@ async fn a_damaged_checkpoint_flips_no_verdict() {
         decisions: &[],
         rounds: &[],
         highwaters: &[],
+        gaps: &[],
         checkpoint: Some(b"damaged"),
     };
     store

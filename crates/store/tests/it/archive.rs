@@ -63,6 +63,7 @@ async fn commit(store: &Store, agent: AgentId, position: u64) {
         decisions: &[],
         rounds: &[],
         highwaters: &[Highwater { agent, epoch: 1, seq: position }],
+        gaps: &[],
         checkpoint: Some(&[0, 255, 10, 13]),
     };
     store.commit(&commit, at(1_000)).await.unwrap();

@@ -197,6 +197,7 @@ impl Trial {
             inventory_version: 1,
             decisions: &[decision(position)],
             rounds: &[self.batch(position)],
+            gaps: &[],
             highwaters: &[Highwater { agent: self.agent, epoch: 1, seq: position }],
             checkpoint: Some(body),
         };

@@ -76,6 +76,7 @@ impl World {
             decisions,
             rounds,
             highwaters: &[Highwater { agent: self.agent, epoch: 1, seq: position }],
+            gaps: &[],
             checkpoint: Some(&position.to_be_bytes()),
         };
         self.f.store.commit(&commit, at(1_000)).await.unwrap()
@@ -131,6 +132,7 @@ async fn no_highwater_is_left_out_however_many_there_are() {
         decisions: &[],
         rounds: &[],
         highwaters: &highwaters,
+        gaps: &[],
         checkpoint: None,
     };
     assert!(w.f.store.commit(&commit, at(1)).await.unwrap());
@@ -428,6 +430,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
         decisions: &[],
         rounds: &[],
         highwaters: &[],
+        gaps: &[],
         checkpoint: None,
     };
     store.commit(&heard, at(1_000)).await.unwrap();

@@ -50,6 +50,7 @@ async fn fleet(count: u32) -> Fixture {
         decisions: &decisions,
         rounds: &[],
         highwaters: &[],
+        gaps: &[],
         checkpoint: None,
     };
     assert!(f.store.commit(&commit, at(20)).await.unwrap());

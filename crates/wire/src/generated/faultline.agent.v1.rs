@@ -30,14 +30,14 @@ pub struct EnrollReply {
     #[prost(int64, tag = "5")]
     pub not_after_unix_s: i64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentFrame {
     #[prost(oneof = "agent_frame::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<agent_frame::Kind>,
 }
 /// Nested message and enum types in `AgentFrame`.
 pub mod agent_frame {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Always first, exactly once.
         #[prost(message, tag = "1")]
@@ -54,7 +54,7 @@ pub mod agent_frame {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerFrame {
-    #[prost(oneof = "server_frame::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "server_frame::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<server_frame::Kind>,
 }
 /// Nested message and enum types in `ServerFrame`.
@@ -75,6 +75,8 @@ pub mod server_frame {
         /// A batch was refused: it will never be taken and must not be sent again.
         #[prost(message, tag = "6")]
         Refusal(super::Refusal),
+        #[prost(message, tag = "7")]
+        Pace(super::Pace),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -109,6 +111,9 @@ pub struct Hello {
     /// The version of the assignment it is working on; 0 if none.
     #[prost(uint64, tag = "12")]
     pub assignment_version: u64,
+    /// 16 random bytes, made anew at every start of the process and never stored.
+    #[prost(bytes = "vec", tag = "13")]
+    pub instance_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// Both clocks read at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -118,10 +123,11 @@ pub struct Clock {
     #[prost(int64, tag = "2")]
     pub wall_us: i64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {
-    /// Fences: batches made from now on carry it; batches of older epochs are still taken. Above
-    /// Hello.last_epoch: an agent does not go back, lest it use the name of a batch twice.
+    /// Batches made from now on carry it; batches of older epochs are still taken. Above
+    /// Hello.last_epoch: an agent does not go back, lest it use the name of a batch twice. If it is
+    /// not above, the agent begins a new spool in it; what it could not deliver is a drop.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
@@ -133,11 +139,34 @@ pub struct Welcome {
     pub batches_per_second_max: u32,
     #[prost(uint64, tag = "5")]
     pub bytes_per_second_max: u64,
+    /// Of these, so many bytes a second for the backlog, and half of the batches; 0: none for now.
+    #[prost(uint64, tag = "6")]
+    pub backlog_bytes_per_second_max: u64,
+    /// What the server has of this agent: of each epoch that is not named, nothing. An agent sends
+    /// again what it still keeps above a mark, also if it was acknowledged: a server restored from a
+    /// backup lacks it. At most 64, the newest epochs; if there are as many, older ones keep theirs.
+    #[prost(message, repeated, tag = "7")]
+    pub have: ::prost::alloc::vec::Vec<Mark>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// Every batch of this epoch up to and including seq was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mark {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+/// From now on the backlog may use so many bytes a second; 0: none until the next Pace. Live
+/// batches are not concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pace {
+    #[prost(uint64, tag = "1")]
+    pub backlog_bytes_per_second_max: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Batch {
-    /// (agent, epoch, seq) names a batch for ever. seq counts from 1 within an epoch. Batches come in
-    /// that order; one that is missing was dropped by the agent and will never come.
+    /// (agent, epoch, seq) names a batch for ever. seq counts from 1 within an epoch. Within an epoch
+    /// batches come in that order; one that is missing was dropped and will never come.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
@@ -150,9 +179,29 @@ pub struct Batch {
     /// zstd frame of a `Payload`.
     #[prost(bytes = "vec", tag = "5")]
     pub payload_zstd: ::prost::alloc::vec::Vec<u8>,
-    /// Results the agent had to drop since it made the batch before this one: they are a gap.
-    #[prost(uint64, tag = "6")]
-    pub dropped_before: u64,
+    /// What the agent lost since it made the batch before this one, at most 16: each is a gap. They
+    /// are part of the batch, so each counts once however often the batch comes.
+    #[prost(message, repeated, tag = "6")]
+    pub drops: ::prost::alloc::vec::Vec<Drop>,
+}
+/// Results that were learned, or were due, and will never come.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Drop {
+    /// The boot that the ticks are of, and both clocks at a moment near the drop: they place it.
+    #[prost(bytes = "vec", tag = "1")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    pub near: ::core::option::Option<Clock>,
+    /// The time that the lost results were of.
+    #[prost(uint64, tag = "3")]
+    pub from_tick_us: u64,
+    #[prost(uint64, tag = "4")]
+    pub to_tick_us: u64,
+    /// How many rounds; at least so many where what is lost cannot be counted any more.
+    #[prost(uint64, tag = "5")]
+    pub rounds: u64,
+    #[prost(enumeration = "DropCause", tag = "6")]
+    pub cause: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Payload {
@@ -453,6 +502,57 @@ impl Capability {
             "CAPABILITY_SNMP" => Some(Self::Snmp),
             "CAPABILITY_ROUTEROS" => Some(Self::Routeros),
             "CAPABILITY_SYSLOG" => Some(Self::Syslog),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DropCause {
+    Unspecified = 0,
+    /// The spool was full: the oldest went.
+    Size = 1,
+    /// It lay in the spool for longer than it is kept.
+    Age = 2,
+    /// What was written cannot be read back.
+    Unreadable = 3,
+    /// The server refused it.
+    Refused = 4,
+    /// The spool could not be written to.
+    Unwritten = 5,
+    /// The agent could not keep up.
+    Overrun = 6,
+    /// It bore names that its spool may no longer use.
+    Renamed = 7,
+}
+impl DropCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DROP_CAUSE_UNSPECIFIED",
+            Self::Size => "DROP_CAUSE_SIZE",
+            Self::Age => "DROP_CAUSE_AGE",
+            Self::Unreadable => "DROP_CAUSE_UNREADABLE",
+            Self::Refused => "DROP_CAUSE_REFUSED",
+            Self::Unwritten => "DROP_CAUSE_UNWRITTEN",
+            Self::Overrun => "DROP_CAUSE_OVERRUN",
+            Self::Renamed => "DROP_CAUSE_RENAMED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DROP_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "DROP_CAUSE_SIZE" => Some(Self::Size),
+            "DROP_CAUSE_AGE" => Some(Self::Age),
+            "DROP_CAUSE_UNREADABLE" => Some(Self::Unreadable),
+            "DROP_CAUSE_REFUSED" => Some(Self::Refused),
+            "DROP_CAUSE_UNWRITTEN" => Some(Self::Unwritten),
+            "DROP_CAUSE_OVERRUN" => Some(Self::Overrun),
+            "DROP_CAUSE_RENAMED" => Some(Self::Renamed),
             _ => None,
         }
     }

@@ -156,6 +156,35 @@ fn each_broken_rule_of_a_mark_is_named() {
     );
 }
 
+#[test]
+fn each_broken_rule_of_a_drop_is_named() {
+    let drop = v1::Drop {
+        boot_id: vec![1; 16],
+        near: Some(v1::Clock::default()),
+        from_tick_us: 1,
+        to_tick_us: 1,
+        rounds: 3,
+        cause: v1::DropCause::Size.into(),
+    };
+    let check = |drops: Vec<v1::Drop>, expected: Expect| {
+        let error = wire::Dropped::all_of(&v1::Batch { drops, ..v1::Batch::default() });
+        expected.assert_eq(&error.expect_err("is refused").to_string());
+    };
+    check(
+        vec![drop.clone(); limits::DROPS_MAX + 1],
+        expect!["`drops` has 17 entries; at most 16 are taken"],
+    );
+    check(
+        vec![v1::Drop { from_tick_us: 2, ..drop.clone() }],
+        expect!["batch field `drops` must not end before they begin"],
+    );
+    check(
+        vec![v1::Drop { cause: 99, ..drop.clone() }],
+        expect!["batch field `drops` must have a known cause"],
+    );
+    check(vec![v1::Drop { near: None, ..drop }], expect!["batch field `drops` must have a clock"]);
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_refused_or_read(bytes in vec(any::<u8>(), 0..400)) {
@@ -170,6 +199,7 @@ proptest! {
         }
         if let Ok(batch) = v1::Batch::decode(bytes.as_slice()) {
             wire::BatchHead::of(&batch).ok();
+            wire::Dropped::all_of(&batch).ok();
         }
     }
 

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use model::{
-    Confirm, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick, UtcMicros,
+    Confirm, DropCause, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick,
+    UtcMicros,
 };
 use proptest::{collection::vec, option, prelude::*};
 use wire::{
-    Anchor, BatchHead,
+    Anchor, BatchHead, BootId, Dropped,
     rounds::{RoundRow, decode_rounds, encode_rounds},
     v1::{self, payload::Kind},
 };
@@ -67,6 +68,17 @@ pub(crate) fn row() -> impl Strategy<Value = RoundRow> {
     })
 }
 
+fn dropped() -> impl Strategy<Value = Dropped> {
+    let ticks = any::<[u64; 2]>();
+    let cause = proptest::sample::select(DropCause::ALL.to_vec());
+    let parts = (any::<BootId>(), any::<(u64, i64)>(), ticks, any::<u64>(), cause);
+    parts.prop_map(|(boot, (tick, wall), mut ticks, rounds, cause)| {
+        ticks.sort_unstable();
+        let near = Anchor { tick: Tick(tick), wall: UtcMicros(wall) };
+        Dropped { boot, near, from: Tick(ticks[0]), to: Tick(ticks[1]), rounds, cause }
+    })
+}
+
 proptest! {
     #[test]
     fn rounds_travel_unchanged(rows in vec(row(), 0..200)) {
@@ -82,7 +94,7 @@ proptest! {
     #[test]
     fn a_head_travels_unchanged(
         epoch in 1..u64::MAX, seq in 1..u64::MAX, boot: [u8; 16], tick: u64, wall: i64,
-        dropped_before: u64,
+        drops in vec(dropped(), 0..=wire::limits::DROPS_MAX),
     ) {
         let closed = Anchor { tick: Tick(tick), wall: UtcMicros(wall) };
         let batch = v1::Batch {
@@ -91,10 +103,11 @@ proptest! {
             boot_id: boot.to_vec(),
             closed: Some(closed.to_clock()),
             payload_zstd: Vec::new(),
-            dropped_before,
+            drops: drops.iter().map(Dropped::to_drop).collect(),
         };
-        let head = BatchHead { epoch, seq, boot, closed, dropped_before };
+        let head = BatchHead { epoch, seq, boot, closed };
         prop_assert_eq!(BatchHead::of(&batch), Ok(head));
+        prop_assert_eq!(Dropped::all_of(&batch), Ok(drops));
     }
 }
 

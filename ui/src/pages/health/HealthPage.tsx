@@ -129,7 +129,19 @@ const GAP_COLUMNS: readonly Column<GapRow>[] = [
     card: 'title',
     cell: (row) => <Who row={row} />,
   },
-  { id: 'what', head: 'What', by: (row) => row.cause, cell: (row) => causeWords(row.cause) },
+  {
+    id: 'what',
+    head: 'What',
+    by: (row) => row.cause,
+    cell: (row) =>
+      row.detail === '' ? (
+        causeWords(row.cause)
+      ) : (
+        <>
+          {causeWords(row.cause)}: <Words text={row.detail} />
+        </>
+      ),
+  },
   {
     id: 'from',
     head: 'From',
@@ -177,8 +189,8 @@ function Gaps({ health }: { health: Health }) {
         rowId={(row) => row.id}
         empty={
           <Empty title="No gaps">
-            In the last 7 days the server did not stop, no agent was away or blind, and of the
-            last 24 hours every minute is on record.
+            In the last 7 days the server did not stop, no agent was away or blind or lost a
+            result, and of the last 24 hours every minute is on record.
           </Empty>
         }
       />

@@ -163,7 +163,9 @@ async fn supervisors_and_collectors_are_answered() {
     assert_eq!(health["database"]["engine"], "sqlite");
     let names = health["checks"].as_array().expect("checks").iter().map(|c| text(&c["name"]));
     let names: Vec<String> = names.collect();
-    let expected =
-        ["intake", "database", "disk", "memory", "history", "agents", "clock", "backup", "parts"];
+    let expected = [
+        "intake", "database", "disk", "memory", "history", "losses", "agents", "clock", "backup",
+        "parts", "copies",
+    ];
     assert_eq!(names, expected);
 }

@@ -111,11 +111,13 @@ async fn carry(identity: &Identity, targets: u32, told: &Told) -> anyhow::Result
     let mut sent = Sent::default();
     let mut waiting: VecDeque<Parcel> = VecDeque::new();
     let mut probes = Vec::new();
+    let mut last_epoch = 0;
     loop {
-        let Ok(mut link) = Link::open(identity, begun).await else {
+        let Ok(mut link) = Link::open(identity, begun, last_epoch).await else {
             tokio::time::sleep(REDIAL).await;
             continue;
         };
+        last_epoch = link.epoch();
         if probes.is_empty() {
             let Ok(assigned) = link.assigned(targets).await else { continue };
             probes = assigned;
