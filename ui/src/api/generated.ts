@@ -719,6 +719,7 @@ export interface components {
              * @description Probes that it works on.
              */
             probes: number;
+            rival: components["schemas"]["AgentRival"] | null;
             /** Format: int64 */
             send_lag_us_max: number;
             /**
