@@ -185,6 +185,8 @@ struct Agent {
     /// Turns of the probing thread at the last sign of life.
     turns_told: u64,
     link: Option<Link>,
+    /// What the hello of the stream said, or of the one being dialled.
+    capabilities_told: Vec<i32>,
     linked_at: Tick,
     /// When batches begin to carry the stream's own epoch, if they do not yet.
     turn_at: Option<Tick>,
@@ -265,6 +267,7 @@ impl Agent {
             batcher: Batcher::default(),
             vitals: ProbingVitals::default(),
             link: None,
+            capabilities_told: Vec::new(),
             linked_at: Tick(0),
             turn_at: None,
             wait: Wait::Nothing,
@@ -376,6 +379,7 @@ impl Agent {
             return;
         }
         let hello = self.hello();
+        self.capabilities_told.clone_from(&hello.capabilities);
         let addresses = self.config.addresses.clone();
         let addresses = addresses.unwrap_or(self.identity.addresses.clone());
         let now = self.clock.tick();

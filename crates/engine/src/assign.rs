@@ -34,22 +34,24 @@ pub fn agents_for(probe: ProbeId, strategy: Strategy, capable: &[AgentId]) -> Ve
     agents
 }
 
-/// Chooses like [`agents_for`], but takes an agent that was never heard only when there are not
-/// enough others: one that was created and not yet installed must not leave a target unwatched.
+/// Chooses like [`agents_for`], but takes an agent of a later rank only when those before it are
+/// not enough: one that cannot ask, or was never heard, must not leave a target unwatched that
+/// another could watch.
 pub(crate) fn agents_preferring(
     probe: ProbeId,
     strategy: Strategy,
-    heard: &[AgentId],
-    unheard: &[AgentId],
+    ranks: &[&[AgentId]],
 ) -> Vec<AgentId> {
-    let mut agents = agents_for(probe, strategy, heard);
-    match strategy {
-        Strategy::All => agents.extend_from_slice(unheard),
-        Strategy::Count(count) => {
-            let missing = usize::from(count).saturating_sub(agents.len());
-            let missing = u8::try_from(missing).unwrap_or(u8::MAX);
-            agents.extend(agents_for(probe, Strategy::Count(missing), unheard));
-        }
+    let mut agents = Vec::new();
+    for rank in ranks {
+        let strategy = match strategy {
+            Strategy::All => Strategy::All,
+            Strategy::Count(count) => {
+                let missing = usize::from(count).saturating_sub(agents.len());
+                Strategy::Count(u8::try_from(missing).unwrap_or(u8::MAX))
+            }
+        };
+        agents.extend(agents_for(probe, strategy, rank));
     }
     agents.sort_unstable();
     agents
@@ -88,14 +90,18 @@ mod tests {
     }
 
     #[test]
-    fn the_unheard_fill_up_and_never_displace() {
-        let (heard, unheard) = (agents(2), vec![AgentId(8), AgentId(9)]);
+    fn a_later_rank_fills_up_and_never_displaces() {
+        let (first, third) = (agents(2), [AgentId(8), AgentId(9)]);
+        let ranks = [first.as_slice(), &[AgentId(5)], &third];
+        let choose = |probe, strategy| agents_preferring(probe, strategy, &ranks);
         for probe in (1..=100).map(ProbeId) {
-            let one = agents_preferring(probe, Strategy::Count(1), &heard, &unheard);
-            assert!(one[0].0 < 8 && one.len() == 1);
-            let three = agents_preferring(probe, Strategy::Count(3), &heard, &unheard);
-            assert!(three.len() == 3 && three.starts_with(&heard));
-            assert_eq!(agents_preferring(probe, Strategy::All, &heard, &unheard).len(), 4);
+            let one = choose(probe, Strategy::Count(1));
+            assert!(one[0].0 < 3 && one.len() == 1);
+            assert_eq!(choose(probe, Strategy::Count(3)), [1, 2, 5].map(AgentId));
+            let four = choose(probe, Strategy::Count(4));
+            assert!(four.len() == 4 && four.starts_with(&[1, 2, 5].map(AgentId)));
+            assert_eq!(choose(probe, Strategy::Count(9)), choose(probe, Strategy::All));
+            assert_eq!(choose(probe, Strategy::All).len(), 5);
         }
     }
 

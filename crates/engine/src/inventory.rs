@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Address, AgentId, AgentSpec, AgentState, Cause, InventoryChange, OrgId, ProbeId, ProbeSpec,
-    Tier, TierId, UtcMicros, Verdict, Why,
+    Address, AgentId, AgentSpec, AgentState, Capabilities, Cause, InventoryChange, OrgId, ProbeId,
+    ProbeSpec, Strategy, Tier, TierId, UtcMicros, Verdict, Why,
 };
 
 use crate::{
@@ -20,10 +20,24 @@ use crate::{
     why,
 };
 
-/// The agents of an organisation that may be given something to ask.
-struct Capable {
-    heard: Vec<AgentId>,
+/// The agents of an organisation that may be given something to ask, in the order of their ids.
+struct Candidates {
+    heard: Vec<(AgentId, Capabilities)>,
     unheard: Vec<AgentId>,
+}
+
+impl Candidates {
+    /// Chooses who asks a probe. If not all do, then first who can, as it said itself; then who
+    /// was heard but cannot: its rounds say at least why nothing is known; and only then who was
+    /// never heard.
+    fn choose(&self, probe: &Probe, strategy: Strategy) -> Vec<AgentId> {
+        let (mut able, mut unable) = (Vec::new(), Vec::new());
+        for &(agent, capabilities) in &self.heard {
+            let rank = if capabilities.meets(probe.needed) { &mut able } else { &mut unable };
+            rank.push(agent);
+        }
+        agents_preferring(probe.id, strategy, &[&able, &unable, &self.unheard])
+    }
 }
 
 fn address_text(address: &Address) -> Box<str> {
@@ -97,9 +111,11 @@ impl Engine {
         probe.tier = spec.tier;
         probe.org = spec.org;
         probe.address = address;
+        let needed = Capabilities::needed_for(&spec.address);
+        let is_asked_otherwise = std::mem::replace(&mut probe.needed, needed) != needed;
         probe.is_paused = spec.paused;
         self.changed();
-        if is_moved {
+        if is_moved || is_asked_otherwise {
             self.reassign_one(spec.id, now);
         }
         if is_readdressed {
@@ -191,19 +207,19 @@ impl Engine {
         }
     }
 
-    fn capable(&self, org: OrgId) -> Capable {
-        let mut capable = Capable { heard: Vec::new(), unheard: Vec::new() };
+    fn candidates(&self, org: OrgId) -> Candidates {
+        let mut candidates = Candidates { heard: Vec::new(), unheard: Vec::new() };
         for (id, agent) in (0u32..).zip(&self.state.agents) {
             let Some(agent) = agent.as_ref().filter(|a| a.is_active && a.org == org) else {
                 continue;
             };
             if agent.state == AgentState::NeverSeen {
-                capable.unheard.push(AgentId(id));
+                candidates.unheard.push(AgentId(id));
             } else {
-                capable.heard.push(AgentId(id));
+                candidates.heard.push((AgentId(id), agent.capabilities));
             }
         }
-        capable
+        candidates
     }
 
     /// Assigns anew the probes that `concerns` names.
@@ -211,21 +227,21 @@ impl Engine {
         let concerned = self.state.probes.iter().flatten().filter(|probe| concerns(probe));
         let mut probes: Vec<(OrgId, ProbeId)> = concerned.map(|p| (p.org, p.id)).collect();
         probes.sort_unstable();
-        let mut last: Option<(OrgId, Capable)> = None;
+        let mut last: Option<(OrgId, Candidates)> = None;
         for (org, id) in probes {
-            let capable = match last.take() {
-                Some((of, capable)) if of == org => capable,
-                _ => self.capable(org),
+            let candidates = match last.take() {
+                Some((of, candidates)) if of == org => candidates,
+                _ => self.candidates(org),
             };
-            self.assign_probe(id, &capable, now);
-            last = Some((org, capable));
+            self.assign_probe(id, &candidates, now);
+            last = Some((org, candidates));
         }
     }
 
     fn reassign_one(&mut self, id: ProbeId, now: UtcMicros) {
         if let Some(org) = self.state.probe(id).map(|probe| probe.org) {
-            let capable = self.capable(org);
-            self.assign_probe(id, &capable, now);
+            let candidates = self.candidates(org);
+            self.assign_probe(id, &candidates, now);
         }
     }
 
@@ -233,12 +249,12 @@ impl Engine {
     ///
     /// A pair that ends with a verdict turns Unknown, `NoAgent`, so that its span has an end; its
     /// minutes stop with the last one that was closed.
-    fn assign_probe(&mut self, id: ProbeId, capable: &Capable, now: UtcMicros) {
+    fn assign_probe(&mut self, id: ProbeId, candidates: &Candidates, now: UtcMicros) {
         let Some(probe) = self.state.probe(id) else {
             return;
         };
         let strategy = self.state.rules(probe.tier).strategy();
-        let wanted = agents_preferring(id, strategy, &capable.heard, &capable.unheard);
+        let wanted = candidates.choose(probe, strategy);
         if probe.pairs.iter().map(|pair| pair.agent).eq(wanted.iter().copied()) {
             return;
         }
@@ -316,6 +332,7 @@ fn new_probe(spec: &ProbeSpec, address: Box<str>, now: UtcMicros) -> Probe {
         armed: None,
         closing: None,
         address,
+        needed: Capabilities::needed_for(&spec.address),
     };
     let accumulated = probe.open_mut(minute);
     accumulated.begin_at(minute, now);

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use model::{
-    AgentId, AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, Minute,
-    MinuteTruth, OrgId, ProbeId, TierId, UtcMicros, Verdict, VerdictChange, Why,
+    AgentId, AgentState, AgentStateChange, Capabilities, Cause, Decision, DecisionKind, Entity,
+    Minute, MinuteTruth, OrgId, ProbeId, TierId, UtcMicros, Verdict, VerdictChange, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,8 @@ pub(crate) struct Agent {
     pub(crate) org: OrgId,
     pub(crate) name: Box<str>,
     pub(crate) is_active: bool,
+    /// As it said last; none until it was heard.
+    pub(crate) capabilities: Capabilities,
     pub(crate) state: AgentState,
     pub(crate) since: UtcMicros,
     pub(crate) why: Box<str>,
@@ -89,6 +91,7 @@ impl Agent {
             org,
             name: name.into(),
             is_active,
+            capabilities: Capabilities::default(),
             state: AgentState::NeverSeen,
             since: now,
             why: crate::why::agent_created().into(),
@@ -160,6 +163,8 @@ pub(crate) struct Probe {
     pub(crate) armed: Option<UtcMicros>,
     pub(crate) closing: Option<UtcMicros>,
     pub(crate) address: Box<str>,
+    /// An agent with one of these can ask it.
+    pub(crate) needed: Capabilities,
 }
 
 /// Where an open minute is kept.

@@ -1,6 +1,8 @@
 //! Turns: agents' signs of life, deadlines, and the look at a probe after anything changed.
 
-use model::{AgentEvent, AgentId, AgentState, Cause, MonitorEvent, ProbeId, UtcMicros, Verdict};
+use model::{
+    AgentEvent, AgentId, AgentState, Capabilities, Cause, MonitorEvent, ProbeId, UtcMicros, Verdict,
+};
 
 use crate::{
     defect::Defect,
@@ -30,12 +32,27 @@ impl Engine {
     pub fn handle_agent(&mut self, id: AgentId, event: AgentEvent, now: UtcMicros) {
         let now = self.advance(now);
         match event {
+            AgentEvent::Hello(capabilities) => self.handle_hello(id, capabilities, now),
             AgentEvent::Heartbeat => self.handle_heartbeat(id, now),
             // It stays trusted until its heartbeat is overdue: a stream that ends is often back
             // within seconds.
             AgentEvent::Disconnected => (),
         }
         self.settle_urgent();
+    }
+
+    /// What it can ask decides what it is given to ask.
+    fn handle_hello(&mut self, id: AgentId, capabilities: Capabilities, now: UtcMicros) {
+        let Some(agent) = self.state.agent_mut(id) else {
+            return;
+        };
+        let was = std::mem::replace(&mut agent.capabilities, capabilities);
+        let is_concerned = agent.is_active && was != capabilities;
+        let (org, is_new) = (agent.org, agent.state == AgentState::NeverSeen);
+        self.handle_heartbeat(id, now);
+        if is_concerned && !is_new {
+            self.reassign(now, |probe| probe.org == org);
+        }
     }
 
     fn handle_heartbeat(&mut self, id: AgentId, now: UtcMicros) {

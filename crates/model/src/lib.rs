@@ -5,6 +5,7 @@
 //! outside is parsed once into these types and trusted afterwards.
 
 pub mod address;
+pub mod capability;
 pub mod gap;
 pub mod id;
 pub mod inventory;
@@ -16,6 +17,7 @@ pub mod time;
 pub mod verdict;
 
 pub use address::{Address, AddressError, Hostname};
+pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
 pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{AgentId, ProbeId, UtcMicros};
+use crate::{AgentId, Capabilities, ProbeId, UtcMicros};
 
 /// What a round asked.
 #[derive(
@@ -134,7 +134,9 @@ pub struct RoundBatch {
 /// What the server noticed about an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentEvent {
-    /// A heartbeat (5 s apart) or the start of a stream.
+    /// A stream began; the agent says what it can ask. Counts as a heartbeat.
+    Hello(Capabilities),
+    /// A heartbeat (5 s apart).
     Heartbeat,
     /// The stream ended. The agent stays trusted until its heartbeat is overdue.
     Disconnected,

@@ -3,8 +3,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::{
-    AgentEvent, AgentId, DropCause, Gap, InventoryChange, MonitorEvent, Name, Tier, TierId,
-    UtcMicros,
+    AgentEvent, AgentId, Capabilities, DropCause, Gap, InventoryChange, MonitorEvent, Name, Tier,
+    TierId, UtcMicros,
 };
 
 use crate::{
@@ -40,6 +40,7 @@ pub fn log_entry_seeds() -> Vec<Vec<u8>> {
     let bodies = [
         Body::Batch(batch),
         Body::Agent { agent: AgentId(1), event: AgentEvent::Heartbeat },
+        Body::Agent { agent: AgentId(1), event: AgentEvent::Hello(Capabilities::ICMP_V4) },
         Body::Inventory { version: Some(12), changes },
         Body::Monitor(MonitorEvent::Started { down_since }),
         Body::Tick,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use model::{Address, Outcome, ProbeId, Subject, Tick, Tier, TierId};
+use model::{Address, Capabilities, Outcome, ProbeId, Subject, Tick, Tier, TierId};
 use sense::{Assignment, ProbeTask, Prober, TierTiming};
 use wire::flow::{Next, Offer, next};
 
@@ -257,8 +257,11 @@ impl SimAgent {
             self.uplink.cut();
             self.sent.clear();
             self.is_welcomed = false;
-            self.is_connected =
-                self.uplink.send(Frame::Hello { boot, tick_us, wall_us }, is_rough, now_us);
+            let may_send = world.agent_may_send(self.id, now_us);
+            let capabilities =
+                if may_send { Capabilities::ICMP_V4 } else { Capabilities::default() };
+            let hello = Frame::Hello { boot, tick_us, wall_us, capabilities };
+            self.is_connected = self.uplink.send(hello, is_rough, now_us);
             self.heartbeat_at_us = now_us + HEARTBEAT_US;
             return;
         }

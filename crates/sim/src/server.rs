@@ -194,12 +194,12 @@ impl SimServer {
     ) -> Option<Answer> {
         let running = self.running.as_mut()?;
         match frame {
-            Frame::Hello { boot, tick_us, wall_us } => {
+            Frame::Hello { boot, tick_us, wall_us, capabilities } => {
                 running.observe(agent, boot, tick_us, wall_us, now);
                 let epoch = self.disk.epochs.entry(agent).or_insert(0);
                 *epoch += 1;
                 let answer = Answer::Welcome { epoch: *epoch };
-                let heard = Heard::Agent(agent, AgentEvent::Heartbeat);
+                let heard = Heard::Agent(agent, AgentEvent::Hello(capabilities));
                 self.append(Entry { now, heard }, now_us);
                 Some(answer)
             }

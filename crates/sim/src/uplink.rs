@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use model::ProbeId;
+use model::{Capabilities, ProbeId};
 
 use crate::rng::Rng;
 
@@ -24,7 +24,7 @@ pub(crate) struct SpooledBatch {
 /// What goes up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    Hello { boot: u32, tick_us: u64, wall_us: i64 },
+    Hello { boot: u32, tick_us: u64, wall_us: i64, capabilities: Capabilities },
     Heartbeat { boot: u32, tick_us: u64, wall_us: i64 },
     Batch(SpooledBatch),
 }

@@ -72,6 +72,10 @@ impl Api {
         self.call("POST", path, &body.to_string())
     }
 
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call("PATCH", path, &body.to_string())
+    }
+
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let context = || format!("{method} {path}");
         let mut stream = TcpStream::connect(&self.address).with_context(context)?;

@@ -129,14 +129,14 @@ impl Agent {
         self.wait = Wait::Until(Instant::now());
     }
 
+    /// What the host lets this agent ask, as the last look found it.
+    fn capabilities(&self) -> Vec<i32> {
+        let v4 = self.vitals.icmp_v4.then_some(v1::Capability::IcmpV4);
+        let v6 = self.vitals.icmp_v6.then_some(v1::Capability::IcmpV6);
+        [v4, v6].into_iter().flatten().map(i32::from).collect()
+    }
+
     pub(super) fn hello(&self) -> v1::Hello {
-        let mut capabilities = Vec::new();
-        if self.vitals.icmp_v4 {
-            capabilities.push(v1::Capability::IcmpV4.into());
-        }
-        if self.vitals.icmp_v6 {
-            capabilities.push(v1::Capability::IcmpV6.into());
-        }
         v1::Hello {
             protocol_version: limits::PROTOCOL_VERSION,
             boot_id: self.boot.to_vec(),
@@ -145,7 +145,7 @@ impl Agent {
             software_version: crate::VERSION.to_owned(),
             os: host::os(),
             hostname: host::name(),
-            capabilities,
+            capabilities: self.capabilities(),
             backlog_batches: self.spool.backlog_batches(),
             backlog_bytes: self.spool.backlog_bytes(),
             clock: Some(self.clock.anchor().to_clock()),
@@ -319,6 +319,7 @@ impl Agent {
     /// Says that it lives, to the server and to the operator, and does what is done now and then.
     pub(super) fn handle_beat(&mut self) {
         self.vitals = self.probing.vitals();
+        self.renew_hello_if_due();
         if let Some(link) = &self.link {
             link.send(agent_frame::Kind::Heartbeat(self.heartbeat()));
         }
@@ -345,6 +346,17 @@ impl Agent {
         if rounds != 0 && self.spool.epoch() != 0 {
             self.spool.lose_since(since, rounds, DropCause::Overrun);
         }
+    }
+
+    /// Begins another stream when the host lets this agent ask more or less than its hello said: a
+    /// stream has one hello, and the server gives work by it. What is under way is sent again.
+    fn renew_hello_if_due(&mut self) {
+        if self.link.is_none() || self.capabilities() == self.capabilities_told {
+            return;
+        }
+        tracing::info!("what this agent can ask has changed; connecting again to say so");
+        self.link = None;
+        self.dial_at = Instant::now();
     }
 
     fn heartbeat(&self) -> v1::Heartbeat {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use engine::{CheckpointError, Engine};
 use model::{
-    AgentEvent, AgentId, Decision, DecisionKind, Entity, InventoryChange, MonitorEvent, ProbeId,
-    RoundBatch, Strategy, Subject, Tier, UtcMicros, Verdict,
+    Address, AgentEvent, AgentId, Capabilities, Decision, DecisionKind, Entity, InventoryChange,
+    MonitorEvent, ProbeId, RoundBatch, Strategy, Subject, Tier, UtcMicros, Verdict,
 };
 
 use crate::play::{Play, agent, good, lost, noon, probe, tier};
@@ -161,6 +161,75 @@ fn a_tier_with_a_count_prefers_agents_that_were_heard() {
     assert_eq!((assigned(&engine, 1).len(), assigned(&engine, 2).len()), (20, 0));
     engine.handle_change(&InventoryChange::ProbeRemoved(ProbeId(7)), noon());
     assert_eq!(assigned(&engine, 1).len(), 19);
+}
+
+/// Ten IPv4, ten IPv6 and ten named targets that one agent each is to ask; two agents.
+fn counted_of_three_kinds() -> Engine {
+    let mut engine = Engine::new(noon());
+    let counted = Tier { strategy: Strategy::Count(1), ..tier(1, Duration::from_secs(30)) };
+    engine.handle_change(&InventoryChange::TierSet(counted), noon());
+    engine.handle_change(&agent(1, "fra1"), noon());
+    engine.handle_change(&agent(2, "ams2"), noon());
+    for id in 0..30 {
+        let address = ["192.0.2.1", "2001:db8::1", "core1.example.net"][id as usize / 10];
+        let address = Address::parse(address).expect("an address");
+        let spec = model::ProbeSpec { address, ..probe(id, 1) };
+        engine.handle_change(&InventoryChange::ProbeSet(spec), noon());
+    }
+    engine
+}
+
+/// How many IPv4, IPv6 and named targets the agent is to ask.
+fn asked(engine: &Engine, agent: u32) -> [usize; 3] {
+    let probes = assigned(engine, agent);
+    [0, 1, 2].map(|kind| probes.iter().filter(|&&id| id / 10 == kind).count())
+}
+
+fn hello(engine: &mut Engine, agent: u32, capabilities: Capabilities) {
+    engine.handle_agent(AgentId(agent), AgentEvent::Hello(capabilities), noon());
+}
+
+#[test]
+fn a_tier_with_a_count_is_asked_by_agents_that_can() {
+    let (none, v4, v6) = (Capabilities::default(), Capabilities::ICMP_V4, Capabilities::ICMP_V6);
+    let mut engine = counted_of_three_kinds();
+    // One that was heard goes before one that was not, even if it cannot ask.
+    hello(&mut engine, 1, none);
+    assert_eq!((asked(&engine, 1), asked(&engine, 2)), ([10, 10, 10], [0, 0, 0]));
+    // Each family goes to who can ask it; a name to who can ask either; what nobody can, to both.
+    hello(&mut engine, 2, v4);
+    let (first, second) = (asked(&engine, 1), asked(&engine, 2));
+    assert_eq!([first[0], second[0], first[2], second[2]], [0, 10, 0, 10]);
+    assert!((1..10).contains(&first[1]) && second[1] == 10 - first[1]);
+    // Of a family that both can ask, each gets some.
+    hello(&mut engine, 1, v4.with(v6));
+    let (first, second) = (asked(&engine, 1), asked(&engine, 2));
+    assert!(first[1] == 10 && (1..10).contains(&first[0]) && (1..10).contains(&first[2]));
+    assert!(second[1] == 0 && second[0] == 10 - first[0] && second[2] == 10 - first[2]);
+    // One that lost its permission gives up what another can ask.
+    hello(&mut engine, 2, none);
+    assert_eq!((asked(&engine, 1), asked(&engine, 2)), ([10, 10, 10], [0, 0, 0]));
+}
+
+#[test]
+fn what_an_agent_can_ask_is_told_once_and_kept() {
+    let mut engine = counted_of_three_kinds();
+    hello(&mut engine, 1, Capabilities::ICMP_V4);
+    hello(&mut engine, 2, Capabilities::ICMP_V6);
+    let version = engine.assignment_version();
+    let told = (asked(&engine, 1), asked(&engine, 2));
+    assert_eq!((told.0[1], told.1[0]), (0, 0));
+    hello(&mut engine, 2, Capabilities::ICMP_V6);
+    engine.handle_agent(AgentId(2), AgentEvent::Heartbeat, noon());
+    assert_eq!((engine.assignment_version(), asked(&engine, 2)), (version, told.1));
+    let mut restored = Engine::restore(&engine.checkpoint()).expect("its own checkpoint");
+    assert_eq!((asked(&restored, 1), asked(&restored, 2)), told);
+    // It still knows who can ask a target that gets an address of the other family.
+    let address = Address::parse("2001:db8::7").expect("an address");
+    let moved = model::ProbeSpec { address, ..probe(3, 1) };
+    restored.handle_change(&InventoryChange::ProbeSet(moved), noon());
+    assert!(assigned(&restored, 2).contains(&3) && !assigned(&restored, 1).contains(&3));
+    assert!(version < restored.assignment_version());
 }
 
 #[test]

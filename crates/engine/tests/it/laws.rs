@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use engine::Engine;
 use model::{
-    AgentEvent, AgentId, Confirm, DecisionKind, Entity, IcmpError, InventoryChange, Minute,
-    MonitorEvent, NotAsked, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt,
+    AgentEvent, AgentId, Capabilities, Confirm, DecisionKind, Entity, IcmpError, InventoryChange,
+    Minute, MonitorEvent, NotAsked, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt,
     Strategy as Choice, Subject, Tier, TierId, UtcMicros, Verdict,
 };
 use proptest::{prelude::*, test_runner::RngSeed};
@@ -17,6 +17,7 @@ enum Input {
     Batch(u32, Vec<Round>),
     Change(InventoryChange),
     Heartbeat(u32),
+    Hello(u32, u8),
     Disconnected(u32),
     Started(i64),
     Stepped(bool, u64),
@@ -83,6 +84,7 @@ fn input() -> impl Strategy<Value = Input> {
         8 => (0u32..4, prop::collection::vec(round(), 0..6)).prop_map(|(a, r)| Input::Batch(a, r)),
         2 => change.prop_map(Input::Change),
         4 => (0u32..4).prop_map(Input::Heartbeat),
+        1 => (0u32..4, 0u8..4).prop_map(|(agent, bits)| Input::Hello(agent, bits)),
         1 => (0u32..4).prop_map(Input::Disconnected),
         1 => any::<i64>().prop_map(Input::Started),
         1 => (any::<bool>(), any::<u64>()).prop_map(|(forward, us)| Input::Stepped(forward, us)),
@@ -100,6 +102,9 @@ fn handle(engine: &mut Engine, input: &Input, now: UtcMicros) {
         Input::Change(change) => engine.handle_change(change, now),
         Input::Heartbeat(agent) => {
             engine.handle_agent(AgentId(*agent), AgentEvent::Heartbeat, now);
+        }
+        Input::Hello(agent, bits) => {
+            engine.handle_agent(AgentId(*agent), AgentEvent::Hello(Capabilities(*bits)), now);
         }
         Input::Disconnected(agent) => {
             engine.handle_agent(AgentId(*agent), AgentEvent::Disconnected, now);

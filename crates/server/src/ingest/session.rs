@@ -14,7 +14,7 @@
 
 use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
 
-use model::{AgentEvent, AgentId, Gap, UtcMicros};
+use model::{AgentEvent, AgentId, Capabilities, Gap, UtcMicros};
 use store::{AgentHello, AuditEntry, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -312,6 +312,7 @@ impl Session {
     async fn welcome(&mut self, greeting: Greeting) -> Result<(), Status> {
         let agent = self.identity.agent;
         let Greeting { spool_id, hello, .. } = greeting;
+        let capabilities = capabilities_of(&hello);
         let now = self.shared.now();
         let store = self.shared.store();
         let grant = store.epoch_grant(agent, &spool_id, hello.last_epoch, now).await;
@@ -338,7 +339,7 @@ impl Session {
             vitals.assignment_version = hello.assignment_version;
         });
         self.note_step(stepped_us).await;
-        self.tell_heartbeat(now).await?;
+        self.tell(AgentEvent::Hello(capabilities), now).await?;
         let rate = self.shared.limits();
         let welcome = v1::Welcome {
             epoch: self.epoch,
@@ -546,15 +547,16 @@ impl Session {
         if now.since(self.heartbeat_at) < HEARTBEAT_SPACING {
             return Ok(());
         }
-        self.tell_heartbeat(now).await
+        self.tell(AgentEvent::Heartbeat, now).await
     }
 
-    async fn tell_heartbeat(&mut self, now: UtcMicros) -> Result<(), Status> {
+    /// Lets the engine hear a sign of life.
+    async fn tell(&mut self, event: AgentEvent, now: UtcMicros) -> Result<(), Status> {
         self.heartbeat_at = now;
         let conductor = &self.shared.app.conductor;
         let told = tokio::select! {
             () = self.link.ended.cancelled() => return Err(self.ended()),
-            told = conductor.agent_event(self.identity.agent, AgentEvent::Heartbeat) => told,
+            told = conductor.agent_event(self.identity.agent, event) => told,
         };
         told.map_err(conduct_status)
     }
@@ -680,6 +682,22 @@ fn check_hello(hello: &v1::Hello) -> Result<(), Status> {
         return Err(Status::invalid_argument("hello field `clock` is missing"));
     }
     Ok(())
+}
+
+/// What the engine knows of what the agent can; the rest is for doors that are not built yet.
+fn capabilities_of(hello: &v1::Hello) -> Capabilities {
+    hello.capabilities().fold(Capabilities::default(), |known, capability| match capability {
+        v1::Capability::IcmpV4 => known.with(Capabilities::ICMP_V4),
+        v1::Capability::IcmpV6 => known.with(Capabilities::ICMP_V6),
+        v1::Capability::Unspecified
+        | v1::Capability::Trace
+        | v1::Capability::Tcp
+        | v1::Capability::Http
+        | v1::Capability::Dns
+        | v1::Capability::Snmp
+        | v1::Capability::Routeros
+        | v1::Capability::Syslog => known,
+    })
 }
 
 /// Waits for the oldest batch on its way; for ever if there is none.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{
-    Address, AgentEvent, AgentId, AgentSpec, DropCause, Gap, InventoryChange, LossRule,
-    MonitorEvent, Name, OrgId, ProbeId, ProbeSpec, RttRule, Strategy, TargetId, Tier, TierId,
-    UtcMicros,
+    Address, AgentEvent, AgentId, AgentSpec, Capabilities, DropCause, Gap, InventoryChange,
+    LossRule, MonitorEvent, Name, OrgId, ProbeId, ProbeSpec, RttRule, Strategy, TargetId, Tier,
+    TierId, UtcMicros,
 };
 use prost::{Message, Oneof};
 
@@ -82,9 +82,12 @@ struct GapRecord {
 struct AgentEventRecord {
     #[prost(uint32, tag = "1")]
     agent: u32,
-    /// 1 heartbeat, 2 disconnected.
+    /// 1 heartbeat, 2 disconnected, 3 hello.
     #[prost(uint32, tag = "2")]
     event: u32,
+    /// Of a hello.
+    #[prost(uint32, tag = "3")]
+    capabilities: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -202,11 +205,12 @@ pub(crate) fn encode(now: UtcMicros, body: &Body) -> Vec<u8> {
             gaps: batch.gaps.iter().map(GapRecord::from).collect(),
         }),
         Body::Agent { agent, event } => {
-            let event = match event {
-                AgentEvent::Heartbeat => 1,
-                AgentEvent::Disconnected => 2,
+            let (event, capabilities) = match event {
+                AgentEvent::Heartbeat => (1, 0),
+                AgentEvent::Disconnected => (2, 0),
+                AgentEvent::Hello(capabilities) => (3, capabilities.0.into()),
             };
-            BodyRecord::Agent(AgentEventRecord { agent: agent.0, event })
+            BodyRecord::Agent(AgentEventRecord { agent: agent.0, event, capabilities })
         }
         Body::Inventory { version, changes } => BodyRecord::Inventory(InventoryRecord {
             version: *version,
@@ -238,6 +242,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
             let event = match record.event {
                 1 => AgentEvent::Heartbeat,
                 2 => AgentEvent::Disconnected,
+                3 => AgentEvent::Hello(capabilities(record.capabilities)?),
                 _ => return Err(bad("agent event")),
             };
             Body::Agent { agent: AgentId(record.agent), event }
@@ -413,6 +418,12 @@ impl TryFrom<TierRecord> for Tier {
     }
 }
 
+/// A bit without a meaning was written by a newer version, which was refused before.
+fn capabilities(bits: u32) -> Result<Capabilities, RecordError> {
+    let bits = u8::try_from(bits).ok().filter(|bits| bits & !Capabilities::KNOWN.0 == 0);
+    bits.map(Capabilities).ok_or(bad("capabilities"))
+}
+
 fn name(text: &str) -> Result<Name, RecordError> {
     Name::parse(text).map_err(|_| bad("name"))
 }
@@ -475,6 +486,7 @@ mod tests {
             Body::Batch(batch),
             Body::Agent { agent: AgentId(1), event: AgentEvent::Heartbeat },
             Body::Agent { agent: AgentId(1), event: AgentEvent::Disconnected },
+            Body::Agent { agent: AgentId(1), event: AgentEvent::Hello(Capabilities::ICMP_V6) },
             Body::Inventory { version: Some(12), changes: changes() },
             Body::Inventory { version: None, changes: Vec::new() },
             Body::Monitor(MonitorEvent::Started { down_since: None }),
@@ -494,7 +506,7 @@ mod tests {
         let record = |body| EntryRecord { now_us: 0, body }.encode_to_vec();
         let no_kind = decode(record(None).into()).unwrap_err();
         assert_eq!(no_kind.to_string(), "an entry has no valid kind");
-        let event = BodyRecord::Agent(AgentEventRecord { agent: 1, event: 9 });
+        let event = BodyRecord::Agent(AgentEventRecord { agent: 1, event: 9, capabilities: 0 });
         let bad_event = decode(record(Some(event)).into()).unwrap_err();
         assert_eq!(bad_event.to_string(), "an entry has no valid agent event");
         assert!(matches!(decode(Bytes::from_static(&[0xff; 9])), Err(RecordError::Message(_))));

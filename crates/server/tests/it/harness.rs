@@ -218,6 +218,7 @@ pub(crate) struct Identity {
     spool: [u8; 16],
     instance: [u8; 16],
     last_epoch: u64,
+    capabilities: Vec<i32>,
 }
 
 async fn connect(
@@ -342,6 +343,7 @@ pub(crate) async fn enrol(token: &Token) -> Result<Identity, Status> {
         spool: [u8::try_from(reply.agent_id).unwrap(); 16],
         instance: [1; 16],
         last_epoch: 0,
+        capabilities: Vec::new(),
     })
 }
 
@@ -375,6 +377,12 @@ impl Identity {
         .await
     }
 
+    /// The same agent, whose host lets it ask these.
+    pub(crate) fn able(mut self, capabilities: &[v1::Capability]) -> Identity {
+        self.capabilities = capabilities.iter().copied().map(i32::from).collect();
+        self
+    }
+
     /// Opens the stream and says hello.
     pub(crate) async fn link(&self) -> Result<Link, Status> {
         let identity = (self.certificate.as_slice(), self.key.as_slice());
@@ -388,6 +396,7 @@ impl Identity {
             software_version: "0".to_owned(),
             os: "test".to_owned(),
             hostname: "test".to_owned(),
+            capabilities: self.capabilities.clone(),
             clock: Some(clock(NOW_S)),
             instance_id: self.instance.to_vec(),
             last_epoch: self.last_epoch,

@@ -1,6 +1,7 @@
 //! Agents at the door: enrolment, fences, acknowledgements, hostile payloads, restarts.
 
 use journal::{Disk, Journal, Options, Position};
+use model::ProbeId;
 use serde_json::json;
 use tonic::Code;
 use wire::{rounds::encode_rounds, v1};
@@ -25,6 +26,42 @@ async fn an_agent_enrols_once_and_gets_what_it_is_to_ask() {
     let (_, second) = server.new_target("core2", "2001:db8::1").await;
     let newer = link.assigned(&[probe, second]).await;
     assert!(part.version < newer.version);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_with_a_count_is_asked_by_the_agent_whose_hello_says_that_it_can() {
+    use v1::Capability::{IcmpV4, IcmpV6};
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let tier = json!({"name": "one", "strategy": "count", "agent_count": 1});
+    let tier = server.post("/tiers", &tier).await;
+    let mut probes = Vec::new();
+    for (name, address) in [("core1", "192.0.2.1"), ("core2", "2001:db8::1")] {
+        let body = json!({"name": name, "address": address, "tier_id": tier["id"]});
+        let made = server.post("/targets", &body).await;
+        probes.push(ProbeId(u32::try_from(made["probe_id"].as_u64().unwrap()).unwrap()));
+    }
+    let (_, token) = server.new_agent("fra1").await;
+    let first = enrol(&token).await.unwrap().able(&[IcmpV6]);
+    let mut v6 = first.link().await.unwrap();
+    v6.assigned(&probes).await;
+
+    let (_, token) = server.new_agent("ams2").await;
+    let second = enrol(&token).await.unwrap().able(&[IcmpV4]);
+    let mut v4 = second.link().await.unwrap();
+    v4.assigned(&probes[..1]).await;
+    v6.assigned(&probes[1..]).await;
+    // The host of the first now lets it ask everything, and that of the second nothing.
+    let mut both = first.able(&[IcmpV4, IcmpV6]).link().await.unwrap();
+    v4 = second.clone().able(&[]).link().await.unwrap();
+    both.assigned(&probes).await;
+    v4.assigned(&[]).await;
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    let mut back = second.able(&[]).at(&server).link().await.unwrap();
+    back.assigned(&[]).await;
     server.stop().await;
 }
 
