@@ -16,8 +16,9 @@ type Files = BTreeMap<PathBuf, Arc<Mutex<Vec<u8>>>>;
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Files>>);
 
+/// A file, and where it stood.
 #[derive(Debug)]
-struct Open(Arc<Mutex<Vec<u8>>>);
+struct Open(Arc<Mutex<Vec<u8>>>, Memory);
 
 #[derive(Debug)]
 struct Held;
@@ -54,12 +55,12 @@ impl FileLayer for Memory {
     fn create(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
         let file = Arc::new(Mutex::new(Vec::new()));
         locked(&self.0).insert(path.to_owned(), Arc::clone(&file));
-        Ok(Box::new(Open(file)))
+        Ok(Box::new(Open(file, self.clone())))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
         let file = locked(&self.0).get(path).cloned();
-        Ok(Box::new(Open(file.ok_or(io::ErrorKind::NotFound)?)))
+        Ok(Box::new(Open(file.ok_or(io::ErrorKind::NotFound)?, self.clone())))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -118,5 +119,10 @@ impl LayerFile for Open {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let files = locked(&self.1.0);
+        Ok(files.get(path).is_some_and(|file| Arc::ptr_eq(file, &self.0)))
     }
 }

@@ -55,7 +55,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, makes it if it is not there, and repairs what a crash left.
+    /// Opens the journal in `dir`, makes that directory if only it is not there, and repairs what a
+    /// crash left.
     ///
     /// Reads every byte once: about a second a gigabyte.
     ///
@@ -159,7 +160,7 @@ impl Journal {
     }
 
     fn sync_active(&mut self) -> Result<(), JournalError> {
-        if let Err(error) = self.active.sync() {
+        if let Err(error) = self.sync_in_place() {
             self.is_failed = true;
             // The kernel may call the lost pages clean: nobody may read them back as records.
             self.active.truncate(self.durable_end).ok();
@@ -168,6 +169,18 @@ impl Journal {
         self.durable_next = self.next;
         self.durable_end = self.active_segment()?.end;
         Ok(())
+    }
+
+    /// Syncs, and makes sure that what was synced is where the next opening looks for it.
+    fn sync_in_place(&self) -> io::Result<()> {
+        self.active.sync()?;
+        match self.active_segment() {
+            Ok(segment) if !self.active.is_at(&segment.path)? => {
+                let reason = format!("`{}` is no longer there", segment.path.display());
+                Err(io::Error::new(io::ErrorKind::NotFound, reason))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Reads the records from `position` on, up to the last one appended now.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
 };
 
@@ -13,7 +13,10 @@ use std::{
 /// What is created, renamed or removed is durable after [`FileLayer::sync_dir`]; what is written
 /// or truncated, after [`LayerFile::sync`]. Before that, anything may be lost in any order.
 pub trait FileLayer: Send + Sync + fmt::Debug {
-    /// Makes a directory with its parents, if it is not there.
+    /// Makes a directory, if it is not there, in a parent that is.
+    ///
+    /// The parent is the owner's and is never made anew: one that is gone was removed or is not
+    /// mounted, and an empty one in its place would hide that.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Lists the names of the files in `dir`, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
@@ -38,6 +41,9 @@ pub trait LayerFile: Send + Sync + fmt::Debug {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn truncate(&self, length: u64) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
+    /// Whether `path` still names this file: one that was removed can be written to and synced
+    /// all the same, and is gone with its last handle.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
@@ -53,7 +59,10 @@ pub struct Disk;
 
 impl FileLayer for Disk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -119,6 +128,15 @@ impl LayerFile for File {
     /// Data and length; the times of the file are nobody's business.
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let own = self.metadata()?;
+        match fs::metadata(path) {
+            Ok(there) => Ok((own.dev(), own.ino()) == (there.dev(), there.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -28,9 +28,13 @@
 //! A sync that failed cannot be tried again: the kernel may have dropped the pages and call them
 //! clean. The journal then cuts off what was not durable, refuses everything with
 //! [`JournalError::Failed`] and wants to be opened anew; nothing appended since the last good sync
-//! may be acknowledged. An append that failed (a full disk) is different: the journal goes on as if
-//! it had not been tried. (Should power fail before anything else was appended, the record may be
-//! found all the same: that it was refused is no promise that it is gone.)
+//! may be acknowledged. The same goes for a sync of a segment that is no longer where the journal
+//! made it (its directory was removed, or another file system was mounted over it): what nobody
+//! could open again is not durable.
+//!
+//! An append that failed (a full disk) is different: the journal goes on as if it had not been
+//! tried. (Should power fail before anything else was appended, the record may be found all the
+//! same: that it was refused is no promise that it is gone.)
 //!
 //! # Recovery
 //!

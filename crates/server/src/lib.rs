@@ -28,7 +28,9 @@ mod place;
 pub mod restore;
 pub mod secrets;
 mod serve;
+mod space;
 mod tasks;
+mod trouble;
 pub mod verify;
 
 pub use app::App;

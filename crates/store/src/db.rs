@@ -4,7 +4,14 @@
 //! other's locks. This module and [`crate::migrate`] are the only places that know it is SQLite:
 //! pragmas, the form of a bulk statement's placeholders, and the size of the file.
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use model::{Address, Cause, Name, UtcMicros, Verdict};
 use sqlx::{
@@ -43,6 +50,30 @@ pub struct Store {
 struct Pools {
     writer: SqlitePool,
     readers: SqlitePool,
+    place: Place,
+}
+
+/// Where the file was when it was opened. SQLite goes on writing to one that was removed, or that
+/// another file system was mounted over, and everything would be lost with the process.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Place> {
+        let found = fs::metadata(path)?;
+        Ok(Place { path: path.to_owned(), file: (found.dev(), found.ino()) })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match Place::of(&self.path) {
+            Ok(now) if now.file == self.file => Ok(()),
+            Ok(_) | Err(_) => Err(StoreError::Gone { path: self.path.clone() }),
+        }
+    }
 }
 
 pub(crate) type Tx = sqlx::Transaction<'static, Sqlite>;
@@ -62,8 +93,11 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_WAIT)
             .pragma("journal_size_limit", WAL_BYTES_MAX);
+        // All of them are opened now: when the file is out of reach there would be no more, and
+        // nobody could read what is wrong.
         let pool = |connections| {
             SqlitePoolOptions::new()
+                .min_connections(connections)
                 .max_connections(connections)
                 .acquire_timeout(BUSY_WAIT)
                 .idle_timeout(None)
@@ -84,7 +118,8 @@ impl Store {
                     .pragma("cache_size", READER_CACHE_KIB),
             )
             .await?;
-        Ok(Store { pools: Arc::new(Pools { writer, readers }) })
+        let place = Place::of(path).map_err(|_| StoreError::Gone { path: path.to_owned() })?;
+        Ok(Store { pools: Arc::new(Pools { writer, readers, place }) })
     }
 
     /// Closes every connection; calls that wait for one fail.
@@ -116,6 +151,7 @@ impl Store {
 
     /// Gives some free pages back to the file system.
     pub async fn vacuum_step(&self) -> Result<(), StoreError> {
+        self.pools.place.check()?;
         self.pools.writer.execute(VACUUM_PAGES).await?;
         Ok(())
     }
@@ -126,12 +162,28 @@ impl Store {
 
     /// Begins a transaction that sees one moment of the database.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(self.pools.readers.begin().await?)
+        begin(&self.pools.readers, "BEGIN").await
     }
 
     /// Begins a transaction that may write, and holds the lock from the start.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
-        Ok(self.pools.writer.begin_with("BEGIN IMMEDIATE").await?)
+        self.pools.place.check()?;
+        begin(&self.pools.writer, "BEGIN IMMEDIATE").await
+    }
+}
+
+/// Begins a transaction.
+///
+/// On a full or failing disk SQLite ends a transaction by itself, and the rollback behind it finds
+/// none: the connection then counts one that is not there and begins no other for ever. Such a
+/// connection is replaced.
+async fn begin(pool: &SqlitePool, text: &'static str) -> Result<Tx, StoreError> {
+    match pool.begin_with(text).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            pool.acquire().await?.close().await?;
+            Ok(pool.begin_with(text).await?)
+        }
+        begun => Ok(begun?),
     }
 }
 
@@ -370,7 +422,35 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use model::{LogPosition, UtcMicros};
+
     use super::*;
+    use crate::Commit;
+
+    const NOW: UtcMicros = UtcMicros(1_800_000_000_000_000);
+
+    /// A store over a database of its own.
+    async fn open() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        (folder, store)
+    }
+
+    /// Stores a turn whose checkpoint takes some pages.
+    async fn commit(store: &Store, position: u64) -> Result<bool, StoreError> {
+        let checkpoint = vec![7; 40 * PAGE_BYTES as usize];
+        let commit = Commit {
+            position: LogPosition(position),
+            inventory_version: 0,
+            decisions: &[],
+            rounds: &[],
+            highwaters: &[],
+            checkpoint: Some(&checkpoint),
+        };
+        store.commit(&commit, NOW).await
+    }
 
     /// `PRAGMA synchronous` belongs to a connection: each one must have it, and one that has not is
     /// refused.
@@ -395,5 +475,50 @@ mod tests {
             assert!(matches!(refused, Err(StoreError::Setting { setting: s, .. }) if s == setting));
             writer.execute("PRAGMA synchronous=FULL").await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_leaves_nothing_half_done_and_passes_by_itself() {
+        let (_folder, store) = open().await;
+        assert!(commit(&store, 1).await.unwrap());
+        let pages = store.size_bytes().await.unwrap() / u64::from(PAGE_BYTES);
+        // No page more: what SQLite says to that, it says to a full disk.
+        let limit = |pages: u64| format!("PRAGMA max_page_count = {pages}");
+        store.pools.writer.execute(AssertSqlSafe(limit(pages))).await.unwrap();
+        let error = commit(&store, 2).await.unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }) && error.is_of_disk(), "{error:?}");
+        assert_eq!(store.applied().await.unwrap().position, LogPosition(1));
+        let kept = store.checkpoints().await.unwrap();
+        assert_eq!(kept.iter().map(|kept| kept.position).collect::<Vec<_>>(), [LogPosition(1)]);
+        store.pools.writer.execute(AssertSqlSafe(limit(pages + 100))).await.unwrap();
+        assert!(commit(&store, 2).await.unwrap());
+        assert_eq!(store.applied().await.unwrap().position, LogPosition(2));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_may_not_be_written_is_named_and_passes_by_itself() {
+        let (_folder, store) = open().await;
+        let only_read = |is: bool| format!("PRAGMA query_only = {is}");
+        store.pools.writer.execute(AssertSqlSafe(only_read(true))).await.unwrap();
+        let error = commit(&store, 1).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unwritable { .. }), "{error:?}");
+        store.pools.writer.execute(AssertSqlSafe(only_read(false))).await.unwrap();
+        assert!(commit(&store, 1).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_stored_in_a_file_that_was_moved_away_until_it_is_back() {
+        let (folder, store) = open().await;
+        let (path, away) = (folder.path().join("t.db"), folder.path().join("away.db"));
+        fs::rename(&path, &away).unwrap();
+        for _ in 0..2 {
+            let error = commit(&store, 1).await.unwrap_err();
+            assert!(matches!(error, StoreError::Gone { .. }), "{error:?}");
+            // Another file in its place is not it.
+            fs::write(&path, "").unwrap();
+        }
+        assert!(store.probe().await.is_err());
+        fs::rename(&away, &path).unwrap();
+        assert!(commit(&store, 1).await.unwrap());
     }
 }

@@ -1,5 +1,7 @@
 //! Why the store could not do what it was asked: one variant per decision of the caller.
 
+use std::path::PathBuf;
+
 use model::TierError;
 
 /// Why a call of the store failed.
@@ -38,6 +40,29 @@ pub enum StoreError {
     /// The database was locked for longer than the configured wait. A later attempt may succeed.
     #[error("the database was busy for too long; try again")]
     Busy,
+    /// There is no room left for what was to be written; nothing of it was. A later attempt may
+    /// succeed.
+    #[error("no room left on the disk of the database: free space there")]
+    Full {
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its disk fails or may not be written. A later attempt may succeed.
+    #[error(
+        "the database cannot be written: look at its disk, and whether it is mounted read-only"
+    )]
+    Unwritable {
+        #[source]
+        source: sqlx::Error,
+    },
+    /// What is written now would be lost with this process. If the file comes back, so does the
+    /// store.
+    #[error(
+        "the database is no longer at `{}`: put it or its mount back, or stop the server and \
+         restore a backup",
+        path.display()
+    )]
+    Gone { path: PathBuf },
     /// The database was written by a newer version of the software.
     #[error(
         "the database has schema {found} and this version knows schemas up to {known}; \
@@ -67,6 +92,11 @@ pub enum StoreError {
 /// SQLite's primary result codes for a lock held elsewhere.
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
+/// And those for a disk that is full, read-only, failing or gone.
+const SQLITE_FULL: i32 = 13;
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_CANTOPEN: i32 = 14;
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> StoreError {
@@ -78,8 +108,22 @@ impl From<sqlx::Error> for StoreError {
         // The low byte is the primary code, the rest says more of it.
         match code.map(|c| c & 0xff) {
             Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy,
+            Some(SQLITE_FULL) => StoreError::Full { source },
+            Some(SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN) => {
+                StoreError::Unwritable { source }
+            }
             Some(_) | None => StoreError::Database { source },
         }
+    }
+}
+
+impl StoreError {
+    /// Whether the disk of the database is to blame: full, failing, read-only or gone.
+    pub fn is_of_disk(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Full { .. } | StoreError::Unwritable { .. } | StoreError::Gone { .. }
+        )
     }
 }
 

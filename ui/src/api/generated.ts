@@ -664,7 +664,7 @@ export interface paths {
         };
         /**
          * The server can work
-         * @description 503 with problem details that name what keeps it: database, log or conductor.
+         * @description 503 with problem details that name what keeps it: database, disk, log or conductor.
          *
          *     Open to everyone.
          */
@@ -702,7 +702,7 @@ export interface components {
             hostname: string | null;
             /** Format: int64 */
             id: number;
-            /** @description Why it cannot ask, with the remedy. */
+            /** @description Why it cannot ask, or keep what it learns, with the remedy. */
             impediment: string | null;
             is_paused: boolean;
             /**
@@ -935,7 +935,7 @@ export interface components {
             log: components["schemas"]["HealthLog"];
             memory: components["schemas"]["HealthMemory"];
             started_at: components["schemas"]["Timestamp"];
-            /** @description `degraded` if any check is. */
+            /** @description That of the worst check. */
             status: components["schemas"]["HealthStatus"];
             /** Format: int64 */
             uptime_s: number;
@@ -1009,6 +1009,8 @@ export interface components {
             batches_per_s: number;
             /** Format: int64 */
             duplicates_total: number;
+            /** @description False while no results are taken; the check `intake` says why. */
+            is_open: boolean;
             /**
              * Format: double
              * @description How far judging is behind what was accepted.
@@ -1044,7 +1046,7 @@ export interface components {
             total_bytes: number;
         };
         /** @enum {string} */
-        HealthStatus: "ok" | "degraded";
+        HealthStatus: "ok" | "degraded" | "failing";
         Held: {
             cause: components["schemas"]["Cause"];
             since: components["schemas"]["Timestamp"];

@@ -2,6 +2,7 @@ import { describe, expect, it, test } from 'vitest'
 
 import { agentConcerns, type AgentVitals } from './agent'
 import { causeWords, icmpErrorWords, notAskedWords } from './cause'
+import { healthMark, healthWords, type HealthStatus } from './health'
 import { isFiltered, parseFilter, toggleVerdict } from './filter'
 import { RECORD, SERVER, gapRows } from './gaps'
 import { importType } from './importing'
@@ -23,6 +24,23 @@ import {
 import * as units from './units'
 import { VERDICTS, agentMark, changeMark, verdictMark, type AgentState } from './verdict'
 import { consensusWords, pairWords, type HeldTarget } from './waiting'
+
+describe('health', () => {
+  const words = (statuses: HealthStatus[], is_open = true) =>
+    healthWords({ checks: statuses.map((status) => ({ status })), ingest: { is_open } }).title
+
+  it('says first that no results are taken', () => {
+    expect(words(['ok', 'ok'])).toBe('The monitoring is well')
+    expect(words(['ok', 'degraded'])).toBe('1 check needs attention')
+    expect(words(['failing', 'degraded'])).toBe('2 checks need attention')
+    expect(words(['failing', 'degraded'], false)).toBe('No results are taken')
+  })
+
+  it('puts the worst first', () => {
+    const order = (['failing', 'degraded', 'ok'] as const).map((s) => healthMark(s).order)
+    expect(order).toEqual([0, 1, 2])
+  })
+})
 
 describe('marks', () => {
   const states: AgentState[] = ['never_seen', 'online', 'offline', 'blind']

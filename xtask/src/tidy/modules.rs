@@ -43,6 +43,8 @@ const LINES: [Line; 2] = [
         modules: &[
             "clock",
             "panics",
+            "trouble",
+            "space",
             "metrics",
             "place",
             "secrets",

@@ -359,9 +359,19 @@ impl Agent {
         self.dial_at = Instant::now();
     }
 
+    /// Why it cannot ask, or else why what it learns is lost; empty if neither.
+    fn impediment(&self) -> String {
+        match (&self.vitals.impediment, &self.spool_problem) {
+            (Some(impediment), _) => impediment.clone(),
+            (None, Some(problem)) => {
+                format!("results are lost; free or mend the disk of the spool: {problem}")
+            }
+            (None, None) => String::new(),
+        }
+    }
+
     fn heartbeat(&self) -> v1::Heartbeat {
         let vitals = &self.vitals;
-        let impediment = vitals.impediment.as_deref().unwrap_or_default();
         v1::Heartbeat {
             clock: Some(self.clock.anchor().to_clock()),
             backlog_batches: self.spool.backlog_batches(),
@@ -376,7 +386,7 @@ impl Agent {
             send_lag_us_p50: vitals.send_lag_us_p50,
             send_lag_us_max: vitals.send_lag_us_max,
             probes: vitals.probes,
-            impediment: limited(impediment).to_owned(),
+            impediment: limited(&self.impediment()).to_owned(),
             rss_bytes: host::rss_bytes(),
             cpu_us_total: host::cpu_us_total(),
         }

@@ -1,5 +1,7 @@
 //! The journal on the real file system.
 
+use std::fs;
+
 use journal::{Disk, Inspection, Journal, JournalError, Options, Position, Recovery, inspect};
 
 fn options() -> Options {
@@ -116,4 +118,47 @@ fn a_look_reads_what_an_opening_would_keep_and_changes_nothing() {
     let look = inspect(dir.path(), |_, _| ()).expect("looks");
     assert!(look.damaged.is_empty());
     assert_eq!(look.set_aside.len(), 1);
+}
+
+#[test]
+fn what_was_written_to_a_removed_directory_is_not_durable_and_the_journal_comes_back() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let dir = parent.path().join("log");
+    let (mut journal, _) = Journal::open(&dir, options(), Disk).expect("opens");
+    journal.append(b"1").expect("appends");
+    journal.sync().expect("syncs");
+    fs::remove_dir_all(&dir).expect("removes");
+    journal.append(b"2").expect("the system takes it all the same");
+    assert!(matches!(journal.sync(), Err(JournalError::Failed { .. })));
+    drop(journal);
+
+    let ahead = Options { next_at_least: Position(2), ..options() };
+    let (mut journal, _) = Journal::open(&dir, ahead, Disk).expect("opens");
+    assert_eq!(journal.append(b"2").expect("appends"), Position(2));
+    journal.sync().expect("syncs");
+}
+
+#[test]
+fn a_directory_that_is_back_goes_on_with_what_it_had() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let (dir, away) = (parent.path().join("log"), parent.path().join("away"));
+    let (mut journal, _) = Journal::open(&dir, options(), Disk).expect("opens");
+    journal.append(b"1").expect("appends");
+    journal.sync().expect("syncs");
+    fs::rename(&dir, &away).expect("moves");
+    journal.append(b"2").expect("the system takes it all the same");
+    assert!(journal.sync().is_err());
+    drop(journal);
+    fs::rename(&away, &dir).expect("moves back");
+    let (journal, recovery) = Journal::open(&dir, options(), Disk).expect("opens");
+    assert_eq!((recovery.records, journal.next()), (1, Position(2)), "2 was refused");
+}
+
+#[test]
+fn a_parent_that_is_gone_is_not_made_anew() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let gone = parent.path().join("data");
+    let opened = Journal::open(gone.join("log"), options(), Disk);
+    assert!(matches!(opened, Err(JournalError::Unusable { .. })));
+    assert!(!gone.exists());
 }

@@ -329,6 +329,10 @@ impl LayerFile for SimFile {
         result
     }
 
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.0.world().names.get(path) == Some(&self.1))
+    }
+
     fn truncate(&self, length: u64) -> io::Result<()> {
         let world = &mut *self.0.world();
         world.maybe_fail()?;

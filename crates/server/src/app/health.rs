@@ -8,19 +8,18 @@ use store::{AgentGapRow, AgentOutage, AgentRow, Freshness, MinuteGaps, MonitorGa
 use super::{
     App, AppError,
     backup::BackupState,
-    machine::{self, Disk, Load, Memory},
+    machine::{self, Load, Memory},
 };
 use crate::{
     conductor::{Rival, ServerVitals},
     panics::Panicked,
+    space::{self, Disk, Room, size},
 };
 
 /// Judging further behind than this is no longer live.
 const INGEST_LAG_MAX: Duration = Duration::from_secs(10);
 /// A commit slower than this at the 95th percentile holds up judging.
 const COMMIT_MAX: Duration = Duration::from_secs(1);
-/// Below this the log or the database may soon be unable to grow.
-const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
 /// Below this share (1 / 20) of the machine's memory, it starts to swap or kill.
 const MEMORY_FREE_SHARE: u64 = 20;
 /// The engine closes no minute later than this after its end: by then the slowest legal round with
@@ -47,6 +46,18 @@ pub(crate) struct Check {
     pub(crate) detail: String,
     /// What to do about it; `None` if all is well.
     pub(crate) remedy: Option<&'static str>,
+    /// The server does not do its work for it, now.
+    pub(crate) is_failing: bool,
+}
+
+impl Check {
+    fn new(name: &'static str, detail: String, remedy: Option<&'static str>) -> Check {
+        Check { name, detail, remedy, is_failing: false }
+    }
+
+    fn failing(name: &'static str, detail: String, remedy: &'static str) -> Check {
+        Check { name, detail, remedy: Some(remedy), is_failing: true }
+    }
 }
 
 /// Everything the Health page shows.
@@ -102,7 +113,7 @@ impl App {
             vitals: self.conductor.vitals(),
             load: machine::load(),
             memory: machine::memory(),
-            disk: machine::disk(&self.config.data_dir),
+            disk: space::disk(&self.config.data_dir),
             database,
             freshness: self.store.freshness(scope).await?,
             interval_min: self.store.tier_interval_min(scope).await?,
@@ -131,16 +142,28 @@ impl App {
             tracing::warn!(error = %crate::chain(&error), "the database does not answer");
             Some(error.to_string())
         };
-        if let Some(reason) = self.readiness.ask(&self.clock, probe).await {
+        let probed = self.readiness.ask(&self.clock, probe).await;
+        let vitals = self.conductor.vitals();
+        if let Some(reason) = vitals.store_impediment.or(probed) {
             reasons.push(("database", reason));
         }
-        if let Some(impediment) = self.conductor.vitals().impediment {
+        if let Some(impediment) = vitals.disk_impediment {
+            reasons.push(("disk", impediment));
+        }
+        if let Some(impediment) = vitals.log_impediment {
             reasons.push(("log", impediment));
         }
         if !self.conductor.is_ready() {
             reasons.push(("conductor", "is still reading the log; wait".to_owned()));
         }
         reasons
+    }
+
+    /// What ails the disks that results go to, with the remedy.
+    pub(crate) fn disk_impediment(&self) -> Option<String> {
+        let was_spent = self.conductor.is_disk_spent();
+        let folders = [self.config.data_dir.clone(), self.config.log_dir()];
+        folders.iter().find_map(|folder| space::impediment(folder, space::disk(folder), was_spent))
     }
 }
 
@@ -178,39 +201,55 @@ impl Health {
         ]
     }
 
+    /// 1 - Nothing is taken, or the log refuses it: failing.
+    /// 2 - What was taken is judged late.
     fn check_intake(&self) -> Check {
-        let lag = Duration::from_micros(self.vitals.ingest_lag_us);
-        let (detail, remedy) = match &self.vitals.impediment {
-            Some(impediment) => (impediment.clone(), Some("results wait at the agents until then")),
-            None if INGEST_LAG_MAX < lag => (
-                format!("judging is {} s behind what came in", lag.as_secs()),
-                Some("see whether the disk or the processor is busy; it catches up by itself"),
-            ),
-            None => (format!("judging is {} ms behind what came in", lag.as_millis()), None),
-        };
-        Check { name: "intake", detail, remedy }
+        let vitals = &self.vitals;
+        let closed = [&vitals.disk_impediment, &vitals.store_impediment];
+        let closed = closed.into_iter().flatten().next().filter(|_| !vitals.is_intake_open);
+        if let Some(reason) = closed.or(vitals.log_impediment.as_ref()) {
+            let detail = format!("no results are taken: {reason}");
+            let remedy = "agents keep their results and send them once that is over";
+            return Check::failing("intake", detail, remedy);
+        }
+        let lag = Duration::from_micros(vitals.ingest_lag_us);
+        if lag <= INGEST_LAG_MAX {
+            let detail = format!("judging is {} ms behind what came in", lag.as_millis());
+            return Check::new("intake", detail, None);
+        }
+        let detail = format!("judging is {} s behind what came in", lag.as_secs());
+        let remedy = "see whether the disk or the processor is busy; it catches up by itself";
+        Check::new("intake", detail, Some(remedy))
     }
 
     fn check_database(&self) -> Check {
-        let commit = Duration::from_micros(self.vitals.commit_us_p95);
-        let remedy = "put the data directory on a faster disk, or stop what else writes to it";
-        Check {
-            name: "database",
-            detail: format!("95 % of the commits took at most {} ms", commit.as_millis()),
-            remedy: (COMMIT_MAX < commit).then_some(remedy),
+        if let Some(impediment) = &self.vitals.store_impediment {
+            let remedy = "it is tried again by itself; what was accepted is in the log meanwhile";
+            return Check::failing("database", impediment.clone(), remedy);
         }
+        let commit = Duration::from_micros(self.vitals.commit_us_p95);
+        let detail = format!("95 % of the commits took at most {} ms", commit.as_millis());
+        let remedy = "put the data directory on a faster disk, or stop what else writes to it";
+        Check::new("database", detail, (COMMIT_MAX < commit).then_some(remedy))
     }
 
     fn check_disk(&self) -> Check {
-        let (detail, is_low) = match self.disk {
-            Some(disk) => (
-                format!("{} of {} free", size(disk.free_bytes), size(disk.total_bytes)),
-                disk.free_bytes < DISK_FREE_BYTES_MIN,
-            ),
-            None => ("the file system of the data directory cannot be read".to_owned(), true),
-        };
         let remedy = "free space, or shorten `retention` in the configuration";
-        Check { name: "disk", detail, remedy: is_low.then_some(remedy) }
+        if let Some(impediment) = &self.vitals.disk_impediment {
+            return Check::failing("disk", impediment.clone(), remedy);
+        }
+        let Some(disk) = self.disk else {
+            let detail = "the file system of the data directory cannot be read".to_owned();
+            return Check::new("disk", detail, Some("look whether the data directory is there"));
+        };
+        match disk.room(false) {
+            Room::Enough => Check::new("disk", disk.words(), None),
+            Room::Low => Check::new("disk", format!("low: {}", disk.words()), Some(remedy)),
+            Room::Short | Room::Spent => {
+                let detail = format!("very low: {}; soon no results are taken", disk.words());
+                Check::new("disk", detail, Some(remedy))
+            }
+        }
     }
 
     fn check_memory(&self) -> Check {
@@ -227,7 +266,7 @@ impl Health {
             None => ("/proc cannot be read".to_owned(), true),
         };
         let remedy = "stop what else uses memory on this machine, or give it more";
-        Check { name: "memory", detail, remedy: is_low.then_some(remedy) }
+        Check::new("memory", detail, is_low.then_some(remedy))
     }
 
     /// 1 - Something is watched, and the newest round is older than the shortest interval and the
@@ -244,7 +283,7 @@ impl Health {
             None => "no round has come in yet".to_owned(),
         };
         let remedy = "look at the agents: one must be online and able to send";
-        Check { name: "history", detail, remedy: is_bad.then_some(remedy) }
+        Check::new("history", detail, is_bad.then_some(remedy))
     }
 
     /// A panic is told for a day, so that the next shift hears of it too.
@@ -257,12 +296,11 @@ impl Health {
             .collect();
         let remedy = "it goes on by itself; please report it with the lines of the log around it";
         match told.is_empty() {
-            true => Check {
-                name: "parts",
-                detail: "none of the server's parts failed unexpectedly".to_owned(),
-                remedy: None,
-            },
-            false => Check { name: "parts", detail: told.join("; "), remedy: Some(remedy) },
+            true => {
+                let detail = "none of the server's parts failed unexpectedly".to_owned();
+                Check::new("parts", detail, None)
+            }
+            false => Check::new("parts", told.join("; "), Some(remedy)),
         }
     }
 
@@ -280,7 +318,7 @@ impl Health {
         };
         let remedy = "see the gaps below for the reason; give the agent a larger or longer spool \
                       if it was cut off for longer than that holds";
-        Check { name: "losses", detail, remedy: (!recent.is_empty()).then_some(remedy) }
+        Check::new("losses", detail, (!recent.is_empty()).then_some(remedy))
     }
 
     fn check_clock(&self) -> Check {
@@ -288,11 +326,9 @@ impl Health {
         let is_off = WALL_AHEAD_US_MAX < ahead_us.unsigned_abs();
         let remedy = "let a time service discipline the clock of this machine; a restart of the \
                       server takes the corrected time over";
-        Check {
-            name: "clock",
-            detail: format!("the machine's clock is {} ms ahead of the server's", ahead_us / 1_000),
-            remedy: is_off.then_some(remedy),
-        }
+        let detail =
+            format!("the machine's clock is {} ms ahead of the server's", ahead_us / 1_000);
+        Check::new("clock", detail, is_off.then_some(remedy))
     }
 
     /// 1 - The last attempt failed.
@@ -301,24 +337,21 @@ impl Health {
         let name = "backup";
         let Some(every) = self.backup_every else {
             let detail = "none are made by themselves: `backup.dir` is not set".to_owned();
-            return Check { name, detail, remedy: None };
+            return Check::new(name, detail, None);
         };
         if let Some((at, reason)) = &self.backup.failed {
             let detail = format!("the attempt of {at} failed: {reason}");
             let remedy = "give `backup.dir` room and the server's user the right to write there; \
                           it is tried again within 15 minutes";
-            return Check { name, detail, remedy: Some(remedy) };
+            return Check::new(name, detail, Some(remedy));
         }
         let Some(done) = &self.backup.done else {
-            return Check { name, detail: "the first one is being made".to_owned(), remedy: None };
+            return Check::new(name, "the first one is being made".to_owned(), None);
         };
         let is_old = every.saturating_mul(2) < self.now.since(done.at);
         let remedy = "look for `backup` in the server's log";
-        Check {
-            name,
-            detail: format!("the newest is of {}, {}", done.at, size(done.bytes)),
-            remedy: is_old.then_some(remedy),
-        }
+        let detail = format!("the newest is of {}, {}", done.at, size(done.bytes));
+        Check::new(name, detail, is_old.then_some(remedy))
     }
 }
 
@@ -355,9 +388,9 @@ fn check_copies(agents: &[AgentRow], rivals: &[(AgentId, Rival)]) -> Check {
     match told.as_slice() {
         [] => {
             let detail = "no agent has a second process with its identity".to_owned();
-            Check { name: "copies", detail, remedy: None }
+            Check::new("copies", detail, None)
         }
-        told => Check { name: "copies", detail: told.join("; "), remedy: Some(remedy) },
+        told => Check::new("copies", told.join("; "), Some(remedy)),
     }
 }
 
@@ -380,7 +413,7 @@ fn check_agents(agents: &[AgentRow]) -> Check {
         let remedy = "start the agent on its host, or pause it if it is meant to be away";
         (format!("{online} online; {}", troubled.join(", ")), Some(remedy))
     };
-    Check { name: "agents", detail, remedy }
+    Check::new("agents", detail, remedy)
 }
 
 fn words(state: AgentState) -> &'static str {
@@ -392,20 +425,15 @@ fn words(state: AgentState) -> &'static str {
     }
 }
 
-/// A size as people read it: whole MiB, or GiB with one decimal from 10 GiB on.
-fn size(bytes: u64) -> String {
-    let mib = bytes / (1024 * 1024);
-    if mib < 10 * 1024 {
-        return format!("{mib} MiB");
-    }
-    format!("{}.{} GiB", mib / 1024, mib % 1024 * 10 / 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
 
     use super::{super::backup::BackupDone, *};
+
+    fn disk(total_bytes: u64, free_bytes: u64) -> Disk {
+        Disk { total_bytes, free_bytes, free_files: None, is_read_only: false }
+    }
 
     /// A server that is well, an hour after its start.
     fn well() -> Health {
@@ -413,13 +441,10 @@ mod tests {
         let freshness = Freshness { newest_round_at: Some(now), newest_minute: None };
         Health {
             now,
-            vitals: ServerVitals::default(),
+            vitals: ServerVitals { is_intake_open: true, ..ServerVitals::default() },
             load: None,
             memory: Some(Memory { rss_bytes: 1, total_bytes: 100, available_bytes: 50 }),
-            disk: Some(Disk {
-                total_bytes: 2 * DISK_FREE_BYTES_MIN,
-                free_bytes: DISK_FREE_BYTES_MIN,
-            }),
+            disk: Some(disk(100 << 30, 50 << 30)),
             database: Database { version: String::new(), schema_version: 1, size_bytes: 0 },
             freshness,
             interval_min: Some(Duration::from_secs(30)),
@@ -440,7 +465,10 @@ mod tests {
         let mut checks = health.check(&[]);
         // There is no agent here: its check has its own test below.
         checks.retain(|check| check.remedy.is_some() && check.name != "agents");
-        let line = |check: &Check| format!("{}: {}\n", check.name, check.detail);
+        let line = |check: &Check| {
+            let failing = if check.is_failing { "failing: " } else { "" };
+            format!("{}: {failing}{}\n", check.name, check.detail)
+        };
         expected.assert_eq(&checks.iter().map(line).collect::<String>());
     }
 
@@ -492,6 +520,55 @@ mod tests {
             &health,
             expect![[r#"
                 losses: 60 rounds lost within 24 hours at fra1, fra2
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_disk_is_told_to_get_low_before_it_is_spent() {
+        let mut health = well();
+        health.disk = Some(disk(100 << 30, 9 << 30));
+        check(
+            &health,
+            expect![[r#"
+                disk: low: 9216 MiB of 100.0 GiB free
+            "#]],
+        );
+        health.disk = Some(disk(100 << 30, 4 << 30));
+        check(
+            &health,
+            expect![[r#"
+                disk: very low: 4096 MiB of 100.0 GiB free; soon no results are taken
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_keeps_the_server_from_its_work_is_a_failure_with_its_reason() {
+        let mut health = well();
+        health.vitals.log_impediment = Some("the log takes nothing: no room".to_owned());
+        check(
+            &health,
+            expect![[r#"
+                intake: failing: no results are taken: the log takes nothing: no room
+            "#]],
+        );
+        health.vitals.log_impediment = None;
+        health.vitals.store_impediment = Some("no room for the database".to_owned());
+        check(
+            &health,
+            expect![[r#"
+                database: failing: no room for the database
+            "#]],
+        );
+        health.vitals.is_intake_open = false;
+        health.vitals.disk_impediment = Some("`/data` is mounted read-only".to_owned());
+        check(
+            &health,
+            expect![[r#"
+                intake: failing: no results are taken: `/data` is mounted read-only
+                database: failing: no room for the database
+                disk: failing: `/data` is mounted read-only
             "#]],
         );
     }

@@ -1,8 +1,8 @@
-//! The machine the server runs on: load, memory, disk. Linux only, like the server.
+//! The machine the server runs on: load and memory. Linux only, like the server.
 //!
 //! What cannot be read is `None`: a Health page with a hole beats none.
 
-use std::{fs, path::Path};
+use std::fs;
 
 /// Average number of runnable tasks over 1, 5 and 15 minutes.
 pub(crate) type Load = [f64; 3];
@@ -13,14 +13,6 @@ pub(crate) struct Memory {
     pub(crate) rss_bytes: u64,
     pub(crate) total_bytes: u64,
     pub(crate) available_bytes: u64,
-}
-
-/// The file system that holds a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Disk {
-    pub(crate) total_bytes: u64,
-    /// What this process may still write; less than what root may.
-    pub(crate) free_bytes: u64,
 }
 
 pub(crate) fn load() -> Option<Load> {
@@ -34,15 +26,6 @@ pub(crate) fn memory() -> Option<Memory> {
         rss_bytes: parse_kib(&process, "VmRSS")?,
         total_bytes: parse_kib(&machine, "MemTotal")?,
         available_bytes: parse_kib(&machine, "MemAvailable")?,
-    })
-}
-
-pub(crate) fn disk(folder: &Path) -> Option<Disk> {
-    let stats = nix::sys::statvfs::statvfs(folder).ok()?;
-    let fragment_bytes = stats.fragment_size();
-    Some(Disk {
-        total_bytes: stats.blocks().saturating_mul(fragment_bytes),
-        free_bytes: stats.blocks_available().saturating_mul(fragment_bytes),
     })
 }
 
@@ -76,6 +59,5 @@ mod tests {
     fn this_machine_can_be_read() {
         assert!(load().is_some());
         assert!(memory().is_some_and(|memory| 0 < memory.rss_bytes));
-        assert!(disk(Path::new("/")).is_some_and(|disk| disk.free_bytes <= disk.total_bytes));
     }
 }

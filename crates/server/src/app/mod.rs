@@ -129,6 +129,11 @@ impl From<StoreError> for AppError {
                 detail: "the database is busy; try again".to_owned(),
                 source: Some(error.into()),
             },
+            error @ (StoreError::Full { .. }
+            | StoreError::Unwritable { .. }
+            | StoreError::Gone { .. }) => {
+                AppError::Unavailable { detail: error.to_string(), source: Some(error.into()) }
+            }
             error @ (StoreError::SchemaTooNew { .. }
             | StoreError::SchemaChanged { .. }
             | StoreError::Setting { .. }

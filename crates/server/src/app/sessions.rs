@@ -4,7 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use model::{Name, OrgId, Role, UserId, UtcMicros};
 use store::{
-    Actor, ApiKeyRow, AuditEntry, NewSession, ORG_DEFAULT, Scope, SessionRow, TokenHash, UserRow,
+    Actor, ApiKeyRow, AuditEntry, NewSession, ORG_DEFAULT, Scope, SessionRow, StoreError,
+    TokenHash, UserRow,
 };
 
 use super::{
@@ -147,7 +148,7 @@ impl App {
         }
         if TOUCH_AFTER <= now.since(session.last_seen_at) {
             let expires_at = (now + IDLE_MAX).min(ends_at);
-            self.store.session_touch(&token_hash, now, expires_at).await?;
+            note_use(self.store.session_touch(&token_hash, now, expires_at).await)?;
         }
         let SessionRow { org, user, csrf_token, .. } = session;
         Ok(Some((org, Proof::Session { token_hash, csrf_token, user })))
@@ -167,7 +168,7 @@ impl App {
         };
         let is_noted = row.last_used_at.is_some_and(|used_at| now.since(used_at) < TOUCH_AFTER);
         if !is_noted {
-            self.store.api_key_used(row.id, now).await?;
+            note_use(self.store.api_key_used(row.id, now).await)?;
         }
         Ok(Some((org, Proof::ApiKey(row))))
     }
@@ -217,5 +218,17 @@ impl App {
         let now = self.clock.now();
         self.store.user_set_password_hash(scope, user, &hash, Some(session), now).await?;
         Ok(())
+    }
+}
+
+/// Who reads must not be sent away because a full disk keeps the note of it from being written:
+/// the pages that say so are read then.
+fn note_use(noted: Result<(), StoreError>) -> Result<(), StoreError> {
+    match noted {
+        Err(error) if error.is_of_disk() => {
+            tracing::debug!(error = %crate::chain(&error), "a use is not noted");
+            Ok(())
+        }
+        noted => noted,
     }
 }

@@ -115,7 +115,7 @@ impl App {
         probe: model::ProbeId,
     ) -> Result<ProbeStatusView, AppError> {
         self.conductor.pair_statuses(probe).await.map_err(|error| AppError::Unavailable {
-            detail: "the live verdicts cannot be read now; try again".to_owned(),
+            detail: format!("the live verdicts cannot be read now; try again: {error}"),
             source: Some(error.into()),
         })
     }

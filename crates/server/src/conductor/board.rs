@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AgentVitals, Live, Rival, ServerVitals,
+    intake::Intake,
     lease::{Claim, Held, Holder, decide},
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Board {
     pub(super) live: Live,
+    pub(super) intake: Intake,
     pub(super) metrics: Arc<Metrics>,
     /// Applied and stored.
     pub(super) position: watch::Sender<LogPosition>,
@@ -49,7 +51,6 @@ struct Progress {
     inventory_version: u64,
     checkpoint: LogPosition,
     wall_ahead_us: i64,
-    commit_impediment: Option<String>,
 }
 
 #[derive(Debug)]
@@ -136,6 +137,7 @@ impl Board {
     ) -> Board {
         Board {
             live: Live::new(position),
+            intake: Intake::default(),
             metrics,
             position: watch::Sender::new(position),
             assignments: watch::Sender::new(0),
@@ -181,10 +183,6 @@ impl Board {
 
     pub(super) fn set_checkpoint(&self, position: LogPosition) {
         lock(&self.progress).checkpoint = position;
-    }
-
-    pub(super) fn set_commit_impediment(&self, impediment: Option<String>) {
-        lock(&self.progress).commit_impediment = impediment;
     }
 
     pub(super) fn agent(&self, agent: AgentId) -> Option<AgentVitals> {
@@ -291,7 +289,10 @@ impl Board {
             agents_connected: lock(&self.links).len(),
             live_subscribers: self.live.subscribers(),
             wall_ahead_us: progress.wall_ahead_us,
-            impediment: log.impediment.or_else(|| progress.commit_impediment.clone()),
+            is_intake_open: self.intake.is_open(),
+            disk_impediment: self.intake.disk(),
+            store_impediment: self.intake.store(),
+            log_impediment: log.impediment,
         }
     }
 

@@ -6,6 +6,7 @@
 //! nothing here reads a socket.
 
 mod board;
+mod intake;
 mod judge;
 mod lease;
 mod live;
@@ -48,6 +49,9 @@ pub enum ConductError {
     /// Nothing was appended; a later attempt may succeed.
     #[error(transparent)]
     Log(#[from] LogUnavailable),
+    /// What the engine holds is ahead of what is stored, and may not be told yet.
+    #[error("the database takes nothing: {reason}")]
+    NotStored { reason: String },
     #[error("the server is stopping")]
     Stopped,
 }
@@ -177,7 +181,10 @@ impl Conductor {
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| ConductError::Stopped)?;
-        answer.await.map_err(|_| ConductError::Stopped)
+        answer.await.map_err(|_| match self.board.intake.store() {
+            Some(reason) => ConductError::NotStored { reason },
+            None => ConductError::Stopped,
+        })
     }
 
     /// Returns what the engine holds of a probe right now.
@@ -288,9 +295,24 @@ impl Conductor {
         self.board.heard_since(since)
     }
 
-    /// Once a second: rates, and what else is measured over time.
-    pub(crate) fn pulse(&self, now: UtcMicros, wall_ahead_us: i64) {
+    /// Once a second: rates, what else is measured over time, and what ails the disks.
+    pub(crate) fn pulse(&self, now: UtcMicros, wall_ahead_us: i64, disk: Option<String>) {
         self.board.pulse(now, wall_ahead_us);
+        self.board.intake.set_disk(disk, now);
+        if self.log.vitals().impediment.is_some() {
+            // Whether it takes entries again shows only when one is tried.
+            self.log.try_submit(Submission::of(Body::Tick).0);
+        }
+    }
+
+    /// Whether only the reserve was left of a disk when it was looked at last.
+    pub(crate) fn is_disk_spent(&self) -> bool {
+        self.board.intake.disk().is_some()
+    }
+
+    /// Why no results are taken; changes when that begins or ends.
+    pub(crate) fn intake(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.board.intake.subscribe()
     }
 
     /// Tells consoles that the server lives.

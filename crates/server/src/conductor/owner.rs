@@ -50,6 +50,9 @@ pub(crate) struct Owner {
     pub(super) checkpoint: LogPosition,
     pub(super) checkpoint_at: UtcMicros,
     pub(super) entries_since: u64,
+    /// How often the log had been opened anew at the last checkpoint: entries before that may be
+    /// gone with its directory, and only a checkpoint makes a restart independent of them.
+    pub(super) log_reopens: u64,
 }
 
 /// A `Tick` that is on its way through the log.
@@ -113,28 +116,35 @@ impl Owner {
         for entry in entries {
             self.judge.hear(&mut turn, entry);
             if turn.is_full() {
-                self.conclude(std::mem::take(&mut turn)).await?;
+                self.conclude(std::mem::take(&mut turn), requests).await?;
                 self.answer_waiting(requests);
             }
         }
         if turn.entries != 0 {
-            self.conclude(turn).await?;
+            self.conclude(turn, requests).await?;
         }
         self.answer_waiting(requests);
         Ok(())
     }
 
     /// Stores a turn, then tells everybody.
-    async fn conclude(&mut self, turn: Turn) -> Result<(), store::StoreError> {
+    async fn conclude(
+        &mut self,
+        turn: Turn,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<(), store::StoreError> {
         self.entries_since += turn.entries;
+        let log_reopens = self.log.vitals().reopens;
         let is_due = CHECKPOINT_INTERVAL <= turn.at.since(self.checkpoint_at)
             || CHECKPOINT_ENTRIES <= self.entries_since
+            || self.log_reopens != log_reopens
             || self.stop.is_cancelled();
         let checkpoint = is_due.then(|| self.judge.engine.checkpoint());
-        self.commit(&turn, checkpoint.as_deref()).await?;
+        self.commit(&turn, checkpoint.as_deref(), requests).await?;
         if checkpoint.is_some() {
             self.checkpoint_at = turn.at;
             self.entries_since = 0;
+            self.log_reopens = log_reopens;
             self.board.set_checkpoint(turn.position);
             // Behind the one before: it is the way back if the newest cannot be read.
             self.log.trim(std::mem::replace(&mut self.checkpoint, turn.position));
@@ -158,6 +168,7 @@ impl Owner {
         &self,
         turn: &Turn,
         checkpoint: Option<&[u8]>,
+        requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), store::StoreError> {
         let highwaters = turn.highwaters();
         let commit = Commit {
@@ -179,23 +190,27 @@ impl Owner {
                     let took = self.clock.now().since(started_at);
                     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                     self.judge.metrics.commit_took(took_us);
-                    self.board.set_commit_impediment(None);
+                    if let Some(lasted) = self.board.intake.store_works(self.clock.now()) {
+                        let after_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+                        tracing::info!(after_ms, "the database takes decisions again");
+                    }
                     return Ok(());
                 }
                 Err(error) => error,
             };
             self.judge.metrics.commit_failures.inc();
             let reason = crate::chain(&error);
-            tracing::error!(error = %reason, position = turn.position.0, "cannot store decisions");
-            let impediment = format!("the database takes nothing and is tried again: {reason}");
-            self.board.set_commit_impediment(Some(impediment));
+            if self.board.intake.store_failed(reason.clone(), self.clock.now()) {
+                let position = turn.position.0;
+                tracing::error!(error = %reason, position, "cannot store decisions; trying again");
+            }
             if self.stop.is_cancelled() {
                 attempts += 1;
                 if attempts == STOPPING_ATTEMPTS_MAX {
                     return Err(error);
                 }
             }
-            tokio::time::sleep(pause).await;
+            refuse_for(pause, requests).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
     }
@@ -246,6 +261,19 @@ impl Owner {
         let held = HeldVerdict { verdict: status.verdict, why: status.why, since: status.since };
         let pairs = status.agents.iter().copied().filter_map(pair).collect();
         ProbeStatusView { probe, position, consensus: Some(held), pairs }
+    }
+}
+
+/// Lets `pause` pass. Who asks meanwhile is sent away: the engine holds what is not stored, and
+/// nobody shall wait for a disk to see a page.
+async fn refuse_for(pause: Duration, requests: &mut mpsc::Receiver<Request>) {
+    let over = tokio::time::sleep(pause);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return,
+            Some(request) = requests.recv() => drop(request),
+        }
     }
 }
 

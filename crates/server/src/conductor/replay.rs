@@ -195,6 +195,7 @@ impl Replayed {
             checkpoint: self.checkpoint,
             checkpoint_at: UtcMicros::default(),
             entries_since: 0,
+            log_reopens: 0,
         };
         (conductor, owner, requests, catch_up)
     }

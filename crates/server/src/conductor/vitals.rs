@@ -39,8 +39,12 @@ pub struct ServerVitals {
     pub live_subscribers: usize,
     /// How far the wall clock is ahead of the time that the server goes by.
     pub wall_ahead_us: i64,
-    /// What keeps the server from taking results, in words with the remedy.
-    pub impediment: Option<String>,
+    /// Whether results are taken at all; if not, one of the impediments says why.
+    pub is_intake_open: bool,
+    /// What ails the disks, the database and the log, in words with the remedy.
+    pub disk_impediment: Option<String>,
+    pub store_impediment: Option<String>,
+    pub log_impediment: Option<String>,
 }
 
 /// One agent, as it was last heard.

@@ -66,7 +66,7 @@ pub(crate) struct AgentView {
     strange_replies: u64,
     /// Its clock less the server's.
     clock_offset_ms: i64,
-    /// Why it cannot ask, with the remedy.
+    /// Why it cannot ask, or keep what it learns, with the remedy.
     #[schema(required)]
     impediment: Option<String>,
     /// A second process with its identity that is refused; null if none knocked since the server

@@ -25,7 +25,7 @@ const MISSING_MAX: usize = 100;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Health)]
 pub(crate) struct HealthView {
-    /// `degraded` if any check is.
+    /// That of the worst check.
     status: HealthStatusView,
     version: &'static str,
     started_at: Timestamp,
@@ -45,12 +45,15 @@ pub(crate) struct HealthView {
     checks: Vec<CheckView>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = HealthStatus)]
 pub(crate) enum HealthStatusView {
     Ok,
+    /// It works, and will not for ever.
     Degraded,
+    /// The server does not do its work.
+    Failing,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,6 +97,8 @@ pub(crate) struct LogView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HealthIngest)]
 pub(crate) struct IngestView {
+    /// False while no results are taken; the check `intake` says why.
+    is_open: bool,
     /// How far judging is behind what was accepted.
     lag_ms: f64,
     rounds_per_s: f64,
@@ -181,8 +186,9 @@ pub(crate) struct CheckView {
 impl From<Check> for CheckView {
     fn from(check: Check) -> CheckView {
         let status = match check.remedy {
-            None => HealthStatusView::Ok,
+            Some(_) if check.is_failing => HealthStatusView::Failing,
             Some(_) => HealthStatusView::Degraded,
+            None => HealthStatusView::Ok,
         };
         let remedy = check.remedy.unwrap_or_default();
         CheckView { name: check.name, status, detail: check.detail, remedy }
@@ -209,9 +215,9 @@ fn view(app: &App, health: Health) -> HealthView {
     let gaps = gap_views(&health);
     let vitals = &health.vitals;
     let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
-    let is_degraded = checks.iter().any(|check| check.status == HealthStatusView::Degraded);
+    let worst = checks.iter().map(|check| check.status).max();
     HealthView {
-        status: if is_degraded { HealthStatusView::Degraded } else { HealthStatusView::Ok },
+        status: worst.unwrap_or(HealthStatusView::Ok),
         version: env!("CARGO_PKG_VERSION"),
         started_at: vitals.started_at.into(),
         uptime_s: health.now.since(vitals.started_at).as_secs(),
@@ -240,6 +246,7 @@ fn view(app: &App, health: Health) -> HealthView {
             segments: vitals.log_segments,
         },
         ingest: IngestView {
+            is_open: vitals.is_intake_open && vitals.log_impediment.is_none(),
             lag_ms: in_ms(vitals.ingest_lag_us),
             rounds_per_s: vitals.rounds_per_s,
             batches_per_s: vitals.batches_per_s,

@@ -22,7 +22,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// The server can work
 ///
-/// 503 with problem details that name what keeps it: database, log or conductor.
+/// 503 with problem details that name what keeps it: database, disk, log or conductor.
 #[utoipa::path(
     get, path = "/readyz", tag = "server",
     responses((status = 200, description = "It can", body = String, content_type = "text/plain"))

@@ -245,6 +245,9 @@ impl stub::agent_link_server::AgentLink for Ingest {
         if self.stop.is_cancelled() {
             return Err(Status::unavailable("the server is stopping"));
         }
+        if let Some(reason) = &*self.shared.app.conductor.intake().borrow() {
+            return Err(session::not_taken(reason));
+        }
         // Before it is entered as the agent's: a revoked certificate must not end a good stream.
         self.shared.check_certificate(&identity).await?;
         let from = request.remote_addr();

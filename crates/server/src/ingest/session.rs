@@ -10,7 +10,9 @@
 //!     little else is cut off.
 //! 5 - Batches of older epochs come between those of the present one, each epoch in its order.
 //!     While judging is behind, the agent is told to keep its backlog for later.
-//! 6 - Over its rate an agent is not read from: HTTP/2 holds it back, and nothing is lost.
+//! 6 - While no results are taken (a full disk), the stream ends with a status that says why and
+//!     to try again: what is not acknowledged stays in the agent's spool.
+//! 7 - Over its rate an agent is not read from: HTTP/2 holds it back, and nothing is lost.
 
 use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -110,7 +112,7 @@ impl Door {
         let conductor = &shared.app.conductor;
         let link = conductor.link(agent, claim, now, &stop);
         let link = link.map_err(|held| refuse(&shared, agent, &held))?;
-        let assignments = conductor.assignments();
+        let (intake, assignments) = (conductor.intake(), conductor.assignments());
         let mut session = Session {
             shared,
             identity,
@@ -128,6 +130,7 @@ impl Door {
             refusals: 0,
             heartbeat_at: UtcMicros::default(),
             step_told_at: UtcMicros::default(),
+            intake,
             assignments,
             assign_at: Some(now),
             assigned: None,
@@ -245,6 +248,8 @@ pub(super) struct Session {
     heartbeat_at: UtcMicros,
     /// When a step of its clock was last told.
     step_told_at: UtcMicros,
+    /// Why no results are taken.
+    intake: watch::Receiver<Option<Arc<str>>>,
     assignments: watch::Receiver<u64>,
     assign_at: Option<UtcMicros>,
     assigned: Option<[u8; 32]>,
@@ -278,7 +283,7 @@ impl Session {
             let assign_in = self.assign_at.map(|at| at.since(now));
             tokio::select! {
                 biased;
-                () = self.link.ended.cancelled() => return Err(self.ended()),
+                status = cut_off(&self.link, &self.intake) => return Err(status),
                 done = first_done(&mut self.in_flight) => self.acknowledge(done).await?,
                 () = sleep_some(assign_in) => self.assign().await?,
                 changed = self.assignments.changed() => {
@@ -295,17 +300,6 @@ impl Session {
                     None => return Ok(()),
                 },
             }
-        }
-    }
-
-    fn ended(&self) -> Status {
-        match self.link.end() {
-            Some(LinkEnd::Revoked) => Status::permission_denied("the certificate was revoked"),
-            Some(LinkEnd::Newer { from }) => {
-                let from = from.map_or_else(String::new, |from| format!(" from {from}"));
-                Status::aborted(format!("a newer session of this agent began{from}"))
-            }
-            None => stopping(),
         }
     }
 
@@ -461,7 +455,7 @@ impl Session {
     async fn submit(&mut self, body: BatchBody, rounds: model::RoundBatch) -> Result<(), Status> {
         let weight = u32::try_from(rounds.rounds.len().max(1)).unwrap_or(u32::MAX);
         let permit = tokio::select! {
-            () = self.link.ended.cancelled() => return Err(self.ended()),
+            status = cut_off(&self.link, &self.intake) => return Err(status),
             permit = Arc::clone(&self.shared.rounds).acquire_many_owned(weight) => permit,
         };
         let permit = permit.map_err(|_| stopping())?;
@@ -471,7 +465,7 @@ impl Session {
         let submission = Submission::of_batch(body, rounds, permit, self.lane.clone());
         let conductor = &self.shared.app.conductor;
         let done = tokio::select! {
-            () = self.link.ended.cancelled() => return Err(self.ended()),
+            status = cut_off(&self.link, &self.intake) => return Err(status),
             done = conductor.submit(submission) => done.map_err(|_| stopping())?,
         };
         self.in_flight.push_back(InFlight { epoch, seq, rounds: count, bytes, lost, done });
@@ -555,7 +549,7 @@ impl Session {
         self.heartbeat_at = now;
         let conductor = &self.shared.app.conductor;
         let told = tokio::select! {
-            () = self.link.ended.cancelled() => return Err(self.ended()),
+            status = cut_off(&self.link, &self.intake) => return Err(status),
             told = conductor.agent_event(self.identity.agent, event) => told,
         };
         told.map_err(conduct_status)
@@ -655,7 +649,7 @@ impl Session {
     async fn send(&self, kind: v1::server_frame::Kind) -> Result<(), Status> {
         let frame = v1::ServerFrame { kind: Some(kind) };
         let sent = tokio::select! {
-            () = self.link.ended.cancelled() => return Err(self.ended()),
+            status = cut_off(&self.link, &self.intake) => return Err(status),
             sent = timeout(SEND_MAX, self.frames.send(Ok(frame))) => sent,
         };
         match sent {
@@ -664,6 +658,31 @@ impl Session {
             Err(_) => Err(Status::deadline_exceeded("the agent reads nothing")),
         }
     }
+}
+
+/// Waits until this side has to end the stream, and says why.
+async fn cut_off(link: &Link, intake: &watch::Receiver<Option<Arc<str>>>) -> Status {
+    let mut intake = intake.clone();
+    tokio::select! {
+        biased;
+        () = link.ended.cancelled() => match link.end() {
+            Some(LinkEnd::Revoked) => Status::permission_denied("the certificate was revoked"),
+            Some(LinkEnd::Newer { from }) => {
+                let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+                Status::aborted(format!("a newer session of this agent began{from}"))
+            }
+            None => stopping(),
+        },
+        closed = intake.wait_for(Option::is_some) => match closed.as_deref() {
+            Ok(Some(reason)) => not_taken(reason),
+            Ok(None) | Err(_) => stopping(),
+        },
+    }
+}
+
+/// What an agent hears while no results are taken.
+pub(super) fn not_taken(reason: &str) -> Status {
+    Status::unavailable(format!("the server takes no results now: {reason}"))
 }
 
 fn check_hello(hello: &v1::Hello) -> Result<(), Status> {

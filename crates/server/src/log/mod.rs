@@ -154,6 +154,8 @@ pub(crate) struct LogVitals {
     pub(crate) bytes: u64,
     pub(crate) segments: u64,
     pub(crate) sync_us: u64,
+    /// How often it was opened anew since the start: what was appended before may be gone.
+    pub(crate) reopens: u64,
     /// Why it takes nothing, with the remedy.
     pub(crate) impediment: Option<String>,
 }

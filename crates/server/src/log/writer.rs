@@ -10,7 +10,8 @@
 //!     for a duplicate when it comes again.
 //! 5 - The server's time is moved here, by the entry that says so, and that entry is the first of
 //!     its group: the engine hears of the step before it sees the new time.
-//! 6 - A failed sync closes the journal; it is opened anew before anything else is taken, and what
+//! 6 - A failed append is tried again with the next group, and what comes then is appended.
+//! 7 - A failed sync closes the journal; it is opened anew before anything else is taken, and what
 //!     recovery found to be durable after all is handed on.
 
 use std::{
@@ -28,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Appended, Body, Durable, ENTRY_BYTES_MAX, LogUnavailable, LogVitals, Submission, decode, encode,
 };
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{clock::Clock, metrics::Metrics, trouble::Trouble};
 
 /// Requests that may wait for the thread; each batch holds a permit for its rounds besides.
 const REQUESTS_MAX: usize = 1_024;
@@ -160,13 +161,15 @@ pub(crate) fn start(
         journal: Some(start.journal),
         highwaters: Arc::clone(&highwaters),
         opened_at: UtcMicros(0),
+        shut_because: String::new(),
+        trouble: Trouble::default(),
         clock,
         metrics,
         durable,
         vitals: Arc::clone(&vitals),
         held: Arc::default(),
     };
-    writer.publish(None, 0);
+    writer.publish(0);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
         writer.run(asked);
         ended.send(()).unwrap_or(());
@@ -183,6 +186,9 @@ struct Writer {
     last_at: UtcMicros,
     /// The last attempt to open it anew.
     opened_at: UtcMicros,
+    /// Why there is no journal.
+    shut_because: String,
+    trouble: Trouble,
     clock: Clock,
     metrics: Arc<Metrics>,
     durable: mpsc::Sender<Durable>,
@@ -272,8 +278,7 @@ impl Writer {
         self.metrics.log_sync_seconds.observe(sync_us.as_secs_f64());
         let sync_us = u64::try_from(sync_us.as_micros()).unwrap_or(u64::MAX);
         if let Err(failure) = synced {
-            tracing::error!(error = %failure, "the log could not be made durable");
-            self.metrics.log_failures.inc();
+            self.shut_because.clone_from(&failure.reason);
             self.journal = None;
             self.go_back(&mut group, failure);
         }
@@ -281,8 +286,26 @@ impl Writer {
             self.last = *position;
             self.last_at = now;
         }
-        self.publish(group.failure.as_ref(), sync_us);
+        self.note_trouble(&group, now);
+        self.publish(sync_us);
         self.answer(group, now)
+    }
+
+    /// Tells a failure, and that entries are taken again. A group that appended nothing, such as
+    /// one of duplicates, shows neither.
+    fn note_trouble(&mut self, group: &Group, now: UtcMicros) {
+        if let Some(failure) = &group.failure {
+            self.metrics.log_failures.inc();
+            if self.trouble.is_told(now) {
+                tracing::error!(error = %failure, "what comes in is refused, and comes again");
+            }
+            self.set_impediment(Some(failure.to_string()));
+        } else if !group.appended.is_empty() {
+            if let Some(lasted) = self.trouble.end(now) {
+                tracing::info!(after_s = lasted.as_secs(), "the log takes entries again");
+            }
+            self.set_impediment(None);
+        }
     }
 
     fn append(&mut self, group: &mut Group, submission: Submission, now: UtcMicros) {
@@ -305,7 +328,7 @@ impl Writer {
                 let bytes = encode(now, &submission.body);
                 journal.append(&bytes).map_err(|error| unavailable(&error))
             }
-            None => Err(LogUnavailable { reason: "it could not be opened again yet".to_owned() }),
+            None => Err(LogUnavailable { reason: self.shut_because.clone() }),
         };
         match appended {
             Ok(position) => {
@@ -315,8 +338,6 @@ impl Writer {
                 group.appended.push((LogPosition(position.0), submission));
             }
             Err(failure) => {
-                tracing::error!(error = %failure, "the log takes nothing");
-                self.metrics.log_failures.inc();
                 group.failure = Some(failure);
                 group.failed.push(submission);
             }
@@ -375,13 +396,12 @@ impl Writer {
         };
         match recovered {
             Ok((journal, is_taken)) => {
-                tracing::info!("the log takes entries again");
                 self.journal = Some(journal);
+                self.vitals.lock().unwrap_or_else(PoisonError::into_inner).reopens += 1;
                 is_taken
             }
             Err(error) => {
-                let error = crate::chain(&error);
-                tracing::error!(%error, "the log cannot be opened again");
+                self.shut_because = unavailable(&error).reason;
                 true
             }
         }
@@ -431,15 +451,18 @@ impl Writer {
             tracing::warn!(%error, "old segments of the log stay until the next checkpoint");
         }
         let sync_us = self.vitals.lock().unwrap_or_else(PoisonError::into_inner).sync_us;
-        self.publish(None, sync_us);
+        self.publish(sync_us);
     }
 
-    fn publish(&mut self, failure: Option<&LogUnavailable>, sync_us: u64) {
+    fn set_impediment(&self, impediment: Option<String>) {
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner).impediment = impediment;
+    }
+
+    fn publish(&self, sync_us: u64) {
         let mut vitals = self.vitals.lock().unwrap_or_else(PoisonError::into_inner);
         vitals.last = self.last;
         vitals.last_at = self.last_at;
         vitals.sync_us = sync_us;
-        vitals.impediment = failure.map(ToString::to_string);
         if let Some(journal) = &self.journal {
             vitals.bytes = journal.len_bytes();
             vitals.segments = u64::try_from(journal.segments_total()).unwrap_or(u64::MAX);
@@ -456,7 +479,16 @@ fn is_step(body: &Body) -> bool {
 }
 
 fn unavailable(error: &JournalError) -> LogUnavailable {
-    LogUnavailable { reason: crate::chain(error) }
+    let remedy = match error {
+        JournalError::Full { .. } => ": free space there",
+        JournalError::Unusable { .. } | JournalError::Failed { .. } => {
+            ": look at its disk, and whether it is mounted and writable"
+        }
+        JournalError::Locked { .. }
+        | JournalError::TooLong { .. }
+        | JournalError::Damaged { .. } => "",
+    };
+    LogUnavailable { reason: format!("{}{remedy}", crate::chain(error)) }
 }
 
 #[cfg(test)]
@@ -473,9 +505,18 @@ mod tests {
     use super::*;
     use crate::log::{BatchBody, Lane};
 
-    /// A disk whose syncs fail while the switch is on.
+    /// A disk whose syncs fail while the first switch is on, and that is full while the second is.
     #[derive(Clone, Debug, Default)]
-    struct Failing(Arc<AtomicBool>);
+    struct Failing(Arc<AtomicBool>, Arc<AtomicBool>);
+
+    impl Failing {
+        fn room(&self) -> io::Result<()> {
+            match self.1.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
 
     #[derive(Debug)]
     struct FailingFile(Box<dyn LayerFile>, Failing);
@@ -488,6 +529,7 @@ mod tests {
             Disk.list(dir)
         }
         fn create(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
+            self.room()?;
             Ok(Box::new(FailingFile(Disk.create(path)?, self.clone())))
         }
         fn open(&self, path: &Path) -> io::Result<Box<dyn LayerFile>> {
@@ -515,10 +557,19 @@ mod tests {
             self.0.read_at(buffer, offset)
         }
         fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            if let Err(error) = self.1.room() {
+                // As a full disk does: a part of it finds room.
+                let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
+                self.0.write_at(part, offset)?;
+                return Err(error);
+            }
             self.0.write_at(bytes, offset)
         }
         fn truncate(&self, length: u64) -> io::Result<()> {
             self.0.truncate(length)
+        }
+        fn is_at(&self, path: &Path) -> io::Result<bool> {
+            self.0.is_at(path)
         }
         fn sync(&self) -> io::Result<()> {
             match self.1.0.load(Ordering::SeqCst) {
@@ -587,6 +638,75 @@ mod tests {
         assert_eq!(entries.recv().await.unwrap().body, batch(1));
         assert_eq!(entries.recv().await.unwrap().body, batch(2));
         assert!(entries.recv().await.is_none());
+    }
+
+    async fn refused(log: &LogHandle, body: Body) -> String {
+        let (submission, done) = Submission::of(body);
+        log.submit(submission).await.unwrap();
+        done.await.unwrap().unwrap_err().reason
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_until_an_entry_is_taken_again_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Failing::default();
+        let (log, mut entries) = open(dir.path(), disk.clone());
+        append(&log, batch(1)).await;
+        disk.1.store(true, Ordering::SeqCst);
+        for _ in 0..3 {
+            let reason = refused(&log, batch(2)).await;
+            assert!(reason.starts_with("no room left on the disk of `"), "{reason}");
+            assert!(reason.ends_with("free space there"), "{reason}");
+        }
+        assert!(log.vitals().impediment.is_some());
+        // What is there already is there: that says nothing of the disk.
+        append(&log, batch(1)).await;
+        log.trim(LogPosition(0));
+        append(&log, batch(1)).await;
+        assert!(log.vitals().impediment.is_some());
+        disk.1.store(false, Ordering::SeqCst);
+        assert_eq!(append(&log, batch(2)).await, Appended::New(LogPosition(2)));
+        assert_eq!(log.vitals().impediment, None);
+        log.stop().await;
+        let mut seqs = Vec::new();
+        while let Some(entry) = entries.recv().await {
+            seqs.push(entry.body);
+        }
+        assert_eq!(seqs, [batch(1), batch(2)]);
+        let (journal, recovery) = Journal::open(dir.path(), options(LogPosition(0)), Disk).unwrap();
+        assert_eq!((recovery.records, recovery.truncated_bytes), (2, 0));
+        drop(journal);
+    }
+
+    #[tokio::test]
+    async fn a_removed_directory_takes_nothing_and_is_made_anew_if_its_parent_is_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let (data, away) = (parent.path().join("data"), parent.path().join("away"));
+        std::fs::create_dir(&data).unwrap();
+        let (log, _entries) = open(&data.join("log"), Failing::default());
+        append(&log, batch(1)).await;
+        std::fs::rename(&data, &away).unwrap();
+        let reason = refused(&log, batch(2)).await;
+        assert!(reason.contains("is no longer there"), "{reason}");
+        let reason = refused(&log, batch(2)).await;
+        assert!(reason.contains("cannot create `"), "{reason}");
+        assert!(!data.exists(), "the owner's directory is not made anew");
+        std::fs::create_dir(&data).unwrap();
+        let taken = soon_taken(&log, batch(2)).await;
+        assert_eq!(taken, Appended::New(LogPosition(2)));
+        assert_eq!((log.vitals().impediment, log.vitals().reopens), (None, 1));
+    }
+
+    /// Tries until it is taken: a closed log is not opened more often than once a second.
+    async fn soon_taken(log: &LogHandle, body: Body) -> Appended {
+        loop {
+            let (submission, done) = Submission::of(body.clone());
+            log.submit(submission).await.unwrap();
+            if let Ok(appended) = done.await.unwrap() {
+                return appended;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

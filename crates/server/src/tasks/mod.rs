@@ -166,7 +166,7 @@ impl Pulse {
         if let Some((forward, by)) = look.stepped {
             self.note_step(forward, by, now).await;
         }
-        conductor.pulse(now, clock.wall_ahead_us());
+        conductor.pulse(now, clock.wall_ahead_us(), self.app.disk_impediment());
         self.count += 1;
         if self.count.is_multiple_of(PULSES_PER_TICK) {
             conductor.tell_tick(now);

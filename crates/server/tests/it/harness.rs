@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper_util::rt::TokioIo;
+use journal::{Disk, Journal, Options};
 use model::{Confirm, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick};
 use rcgen::KeyPair;
 use rustls::{ClientConfig, RootCertStore};
@@ -84,6 +85,17 @@ impl Server {
         Server { ready, stop, task, key: key.trim().to_owned(), http }
     }
 
+    /// Starts a server where one was killed: that one may hold the log for a moment longer.
+    pub(crate) async fn start_again(dir: &Path) -> Server {
+        soon(async {
+            while Journal::open(dir.join("log"), Options::default(), Disk).is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        Server::start(dir).await
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         soon(self.task).await.unwrap().unwrap();
@@ -140,6 +152,12 @@ impl Server {
     pub(crate) async fn ask(&self, method: reqwest::Method, path: &str) -> reqwest::Response {
         let url = format!("{}/api/v1{path}", self.ready.http_url);
         self.http.request(method, url).bearer_auth(&self.key).send().await.unwrap()
+    }
+
+    /// What `/readyz` says, with its status.
+    pub(crate) async fn readyz(&self) -> (u16, String) {
+        let answer = self.http.get(format!("{}/readyz", self.ready.http_url)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// One line of `/metrics`.

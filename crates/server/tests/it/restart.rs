@@ -1,7 +1,6 @@
 //! The server stops, dies, stays away and comes back.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -40,17 +39,6 @@ impl Moved {
         self.wall_us.fetch_add(us, Ordering::SeqCst);
         self.boot_us.fetch_add(us, Ordering::SeqCst);
     }
-}
-
-/// Starts a server where one was killed: that one may hold the log for a moment longer.
-async fn start_again(dir: &Path) -> Server {
-    soon(async {
-        while journal::Journal::open(dir.join("log"), Default::default(), journal::Disk).is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    Server::start(dir).await
 }
 
 async fn send(link: &mut Link, probe: ProbeId, seqs: std::ops::RangeInclusive<u64>) {
@@ -98,7 +86,7 @@ async fn a_killed_server_has_everything_it_acknowledged_once() {
     server.kill().await;
     let mut last_epoch = first_epoch;
     for kill in 1..=3 {
-        let server = start_again(dir.path()).await;
+        let server = Server::start_again(dir.path()).await;
         identity = identity.at(&server);
         let mut link = identity.process(1, last_epoch).link().await.unwrap();
         last_epoch = link.epoch;
@@ -110,7 +98,7 @@ async fn a_killed_server_has_everything_it_acknowledged_once() {
         link.acknowledged(epoch, 1).await;
         server.kill().await;
     }
-    let server = start_again(dir.path()).await;
+    let server = Server::start_again(dir.path()).await;
     assert_eq!(server.rounds_reach(target, 23).await.len(), 23);
     server.stop().await;
 }

@@ -348,7 +348,7 @@ pub struct Heartbeat {
     pub send_lag_us_max: u32,
     #[prost(uint32, tag = "13")]
     pub probes: u32,
-    /// Why it cannot ask at all, in words, with the remedy; empty if it can.
+    /// Why it cannot ask at all, or keep what it learns, in words, with the remedy; empty if it can.
     #[prost(string, tag = "14")]
     pub impediment: ::prost::alloc::string::String,
     #[prost(uint64, tag = "15")]

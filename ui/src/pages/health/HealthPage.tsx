@@ -4,6 +4,7 @@ import { useSuspenseQuery } from '@tanstack/react-query'
 
 import { healthQuery } from '../../api/queries'
 import type { Health } from '../../api/types'
+import { healthMark, healthWords } from '../../domain/health'
 import { causeWords } from '../../domain/cause'
 import { type GapRow, gapRows } from '../../domain/gaps'
 import { NONE, bytes, count, duration, many, perSecond, share } from '../../domain/units'
@@ -16,28 +17,22 @@ import css from './HealthPage.module.css'
 
 export default function HealthPage() {
   const { data: health } = useSuspenseQuery(healthQuery)
-  const failing = health.checks.filter((check) => check.status !== 'ok')
+  const { title, lead } = healthWords(health)
   return (
     <>
       <PageHeader
-        title={
-          failing.length === 0
-            ? 'The monitoring is well'
-            : `${many(failing.length, 'check')} need${failing.length === 1 ? 's' : ''} attention`
-        }
-        lead={`Faultline ${health.version}, up for ${duration(health.uptime_s * 1000)}.`}
+        title={title}
+        lead={`${lead}Faultline ${health.version}, up for ${duration(health.uptime_s * 1000)}.`}
       />
       <div className={css.page}>
         <div className={css.column}>
           <Panel title="Checks" isFlush>
             <ul className={css.checks}>
-              {[...failing, ...health.checks.filter((check) => check.status === 'ok')].map(
-                (check) => (
-                  <li
-                    key={check.name}
-                    className={check.status === 'ok' ? 'tone-good' : 'tone-warn'}
-                  >
-                    <MarkShape icon={check.status === 'ok' ? 'check' : 'wave'} />
+              {[...health.checks]
+                .sort((a, b) => healthMark(a.status).order - healthMark(b.status).order)
+                .map((check) => (
+                  <li key={check.name} className={`tone-${healthMark(check.status).tone}`}>
+                    <MarkShape icon={healthMark(check.status).icon} />
                     <b>{check.name}</b>
                     <span>
                       <Words text={check.detail} />
@@ -47,10 +42,9 @@ export default function HealthPage() {
                         </small>
                       )}
                     </span>
-                    <span className="visually-hidden">{check.status}</span>
+                    <span className="visually-hidden">{healthMark(check.status).word}</span>
                   </li>
-                ),
-              )}
+                ))}
             </ul>
           </Panel>
           <Panel title="Intake">
