@@ -447,6 +447,7 @@ mod tests {
             decisions: &[],
             rounds: &[],
             highwaters: &[],
+            gaps: &[],
             checkpoint: Some(&checkpoint),
         };
         store.commit(&commit, NOW).await

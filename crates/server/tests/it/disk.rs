@@ -55,7 +55,7 @@ async fn without_its_data_directory_a_server_refuses_says_why_and_goes_on_when_i
 
     fs::rename(&away, &data).unwrap();
     readyz(&server, 200, "ready").await;
-    let mut link = identity.link().await.unwrap();
+    let mut link = identity.process(1, first).link().await.unwrap();
     let second = link.epoch;
     link.send_again(first, 1, &[answered(probe, 60)]).await;
     link.acknowledged(first, 1).await;
@@ -80,6 +80,7 @@ async fn a_removed_log_is_made_anew_and_nothing_is_acknowledged_into_the_old_one
     fs::remove_dir_all(dir.path().join("log")).unwrap();
     link.send_rounds(1, &[answered(probe, 30)]).await;
     let epoch = link.epoch;
+    let identity = identity.process(1, epoch);
     drop(link);
     // As an agent does: again and again, until it is acknowledged.
     soon(async {
