@@ -107,7 +107,7 @@ impl Accumulated {
     /// Joins in what another agent's rounds spoke for, and counted.
     pub(crate) fn join(&mut self, other: &Accumulated) {
         self.covered |= other.covered;
-        add(&mut self.counts, &other.counts);
+        self.counts.add(&other.counts);
         if let Some(cause) = other.unknown {
             self.note_unknown(cause);
         }
@@ -179,42 +179,11 @@ impl Accumulated {
 
     /// Adds a round that started in this minute to the counts.
     pub(crate) fn count(&mut self, round: &Round) {
-        match round.outcome {
-            Outcome::NotAsked(reason) => {
-                self.counts.not_asked = self.counts.not_asked.saturating_add(1);
-                self.note_unknown(Cause::NotAsked(reason));
-            }
-            Outcome::Asked { sent, received, rtt, .. } => {
-                let received = received.min(sent);
-                let mut one = MinuteCounts {
-                    rounds: 1,
-                    sent: u32::from(sent),
-                    received: u32::from(received),
-                    ..MinuteCounts::default()
-                };
-                if let Some(rtt) = rtt.filter(|_| 0 < received) {
-                    one.rtt_us_min = rtt.us_min;
-                    one.rtt_us_sum = u64::from(rtt.us_mean) * u64::from(received);
-                    one.rtt_us_max = rtt.us_max;
-                }
-                add(&mut self.counts, &one);
-            }
+        self.counts.count(&round.outcome);
+        if let Outcome::NotAsked(reason) = round.outcome {
+            self.note_unknown(Cause::NotAsked(reason));
         }
     }
-}
-
-fn add(into: &mut MinuteCounts, other: &MinuteCounts) {
-    into.rtt_us_min = match (into.received, other.received) {
-        (_, 0) => into.rtt_us_min,
-        (0, _) => other.rtt_us_min,
-        (_, _) => into.rtt_us_min.min(other.rtt_us_min),
-    };
-    into.rtt_us_max = into.rtt_us_max.max(other.rtt_us_max);
-    into.rtt_us_sum = into.rtt_us_sum.saturating_add(other.rtt_us_sum);
-    into.rounds = into.rounds.saturating_add(other.rounds);
-    into.not_asked = into.not_asked.saturating_add(other.not_asked);
-    into.sent = into.sent.saturating_add(other.sent);
-    into.received = into.received.saturating_add(other.received);
 }
 
 /// What was said of a closed minute.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{AgentId, Minute, NotAsked, OrgId, ProbeId, UtcMicros};
+use crate::{AgentId, Minute, NotAsked, OrgId, Outcome, ProbeId, UtcMicros};
 
 /// What is held to be true of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -212,6 +212,45 @@ pub struct MinuteCounts {
     /// The sum of the rounds' means, each times its received packets: divide by `received`.
     pub rtt_us_sum: u64,
     pub rtt_us_max: u32,
+}
+
+impl MinuteCounts {
+    /// Adds what a round learned that started in this minute.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match *outcome {
+            Outcome::NotAsked(_) => self.not_asked = self.not_asked.saturating_add(1),
+            Outcome::Asked { sent, received, rtt, .. } => {
+                let received = received.min(sent);
+                let mut one = MinuteCounts {
+                    rounds: 1,
+                    sent: u32::from(sent),
+                    received: u32::from(received),
+                    ..MinuteCounts::default()
+                };
+                if let Some(rtt) = rtt.filter(|_| 0 < received) {
+                    one.rtt_us_min = rtt.us_min;
+                    one.rtt_us_sum = u64::from(rtt.us_mean) * u64::from(received);
+                    one.rtt_us_max = rtt.us_max;
+                }
+                self.add(&one);
+            }
+        }
+    }
+
+    /// Adds what others counted of the same minute.
+    pub fn add(&mut self, other: &MinuteCounts) {
+        self.rtt_us_min = match (self.received, other.received) {
+            (_, 0) => self.rtt_us_min,
+            (0, _) => other.rtt_us_min,
+            (_, _) => self.rtt_us_min.min(other.rtt_us_min),
+        };
+        self.rtt_us_max = self.rtt_us_max.max(other.rtt_us_max);
+        self.rtt_us_sum = self.rtt_us_sum.saturating_add(other.rtt_us_sum);
+        self.rounds = self.rounds.saturating_add(other.rounds);
+        self.not_asked = self.not_asked.saturating_add(other.not_asked);
+        self.sent = self.sent.saturating_add(other.sent);
+        self.received = self.received.saturating_add(other.received);
+    }
 }
 
 /// The truth of one minute: the worst verdict held in it, with the counts behind it.

@@ -1,7 +1,7 @@
 //! The engine's side: its decisions, the rounds behind them and how far the log is applied, in
 //! one transaction. Nobody may act on a decision before it is here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth, OrgId,
@@ -10,9 +10,11 @@ use model::{
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    Applied, Checkpoint, Commit, Highwater, Store, StoreError, code,
+    Applied, Checkpoint, Commit, Highwater, Store, StoreError,
+    chunks::{Key, MinuteRecord},
+    code,
     db::{Bulk, Columns, Tx, big},
-    rounds, streams,
+    rounds, series, streams,
 };
 
 /// Checkpoints kept: the newest, and the one before in case it cannot be read.
@@ -97,19 +99,10 @@ const TARGET_NOW: Bulk = Bulk {
     tail: ") AS held
            WHERE target.id = (SELECT target_id FROM probe WHERE probe.id = held.column1)",
 };
-const MINUTE_SET: Bulk = Bulk {
-    head: "INSERT INTO verdict_minute (
-               org_id, minute, probe_id, agent_id, verdict, cause, rounds, not_asked,
-               sent, received, rtt_us_min, rtt_us_sum, rtt_us_max, revision, said_first
-           ) VALUES",
-    columns: 15,
-    tail: "ON CONFLICT (org_id, minute, probe_id, agent_id) DO UPDATE
-           SET verdict = excluded.verdict, cause = excluded.cause, rounds = excluded.rounds,
-               not_asked = excluded.not_asked, sent = excluded.sent,
-               received = excluded.received, rtt_us_min = excluded.rtt_us_min,
-               rtt_us_sum = excluded.rtt_us_sum, rtt_us_max = excluded.rtt_us_max,
-               revision = excluded.revision, said_first = excluded.said_first
-         WHERE verdict_minute.revision <= excluded.revision",
+const MINUTE_RECORDED: Bulk = Bulk {
+    head: "INSERT INTO recorded_minute (org_id, minute) VALUES",
+    columns: 2,
+    tail: "ON CONFLICT (org_id, minute) DO NOTHING",
 };
 // What was deleted while the engine did not know it yet: nothing may be held of it.
 // Above organisations: the engine hears every change.
@@ -151,11 +144,11 @@ impl Store {
         }
         let sorted = sort(commit.decisions);
         write_verdicts(&mut tx, &sorted.verdicts, commit).await?;
-        write_minutes(&mut tx, sorted.minutes).await?;
+        write_minutes(&mut tx, &sorted.minutes, now).await?;
         for (org, change) in &sorted.agents {
             write_agent(&mut tx, *org, change, commit.position).await?;
         }
-        rounds::write(&mut tx, commit.rounds).await?;
+        rounds::write(&mut tx, commit.rounds, now).await?;
         for highwater in commit.highwaters {
             sqlx::query(HIGHWATER_SET)
                 .bind(highwater.agent.0)
@@ -344,34 +337,23 @@ async fn write_held(tx: &mut Tx, held: &[&Owned<'_, VerdictChange>]) -> Result<(
 
 async fn write_minutes(
     tx: &mut Tx,
-    mut minutes: Vec<Owned<'_, MinuteTruth>>,
+    minutes: &[Owned<'_, MinuteTruth>],
+    now: UtcMicros,
 ) -> Result<(), StoreError> {
-    // In the order of the key, so that pages are filled one after the other; and once each,
-    // the highest revision, because PostgreSQL refuses to update a row twice.
-    let key = |(org, truth): &Owned<'_, MinuteTruth>| {
-        let entity = truth.entity;
-        (*org, truth.minute, entity.probe(), agent_key(entity))
-    };
-    minutes.sort_by_key(|minute| (key(minute), std::cmp::Reverse(minute.1.revision)));
-    minutes.dedup_by_key(|minute| key(minute));
-    MINUTE_SET
-        .run(tx, &minutes, |(org, truth), row| {
-            let counts = &truth.counts;
-            row.add(org.0)
-                .add(truth.minute.0)
-                .add(truth.entity.probe().0)
-                .add(agent_key(truth.entity))
-                .add(code::of_verdict(truth.verdict))
-                .add(code::of_cause(truth.cause))
-                .add(counts.rounds)
-                .add(counts.not_asked)
-                .add(counts.sent)
-                .add(counts.received)
-                .add(counts.rtt_us_min)
-                .add(big(counts.rtt_us_sum))
-                .add(counts.rtt_us_max)
-                .add(truth.revision)
-                .add(truth.said_first.map(code::of_verdict));
+    let mut said: BTreeMap<OrgId, Vec<(Key, MinuteRecord)>> = BTreeMap::new();
+    let mut recorded = BTreeSet::new();
+    for (org, truth) in minutes {
+        let key = Key { subject: truth.entity.probe().0, agent: agent_key(truth.entity) };
+        said.entry(*org).or_default().push((key, MinuteRecord::of(truth)));
+        recorded.insert((*org, truth.minute));
+    }
+    for (org, minutes) in said {
+        series::add(tx, org, &series::sorted(minutes), now).await?;
+    }
+    let recorded: Vec<_> = recorded.into_iter().collect();
+    MINUTE_RECORDED
+        .run(tx, &recorded, |(org, minute), row| {
+            row.add(org.0).add(minute.0);
         })
         .await?;
     Ok(())

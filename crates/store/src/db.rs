@@ -8,7 +8,6 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +22,7 @@ use sqlx::{
     },
 };
 
-use crate::{StoreError, code, migrate};
+use crate::{StoreError, code, damage::Damage, migrate};
 
 /// Larger pages make trees flatter and blobs cheaper. Only takes at creation.
 const PAGE_BYTES: u32 = 16_384;
@@ -51,6 +50,7 @@ struct Pools {
     writer: SqlitePool,
     readers: SqlitePool,
     place: Place,
+    damage: Damage,
 }
 
 /// Where the file was when it was opened. SQLite goes on writing to one that was removed, or that
@@ -119,7 +119,8 @@ impl Store {
             )
             .await?;
         let place = Place::of(path).map_err(|_| StoreError::Gone { path: path.to_owned() })?;
-        Ok(Store { pools: Arc::new(Pools { writer, readers, place }) })
+        let damage = Damage::default();
+        Ok(Store { pools: Arc::new(Pools { writer, readers, place, damage }) })
     }
 
     /// Closes every connection; calls that wait for one fail.
@@ -154,6 +155,15 @@ impl Store {
         self.pools.place.check()?;
         self.pools.writer.execute(VACUUM_PAGES).await?;
         Ok(())
+    }
+
+    /// Places of the history that were found damaged since the start, and are left out.
+    pub fn damaged_places(&self) -> u64 {
+        self.pools.damage.places()
+    }
+
+    pub(crate) fn damage(&self) -> &Damage {
+        &self.pools.damage
     }
 
     pub(crate) fn readers(&self) -> &SqlitePool {
@@ -320,10 +330,6 @@ pub(crate) trait Columns {
 
     fn address(&self, column: &'static str) -> Result<Address, StoreError> {
         self.parsed(column, |text| Address::parse(text).ok())
-    }
-
-    fn text<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError> {
-        self.parsed(column, |text| text.parse().ok())
     }
 
     fn at(&self, column: &'static str) -> Result<UtcMicros, StoreError> {

@@ -81,6 +81,9 @@ pub enum StoreError {
     /// Rows of an archive that do not go into this database.
     #[error("the archive's table `{table}` cannot be read: {reason}")]
     Archive { table: String, reason: String },
+    /// Records could not be made a chunk. They stay where they are.
+    #[error("history cannot be compacted: {reason}")]
+    Chunk { reason: String },
     /// Anything else the database said.
     #[error("the database failed")]
     Database {

@@ -1,21 +1,23 @@
 //! What was held to be true: changes, minutes, and the gaps in which nobody watched.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use model::{
-    AgentId, AgentState, Cause, Entity, Minute, MinuteCounts, MinuteTruth, ProbeId, TargetId,
-    UtcMicros,
+    AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, ProbeId, TargetId, UtcMicros,
 };
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
     AgentOutage, AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries,
-    MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError, code,
-    db::{Columns, damaged},
+    MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError,
+    chunks::{MinuteRecord, RoundRecord},
+    code,
+    db::{Columns, Tx, damaged},
+    series::{self, Wanted},
 };
 
 /// Minutes of one request over all its agents: a day of a consensus and 63 agents.
-const MINUTE_ROWS_MAX: u32 = 64 * MINUTES_MAX;
+const MINUTE_ROWS_MAX: usize = 64 * MINUTES_MAX as usize;
 
 const CHANGES_RECENT: &str = "
     SELECT from_at, verdict_before, verdict, cause, why, agent_id, NULL AS agent_name,
@@ -59,30 +61,13 @@ const CHANGES_OF: &str = "
      LIMIT $3";
 const TARGET_FOUND: &str = "SELECT count(*) FROM target WHERE org_id = $1 AND id = $2";
 
-// The minutes are counted out and each is searched for: the table is clustered by minute.
-// CROSS JOIN keeps SQLite's planner to this order; elsewhere it means nothing.
-const MINUTES: &str = "
-    WITH RECURSIVE wanted (minute) AS (
-        SELECT CAST($3 AS BIGINT)
-         UNION ALL
-        SELECT minute + 1 FROM wanted WHERE minute < $4
-    )
-    SELECT verdict_minute.minute, agent_id, verdict, cause, rounds, not_asked, sent, received,
-           rtt_us_min, rtt_us_sum, rtt_us_max, revision, said_first
-      FROM wanted
-      CROSS JOIN verdict_minute
-     WHERE verdict_minute.org_id = $1
-       AND verdict_minute.minute = wanted.minute
-       AND verdict_minute.probe_id = $2
-     ORDER BY verdict_minute.minute, agent_id
-     LIMIT $5";
 const AGENT_NAME: &str = "
     SELECT name FROM agent WHERE org_id = $1 AND id = $2
     UNION ALL
     SELECT name FROM tombstone WHERE org_id = $1 AND kind = 'agent' AND object_id = $2
     LIMIT 1";
 const MINUTE_FIRST: &str = "
-    SELECT minute FROM verdict_minute WHERE org_id = $1 ORDER BY minute LIMIT 1";
+    SELECT minute FROM recorded_minute WHERE org_id = $1 ORDER BY minute LIMIT 1";
 const MINUTES_MISSING: &str = "
     WITH RECURSIVE wanted (minute) AS (
         SELECT CAST($2 AS BIGINT)
@@ -93,15 +78,15 @@ const MINUTES_MISSING: &str = "
       FROM wanted
      WHERE NOT EXISTS (
                SELECT 1
-                 FROM verdict_minute
-                WHERE verdict_minute.org_id = $1
-                  AND verdict_minute.minute = +wanted.minute)
+                 FROM recorded_minute
+                WHERE recorded_minute.org_id = $1
+                  AND recorded_minute.minute = wanted.minute)
      ORDER BY wanted.minute
      LIMIT $4";
 const FRESHNESS: &str = "
     SELECT (SELECT newest_round_at FROM freshness WHERE org_id = $1) AS newest_round_at,
            (SELECT minute
-              FROM verdict_minute
+              FROM recorded_minute
              WHERE org_id = $1
              ORDER BY minute DESC
              LIMIT 1) AS newest_minute";
@@ -196,6 +181,8 @@ impl Store {
     /// Reads the stored minutes from `from` to before `to`: the consensus first, then each agent
     /// that has any.
     ///
+    /// Their round-trip times are those of the rounds that are stored: zero where those are gone.
+    ///
     /// # Errors
     ///
     /// [`StoreError::TooMany`] if the range is longer than [`MINUTES_MAX`], or if so many agents
@@ -207,44 +194,36 @@ impl Store {
         from: Minute,
         to: Minute,
     ) -> Result<Vec<MinuteSeries>, StoreError> {
-        let mut all: BTreeMap<u32, Vec<MinuteTruth>> = BTreeMap::from([(0, Vec::new())]);
-        let mut tx = self.read().await?;
-        if from < to {
-            let rows = sqlx::query(MINUTES)
-                .bind(scope.org.0)
-                .bind(probe.0)
-                .bind(from.0)
-                .bind(last_minute(from, to)?)
-                .bind(MINUTE_ROWS_MAX)
-                .fetch_all(&mut *tx)
-                .await?;
-            // A cut answer would look like minutes that were never recorded.
-            if rows.len() == MINUTE_ROWS_MAX as usize {
-                return Err(StoreError::TooMany {
-                    what: "minutes of all agents",
-                    max: MINUTE_ROWS_MAX as usize,
-                });
-            }
-            for row in &rows {
-                let agent: u32 = row.number("agent_id")?;
-                all.entry(agent).or_default().push(minute(probe, agent, row)?);
-            }
+        if to <= from {
+            return Ok(vec![MinuteSeries { agent: None, minutes: Vec::new() }]);
         }
-        let mut series = Vec::with_capacity(all.len());
-        for (agent, minutes) in all {
-            let agent = match agent {
+        last_minute(from, to)?;
+        let wanted = Wanted {
+            org: scope.org,
+            subject: probe.0,
+            agent: None,
+            from: from.start(),
+            to: to.start(),
+        };
+        let mut tx = self.read().await?;
+        let mut said = series::read::<MinuteRecord>(&mut tx, &wanted, self.damage()).await?;
+        if MINUTE_ROWS_MAX < said.values().map(Vec::len).sum() {
+            return Err(StoreError::TooMany {
+                what: "minutes of all agents",
+                max: MINUTE_ROWS_MAX,
+            });
+        }
+        let rounds = series::read::<RoundRecord>(&mut tx, &wanted, self.damage()).await?;
+        let counted = counted(&rounds);
+        let consensus = said.remove(&0).unwrap_or_default();
+        let mut series = Vec::with_capacity(said.len().saturating_add(1));
+        for (id, minutes) in iter::once((0, consensus)).chain(said) {
+            let agent = match id {
                 0 => None,
-                id => {
-                    let row = sqlx::query(AGENT_NAME)
-                        .bind(scope.org.0)
-                        .bind(id)
-                        .fetch_optional(&mut *tx)
-                        .await?;
-                    let row = row.ok_or_else(|| damaged("verdict_minute.agent_id"))?;
-                    Some(agent_ref(id, &row, "name")?)
-                }
+                id => Some(agent_name(&mut tx, scope, AgentId(id)).await?),
             };
-            series.push(MinuteSeries { agent, minutes });
+            let truth = |record| minute(probe, id, record, &counted);
+            series.push(MinuteSeries { agent, minutes: minutes.into_iter().map(truth).collect() });
         }
         Ok(series)
     }
@@ -413,32 +392,46 @@ fn agent_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
     })
 }
 
-fn minute(probe: ProbeId, agent: u32, row: &SqliteRow) -> Result<MinuteTruth, StoreError> {
-    let cause: Cause = row.cause("cause")?;
-    let said_first = match row.number_opt("said_first")? {
-        None => None,
-        Some(number) => {
-            Some(code::verdict(number).ok_or_else(|| damaged("verdict_minute.said_first"))?)
+/// What rounds add up to in each minute: of an agent, and of all as agent 0.
+fn counted(rounds: &BTreeMap<u32, Vec<RoundRecord>>) -> BTreeMap<(u32, Minute), MinuteCounts> {
+    let mut counted: BTreeMap<(u32, Minute), MinuteCounts> = BTreeMap::new();
+    for (agent, rounds) in rounds {
+        for round in rounds {
+            for agent in [0, *agent] {
+                counted.entry((agent, round.at.minute())).or_default().count(&round.outcome);
+            }
         }
+    }
+    counted
+}
+
+fn minute(
+    probe: ProbeId,
+    agent: u32,
+    record: MinuteRecord,
+    counted: &BTreeMap<(u32, Minute), MinuteCounts>,
+) -> MinuteTruth {
+    let MinuteRecord { minute, verdict, cause, mut counts, revision, said_first } = record;
+    let times = counted.get(&(agent, minute)).filter(|_| 0 < counts.received);
+    if let Some(times) = times {
+        counts.rtt_us_min = times.rtt_us_min;
+        counts.rtt_us_sum = times.rtt_us_sum;
+        counts.rtt_us_max = times.rtt_us_max;
+    }
+    let entity = match agent {
+        0 => Entity::Consensus { probe },
+        id => Entity::Pair { probe, agent: AgentId(id) },
     };
-    Ok(MinuteTruth {
-        entity: match agent {
-            0 => Entity::Consensus { probe },
-            id => Entity::Pair { probe, agent: AgentId(id) },
-        },
-        minute: Minute(row.value("minute")?),
-        verdict: row.verdict("verdict")?,
-        cause,
-        counts: MinuteCounts {
-            rounds: row.number("rounds")?,
-            not_asked: row.number("not_asked")?,
-            sent: row.number("sent")?,
-            received: row.number("received")?,
-            rtt_us_min: row.number("rtt_us_min")?,
-            rtt_us_sum: row.number("rtt_us_sum")?,
-            rtt_us_max: row.number("rtt_us_max")?,
-        },
-        revision: row.number("revision")?,
-        said_first,
-    })
+    MinuteTruth { entity, minute, verdict, cause, counts, revision, said_first }
+}
+
+/// Finds the name of an agent that recorded something, also if it was deleted.
+pub(crate) async fn agent_name(
+    tx: &mut Tx,
+    scope: &Scope,
+    agent: AgentId,
+) -> Result<AgentRef, StoreError> {
+    let row = sqlx::query(AGENT_NAME).bind(scope.org.0).bind(agent.0).fetch_optional(&mut **tx);
+    let row = row.await?.ok_or_else(|| damaged("history_chunk.agent"))?;
+    agent_ref(agent.0, &row, "name")
 }

@@ -1,33 +1,42 @@
 //! Forgetting: history that is old enough goes, in steps that never hold the writer for long.
 
-use model::UtcMicros;
+use model::{Minute, UtcMicros};
 
-use crate::{Retained, Retention, Store, StoreError, db::Tx};
+use crate::{
+    Retained, Retention, Store, StoreError,
+    chunks::{MinuteRecord, Record as _, RoundRecord},
+    db::Tx,
+};
 
 /// Rows of one table deleted by one step: some tens of milliseconds.
 const SWEEP_ROWS: u32 = 10_000;
+/// Chunks of one kind deleted by one step: a day of a large group is some megabytes.
+const SWEEP_CHUNKS: usize = 32;
 /// Organisations swept by one step.
 const ORGS_MAX: u32 = 1_000;
 
 // Above organisations: these are the organisations.
 const ORGS: &str = "SELECT id FROM org ORDER BY id LIMIT $1";
-const ROUNDS_SWEEP: &str = "
-    DELETE FROM probe_round
-     WHERE (org_id, minute, probe_id, agent_id, at) IN (
-               SELECT org_id, minute, probe_id, agent_id, at
-                 FROM probe_round
+const CHUNKS_SWEEP: &str = "
+    DELETE FROM history_chunk
+     WHERE id IN (
+               SELECT id
+                 FROM history_chunk
+                WHERE org_id = $1
+                  AND kind = $2
+                  AND start < $3
+                  AND start + minutes <= $3
+                ORDER BY start, id
+                LIMIT $4)
+    RETURNING records";
+const RECORDED_SWEEP: &str = "
+    DELETE FROM recorded_minute
+     WHERE (org_id, minute) IN (
+               SELECT org_id, minute
+                 FROM recorded_minute
                 WHERE org_id = $1
                   AND minute < $2
-                ORDER BY minute, probe_id, agent_id, at
-                LIMIT $3)";
-const MINUTES_SWEEP: &str = "
-    DELETE FROM verdict_minute
-     WHERE (org_id, minute, probe_id, agent_id) IN (
-               SELECT org_id, minute, probe_id, agent_id
-                 FROM verdict_minute
-                WHERE org_id = $1
-                  AND minute < $2
-                ORDER BY minute, probe_id, agent_id
+                ORDER BY minute
                 LIMIT $3)";
 const SPANS_SWEEP: &str = "
     DELETE FROM verdict_span
@@ -112,7 +121,7 @@ const TOMBSTONES_SWEEP: &str = "
 impl Store {
     /// Deletes some of what is too old: one bounded step. Call it until `is_done`.
     ///
-    /// A minute goes as a whole: rounds and minutes of the minute that an instant falls into stay.
+    /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
         let orgs: Vec<u32> =
             sqlx::query_scalar(ORGS).bind(ORGS_MAX).fetch_all(self.readers()).await?;
@@ -121,12 +130,12 @@ impl Store {
         for org in orgs {
             // A transaction for each organisation, so that others may write in between.
             let mut tx = self.write().await?;
-            let rounds = retention.rounds_before.minute().0;
-            retained.rounds +=
-                sweep(&mut tx, ROUNDS_SWEEP, (org, rounds), &mut retained.is_done).await?;
-            let minutes = retention.minutes_before.minute().0;
-            retained.minutes +=
-                sweep(&mut tx, MINUTES_SWEEP, (org, minutes), &mut retained.is_done).await?;
+            let rounds = (org, RoundRecord::KIND, retention.rounds_before.minute());
+            retained.rounds += sweep_chunks(&mut tx, rounds, &mut retained.is_done).await?;
+            let before = retention.minutes_before.minute();
+            let minutes = (org, MinuteRecord::KIND, before);
+            retained.minutes += sweep_chunks(&mut tx, minutes, &mut retained.is_done).await?;
+            sweep(&mut tx, RECORDED_SWEEP, (org, before.0), &mut retained.is_done).await?;
             for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
@@ -147,6 +156,23 @@ impl Store {
         }
         Ok(retained)
     }
+}
+
+/// Deletes up to [`SWEEP_CHUNKS`] and returns how many records were in them.
+async fn sweep_chunks(
+    tx: &mut Tx,
+    (org, kind, before): (u32, u8, Minute),
+    is_done: &mut bool,
+) -> Result<u64, StoreError> {
+    let swept: Vec<i64> = sqlx::query_scalar(CHUNKS_SWEEP)
+        .bind(org)
+        .bind(kind)
+        .bind(before.0)
+        .bind(i64::try_from(SWEEP_CHUNKS).unwrap_or(i64::MAX))
+        .fetch_all(&mut **tx)
+        .await?;
+    *is_done &= swept.len() < SWEEP_CHUNKS;
+    Ok(swept.into_iter().map(|records| u64::try_from(records).unwrap_or(0)).sum())
 }
 
 /// Deletes up to [`SWEEP_ROWS`]; a full step means there may be more.

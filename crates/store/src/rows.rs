@@ -446,6 +446,17 @@ pub struct Retained {
     pub is_done: bool,
 }
 
+/// What one step of [`crate::Store::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Records that went from the tail into chunks.
+    pub sealed: u64,
+    /// Chunks that became part of others.
+    pub merged: u64,
+    /// Nothing was left to do.
+    pub is_done: bool,
+}
+
 /// One change of a verdict or of an agent's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeRow {

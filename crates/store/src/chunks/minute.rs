@@ -1,0 +1,161 @@
+//! Minutes as runs: as many minutes in a row as differ in nothing but their time.
+//!
+//! The round-trip times of a minute are not kept with it, only what it is judged by and counted
+//! from: they are those of its rounds, which are kept apart. So a target that is well is a few runs
+//! a day.
+
+use model::{Cause, Minute, MinuteCounts, MinuteTruth, Verdict};
+
+use super::{Damaged, Reader, Record, Split, Writer};
+use crate::code;
+
+/// What a minute was; of whom, its series says. The round-trip times in `counts` are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MinuteRecord {
+    pub(crate) minute: Minute,
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Cause,
+    pub(crate) counts: MinuteCounts,
+    pub(crate) revision: u16,
+    pub(crate) said_first: Option<Verdict>,
+}
+
+impl MinuteRecord {
+    pub(crate) fn of(truth: &MinuteTruth) -> MinuteRecord {
+        let MinuteTruth { entity: _, minute, verdict, cause, counts, revision, said_first } =
+            *truth;
+        let MinuteCounts { rounds, not_asked, sent, received, .. } = counts;
+        let counts = MinuteCounts { rounds, not_asked, sent, received, ..MinuteCounts::default() };
+        MinuteRecord { minute, verdict, cause, counts, revision, said_first }
+    }
+
+    /// Whether it is the one before it, a minute later.
+    fn continues(&self, before: &MinuteRecord) -> bool {
+        *self == MinuteRecord { minute: before.minute.next(), ..*before }
+    }
+}
+
+/// Minutes between the end of the run before and this one.
+const SKIP: usize = 0;
+/// Minutes of a run, less one.
+const LENGTH: usize = 1;
+const VERDICT: usize = 2;
+const CAUSE: usize = 3;
+/// The revision; doubled, and one more if what was said first stands among the rare.
+const REVISION: usize = 4;
+const ROUNDS: usize = 5;
+const NOT_ASKED: usize = 6;
+const SENT: usize = 7;
+/// Sent and not received.
+const LOST: usize = 8;
+
+const NOT_A_MINUTE: Damaged = Damaged("a minute is none");
+/// Minutes of one page: more than a year. A run says with one number how many there are.
+const PAGE_MINUTES_MAX: usize = 600_000;
+
+impl Record for MinuteRecord {
+    const KIND: u8 = 2;
+    const COLUMNS: usize = 9;
+
+    fn at(&self) -> i64 {
+        self.minute.start().0
+    }
+
+    /// A revision takes the place of what was said before; of two alike, the later one.
+    fn supersedes(&self, earlier: &MinuteRecord) -> bool {
+        earlier.revision <= self.revision
+    }
+
+    fn split(series: &[MinuteRecord], base: i64) -> Split {
+        let mut split = Split::new(MinuteRecord::COLUMNS);
+        let mut rare = Writer::default();
+        let base = model::UtcMicros(base).minute();
+        let mut end = base;
+        for run in series.chunk_by(|before, minute| minute.continues(before)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            if first.minute == series.first().map_or(first.minute, |first| first.minute) {
+                rare.signed(first.minute.0.wrapping_sub(base.0));
+            } else {
+                split.push(SKIP, first.minute.0.wrapping_sub(end.0).cast_unsigned());
+            }
+            end = last.minute.next();
+            split.push(LENGTH, u64::try_from(run.len().saturating_sub(1)).unwrap_or(0));
+            let MinuteCounts { rounds, not_asked, sent, received, .. } = first.counts;
+            split.push(VERDICT, u64::from(code::of_verdict(first.verdict).cast_unsigned()));
+            split.push(CAUSE, u64::from(code::of_cause(first.cause).cast_unsigned()));
+            let revised = u64::from(first.said_first.is_some());
+            split.push(REVISION, u64::from(first.revision) << 1 | revised);
+            split.push(ROUNDS, u64::from(rounds));
+            split.push(NOT_ASKED, u64::from(not_asked));
+            split.push(SENT, u64::from(sent));
+            split.push(LOST, u64::from(sent.wrapping_sub(received)));
+            if let Some(verdict) = first.said_first {
+                rare.signed(i64::from(code::of_verdict(verdict)));
+            }
+        }
+        split.rare = rare.bytes;
+        split
+    }
+
+    fn join(split: &Split, base: i64) -> Result<Vec<MinuteRecord>, Damaged> {
+        let mut rare = Reader::new(&split.rare);
+        let mut minutes: Vec<MinuteRecord> = Vec::new();
+        let mut skips = split.column(SKIP);
+        for (index, length) in split.column(LENGTH).enumerate() {
+            let first = match minutes.last() {
+                None => model::UtcMicros(base).minute().0.wrapping_add(rare.signed()?),
+                Some(last) => {
+                    let skip = skips.next().ok_or(NOT_A_MINUTE)?.cast_signed();
+                    last.minute.next().0.wrapping_add(skip)
+                }
+            };
+            let run = run_at(split, index, Minute(first), &mut rare)?;
+            let length = usize::try_from(length).map_err(|_| NOT_A_MINUTE)?;
+            if PAGE_MINUTES_MAX < length.saturating_add(minutes.len()) {
+                return Err(NOT_A_MINUTE);
+            }
+            let mut minute = run.minute;
+            for _ in 0..=length {
+                minutes.push(MinuteRecord { minute, ..run });
+                minute = minute.next();
+            }
+        }
+        Ok(minutes)
+    }
+}
+
+fn run_at(
+    split: &Split,
+    index: usize,
+    minute: Minute,
+    rare: &mut Reader<'_>,
+) -> Result<MinuteRecord, Damaged> {
+    let value = |column: usize| {
+        let value = split.columns.get(column).and_then(|values| values.get(index));
+        let value = value.ok_or(NOT_A_MINUTE)?;
+        u32::try_from(*value).map_err(|_| NOT_A_MINUTE)
+    };
+    let code_of = |column| i16::try_from(value(column)?).map_err(|_| NOT_A_MINUTE);
+    let revision = value(REVISION)?;
+    let said_first = if revision & 1 == 1 {
+        let number = i16::try_from(rare.signed()?).map_err(|_| NOT_A_MINUTE)?;
+        Some(code::verdict(number).ok_or(NOT_A_MINUTE)?)
+    } else {
+        None
+    };
+    let sent = value(SENT)?;
+    Ok(MinuteRecord {
+        minute,
+        verdict: code::verdict(code_of(VERDICT)?).ok_or(NOT_A_MINUTE)?,
+        cause: code::cause(code_of(CAUSE)?).ok_or(NOT_A_MINUTE)?,
+        counts: MinuteCounts {
+            rounds: value(ROUNDS)?,
+            not_asked: value(NOT_ASKED)?,
+            sent,
+            received: sent.wrapping_sub(value(LOST)?),
+            ..MinuteCounts::default()
+        },
+        revision: u16::try_from(revision >> 1).map_err(|_| NOT_A_MINUTE)?,
+        said_first,
+    })
+}

@@ -1,0 +1,122 @@
+//! Chunks: how history is kept. Pure; the tables that hold them are written in [`crate::history`].
+//!
+//! A series is what one agent, or all together, recorded of one subject: rounds, or minutes. Its
+//! records are split into columns of numbers ([`Record`]). A chunk holds the series of a group of
+//! neighbouring subjects over a span of time: each column is compressed over all of them, because
+//! they look alike, but every series has a page of its own, so that one is read without decoding
+//! its neighbours ([`chunk`]). What has just been committed is not yet in a chunk: it waits in a
+//! tail, which is the same columns uncompressed ([`tail`]).
+//!
+//! Nothing here decides what is true: of two records of one instant, [`Record::supersedes`] says
+//! which one stays.
+
+mod bytes;
+mod chunk;
+mod column;
+mod minute;
+mod round;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use chunk::{CHUNK_RECORDS_MAX, Encoded, Head, encode as encode_chunk};
+pub(crate) use minute::MinuteRecord;
+pub(crate) use round::RoundRecord;
+pub(crate) use tail::{Tail, encode as encode_tail};
+
+use bytes::{Reader, Writer};
+
+/// Bytes that no version writes, or a checksum that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is damaged: {0}")]
+pub(crate) struct Damaged(pub(crate) &'static str);
+
+/// Why a chunk could not be made. Nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chunk cannot be made: {0}")]
+pub(crate) struct Unpackable(String);
+
+/// Whose records they are. Of a consensus, the agent is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) subject: u32,
+    pub(crate) agent: u32,
+}
+
+/// Subjects of one group, with all their series: 256 where three agents ask and agree.
+const GROUP_SUBJECTS: u32 = 64;
+
+impl Key {
+    /// The group that its chunks are in.
+    pub(crate) fn group(self) -> u32 {
+        self.subject / GROUP_SUBJECTS
+    }
+}
+
+/// One thing that was recorded at an instant.
+pub(crate) trait Record: Clone + Send + Sized + 'static {
+    /// Its number in tables and chunks; pinned.
+    const KIND: u8;
+    /// Columns that a series is split into.
+    const COLUMNS: usize;
+
+    /// The instant, in microseconds. A series has one record of each.
+    fn at(&self) -> i64;
+
+    /// Whether it takes the place of what was recorded of the same instant before it.
+    fn supersedes(&self, earlier: &Self) -> bool;
+
+    /// Splits a series, which is in the order of time and without two of one instant.
+    ///
+    /// `base` is near its beginning: what is written as a difference to it is short.
+    fn split(series: &[Self], base: i64) -> Split;
+
+    /// Puts a series together again.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] if these are no columns of this kind.
+    fn join(split: &Split, base: i64) -> Result<Vec<Self>, Damaged>;
+}
+
+/// A series as columns, of any length each, and what is too rare to be one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) columns: Vec<Vec<u64>>,
+    pub(crate) rare: Vec<u8>,
+}
+
+impl Split {
+    fn new(columns: usize) -> Split {
+        Split { columns: vec![Vec::new(); columns], rare: Vec::new() }
+    }
+
+    fn push(&mut self, column: usize, value: u64) {
+        if let Some(column) = self.columns.get_mut(column) {
+            column.push(value);
+        }
+    }
+
+    fn column(&self, column: usize) -> impl Iterator<Item = u64> {
+        self.columns.get(column).into_iter().flatten().copied()
+    }
+}
+
+/// Puts records of one series in order; of one instant the one stays that supersedes the others.
+///
+/// They are given in the order in which they were recorded.
+pub(crate) fn merge<R: Record>(records: &mut Vec<R>) {
+    if records.windows(2).all(|pair| pair[0].at() < pair[1].at()) {
+        return;
+    }
+    // Stable: of one instant, the earlier recorded stays in front.
+    records.sort_by_key(Record::at);
+    records.dedup_by(|later, kept| {
+        let is_same = later.at() == kept.at();
+        if is_same && later.supersedes(kept) {
+            kept.clone_from(later);
+        }
+        is_same
+    });
+}

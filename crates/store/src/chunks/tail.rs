@@ -1,0 +1,110 @@
+//! A tail: what one commit recorded, for all series at once, until it goes into chunks.
+//!
+//! It is written with every commit, so it costs little to write: the columns as they are, and a
+//! directory of fixed width in which a series is found by halving.
+//!
+//! ```text
+//! tail    checksum, version, kind, series, directory (subject, agent, end of each), pages
+//! page    columns (values of each), what is rare
+//! ```
+
+use super::{
+    Damaged, Key, Reader, Record, Split, Writer,
+    bytes::{checked, sealed},
+    column,
+};
+
+const VERSION: u8 = 1;
+const ENTRY_BYTES: usize = 12;
+
+/// Writes series that are in the order of their keys.
+pub(crate) fn encode<R: Record>(series: &[(Key, Vec<R>)]) -> Vec<u8> {
+    let mut pages = Writer::default();
+    let mut directory = Vec::with_capacity(series.len().saturating_mul(ENTRY_BYTES));
+    for (key, records) in series {
+        let split = R::split(records, 0);
+        for column in &split.columns {
+            column::write_plain(&mut pages, column);
+        }
+        pages.counted(&split.rare);
+        let end = u32::try_from(pages.bytes.len()).unwrap_or(u32::MAX);
+        for number in [key.subject, key.agent, end] {
+            directory.extend(number.to_le_bytes());
+        }
+    }
+    let mut tail = Writer::default();
+    tail.bytes.extend([VERSION, R::KIND]);
+    tail.length(series.len());
+    tail.bytes.extend(directory);
+    tail.bytes.extend(pages.bytes);
+    sealed(&tail.bytes)
+}
+
+/// A tail that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tail<'a> {
+    directory: &'a [[u8; ENTRY_BYTES]],
+    pages: &'a [u8],
+}
+
+impl<'a> Tail<'a> {
+    /// # Errors
+    ///
+    /// [`Damaged`]: nothing of it can be read.
+    pub(crate) fn parse<R: Record>(bytes: &'a [u8]) -> Result<Tail<'a>, Damaged> {
+        let mut reader = Reader::new(checked(bytes)?);
+        if (reader.byte()?, reader.byte()?) != (VERSION, R::KIND) {
+            return Err(Damaged("it is of another version or kind"));
+        }
+        let count: usize = reader.small()?;
+        let directory = reader.take(count.saturating_mul(ENTRY_BYTES))?;
+        let (directory, _) = directory.as_chunks();
+        Ok(Tail { directory, pages: reader.rest() })
+    }
+
+    /// Reads every series.
+    pub(crate) fn all<R: Record>(self) -> Result<Vec<(Key, Vec<R>)>, Damaged> {
+        (0..self.directory.len()).map(|index| self.series(index)).collect()
+    }
+
+    /// Reads the series of one subject: of one agent, or of all.
+    pub(crate) fn of<R: Record>(
+        self,
+        subject: u32,
+        agent: Option<u32>,
+    ) -> Result<Vec<(Key, Vec<R>)>, Damaged> {
+        let first = self.directory.partition_point(|entry| entry_of(entry).0.subject < subject);
+        let mut series = Vec::new();
+        for (index, entry) in self.directory.iter().enumerate().skip(first) {
+            let (key, _) = entry_of(entry);
+            if key.subject != subject {
+                break;
+            }
+            if agent.is_none_or(|agent| agent == key.agent) {
+                series.push(self.series(index)?);
+            }
+        }
+        Ok(series)
+    }
+
+    fn series<R: Record>(self, index: usize) -> Result<(Key, Vec<R>), Damaged> {
+        const LOST: Damaged = Damaged("a page is not where it should be");
+        let (key, end) = self.directory.get(index).map(entry_of).ok_or(LOST)?;
+        let before = index.checked_sub(1).and_then(|before| self.directory.get(before));
+        let start = before.map_or(0, |entry| entry_of(entry).1);
+        let mut reader = Reader::new(self.pages.get(start..end).ok_or(LOST)?);
+        let mut split = Split::default();
+        for _ in 0..R::COLUMNS {
+            split.columns.push(column::read_plain(&mut reader)?);
+        }
+        split.rare = reader.counted()?.to_vec();
+        Ok((key, R::join(&split, 0)?))
+    }
+}
+
+fn entry_of(entry: &[u8; ENTRY_BYTES]) -> (Key, usize) {
+    let mut numbers = entry.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    let mut next = || numbers.next().unwrap_or_default();
+    let key = Key { subject: next(), agent: next() };
+    (key, usize::try_from(next()).unwrap_or(usize::MAX))
+}

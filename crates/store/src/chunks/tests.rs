@@ -1,0 +1,237 @@
+//! Chunks and tails against the plain lists that they stand for.
+
+use std::collections::BTreeMap;
+
+use model::{
+    Cause, Confirm, IcmpError, Minute, MinuteCounts, NotAsked, Outcome, RoundFlags, Rtt, UtcMicros,
+    Verdict,
+};
+use proptest::{collection::vec, option, prelude::*};
+
+use super::{chunk::Page, *};
+
+const BASE: i64 = 1_795_240_000_000_000;
+
+fn rtt() -> impl Strategy<Value = Rtt> {
+    // Also such as no agent sends: what is kept is what was heard.
+    prop_oneof![
+        9 => (0..90_000_u32, 0..2_000_u32, 0..9_000_u32).prop_map(|(us_min, mean, max)| Rtt {
+            us_min,
+            us_mean: us_min + mean,
+            us_max: us_min + mean + max,
+        }),
+        1 => any::<(u32, u32, u32)>().prop_map(|(us_min, us_mean, us_max)| Rtt {
+            us_min,
+            us_mean,
+            us_max,
+        }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let asked = (any::<u8>(), any::<u8>(), option::of(rtt()), any::<(u8, u8)>()).prop_map(
+        |(sent, received, rtt, (confirm_sent, confirm_received))| {
+            let confirm = Confirm { sent: confirm_sent & 3, received: confirm_received & 1 };
+            Outcome::Asked { sent, received, rtt, confirm }
+        },
+    );
+    let not_asked = prop_oneof![Just(NotAsked::NoRoute), Just(NotAsked::Overrun)];
+    prop_oneof![9 => asked, 1 => not_asked.prop_map(Outcome::NotAsked)]
+}
+
+fn round() -> impl Strategy<Value = RoundRecord> {
+    let source =
+        prop_oneof![any::<[u8; 4]>().prop_map(Into::into), any::<[u8; 16]>().prop_map(Into::into)];
+    let icmp_error = (any::<(u8, u8)>(), source).prop_map(|((kind, code), source)| IcmpError {
+        kind,
+        code,
+        source,
+    });
+    // On a grid, off it, and far away.
+    let at = prop_oneof![
+        6 => (0..30_i64).prop_map(|n| BASE + n * 30_000_000),
+        2 => (0..900_000_000_i64).prop_map(|us| BASE + us),
+        1 => any::<i64>(),
+    ];
+    (at, outcome(), any::<u8>(), option::weighted(0.1, icmp_error)).prop_map(
+        |(at, outcome, flags, icmp_error)| RoundRecord {
+            at: UtcMicros(at),
+            outcome,
+            flags: RoundFlags(flags),
+            icmp_error,
+        },
+    )
+}
+
+fn minute() -> impl Strategy<Value = MinuteRecord> {
+    let verdict = || prop::sample::select(Verdict::ALL.to_vec());
+    let cause = prop::sample::select(Cause::ALL.to_vec());
+    let counts = prop_oneof![
+        4 => Just((2, 0, 10, 10)),
+        1 => any::<(u32, u32, u32, u32)>(),
+    ];
+    let revision = prop_oneof![4 => Just((0, None)), 1 => (any::<u16>(), option::of(verdict()))];
+    (0..200_i64, prop_oneof![3 => Just(Verdict::Up), 1 => verdict()], cause, counts, revision)
+        .prop_map(|(n, verdict, cause, counts, (revision, said_first))| MinuteRecord {
+            minute: Minute(UtcMicros(BASE).minute().0 + n),
+            verdict,
+            cause: if verdict == Verdict::Up { Cause::Answering } else { cause },
+            counts: MinuteCounts {
+                rounds: counts.0,
+                not_asked: counts.1,
+                sent: counts.2,
+                received: counts.3,
+                ..MinuteCounts::default()
+            },
+            revision,
+            said_first,
+        })
+}
+
+/// A few subjects and agents, so that series meet, and one far away.
+fn key() -> impl Strategy<Value = Key> {
+    (prop_oneof![9 => 0..4_u32, 1 => any::<u32>()], 0..3_u32)
+        .prop_map(|(subject, agent)| Key { subject, agent })
+}
+
+/// What is there after records were recorded in this order, slowly: of one instant, the one stays
+/// that supersedes all others.
+fn naive<R: Record>(recorded: &[(Key, R)]) -> BTreeMap<(Key, i64), R> {
+    let mut all = BTreeMap::<(Key, i64), R>::new();
+    for (key, record) in recorded {
+        match all.get(&(*key, record.at())) {
+            Some(earlier) if !record.supersedes(earlier) => (),
+            Some(_) | None => {
+                all.insert((*key, record.at()), record.clone());
+            }
+        }
+    }
+    all
+}
+
+fn merged<R: Record>(recorded: impl IntoIterator<Item = (Key, R)>) -> Vec<(Key, Vec<R>)> {
+    let mut series = BTreeMap::<Key, Vec<R>>::new();
+    for (key, record) in recorded {
+        series.entry(key).or_default().push(record);
+    }
+    series.values_mut().for_each(merge);
+    series.into_iter().collect()
+}
+
+fn read_back<R: Record>(encoded: &Encoded) -> Vec<(Key, Vec<R>)> {
+    let mut head = Head::parse::<R>(&encoded.head).unwrap();
+    let pages = head.pages().to_vec();
+    let series = |page: &Page| (page.key, head.series(page, &encoded.parts[page.part]).unwrap());
+    pages.iter().map(series).collect()
+}
+
+/// Recorded in three goes, each a tail; then into two chunks, and those into one.
+fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
+    let tails: Vec<Vec<u8>> = goes.iter().map(|go| encode_tail(&merged(go.clone()))).collect();
+    let from_tail = |tail: &Vec<u8>| Tail::parse::<R>(tail).unwrap().all::<R>().unwrap();
+    let flat = |series: Vec<(Key, Vec<R>)>| {
+        series.into_iter().flat_map(|(key, all)| all.into_iter().map(move |record| (key, record)))
+    };
+    let early = merged(tails[..2].iter().flat_map(|tail| flat(from_tail(tail))));
+    let late = from_tail(&tails[2]);
+    let chunks = [early, late].map(|series| encode_chunk(&series, BASE).unwrap());
+    let both = merged(chunks.iter().flat_map(|chunk| flat(read_back(chunk))));
+    let compacted = encode_chunk(&both, BASE).unwrap();
+    let found: Vec<(Key, R)> = flat(read_back(&compacted)).collect();
+    let expected = naive(&goes.concat());
+    let expected: Vec<(Key, R)> = expected.into_iter().map(|((key, _), r)| (key, r)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(compacted.records, expected.len());
+    // One series alone is the same as all of them.
+    let mut head = Head::parse::<R>(&compacted.head).unwrap();
+    for key in expected.iter().map(|(key, _)| *key).collect::<std::collections::BTreeSet<_>>() {
+        let [page] = head.pages_of(key.subject, Some(key.agent))[..] else { panic!("{key:?}") };
+        let alone = head.series::<R>(&page, &compacted.parts[page.part]).unwrap();
+        let of = expected.iter().filter(|(k, _)| *k == key).map(|(_, r)| r.clone());
+        assert_eq!(alone, of.collect::<Vec<_>>());
+        let tail = encode_tail(&[(key, alone.clone())]);
+        let of = Tail::parse::<R>(&tail).unwrap().of(key.subject, None).unwrap();
+        assert_eq!(of, [(key, alone)]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn rounds_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), round()), 0..60),
+        b in vec((key(), round()), 0..60),
+        c in vec((key(), round()), 0..60),
+    ) {
+        check([a, b, c]);
+    }
+
+    #[test]
+    fn minutes_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), minute()), 0..200),
+        b in vec((key(), minute()), 0..60),
+        c in vec((key(), minute()), 0..60),
+    ) {
+        check([a, b, c]);
+    }
+
+    /// Any byte of a head or a tail changed, or anything cut off, is noticed; of a part, the series
+    /// of the page that it is in is lost and no other.
+    #[test]
+    fn damage_is_noticed_and_takes_one_series(
+        rounds in vec((key(), round()), 1..60),
+        place in any::<prop::sample::Index>(),
+        bits in 1..=255_u8,
+    ) {
+        let series = merged(rounds);
+        let Encoded { mut head, mut parts, .. } = encode_chunk(&series, BASE).unwrap();
+        let tail = encode_tail(&series);
+        let cut = &tail[..place.index(tail.len())];
+        prop_assert!(Tail::parse::<RoundRecord>(cut).and_then(Tail::all::<RoundRecord>).is_err());
+        let mut good = Head::parse::<RoundRecord>(&head).unwrap();
+        let at = place.index(parts[0].len());
+        parts[0][at] ^= bits;
+        let pages = good.pages().to_vec();
+        let lost = pages.iter().filter(|page| {
+            good.series::<RoundRecord>(page, &parts[page.part]).is_err()
+        });
+        prop_assert_eq!(lost.count(), 1);
+        let at = place.index(head.len());
+        head[at] ^= bits;
+        prop_assert!(Head::parse::<RoundRecord>(&head).is_err());
+    }
+
+    /// With a checksum that holds, too: no bytes make it panic or take memory without bound.
+    #[test]
+    fn hostile_bytes_are_refused_or_read(bytes in vec(any::<u8>(), 0..300)) {
+        for bytes in [bytes.clone(), bytes::sealed(&bytes)] {
+            Head::parse::<RoundRecord>(&bytes).map_or_else(drop, drop);
+            Tail::parse::<MinuteRecord>(&bytes)
+                .and_then(Tail::all::<MinuteRecord>)
+                .map_or_else(drop, drop);
+        }
+        let columns = bytes.chunks(7).map(|c| c.iter().map(|b| u64::from(*b) << 26).collect());
+        let split = Split { columns: columns.collect(), rare: bytes.clone() };
+        RoundRecord::join(&split, BASE).map_or_else(drop, drop);
+        MinuteRecord::join(&split, BASE).map_or_else(drop, drop);
+    }
+}
+
+/// What a target costs that is well: a day of minutes is one run.
+#[test]
+fn equal_minutes_are_one_run() {
+    let minute = |n| MinuteRecord {
+        minute: Minute(n),
+        verdict: Verdict::Up,
+        cause: Cause::Answering,
+        counts: MinuteCounts { rounds: 2, sent: 10, received: 10, ..MinuteCounts::default() },
+        revision: 0,
+        said_first: None,
+    };
+    let day: Vec<MinuteRecord> = (0..1_440).map(minute).collect();
+    let split = MinuteRecord::split(&day, 0);
+    assert_eq!(split.columns[1], [1_439]);
+    let chunk = encode_chunk(&[(Key { subject: 1, agent: 1 }, day)], 0).unwrap();
+    assert!(chunk.parts[0].len() < 40, "{}", chunk.parts[0].len());
+}

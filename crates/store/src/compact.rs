@@ -1,0 +1,423 @@
+//! Making chunks of the tail, and few chunks of many.
+//!
+//! 1 - A minute after it was committed, the tail goes into chunks, one for each group and quarter
+//!     of an hour.
+//! 2 - When a quarter of an hour, an hour, a day is over, and nothing of it has come in for a while,
+//!     its chunks become one. What comes in later is a small chunk beside it, which becomes part of
+//!     it in the same way.
+//! 3 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
+//!     leaves the one or the other.
+//! 4 - A chunk that is damaged is not merged: what of it can be read stays readable where it is.
+//!
+//! A step reads, computes where it holds nobody up, and then writes; whoever else made the same step
+//! meanwhile is noticed, and nothing is written. Steps are bounded.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use model::{OrgId, UtcMicros};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Compacted, Store, StoreError,
+    chunks::{
+        self, CHUNK_RECORDS_MAX, Damaged, Encoded, Head, Key, MinuteRecord, Record, RoundRecord,
+        Tail, Unpackable,
+    },
+    damage::Place,
+    db::{Columns, Tx},
+    series::sorted,
+};
+
+/// The longest span of a chunk: a day.
+pub(crate) const SPAN_MINUTES_MAX: i64 = 1_440;
+/// Commits are gathered for this long: a reader looks through all of them.
+const SEAL_AFTER: Duration = Duration::from_secs(60);
+/// Or until there are this many records: what a reader looks through in some milliseconds.
+const SEAL_RECORDS: i64 = 500_000;
+/// Rows of the tail that one step seals.
+const SEAL_ROWS_MAX: i64 = 10_000;
+/// Chunks made of others by one step.
+const MERGES_MAX: i64 = 16;
+/// Organisations that one step looks at.
+const ORGS_MAX: i64 = 1_000;
+
+/// A span of time that chunks are merged over.
+struct Level {
+    number: u8,
+    minutes: i64,
+    /// For how long nothing may have come in.
+    quiet: Duration,
+}
+
+const BLOCK_MINUTES: i64 = 15;
+const LEVELS: [Level; 3] = [
+    Level { number: 1, minutes: BLOCK_MINUTES, quiet: Duration::from_secs(2 * 60) },
+    Level { number: 2, minutes: 60, quiet: Duration::from_secs(10 * 60) },
+    Level { number: 3, minutes: SPAN_MINUTES_MAX, quiet: Duration::from_secs(3600) },
+];
+
+const TAIL_DUE: &str = "
+    SELECT org_id
+      FROM history_tail
+     WHERE kind = $1
+     GROUP BY org_id
+    HAVING min(written_at) <= $2 OR sum(records) >= $3
+     ORDER BY org_id
+     LIMIT $4";
+const TAIL_ROWS: &str = "
+    SELECT id, records FROM history_tail WHERE org_id = $1 AND kind = $2 ORDER BY id LIMIT $3";
+const TAIL_BODIES: &str = "
+    SELECT id, body
+      FROM history_tail
+     WHERE org_id = $1
+       AND kind = $2
+       AND id <= $3
+     ORDER BY id
+     LIMIT $4";
+const TAIL_DROP: &str = "DELETE FROM history_tail WHERE org_id = $1 AND kind = $2 AND id <= $3";
+const CHUNK_ADD: &str = "
+    INSERT INTO history_chunk (
+        org_id, kind, series_group, level, start, minutes, records, written_at, is_damaged, head
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9)
+    RETURNING id";
+const PART_ADD: &str =
+    "INSERT INTO history_part (chunk_id, part, org_id, body) VALUES ($1, $2, $3, $4)";
+// The last condition is that of the index.
+const MERGES_DUE: &str = "
+    SELECT org_id, series_group, start / $3 AS slot
+      FROM history_chunk
+     WHERE kind = $1
+       AND level < $2
+       AND start < $4
+       AND is_damaged = 0 AND level < 3
+     GROUP BY org_id, series_group, slot
+    HAVING max(written_at) <= $5
+     ORDER BY slot, org_id, series_group
+     LIMIT $6";
+const SOURCES: &str = "
+    SELECT id, level, records, head
+      FROM history_chunk
+     WHERE org_id = $1
+       AND kind = $2
+       AND series_group = $3
+       AND start >= $4
+       AND start < $5
+       AND level <= $6
+       AND is_damaged = 0
+     ORDER BY id
+     LIMIT $7";
+const PARTS: &str = "
+    SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 ORDER BY part LIMIT $3";
+const CHUNK_RAISE: &str =
+    "UPDATE history_chunk SET level = $3 WHERE org_id = $1 AND id = $2 AND level < $3";
+const CHUNK_DAMAGED: &str = "UPDATE history_chunk SET is_damaged = 1 WHERE org_id = $1 AND id = $2";
+const CHUNK_DROP: &str = "DELETE FROM history_chunk WHERE org_id = $1 AND id = $2";
+/// Chunks of one group in one day before they are merged: far below.
+const SOURCES_MAX: i64 = 10_000;
+/// Parts of one chunk: as many as a chunk may have records, each far longer.
+const PARTS_MAX: i64 = 100_000;
+
+/// The chunks of one group that become one.
+#[derive(Clone, Copy, Debug)]
+struct Merge {
+    org: OrgId,
+    group: u32,
+    /// Its first minute.
+    start: i64,
+    minutes: i64,
+    level: u8,
+}
+
+/// A chunk that is read to be merged.
+struct Source {
+    id: i64,
+    records: usize,
+    level: u8,
+    head: Vec<u8>,
+    parts: Vec<Vec<u8>>,
+}
+
+/// A chunk that is to be added.
+struct Made {
+    group: u32,
+    level: u8,
+    start: i64,
+    minutes: i64,
+    encoded: Encoded,
+}
+
+impl Store {
+    /// Brings some of what was committed into chunks, and some chunks together: one bounded step.
+    /// Call it until it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: nothing of the step that failed was written.
+    pub async fn compact(&self, now: UtcMicros) -> Result<Compacted, StoreError> {
+        let mut compacted = Compacted { is_done: true, ..Compacted::default() };
+        self.compact_kind::<RoundRecord>(now, &mut compacted).await?;
+        self.compact_kind::<MinuteRecord>(now, &mut compacted).await?;
+        Ok(compacted)
+    }
+
+    async fn compact_kind<R: Record>(
+        &self,
+        now: UtcMicros,
+        compacted: &mut Compacted,
+    ) -> Result<(), StoreError> {
+        let due: Vec<u32> = sqlx::query_scalar(TAIL_DUE)
+            .bind(R::KIND)
+            .bind((now - SEAL_AFTER).0)
+            .bind(SEAL_RECORDS)
+            .bind(ORGS_MAX)
+            .fetch_all(self.readers())
+            .await?;
+        for org in due {
+            compacted.is_done = false;
+            compacted.sealed += self.seal::<R>(OrgId(org), now).await?;
+        }
+        for level in &LEVELS {
+            let merges = self.merges_due::<R>(level, now).await?;
+            for merge in &merges {
+                compacted.is_done = false;
+                compacted.merged += self.merge::<R>(merge, now).await?;
+            }
+            // First things first: an hour is made of its quarters.
+            if !merges.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes chunks of the oldest rows of a tail and returns how many records went into them.
+    async fn seal<R: Record>(&self, org: OrgId, now: UtcMicros) -> Result<u64, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sqlx::query(TAIL_ROWS).bind(org.0).bind(R::KIND).bind(SEAL_ROWS_MAX);
+        let (mut records, mut last, mut count) = (0, 0, 0);
+        for row in &rows.fetch_all(&mut *tx).await? {
+            let (id, more): (i64, i64) = (row.value("id")?, row.value("records")?);
+            (records, last, count) = (records + more, id, count + 1);
+            if SEAL_RECORDS <= records {
+                break;
+            }
+        }
+        let rows = sqlx::query(TAIL_BODIES).bind(org.0).bind(R::KIND).bind(last).bind(count);
+        let read = |row: &SqliteRow| Ok((row.value("id")?, row.value("body")?));
+        let rows = rows.fetch_all(&mut *tx).await?;
+        let bodies: Vec<(i64, Vec<u8>)> =
+            rows.iter().map(read).collect::<Result<_, StoreError>>()?;
+        drop((rows, tx));
+        let (made, damaged) = computed(move || blocks::<R>(&bodies)).await?;
+        let mut tx = self.write().await?;
+        let dropped =
+            sqlx::query(TAIL_DROP).bind(org.0).bind(R::KIND).bind(last).execute(&mut *tx).await?;
+        if i64::try_from(dropped.rows_affected()) != Ok(count) {
+            return Ok(0);
+        }
+        let mut sealed = 0;
+        for made in made? {
+            sealed += made.encoded.records;
+            add_chunk(&mut tx, org, R::KIND, made, now).await?;
+        }
+        tx.commit().await?;
+        for (id, why) in damaged {
+            self.damage().note(Place::Tail(id), why);
+        }
+        Ok(u64::try_from(sealed).unwrap_or(u64::MAX))
+    }
+
+    async fn merges_due<R: Record>(
+        &self,
+        level: &Level,
+        now: UtcMicros,
+    ) -> Result<Vec<Merge>, StoreError> {
+        let quiet_since = now - level.quiet;
+        let ended = quiet_since.minute().0.div_euclid(level.minutes) * level.minutes;
+        let rows = sqlx::query(MERGES_DUE)
+            .bind(R::KIND)
+            .bind(level.number)
+            .bind(level.minutes)
+            .bind(ended)
+            .bind(quiet_since.0)
+            .bind(MERGES_MAX)
+            .fetch_all(self.readers())
+            .await?;
+        let merge = |row: &SqliteRow| {
+            let slot: i64 = row.value("slot")?;
+            Ok(Merge {
+                org: OrgId(row.number("org_id")?),
+                group: row.number("series_group")?,
+                start: slot.saturating_mul(level.minutes),
+                minutes: level.minutes,
+                level: level.number,
+            })
+        };
+        rows.iter().map(merge).collect()
+    }
+
+    /// Makes one chunk of those of a span and returns how many it was made of.
+    async fn merge<R: Record>(&self, merge: &Merge, now: UtcMicros) -> Result<u64, StoreError> {
+        let sources = self.sources::<R>(merge).await?;
+        let records: usize = sources.iter().map(|source| source.records).sum();
+        let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
+        // Alone it is merged already; too many are as large as chunks may be.
+        if ids.len() < 2 || CHUNK_RECORDS_MAX < records {
+            let mut tx = self.write().await?;
+            for id in ids {
+                let raise = sqlx::query(CHUNK_RAISE).bind(merge.org.0).bind(id).bind(merge.level);
+                raise.execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            return Ok(0);
+        }
+        let plan = *merge;
+        let made = computed(move || merged::<R>(&sources, &plan)).await?;
+        let mut tx = self.write().await?;
+        let made = match made {
+            Ok(made) => made?,
+            Err((id, why)) => {
+                self.damage().note(Place::Chunk(id), why);
+                sqlx::query(CHUNK_DAMAGED).bind(merge.org.0).bind(id).execute(&mut *tx).await?;
+                tx.commit().await?;
+                return Ok(0);
+            }
+        };
+        for id in &ids {
+            let dropped = sqlx::query(CHUNK_DROP).bind(merge.org.0).bind(id);
+            if dropped.execute(&mut *tx).await?.rows_affected() != 1 {
+                return Ok(0);
+            }
+        }
+        add_chunk(&mut tx, merge.org, R::KIND, made, now).await?;
+        tx.commit().await?;
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn sources<R: Record>(&self, merge: &Merge) -> Result<Vec<Source>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sqlx::query(SOURCES)
+            .bind(merge.org.0)
+            .bind(R::KIND)
+            .bind(merge.group)
+            .bind(merge.start)
+            .bind(merge.start.saturating_add(merge.minutes))
+            .bind(merge.level)
+            .bind(SOURCES_MAX)
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut sources = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: i64 = row.value("id")?;
+            let parts = sqlx::query_scalar(PARTS).bind(merge.org.0).bind(id).bind(PARTS_MAX);
+            sources.push(Source {
+                id,
+                records: row.number("records")?,
+                level: row.number("level")?,
+                head: row.value("head")?,
+                parts: parts.fetch_all(&mut *tx).await?,
+            });
+        }
+        // A chunk that is as large as chunks may be is not read for nothing.
+        let records: usize = sources.iter().map(|source| source.records).sum();
+        if CHUNK_RECORDS_MAX < records {
+            sources.retain(|source| source.level < merge.level);
+        }
+        Ok(sources)
+    }
+}
+
+/// Runs what takes long and waits for nothing where it holds up no other task.
+async fn computed<T: Send + 'static>(
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(compute).await;
+    done.map_err(|error| StoreError::Chunk { reason: error.to_string() })
+}
+
+async fn add_chunk(
+    tx: &mut Tx,
+    org: OrgId,
+    kind: u8,
+    made: Made,
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    let Made { group, level, start, minutes, encoded } = made;
+    let id: i64 = sqlx::query_scalar(CHUNK_ADD)
+        .bind(org.0)
+        .bind(kind)
+        .bind(group)
+        .bind(level)
+        .bind(start)
+        .bind(minutes)
+        .bind(i64::try_from(encoded.records).unwrap_or(i64::MAX))
+        .bind(now.0)
+        .bind(encoded.head)
+        .fetch_one(&mut **tx)
+        .await?;
+    for (part, body) in (0_i64..).zip(encoded.parts) {
+        let add = sqlx::query(PART_ADD).bind(id).bind(part).bind(org.0).bind(body);
+        add.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+type Blocks = (Result<Vec<Made>, Unpackable>, Vec<(i64, Damaged)>);
+
+/// Cuts what tails hold into groups and quarters of an hour.
+fn blocks<R: Record>(tails: &[(i64, Vec<u8>)]) -> Blocks {
+    let mut blocks: BTreeMap<(u32, i64), Vec<(Key, R)>> = BTreeMap::new();
+    let mut damaged = Vec::new();
+    for (id, body) in tails {
+        let series = match Tail::parse::<R>(body).and_then(Tail::all::<R>) {
+            Ok(series) => series,
+            Err(why) => {
+                damaged.push((*id, why));
+                continue;
+            }
+        };
+        for (key, records) in series {
+            for record in records {
+                let minute = UtcMicros(record.at()).minute().0;
+                let start = minute.div_euclid(BLOCK_MINUTES) * BLOCK_MINUTES;
+                blocks.entry((key.group(), start)).or_default().push((key, record));
+            }
+        }
+    }
+    let made = blocks.into_iter().map(|((group, start), records)| {
+        let encoded = chunks::encode_chunk(&sorted(records), base_of(start))?;
+        Ok(Made { group, level: 0, start, minutes: BLOCK_MINUTES, encoded })
+    });
+    (made.collect(), damaged)
+}
+
+/// Makes one chunk of several; or says which of them is damaged.
+fn merged<R: Record>(
+    sources: &[Source],
+    plan: &Merge,
+) -> Result<Result<Made, Unpackable>, (i64, Damaged)> {
+    let mut series: BTreeMap<Key, Vec<R>> = BTreeMap::new();
+    for Source { id, head, parts, .. } in sources {
+        let mut head = Head::parse::<R>(head).map_err(|why| (*id, why))?;
+        for page in head.pages().to_vec() {
+            let part = parts.get(page.part).map_or(&[][..], Vec::as_slice);
+            let records = head.series(&page, part).map_err(|why| (*id, why))?;
+            series.entry(page.key).or_default().extend(records);
+        }
+    }
+    series.values_mut().for_each(chunks::merge);
+    let series: Vec<_> = series.into_iter().collect();
+    let Merge { group, start, minutes, level, .. } = *plan;
+    let encoded = chunks::encode_chunk(&series, base_of(start));
+    Ok(encoded.map(|encoded| Made { group, level, start, minutes, encoded }))
+}
+
+fn base_of(start: i64) -> i64 {
+    model::Minute(start).start().0
+}
+
+impl From<Unpackable> for StoreError {
+    fn from(error: Unpackable) -> StoreError {
+        StoreError::Chunk { reason: error.to_string() }
+    }
+}

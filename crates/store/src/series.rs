@@ -1,0 +1,204 @@
+//! Series in the database: what commits record, and reading it back wherever it lies by now.
+//!
+//! A commit adds one row to the tail, whatever it holds; [`crate::compact`] makes chunks of that. A
+//! reader sees one moment of both, so nothing is seen twice or not at all. What is damaged is told
+//! and left out; the rest is read.
+
+use std::collections::BTreeMap;
+
+use model::{OrgId, UtcMicros};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    StoreError,
+    chunks::{self, Head, Key, Record, Tail},
+    compact::SPAN_MINUTES_MAX,
+    damage::{Damage, Place},
+    db::{Columns, Tx},
+};
+
+/// Rows of the tail that a reader meets: an hour of commits while nothing was sealed.
+const TAIL_ROWS_MAX: u32 = 100_000;
+/// Chunks that a reader meets in two days of one group: a day has some hundred before it is merged.
+const CHUNKS_MAX: u32 = 10_000;
+
+const TAIL_ADD: &str = "
+    INSERT INTO history_tail (org_id, kind, from_at, to_at, records, written_at, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const TAIL_READ: &str = "
+    SELECT id, body
+      FROM history_tail
+     WHERE org_id = $1
+       AND kind = $2
+       AND from_at < $4
+       AND to_at >= $3
+     ORDER BY id
+     LIMIT $5";
+const HEADS_READ: &str = "
+    SELECT id, head
+      FROM history_chunk
+     WHERE org_id = $1
+       AND kind = $2
+       AND series_group = $3
+       AND start > $4 - $7
+       AND start < $5
+       AND start + minutes > $4
+     ORDER BY id
+     LIMIT $6";
+const PART_READ: &str = "
+    SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 AND part = $3";
+
+/// Adds what a commit recorded; its series are in the order of their keys.
+pub(crate) async fn add<R: Record>(
+    tx: &mut Tx,
+    org: OrgId,
+    series: &[(Key, Vec<R>)],
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    let records = || series.iter().flat_map(|(_, records)| records);
+    let (first, last) = (records().map(R::at).min(), records().map(R::at).max());
+    let (Some(first), Some(last)) = (first, last) else {
+        return Ok(());
+    };
+    sqlx::query(TAIL_ADD)
+        .bind(org.0)
+        .bind(R::KIND)
+        .bind(first)
+        .bind(last)
+        .bind(i64::try_from(records().count()).unwrap_or(i64::MAX))
+        .bind(now.0)
+        .bind(chunks::encode_tail(series))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Which records of one subject are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) org: OrgId,
+    pub(crate) subject: u32,
+    /// `None`: all, and the consensus.
+    pub(crate) agent: Option<u32>,
+    pub(crate) from: UtcMicros,
+    /// Excluded.
+    pub(crate) to: UtcMicros,
+}
+
+impl Wanted {
+    fn is_in<R: Record>(&self, record: &R) -> bool {
+        self.from.0 <= record.at() && record.at() < self.to.0
+    }
+
+    fn key(&self) -> Key {
+        Key { subject: self.subject, agent: self.agent.unwrap_or(0) }
+    }
+}
+
+/// Reads the series of a subject, by agent, each in the order of time.
+pub(crate) async fn read<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    damage: &Damage,
+) -> Result<BTreeMap<u32, Vec<R>>, StoreError> {
+    let mut found: BTreeMap<u32, Vec<R>> = BTreeMap::new();
+    let mut add = |key: Key, records: Vec<R>| {
+        let records = records.into_iter().filter(|record| wanted.is_in(record));
+        found.entry(key.agent).or_default().extend(records);
+    };
+    // Oldest generation first, the tail last: in the order in which it was recorded.
+    for row in heads::<R>(tx, wanted).await? {
+        let id: i64 = row.value("id")?;
+        let series = chunk_series::<R>(tx, wanted, id, row.value("head")?, damage).await?;
+        series.into_iter().for_each(|(key, records)| add(key, records));
+    }
+    let rows = sqlx::query(TAIL_READ)
+        .bind(wanted.org.0)
+        .bind(R::KIND)
+        .bind(wanted.from.0)
+        .bind(wanted.to.0)
+        .bind(TAIL_ROWS_MAX)
+        .fetch_all(&mut **tx)
+        .await?;
+    for row in &rows {
+        let body: &[u8] = row.value("body")?;
+        let series = Tail::parse::<R>(body).and_then(|tail| tail.of(wanted.subject, wanted.agent));
+        match series {
+            Ok(series) => series.into_iter().for_each(|(key, records)| add(key, records)),
+            Err(why) => damage.note(Place::Tail(row.value("id")?), why),
+        }
+    }
+    found.values_mut().for_each(chunks::merge);
+    found.retain(|_, records| !records.is_empty());
+    Ok(found)
+}
+
+async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<SqliteRow>, StoreError> {
+    let last = UtcMicros(wanted.to.0.saturating_sub(1)).minute();
+    Ok(sqlx::query(HEADS_READ)
+        .bind(wanted.org.0)
+        .bind(R::KIND)
+        .bind(wanted.key().group())
+        .bind(wanted.from.minute().0)
+        .bind(last.next().0)
+        .bind(CHUNKS_MAX)
+        .bind(SPAN_MINUTES_MAX)
+        .fetch_all(&mut **tx)
+        .await?)
+}
+
+/// Reads what a chunk has of a subject; what of it is damaged is noted and left out.
+async fn chunk_series<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    id: i64,
+    head: &[u8],
+    damage: &Damage,
+) -> Result<Vec<(Key, Vec<R>)>, StoreError> {
+    let mut head = match Head::parse::<R>(head) {
+        Ok(head) => head,
+        Err(why) => {
+            damage.note(Place::Chunk(id), why);
+            return Ok(Vec::new());
+        }
+    };
+    let mut series = Vec::new();
+    let mut held: Option<(usize, Vec<u8>)> = None;
+    for page in head.pages_of(wanted.subject, wanted.agent) {
+        if held.as_ref().is_none_or(|(part, _)| *part != page.part) {
+            held = Some((page.part, part(tx, wanted.org, id, page.part).await?));
+        }
+        let body = held.as_ref().map_or(&[][..], |(_, body)| body);
+        match head.series(&page, body) {
+            Ok(records) => series.push((page.key, records)),
+            Err(why) => damage.note(Place::Chunk(id), why),
+        }
+    }
+    Ok(series)
+}
+
+/// Reads one part of a chunk; one that is not there is empty, which its pages notice.
+pub(crate) async fn part(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    chunk: i64,
+    part: usize,
+) -> Result<Vec<u8>, StoreError> {
+    let body: Option<Vec<u8>> = sqlx::query_scalar(PART_READ)
+        .bind(org.0)
+        .bind(chunk)
+        .bind(i64::try_from(part).unwrap_or(i64::MAX))
+        .fetch_optional(connection)
+        .await?;
+    Ok(body.unwrap_or_default())
+}
+
+/// Groups records by their series, each in order and without two of one instant.
+pub(crate) fn sorted<R: Record>(records: impl IntoIterator<Item = (Key, R)>) -> Vec<(Key, Vec<R>)> {
+    let mut series: BTreeMap<Key, Vec<R>> = BTreeMap::new();
+    for (key, record) in records {
+        series.entry(key).or_default().push(record);
+    }
+    series.values_mut().for_each(chunks::merge);
+    series.into_iter().collect()
+}
