@@ -22,6 +22,11 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
             cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
             shell::run(cargo.arg("--programs").arg(folder).args(rest))
         }
+        "history" => {
+            let mut cargo = shell::cargo();
+            cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
+            shell::run(cargo.args(rest))
+        }
         "detect" => {
             let folder = shell::build_release()?;
             // A 95th percentile of one is no percentile; who wants another number says so.
@@ -32,7 +37,8 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
             )
         }
         _ => bail!(
-            "there is no bench `{name}`; there are: icmp, rtt, ingest, empty, start, sim, detect"
+            "there is no bench `{name}`; there are: icmp, rtt, ingest, history, empty, start, sim, \
+             detect"
         ),
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Metrics {
     pub(crate) task_failures: Counter,
     pub(crate) backups: Counter,
     pub(crate) backup_failures: Counter,
+    pub(crate) history_sealed: Counter,
+    pub(crate) history_merged: Counter,
     pub(crate) panics: Panics,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
@@ -120,6 +122,7 @@ pub(crate) struct Levels {
     pub(crate) wall_ahead_seconds: Level,
     pub(crate) backup_at_seconds: Level,
     pub(crate) backup_bytes: Level,
+    pub(crate) history_damaged: Level,
 }
 
 #[derive(Debug, Default)]
@@ -177,6 +180,8 @@ impl Default for Metrics {
             task_failures: Counter::default(),
             backups: Counter::default(),
             backup_failures: Counter::default(),
+            history_sealed: Counter::default(),
+            history_merged: Counter::default(),
             panics: Panics::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
@@ -270,6 +275,8 @@ impl Metrics {
                 "Backups that failed, asked for or scheduled",
                 &self.backup_failures,
             ),
+            ("history_records_sealed", "Records put into chunks", &self.history_sealed),
+            ("history_chunks_merged", "Chunks that became part of others", &self.history_merged),
             ("panics", "Panics that were caught", &self.panics.total),
         ];
         for (name, help, counter) in counters {
@@ -307,6 +314,11 @@ impl Metrics {
                 &levels.backup_at_seconds,
             ),
             ("backup_last_size_bytes", "Size of the newest backup", &levels.backup_bytes),
+            (
+                "history_damaged_places",
+                "Chunks found damaged since the start, and left out",
+                &levels.history_damaged,
+            ),
         ];
         for (name, help, level) in levels {
             self.registry.register(name, help, level.clone());

@@ -150,11 +150,13 @@ impl Store {
         Ok(self.write().await?.rollback().await?)
     }
 
-    /// Gives some free pages back to the file system.
-    pub async fn vacuum_step(&self) -> Result<(), StoreError> {
+    /// Gives some free pages back to the file system and returns how many are left.
+    pub async fn vacuum_step(&self) -> Result<u64, StoreError> {
         self.pools.place.check()?;
-        self.pools.writer.execute(VACUUM_PAGES).await?;
-        Ok(())
+        let mut writer = self.pools.writer.acquire().await?;
+        writer.execute(VACUUM_PAGES).await?;
+        let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *writer).await?;
+        Ok(u64::try_from(free).unwrap_or(0))
     }
 
     /// Places of the history that were found damaged since the start, and are left out.

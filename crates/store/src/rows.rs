@@ -446,6 +446,25 @@ pub struct Retained {
     pub is_done: bool,
 }
 
+/// What is kept of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Rounds, or minutes.
+    pub records: u64,
+    /// Of chunks, or of the tail.
+    pub bytes: u64,
+    pub chunks: u64,
+}
+
+/// What is kept of the history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistorySize {
+    pub rounds: Kept,
+    pub minutes: Kept,
+    /// Not in chunks yet.
+    pub tail: Kept,
+}
+
 /// What one step of [`crate::Store::compact`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {

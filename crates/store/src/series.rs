@@ -10,8 +10,8 @@ use model::{OrgId, UtcMicros};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
-    StoreError,
-    chunks::{self, Head, Key, Record, Tail},
+    HistorySize, Kept, Store, StoreError,
+    chunks::{self, Damaged, Head, Key, MinuteRecord, Record, RoundRecord, Tail},
     compact::SPAN_MINUTES_MAX,
     damage::{Damage, Place},
     db::{Columns, Tx},
@@ -47,6 +47,47 @@ const HEADS_READ: &str = "
      LIMIT $6";
 const PART_READ: &str = "
     SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 AND part = $3";
+
+// Above organisations: a look is at the whole installation.
+const CHUNK_NEXT: &str = "
+    SELECT id, org_id, kind, head FROM history_chunk WHERE id > $1 ORDER BY id LIMIT 1";
+// Above organisations: a look is at the whole installation.
+const TAIL_NEXT: &str = "
+    SELECT id, kind, body FROM history_tail WHERE id > $1 ORDER BY id LIMIT 1";
+// Above organisations: what is kept on this disk.
+const SIZES: &str = "
+    SELECT kind, count(*) AS chunks, sum(records) AS records,
+           sum(length(head)) + sum((SELECT coalesce(sum(length(body)), 0)
+                                      FROM history_part
+                                     WHERE chunk_id = history_chunk.id)) AS bytes
+      FROM history_chunk
+     GROUP BY kind
+    UNION ALL
+    SELECT 0 AS kind, 0 AS chunks, coalesce(sum(records), 0) AS records,
+           coalesce(sum(length(body)), 0) AS bytes
+      FROM history_tail";
+/// Findings of one look: the first say what is broken.
+const FINDINGS_MAX: usize = 10;
+
+impl Store {
+    /// Measures what is kept of the history. It looks at every chunk.
+    pub async fn history_size(&self) -> Result<HistorySize, StoreError> {
+        let mut size = HistorySize::default();
+        for row in sqlx::query(SIZES).fetch_all(self.readers()).await? {
+            let kept = Kept {
+                records: row.number("records")?,
+                bytes: row.number("bytes")?,
+                chunks: row.number("chunks")?,
+            };
+            match row.number::<u8>("kind")? {
+                RoundRecord::KIND => size.rounds = kept,
+                MinuteRecord::KIND => size.minutes = kept,
+                _ => size.tail = kept,
+            }
+        }
+        Ok(size)
+    }
+}
 
 /// Adds what a commit recorded; its series are in the order of their keys.
 pub(crate) async fn add<R: Record>(
@@ -178,7 +219,7 @@ async fn chunk_series<R: Record>(
 }
 
 /// Reads one part of a chunk; one that is not there is empty, which its pages notice.
-pub(crate) async fn part(
+async fn part(
     connection: &mut SqliteConnection,
     org: OrgId,
     chunk: i64,
@@ -201,4 +242,59 @@ pub(crate) fn sorted<R: Record>(records: impl IntoIterator<Item = (Key, R)>) -> 
     }
     series.values_mut().for_each(chunks::merge);
     series.into_iter().collect()
+}
+
+/// Reads everything that is kept and says what of it is damaged.
+pub(crate) async fn inspect(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    let mut findings = Vec::new();
+    let mut last = 0_i64;
+    while findings.len() < FINDINGS_MAX {
+        let next = sqlx::query(CHUNK_NEXT).bind(last).fetch_optional(&mut *connection).await?;
+        let Some(row) = next else { break };
+        last = row.value("id")?;
+        let checked = match row.number::<u8>("kind")? {
+            RoundRecord::KIND => whole::<RoundRecord>(connection, &row, last).await?,
+            MinuteRecord::KIND => whole::<MinuteRecord>(connection, &row, last).await?,
+            _ => Err(Damaged("it is of no known kind")),
+        };
+        findings.extend(checked.err().map(|why| format!("chunk {last} of the history: {why}")));
+    }
+    last = 0;
+    while findings.len() < FINDINGS_MAX {
+        let next = sqlx::query(TAIL_NEXT).bind(last).fetch_optional(&mut *connection).await?;
+        let Some(row) = next else { break };
+        last = row.value("id")?;
+        let body: &[u8] = row.value("body")?;
+        let checked = match row.number::<u8>("kind")? {
+            RoundRecord::KIND => Tail::parse::<RoundRecord>(body).map(drop),
+            MinuteRecord::KIND => Tail::parse::<MinuteRecord>(body).map(drop),
+            _ => Err(Damaged("it is of no known kind")),
+        };
+        findings.extend(checked.err().map(|why| format!("tail {last} of the history: {why}")));
+    }
+    Ok(findings)
+}
+
+/// Reads every series of a chunk; says what is wrong with the first that cannot be read.
+async fn whole<R: Record>(
+    connection: &mut SqliteConnection,
+    row: &SqliteRow,
+    id: i64,
+) -> Result<Result<(), Damaged>, StoreError> {
+    let org = OrgId(row.number("org_id")?);
+    let mut head = match Head::parse::<R>(row.value("head")?) {
+        Ok(head) => head,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut held: Option<(usize, Vec<u8>)> = None;
+    for page in head.pages().to_vec() {
+        if held.as_ref().is_none_or(|(part, _)| *part != page.part) {
+            held = Some((page.part, part(connection, org, id, page.part).await?));
+        }
+        let body = held.as_ref().map_or(&[][..], |(_, body)| body);
+        if let Err(why) = head.series::<R>(&page, body) {
+            return Ok(Err(why));
+        }
+    }
+    Ok(Ok(()))
 }

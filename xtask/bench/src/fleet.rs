@@ -104,12 +104,13 @@ impl Chance {
     }
 
     /// Lognormal around 20 ms: most are near, some are on the other side of the world.
-    fn base_rtt_us(&mut self) -> f64 {
+    pub fn base_rtt_us(&mut self) -> f64 {
         let normal = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
         (normal * 0.8 + 20_000f64.ln()).exp().clamp(100.0, 900_000.0)
     }
 
-    fn round(&mut self, probe: u32, due_us: u64, base_us: f64) -> RoundRow {
+    /// A round of five packets: jitter above the base, some packets lost.
+    pub fn round(&mut self, probe: u32, due_us: u64, base_us: f64) -> RoundRow {
         let mut times = Vec::with_capacity(usize::from(PACKETS));
         for _ in 0..PACKETS {
             if !self.one_in(LOST_ONE_IN) {

@@ -6,6 +6,7 @@
 mod account;
 mod capture;
 mod empty;
+mod history;
 mod ingest;
 mod rtt;
 mod server;
@@ -31,6 +32,8 @@ enum Bench {
     Rtt(rtt::Args),
     /// Memory of an empty server and agent, size of the agent.
     Empty(empty::Args),
+    /// Size of what is kept, and time to read it.
+    History(history::Args),
     /// How long a server that was killed needs until it is ready.
     Start(start::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         // It enters a namespace, which is a thread's own: no runtime before.
         Bench::Rtt(args) => rtt::run(&args),
         Bench::Empty(args) => block_on(empty::run(&args)),
+        Bench::History(args) => block_on(history::run(&args)),
         Bench::Start(args) => block_on(start::run(&args)),
     };
     match result {

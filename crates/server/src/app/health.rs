@@ -80,6 +80,8 @@ pub(crate) struct Health {
     /// How often a backup is to be made; `None` if none are.
     pub(crate) backup_every: Option<Duration>,
     pub(crate) panics: Vec<Panicked>,
+    /// Chunks of the history that were found damaged since the start.
+    pub(crate) damaged: u64,
     /// What agents lost, newest first.
     pub(crate) lost: Vec<AgentGapRow>,
     pub(crate) checks: Vec<Check>,
@@ -123,6 +125,7 @@ impl App {
             backup: self.backup_state(),
             backup_every: self.config.backup.as_ref().map(|backup| backup.every),
             panics: self.panics().all(),
+            damaged: self.store.damaged_places(),
             lost,
             checks: Vec::new(),
         };
@@ -193,6 +196,7 @@ impl Health {
             self.check_disk(),
             self.check_memory(),
             self.check_history(),
+            self.check_record(),
             self.check_losses(),
             check_agents(agents),
             self.check_clock(),
@@ -284,6 +288,16 @@ impl Health {
         };
         let remedy = "look at the agents: one must be online and able to send";
         Check::new("history", detail, is_bad.then_some(remedy))
+    }
+
+    fn check_record(&self) -> Check {
+        let detail = match self.damaged {
+            0 => "nothing of it was found damaged".to_owned(),
+            places => format!("{places} chunks of it are damaged and left out since the start"),
+        };
+        let remedy = "check the disk; `faultline verify` says what is damaged, and a backup from \
+                      before has it";
+        Check { name: "record", detail, remedy: (0 < self.damaged).then_some(remedy) }
     }
 
     /// A panic is told for a day, so that the next shift hears of it too.
@@ -454,6 +468,7 @@ mod tests {
             backup: BackupState::default(),
             backup_every: None,
             panics: Vec::new(),
+            damaged: 0,
             lost: Vec::new(),
             checks: Vec::new(),
         }
@@ -487,6 +502,7 @@ mod tests {
         health.memory =
             Some(Memory { rss_bytes: 1, total_bytes: 100 << 20, available_bytes: 4 << 20 });
         health.freshness.newest_round_at = None;
+        health.damaged = 2;
         check(
             &health,
             expect![[r#"
@@ -495,6 +511,7 @@ mod tests {
                 disk: the file system of the data directory cannot be read
                 memory: 0 MiB used by this process, 4 MiB of 100 MiB available
                 history: no round has come in yet
+                record: 2 chunks of it are damaged and left out since the start
                 clock: the machine's clock is -2000 ms ahead of the server's
             "#]],
         );

@@ -139,6 +139,7 @@ impl From<StoreError> for AppError {
             | StoreError::Setting { .. }
             | StoreError::Damaged { .. }
             | StoreError::Archive { .. }
+            | StoreError::Chunk { .. }
             | StoreError::Database { .. }) => AppError::internal(error),
         }
     }

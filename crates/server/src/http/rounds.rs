@@ -74,7 +74,7 @@ pub(crate) struct MinuteView {
     /// Packets, confirm bursts apart.
     sent: u32,
     received: u32,
-    /// Null if nothing was received.
+    /// Null if nothing was received, or the minute is older than the rounds that are kept.
     #[schema(required)]
     rtt_us_min: Option<u32>,
     #[schema(required)]
@@ -93,7 +93,7 @@ pub(crate) struct MinuteView {
 impl From<&PaddedMinute> for MinuteView {
     fn from(minute: &PaddedMinute) -> MinuteView {
         let counts = minute.counts;
-        let is_answered = 0 < counts.received;
+        let is_timed = 0 < counts.received && 0 < counts.rtt_us_max;
         MinuteView {
             minute: minute.minute.start().into(),
             verdict: minute.verdict.into(),
@@ -102,9 +102,12 @@ impl From<&PaddedMinute> for MinuteView {
             not_asked: counts.not_asked,
             sent: counts.sent,
             received: counts.received,
-            rtt_us_min: is_answered.then_some(counts.rtt_us_min),
-            rtt_us_mean: counts.rtt_us_sum.checked_div(u64::from(counts.received)),
-            rtt_us_max: is_answered.then_some(counts.rtt_us_max),
+            rtt_us_min: is_timed.then_some(counts.rtt_us_min),
+            rtt_us_mean: counts
+                .rtt_us_sum
+                .checked_div(u64::from(counts.received))
+                .filter(|_| is_timed),
+            rtt_us_max: is_timed.then_some(counts.rtt_us_max),
             revision: minute.revision,
             said_first: minute.said_first.map(VerdictView::from),
             is_open: minute.is_open,

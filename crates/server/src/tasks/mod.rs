@@ -32,6 +32,12 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Marks are kept longer than any spool keeps a batch, by as much as clocks may differ and a batch
 /// may be on its way: without its mark, a batch that comes again counts twice.
 const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
+/// What was committed goes into chunks a minute later, at most this much more.
+const COMPACT_INTERVAL: Duration = Duration::from_secs(10);
+/// Steps of one go; what is left is met ten seconds later.
+const COMPACT_STEPS_MAX: u32 = 1_000;
+/// Steps that give deleted pages back, of 16 MiB each; what is left is met with the next sweep.
+const VACUUM_STEPS_MAX: u32 = 1_000;
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
 /// Only compares two times, but when a backup is due.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,6 +71,7 @@ pub(crate) fn start(
     let pulse = Pulse { app: app.clone(), count: 0, seen_at: app.clock.now() };
     tasks.spawn(every(PULSE_INTERVAL, stop.clone(), pulse, "pulse", Pulse::beat));
     tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), app.clone(), "sweep", sweep));
+    tasks.spawn(every(COMPACT_INTERVAL, stop.clone(), app.clone(), "compact", compact));
     if app.config.backup.is_some() {
         tasks.spawn(every(BACKUP_INTERVAL, stop.clone(), app.clone(), "backup", backup));
     }
@@ -252,7 +259,34 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
-    app.store.vacuum_step().await?;
+    for _ in 0..VACUUM_STEPS_MAX {
+        if app.store.vacuum_step().await? == 0 {
+            break;
+        }
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Brings what was committed into chunks, and chunks together.
+async fn compact(app: App) -> (App, Result<(), TaskError>) {
+    let done = try_compact(&app).await;
+    let damaged = app.store.damaged_places();
+    let level = &app.conductor.metrics().levels.history_damaged;
+    level.set(u32::try_from(damaged).map_or(f64::from(u32::MAX), f64::from));
+    (app, done)
+}
+
+async fn try_compact(app: &App) -> Result<(), TaskError> {
+    for _ in 0..COMPACT_STEPS_MAX {
+        let step = app.store.compact(app.clock.now()).await?;
+        let metrics = app.conductor.metrics();
+        metrics.history_sealed.inc_by(step.sealed);
+        metrics.history_merged.inc_by(step.merged);
+        if step.is_done {
+            break;
+        }
+    }
     Ok(())
 }
 

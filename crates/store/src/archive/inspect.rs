@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use super::SchemaMark;
-use crate::{Applied, Checkpoint, StoreError, commit, migrate};
+use crate::{Applied, Checkpoint, StoreError, commit, migrate, series};
 
 /// As a function it would take the bound number for the name of a table.
 const INTEGRITY: &str = "PRAGMA integrity_check(10)";
@@ -23,7 +23,8 @@ const INTACT: &str = "ok";
 #[derive(Debug)]
 pub struct Inspection {
     pub schema: SchemaMark,
-    /// What the database engine finds broken; empty if nothing is.
+    /// What the database engine finds broken, and what of the history cannot be read; empty if
+    /// nothing is.
     pub damage: Vec<String>,
     /// References without their row.
     pub dangling: Vec<String>,
@@ -41,12 +42,16 @@ pub async fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     // Read-only: a look must not bring the write-ahead log of a crash into the file.
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let mut connection = options.connect().await?;
-    let damage: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut connection).await?;
+    let mut damage: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut connection).await?;
+    damage.retain(|finding| finding != INTACT);
     let schema = migrate::mark(&mut connection).await?;
-    migrate::steps_of(&schema, migrate::STEPS)?;
+    let past = migrate::steps_of(&schema, migrate::STEPS)?;
+    if past.len() == migrate::STEPS.len() {
+        damage.extend(series::inspect(&mut connection).await?);
+    }
     Ok(Inspection {
         schema,
-        damage: damage.into_iter().filter(|finding| finding != INTACT).collect(),
+        damage,
         dangling: sqlx::query_scalar(DANGLING)
             .bind(FINDINGS_MAX)
             .fetch_all(&mut connection)

@@ -203,7 +203,14 @@ async fn minutes_are_revised_upwards_only() {
             .map(|entity| decision(DecisionKind::Minute(truth(entity, minute, verdict, revision))))
     };
     let both: Vec<_> = [minutes(1, Verdict::Up), minutes(0, Verdict::Unknown)].concat();
-    w.commit(1, &both, &[]).await;
+    // The times of a minute are those of its rounds.
+    let answered = |when, received, us_max| {
+        let rtt = Some(Rtt { us_min: 100, us_mean: 200, us_max });
+        let outcome = Outcome::Asked { sent: 5, received, rtt, confirm: Confirm::default() };
+        round(Subject::Probe(w.target.probe), when, outcome)
+    };
+    let rounds = vec![answered(at(0), 5, 250), answered(at(30), 4, 300), answered(at(60), 5, 900)];
+    w.commit(1, &both, &[RoundBatch { agent: w.agent, rounds }]).await;
     w.commit(2, &minutes(0, Verdict::Down), &[]).await;
     let read = w.f.store.minutes(&w.f.scope, w.target.probe, minute, minute.next());
     let series = read.await.unwrap();
@@ -364,21 +371,25 @@ async fn epochs_only_grow() {
 async fn old_history_goes_and_the_rest_stays() {
     let w = world().await;
     let probe = Subject::Probe(w.target.probe);
-    let rounds = (0..25_000).map(|n| round(probe, at(n), LOST)).collect();
+    let rounds = (0..100_000).map(|n| round(probe, at(n), LOST)).collect();
     let decisions = [
         verdict(w.consensus(), Verdict::Unknown, Verdict::Up, at(1)),
         verdict(w.consensus(), Verdict::Up, Verdict::Down, at(2)),
         decision(DecisionKind::Minute(truth(w.consensus(), at(0).minute(), Verdict::Up, 0))),
     ];
     w.commit(1, &decisions, &[RoundBatch { agent: w.agent, rounds }]).await;
+    // Sealed, then merged to quarters of an hour, hours and days.
+    for now in [110_000, 120_000, 130_000, 140_000] {
+        while !w.f.store.compact(at(now)).await.unwrap().is_done {}
+    }
     let gap = MonitorGap { from: at(0), to: at(10), cause: Cause::MonitorDown };
     w.f.store.gap_add(&w.f.scope, &gap).await.unwrap();
     let gaps = async |from, to| w.f.store.gaps(&w.f.scope, at(from), at(to)).await.unwrap();
     assert_eq!(gaps(9, 20).await, [gap]);
     assert_eq!(gaps(10, 20).await, []);
     let retention = Retention {
-        rounds_before: at(24_000),
-        minutes_before: at(24_000),
+        rounds_before: at(60_000),
+        minutes_before: at(60_000),
         changes_before: at(500),
         audit_before: at(0),
         highwaters_before: at(0),
@@ -395,8 +406,9 @@ async fn old_history_goes_and_the_rest_stays() {
             break;
         }
     }
-    // The ended span and the gap; the open span stays, however old.
-    assert_eq!((steps, rounds, minutes, changes), (3, 24_000, 1, 2));
+    // The day that ended before, at(57_600). The ended span and the gap; the open span stays,
+    // however old.
+    assert_eq!((steps, rounds, minutes, changes), (1, 57_600, 1, 2));
     assert_eq!(w.f.target_now(w.target.id).await.verdict, Verdict::Down);
     let left = w.f.store.changes_recent(&w.f.scope, 10).await.unwrap();
     assert_eq!(left.len(), 1);

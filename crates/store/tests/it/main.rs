@@ -5,6 +5,7 @@
 )]
 
 mod archive;
+mod chunks;
 mod crash;
 mod engine;
 mod inventory;

@@ -1,0 +1,291 @@
+//! History as chunks: the same whatever it was made of, and as much as possible of it when damaged.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts,
+    MinuteTruth, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Subject, UtcMicros, Verdict,
+};
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use store::{Commit, NewAgent, ORG_DEFAULT, Retention, RoundQuery, Store};
+
+use crate::{Fixture, at, fixture, name};
+
+const DAY_S: i64 = 24 * 3600;
+
+/// What was recorded, as a plain list: the first round of an instant, the highest revision of a
+/// minute.
+#[derive(Default)]
+struct Naive {
+    rounds: BTreeMap<(ProbeId, UtcMicros, AgentId), Round>,
+    minutes: BTreeMap<(ProbeId, Minute), MinuteTruth>,
+}
+
+struct World {
+    f: Fixture,
+    probes: Vec<ProbeId>,
+    agents: Vec<AgentId>,
+    position: u64,
+    dice: u64,
+    naive: Naive,
+}
+
+async fn world() -> World {
+    let f = fixture().await;
+    let mut probes = Vec::new();
+    for n in 1..=3 {
+        probes.push(f.target(&format!("core{n}"), &format!("192.0.2.{n}")).await.probe);
+    }
+    let mut agents = Vec::new();
+    for agent in ["fra1", "ber1"] {
+        let new = NewAgent { name: name(agent), witnesses: Vec::new() };
+        agents.push(f.store.agent_create(&f.scope, &new, at(0)).await.unwrap().row.id);
+    }
+    World { f, probes, agents, position: 0, dice: 7, naive: Naive::default() }
+}
+
+impl World {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        u32::try_from((self.dice >> 33) % u64::from(limit)).unwrap()
+    }
+
+    fn round(&mut self, probe: ProbeId, when: UtcMicros) -> Round {
+        let us_min = 10_000 + self.below(500);
+        let rtt = Rtt { us_min, us_mean: us_min + 30, us_max: us_min + self.below(90_000) };
+        let received = if self.below(20) == 0 { 4 } else { 5 };
+        let confirm = Confirm { sent: u8::from(self.below(50) == 0) * 3, received: 0 };
+        Round {
+            subject: Subject::Probe(probe),
+            at: when,
+            outcome: Outcome::Asked { sent: 5, received, rtt: Some(rtt), confirm },
+            flags: RoundFlags(u8::from(self.below(40) == 0)),
+            icmp_error: None,
+        }
+    }
+
+    /// Commits a minute of all, as of `when`, in seconds: two rounds of each agent and the truth.
+    async fn commit(&mut self, minute_s: i64, when: i64, revision: u16) {
+        let mut rounds: BTreeMap<AgentId, Vec<Round>> = BTreeMap::new();
+        let mut decisions = Vec::new();
+        for probe in self.probes.clone() {
+            for agent in self.agents.clone() {
+                for s in [0, 30] {
+                    let round = self.round(probe, at(minute_s + s));
+                    rounds.entry(agent).or_default().push(round);
+                    self.naive.rounds.entry((probe, round.at, agent)).or_insert(round);
+                }
+            }
+            let verdict = Verdict::ALL[self.below(4) as usize];
+            let truth = MinuteTruth {
+                entity: Entity::Consensus { probe },
+                minute: at(minute_s).minute(),
+                verdict,
+                cause: Cause::Loss,
+                counts: MinuteCounts { rounds: 4, sent: 20, ..MinuteCounts::default() },
+                revision,
+                said_first: (0 < revision).then_some(Verdict::Unknown),
+            };
+            let key = (probe, truth.minute);
+            let before = self.naive.minutes.get(&key).map_or(0, |before| before.revision);
+            if before <= revision {
+                self.naive.minutes.insert(key, truth.clone());
+            }
+            let kind = DecisionKind::Minute(truth);
+            decisions.push(Decision { org: ORG_DEFAULT, decided_at: at(when), kind });
+        }
+        self.position += 1;
+        let batches: Vec<_> =
+            rounds.into_iter().map(|(agent, rounds)| RoundBatch { agent, rounds }).collect();
+        let commit = Commit {
+            position: LogPosition(self.position),
+            inventory_version: 1,
+            decisions: &decisions,
+            rounds: &batches,
+            highwaters: &[],
+            gaps: &[],
+            checkpoint: None,
+        };
+        assert!(self.f.store.commit(&commit, at(when)).await.unwrap());
+    }
+
+    async fn rounds(&self, probe: ProbeId, from: i64, to: i64) -> Vec<(UtcMicros, AgentId, Round)> {
+        let mut query =
+            RoundQuery { probe, agent: None, from: at(from), to: at(to), after: None, limit: 499 };
+        let mut found = Vec::new();
+        loop {
+            let page = self.f.store.rounds(&self.f.scope, &query).await.unwrap();
+            found.extend(page.rows.iter().map(|row| (row.round.at, row.agent.id, row.round)));
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return found,
+            }
+        }
+    }
+
+    /// Everything that was recorded is read, whatever it is kept in by now.
+    async fn check(&self) {
+        for probe in &self.probes {
+            for day in 0..2 {
+                let (from, to) = (day * DAY_S, (day + 1) * DAY_S);
+                let expected = self.naive.rounds.range((*probe, at(from), AgentId(0))..);
+                let expected: Vec<_> = expected
+                    .take_while(|((p, when, _), _)| p == probe && *when < at(to))
+                    .map(|((_, when, agent), round)| (*when, *agent, *round))
+                    .collect();
+                assert!(self.rounds(*probe, from, to).await == expected, "rounds of {probe:?}");
+                let (from, to) = (at(from).minute(), at(to).minute());
+                let read = self.f.store.minutes(&self.f.scope, *probe, from, to).await.unwrap();
+                let expected = self.naive.minutes.range((*probe, from)..(*probe, to));
+                let expected: Vec<_> = expected.map(|(_, truth)| truth.clone()).collect();
+                assert_eq!(read.len(), 1);
+                assert!(read[0].minutes == expected, "minutes of {probe:?}");
+            }
+        }
+    }
+
+    async fn compact(&self, now: i64) -> u64 {
+        let mut merged = 0;
+        loop {
+            let step = self.f.store.compact(at(now)).await.unwrap();
+            merged += step.merged;
+            if step.is_done {
+                return merged;
+            }
+        }
+    }
+
+    /// Asks the file itself, past the store.
+    async fn ask(&self, text: &'static str) -> Vec<i64> {
+        let path = self.f.folder.path().join("faultline.db");
+        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let found = sqlx::query_scalar(text).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        found
+    }
+}
+
+#[tokio::test]
+async fn history_is_the_same_in_the_tail_and_in_chunks_of_any_size() {
+    let mut w = world().await;
+    // Three hours of every fourth minute, sealed as they come.
+    for minute in (0..180).step_by(4) {
+        let now = minute * 60 + 61;
+        w.commit(minute * 60, now, 0).await;
+        w.compact(now).await;
+    }
+    w.check().await;
+    assert!(!w.ask("SELECT id FROM history_tail").await.is_empty(), "the tail holds the newest");
+    // Late ones, some of which were heard before; and revisions.
+    for minute in [8, 9, 10, 60, 61, 120] {
+        w.commit(minute * 60, 180 * 60, 1).await;
+    }
+    w.check().await;
+    assert_eq!(w.compact(3 * 3600 + 70).await, 0, "nothing is merged while more comes in");
+    w.check().await;
+    for now in [3 * 3600 + 700, 4 * 3600] {
+        assert!(0 < w.compact(now).await);
+        w.check().await;
+    }
+    let hours = w.ask("SELECT minutes FROM history_chunk WHERE kind = 1 ORDER BY start").await;
+    assert_eq!(hours, [60, 60, 60], "an hour is one chunk once it is quiet");
+    w.compact(2 * DAY_S + 3601).await;
+    w.check().await;
+    let days = w.ask("SELECT minutes FROM history_chunk WHERE kind = 1").await;
+    assert_eq!(days, [1_440], "and a day");
+    // A backlog of that day, when it has long been one chunk.
+    w.commit(7 * 60, 2 * DAY_S + 4_000, 2).await;
+    w.check().await;
+    w.compact(2 * DAY_S + 5_000).await;
+    w.check().await;
+    assert_eq!(w.ask("SELECT id FROM history_chunk WHERE kind = 1").await.len(), 2);
+    w.compact(3 * DAY_S).await;
+    w.check().await;
+    assert_eq!(w.ask("SELECT id FROM history_chunk WHERE kind = 1").await.len(), 1);
+    assert_eq!(w.f.store.damaged_places(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_told_and_the_rest_stays_readable() {
+    let mut w = world().await;
+    for minute in 0..30 {
+        w.commit(minute * 60, minute * 60 + 61, 0).await;
+    }
+    w.compact(3_000).await;
+    w.check().await;
+    let path = w.f.folder.path().join("faultline.db");
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    // The first byte of the first page: of core1 by fra1, in its first quarter of an hour.
+    let harm = "UPDATE history_part SET body = x'ff' || substr(body, 2)
+                 WHERE chunk_id = (SELECT id FROM history_chunk WHERE kind = 1 ORDER BY start LIMIT 1)";
+    sqlx::raw_sql(harm).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let lost = |when: &UtcMicros, agent: &AgentId| {
+        when.minute() < at(900).minute() && *agent == w.agents[0]
+    };
+    let expected = |probe: ProbeId, of_all: bool| {
+        let of = w
+            .naive
+            .rounds
+            .iter()
+            .filter(move |((p, when, agent), _)| *p == probe && (of_all || !lost(when, agent)));
+        of.map(|((_, when, agent), round)| (*when, *agent, *round)).collect::<Vec<_>>()
+    };
+    let check = async || {
+        let damaged = w.rounds(w.probes[0], 0, DAY_S).await;
+        assert!(damaged == expected(w.probes[0], false), "{} rounds", damaged.len());
+        assert!(w.rounds(w.probes[1], 0, DAY_S).await == expected(w.probes[1], true));
+    };
+    check().await;
+    assert_eq!(w.f.store.damaged_places(), 1);
+    // It stays as it is, and what lies beside it is merged on.
+    w.compact(3 * DAY_S).await;
+    check().await;
+    assert_eq!(
+        w.ask("SELECT is_damaged FROM history_chunk WHERE kind = 1 ORDER BY is_damaged").await,
+        [0, 1]
+    );
+    let inspection = store::inspect(&path).await.unwrap();
+    assert_eq!(inspection.damage.len(), 1, "{:?}", inspection.damage);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_gives_its_space_back() {
+    let mut w = world().await;
+    for minute in 0..120 {
+        w.commit(minute * 60, minute * 60 + 61, 0).await;
+    }
+    w.compact(3 * DAY_S).await;
+    let before = w.f.store.size_bytes().await.unwrap();
+    let retention = Retention {
+        rounds_before: at(5 * DAY_S),
+        minutes_before: at(0),
+        changes_before: at(0),
+        audit_before: at(0),
+        highwaters_before: at(0),
+    };
+    let swept = w.f.store.retain(&retention).await.unwrap();
+    assert_eq!((swept.rounds, swept.minutes), (120 * 2 * 3 * 2, 0));
+    assert!(w.rounds(w.probes[0], 0, DAY_S).await.is_empty());
+    let (from, to) = (at(0).minute(), at(DAY_S).minute());
+    let minutes = w.f.store.minutes(&w.f.scope, w.probes[0], from, to).await.unwrap();
+    assert_eq!(minutes[0].minutes.len(), 120);
+    while 0 < w.f.store.vacuum_step().await.unwrap() {}
+    assert!(w.f.store.size_bytes().await.unwrap() < before);
+    assert_eq!(w.ask("PRAGMA freelist_count").await, [0]);
+}
+
+/// Somebody else made the same step: nothing is there twice.
+#[tokio::test]
+async fn two_who_compact_at_once_do_not_count_twice() {
+    let mut w = world().await;
+    for minute in 0..40 {
+        w.commit(minute * 60, minute * 60 + 61, 0).await;
+    }
+    let other = Store::open(&w.f.folder.path().join("faultline.db")).await.unwrap();
+    for now in [2_500, 10_000, 3 * DAY_S] {
+        let steps = tokio::join!(w.f.store.compact(at(now)), other.compact(at(now)));
+        assert!(steps.0.is_ok() && steps.1.is_ok(), "{steps:?}");
+        w.check().await;
+    }
+}
