@@ -1,7 +1,7 @@
 //! Making chunks of the tail, and few chunks of many.
 //!
-//! 1 - A minute after it was committed, the tail goes into chunks, one for each group and quarter
-//!     of an hour.
+//! 1 - Some minutes after it was committed, the tail goes into chunks, one for each group and
+//!     quarter of an hour; sooner if there is much of it.
 //! 2 - When a quarter of an hour, an hour, a day is over, and nothing of it has come in for a while,
 //!     its chunks become one. What comes in later is a small chunk beside it, which becomes part of
 //!     it in the same way.
@@ -20,8 +20,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::{
     Compacted, Store, StoreError,
     chunks::{
-        self, CHUNK_RECORDS_MAX, Damaged, Encoded, Head, Key, MinuteRecord, Record, RoundRecord,
-        Tail, Unpackable,
+        self, CHUNK_RECORDS_MAX, Damaged, Encoded, Head, Key, MinuteRecord, Packing, Record,
+        RoundRecord, Tail, Unpackable,
     },
     damage::Place,
     db::{Columns, Tx},
@@ -30,10 +30,12 @@ use crate::{
 
 /// The longest span of a chunk: a day.
 pub(crate) const SPAN_MINUTES_MAX: i64 = 1_440;
-/// Commits are gathered for this long: a reader looks through all of them.
-const SEAL_AFTER: Duration = Duration::from_secs(60);
-/// Or until there are this many records: what a reader looks through in some milliseconds.
+/// Commits are gathered for this long.
+const SEAL_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Or until there are this many records, or rows: a reader looks through all of them, in some
+/// milliseconds.
 const SEAL_RECORDS: i64 = 500_000;
+const SEAL_ROWS: i64 = 1_000;
 /// Rows of the tail that one step seals.
 const SEAL_ROWS_MAX: i64 = 10_000;
 /// Chunks made of others by one step.
@@ -61,9 +63,9 @@ const TAIL_DUE: &str = "
       FROM history_tail
      WHERE kind = $1
      GROUP BY org_id
-    HAVING min(written_at) <= $2 OR sum(records) >= $3
+    HAVING min(written_at) <= $2 OR sum(records) >= $3 OR count(*) >= $4
      ORDER BY org_id
-     LIMIT $4";
+     LIMIT $5";
 const TAIL_ROWS: &str = "
     SELECT id, records FROM history_tail WHERE org_id = $1 AND kind = $2 ORDER BY id LIMIT $3";
 const TAIL_BODIES: &str = "
@@ -169,6 +171,7 @@ impl Store {
             .bind(R::KIND)
             .bind((now - SEAL_AFTER).0)
             .bind(SEAL_RECORDS)
+            .bind(SEAL_ROWS)
             .bind(ORGS_MAX)
             .fetch_all(self.readers())
             .await?;
@@ -385,7 +388,7 @@ fn blocks<R: Record>(tails: &[(i64, Vec<u8>)]) -> Blocks {
         }
     }
     let made = blocks.into_iter().map(|((group, start), records)| {
-        let encoded = chunks::encode_chunk(&sorted(records), base_of(start))?;
+        let encoded = chunks::encode_chunk(&sorted(records), base_of(start), Packing::Plain)?;
         Ok(Made { group, level: 0, start, minutes: BLOCK_MINUTES, encoded })
     });
     (made.collect(), damaged)
@@ -408,7 +411,7 @@ fn merged<R: Record>(
     series.values_mut().for_each(chunks::merge);
     let series: Vec<_> = series.into_iter().collect();
     let Merge { group, start, minutes, level, .. } = *plan;
-    let encoded = chunks::encode_chunk(&series, base_of(start));
+    let encoded = chunks::encode_chunk(&series, base_of(start), Packing::Compressed);
     Ok(encoded.map(|encoded| Made { group, level, start, minutes, encoded }))
 }
 

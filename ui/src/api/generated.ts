@@ -1140,7 +1140,7 @@ export interface components {
             rtt_us_mean: number | null;
             /**
              * Format: int64
-             * @description Null if nothing was received.
+             * @description Null if nothing was received, or the minute is older than the rounds that are kept.
              */
             rtt_us_min: number | null;
             said_first: components["schemas"]["Verdict"] | null;

@@ -5,9 +5,9 @@
 //! Head and pages have a checksum each: a damaged page takes its own series with it, no other.
 //!
 //! ```text
-//! head    checksum, version, kind, base, columns (head of each), series (key, records, place,
-//!         length, checksum of each page)
-//! page    columns (values, compressed bytes of each), what is rare
+//! head    checksum, version, kind, packing, base, columns (head of each), series (key, records,
+//!         place, length, checksum of each page)
+//! page    columns (values, compressed bytes of each; or plain values), what is rare
 //! ```
 
 use super::{
@@ -31,6 +31,17 @@ pub(crate) struct Encoded {
     pub(crate) records: usize,
 }
 
+/// How the columns of a chunk are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// As they are: of a few minutes, which are soon read again to be merged.
+    Plain,
+    Compressed,
+}
+
+const PLAIN: u8 = 0;
+const COMPRESSED: u8 = 1;
+
 /// Where the page of a series is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -45,7 +56,8 @@ pub(crate) struct Page {
 /// A head that was read.
 pub(crate) struct Head {
     base: i64,
-    columns: Vec<Unpacker>,
+    /// Of each column; none if they are plain.
+    columns: Option<Vec<Unpacker>>,
     /// In the order of their keys.
     pages: Vec<Page>,
 }
@@ -58,18 +70,19 @@ pub(crate) struct Head {
 pub(crate) fn encode<R: Record>(
     series: &[(Key, Vec<R>)],
     base: i64,
+    packing: Packing,
 ) -> Result<Encoded, Unpackable> {
     let splits: Vec<Split> = series.iter().map(|(_, records)| R::split(records, base)).collect();
     let mut columns = Vec::with_capacity(R::COLUMNS);
-    for index in 0..R::COLUMNS {
+    for index in (0..R::COLUMNS).filter(|_| packing == Packing::Compressed) {
         let values: Vec<&[u64]> =
             splits.iter().map(|s| s.columns.get(index).map_or(&[][..], Vec::as_slice)).collect();
         columns.push(column::pack(&values)?);
     }
     let mut head = Writer::default();
-    head.bytes.extend([VERSION, R::KIND]);
+    let is_compressed = packing == Packing::Compressed;
+    head.bytes.extend([VERSION, R::KIND, if is_compressed { COMPRESSED } else { PLAIN }]);
     head.signed(base);
-    head.length(columns.len());
     for column in &columns {
         head.counted(&column.head);
     }
@@ -77,7 +90,10 @@ pub(crate) fn encode<R: Record>(
     let mut encoded = Encoded::default();
     let mut subject = 0;
     for (index, ((key, records), split)) in series.iter().zip(&splits).enumerate() {
-        let page = page_of(index, split, &columns);
+        let page = match packing {
+            Packing::Plain => plain_page(split),
+            Packing::Compressed => packed_page(index, split, &columns),
+        };
         if encoded.parts.last().is_none_or(|part| PART_BYTES <= part.len()) {
             encoded.parts.push(Vec::new());
         }
@@ -98,7 +114,30 @@ pub(crate) fn encode<R: Record>(
     Ok(encoded)
 }
 
-fn page_of(index: usize, split: &Split, columns: &[Packed]) -> Vec<u8> {
+/// Writes the columns of a series as they are.
+pub(super) fn write_plain(to: &mut Writer, split: &Split) {
+    for column in &split.columns {
+        column::write_plain(to, column);
+    }
+    to.counted(&split.rare);
+}
+
+pub(super) fn read_plain<R: Record>(from: &mut Reader<'_>) -> Result<Split, Damaged> {
+    let mut split = Split::default();
+    for _ in 0..R::COLUMNS {
+        split.columns.push(column::read_plain(from)?);
+    }
+    split.rare = from.counted()?.to_vec();
+    Ok(split)
+}
+
+fn plain_page(split: &Split) -> Vec<u8> {
+    let mut page = Writer::default();
+    write_plain(&mut page, split);
+    page.bytes
+}
+
+fn packed_page(index: usize, split: &Split, columns: &[Packed]) -> Vec<u8> {
     let mut page = Writer::default();
     for (values, packed) in split.columns.iter().zip(columns) {
         page.length(values.len());
@@ -119,12 +158,14 @@ impl Head {
         if (head.byte()?, head.byte()?) != (VERSION, R::KIND) {
             return Err(Damaged("it is of another version or kind"));
         }
+        let is_compressed = match head.byte()? {
+            PLAIN => false,
+            COMPRESSED => true,
+            _ => return Err(Damaged("it is of no known packing")),
+        };
         let base = head.signed()?;
-        if head.small::<usize>()? != R::COLUMNS {
-            return Err(Damaged("it has more or fewer columns than its kind"));
-        }
         let mut columns = Vec::with_capacity(R::COLUMNS);
-        for _ in 0..R::COLUMNS {
+        for _ in (0..R::COLUMNS).filter(|_| is_compressed) {
             columns.push(Unpacker::new(head.counted()?)?);
         }
         let count: usize = head.small()?;
@@ -141,7 +182,7 @@ impl Head {
                 checksum: u32::from_le_bytes(head.array()?),
             });
         }
-        Ok(Head { base, columns, pages })
+        Ok(Head { base, columns: is_compressed.then_some(columns), pages })
     }
 
     pub(crate) fn pages(&self) -> &[Page] {
@@ -173,15 +214,23 @@ impl Head {
             return Err(Damaged("the checksum of a page does not hold"));
         }
         let mut reader = Reader::new(bytes);
-        let mut split = Split::default();
-        for column in &mut self.columns {
-            let count: usize = reader.small()?;
-            if CHUNK_RECORDS_MAX < count {
-                return Err(Damaged("a page has more values than a chunk may"));
-            }
-            split.columns.push(column.page(reader.counted()?, count)?);
-        }
-        split.rare = reader.counted()?.to_vec();
+        let split = match &mut self.columns {
+            None => read_plain::<R>(&mut reader)?,
+            Some(columns) => read_packed(&mut reader, columns)?,
+        };
         R::join(&split, self.base)
     }
+}
+
+fn read_packed(reader: &mut Reader<'_>, columns: &mut [Unpacker]) -> Result<Split, Damaged> {
+    let mut split = Split::default();
+    for column in columns {
+        let count: usize = reader.small()?;
+        if CHUNK_RECORDS_MAX < count {
+            return Err(Damaged("a page has more values than a chunk may"));
+        }
+        split.columns.push(column.page(reader.counted()?, count)?);
+    }
+    split.rare = reader.counted()?.to_vec();
+    Ok(split)
 }

@@ -20,7 +20,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{CHUNK_RECORDS_MAX, Encoded, Head, encode as encode_chunk};
+pub(crate) use chunk::{CHUNK_RECORDS_MAX, Encoded, Head, Packing, encode as encode_chunk};
 pub(crate) use minute::MinuteRecord;
 pub(crate) use round::RoundRecord;
 pub(crate) use tail::{Tail, encode as encode_tail};

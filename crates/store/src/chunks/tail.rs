@@ -9,9 +9,9 @@
 //! ```
 
 use super::{
-    Damaged, Key, Reader, Record, Split, Writer,
+    Damaged, Key, Reader, Record, Writer,
     bytes::{checked, sealed},
-    column,
+    chunk,
 };
 
 const VERSION: u8 = 1;
@@ -23,10 +23,7 @@ pub(crate) fn encode<R: Record>(series: &[(Key, Vec<R>)]) -> Vec<u8> {
     let mut directory = Vec::with_capacity(series.len().saturating_mul(ENTRY_BYTES));
     for (key, records) in series {
         let split = R::split(records, 0);
-        for column in &split.columns {
-            column::write_plain(&mut pages, column);
-        }
-        pages.counted(&split.rare);
+        chunk::write_plain(&mut pages, &split);
         let end = u32::try_from(pages.bytes.len()).unwrap_or(u32::MAX);
         for number in [key.subject, key.agent, end] {
             directory.extend(number.to_le_bytes());
@@ -93,12 +90,7 @@ impl<'a> Tail<'a> {
         let before = index.checked_sub(1).and_then(|before| self.directory.get(before));
         let start = before.map_or(0, |entry| entry_of(entry).1);
         let mut reader = Reader::new(self.pages.get(start..end).ok_or(LOST)?);
-        let mut split = Split::default();
-        for _ in 0..R::COLUMNS {
-            split.columns.push(column::read_plain(&mut reader)?);
-        }
-        split.rare = reader.counted()?.to_vec();
-        Ok((key, R::join(&split, 0)?))
+        Ok((key, R::join(&chunk::read_plain::<R>(&mut reader)?, 0)?))
     }
 }
 

@@ -134,9 +134,10 @@ fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
     };
     let early = merged(tails[..2].iter().flat_map(|tail| flat(from_tail(tail))));
     let late = from_tail(&tails[2]);
-    let chunks = [early, late].map(|series| encode_chunk(&series, BASE).unwrap());
+    let chunks = [(early, Packing::Plain), (late, Packing::Compressed)]
+        .map(|(series, packing)| encode_chunk(&series, BASE, packing).unwrap());
     let both = merged(chunks.iter().flat_map(|chunk| flat(read_back(chunk))));
-    let compacted = encode_chunk(&both, BASE).unwrap();
+    let compacted = encode_chunk(&both, BASE, Packing::Compressed).unwrap();
     let found: Vec<(Key, R)> = flat(read_back(&compacted)).collect();
     let expected = naive(&goes.concat());
     let expected: Vec<(Key, R)> = expected.into_iter().map(|((key, _), r)| (key, r)).collect();
@@ -185,7 +186,8 @@ proptest! {
         bits in 1..=255_u8,
     ) {
         let series = merged(rounds);
-        let Encoded { mut head, mut parts, .. } = encode_chunk(&series, BASE).unwrap();
+        let packing = if bits < 128 { Packing::Plain } else { Packing::Compressed };
+        let Encoded { mut head, mut parts, .. } = encode_chunk(&series, BASE, packing).unwrap();
         let tail = encode_tail(&series);
         let cut = &tail[..place.index(tail.len())];
         prop_assert!(Tail::parse::<RoundRecord>(cut).and_then(Tail::all::<RoundRecord>).is_err());
@@ -232,6 +234,7 @@ fn equal_minutes_are_one_run() {
     let day: Vec<MinuteRecord> = (0..1_440).map(minute).collect();
     let split = MinuteRecord::split(&day, 0);
     assert_eq!(split.columns[1], [1_439]);
-    let chunk = encode_chunk(&[(Key { subject: 1, agent: 1 }, day)], 0).unwrap();
+    let chunk =
+        encode_chunk(&[(Key { subject: 1, agent: 1 }, day)], 0, Packing::Compressed).unwrap();
     assert!(chunk.parts[0].len() < 40, "{}", chunk.parts[0].len());
 }

@@ -1,6 +1,7 @@
 //! The database after a loss of power: what was committed is there, and nothing else is half there.
 //!
-//! Snapshots of the files are taken around every commit. From two of them the trial makes what a
+//! Snapshots of the files are taken around every commit, and around every time that what was
+//! committed is sealed into chunks and chunks are merged. From two of them the trial makes what a
 //! disk may hold if power goes in between, and opens that without help.
 //!
 //! 1 - A commit returns after its frames in the write-ahead log are synced: of what was appended
@@ -35,7 +36,7 @@ const PAGE_BYTES: usize = 16_384;
 const LOG_HEADER_BYTES: usize = 32;
 /// Commits of a run, with one checkpoint of the log at least.
 const COMMITS: u64 = 14;
-/// Images made of each.
+/// Images made of each; of a compaction one.
 const IMAGES: u64 = 2;
 const ROUNDS_MAX: usize = 40;
 /// So that the log is copied into the database, and begins again, within the run.
@@ -222,6 +223,8 @@ impl Trial {
         let expected: Vec<UtcMicros> =
             (1..=position).flat_map(|p| self.batch(p).rounds).map(|round| round.at).collect();
         assert_eq!(self.read(&store).await, expected, "each round once");
+        while !store.compact(when(COMMITS + 100)).await.unwrap().is_done {}
+        assert_eq!(self.read(&store).await, expected, "each round once, in chunks");
         // What was committed is not taken again; what follows is.
         assert!(!self.commit(&store, position, b"again").await);
         let next = position + 1;
@@ -264,8 +267,14 @@ async fn sound(path: &Path) {
     connection.close().await.unwrap();
 }
 
-/// A run of commits with a snapshot before the first and after each.
-async fn run(seed: u64) -> (Trial, Vec<Snapshot>, tempfile::TempDir) {
+/// The files after a commit or a compaction, and how many commits they hold.
+struct Taken {
+    position: u64,
+    snapshot: Snapshot,
+}
+
+/// A run of commits, each followed by a compaction, with a snapshot after each of both.
+async fn run(seed: u64) -> (Trial, Vec<Taken>, tempfile::TempDir) {
     let mut dice = Dice(seed);
     let f = fixture().await;
     let target = f.target("core1", "192.0.2.1").await;
@@ -276,14 +285,19 @@ async fn run(seed: u64) -> (Trial, Vec<Snapshot>, tempfile::TempDir) {
     let scope = Scope::system(ORG_DEFAULT);
     let trial = Trial { scope, agent, probe: target.probe, target: target.id, rounds };
     let path = f.folder.path().join("faultline.db");
-    let mut snapshots = vec![Snapshot::of(&path)];
+    let mut taken = Vec::new();
+    let mut merged = 0;
     for position in 1..=COMMITS {
         let body = vec![u8::try_from(position).unwrap(); 1 + dice.below(BODY_BYTES_MAX)];
         assert!(trial.commit(&f.store, position, &body).await);
-        snapshots.push(Snapshot::of(&path));
+        taken.push(Taken { position, snapshot: Snapshot::of(&path) });
+        // Seals the commit before, and merges what is quiet.
+        merged += f.store.compact(when(position)).await.unwrap().merged;
+        taken.push(Taken { position, snapshot: Snapshot::of(&path) });
     }
+    assert!(0 < merged, "chunks were merged");
     f.store.close().await;
-    (trial, snapshots, f.folder)
+    (trial, taken, f.folder)
 }
 
 /// How much of the log was in use: what lies behind it is left over from before it began again.
@@ -299,40 +313,56 @@ fn end_of_log(log: &[u8]) -> usize {
 
 #[tokio::test]
 async fn power_may_go_at_any_instant_and_what_was_committed_is_there_once() {
-    let (trial, snapshots, folder) = run(7).await;
+    let (trial, taken, folder) = run(7).await;
     let path = folder.path().join("image.db");
     let mut dice = Dice(11);
     let mut seen = BTreeSet::new();
-    let (mut with, mut without) = (0, 0);
-    for (before, pair) in (1..).zip(snapshots[1..].windows(2)) {
+    let (mut with, mut without, mut compactions) = (0, 0, 0);
+    for pair in taken.windows(2) {
         let [old, new] = pair else { panic!("two") };
-        seen.insert(happened(old, new));
-        for _ in 0..IMAGES {
-            let synced = end_of_log(&old.log);
-            let (image, must_be_there) = image(old, new, synced, &mut dice);
+        let is_compaction = old.position == new.position;
+        let (before, after) = (&old.snapshot, &new.snapshot);
+        // A compaction is several transactions: one that copied and one that began again are two.
+        let has_begun_again = happened(before, after) == Happened::BeganAgain;
+        if is_compaction && has_begun_again && before.database != after.database {
+            continue;
+        }
+        seen.insert(happened(before, after));
+        for _ in 0..if is_compaction { 1 } else { IMAGES } {
+            let synced = end_of_log(&before.log);
+            let (image, must_be_there) = image(before, after, synced, &mut dice);
             image.put(&path);
             let found = trial.recovered(&path).await;
-            let is_legal = found == before + 1 || (found == before && !must_be_there);
-            assert!(is_legal, "commit {} of {before} and one more, {must_be_there}", found);
-            if found == before { without += 1 } else { with += 1 }
+            let is_legal = found == new.position || (found == old.position && !must_be_there);
+            assert!(is_legal, "commit {found} of {}, {must_be_there}", new.position);
+            if is_compaction {
+                compactions += 1;
+            } else if found == old.position {
+                without += 1;
+            } else {
+                with += 1;
+            }
         }
     }
     assert_eq!(seen.len(), 3, "the log was appended to, copied and begun again: {seen:?}");
     assert!(0 < with && 0 < without, "the last commit is there ({with}) or not ({without})");
+    assert!(COMMITS / 2 < compactions, "{compactions} within a compaction");
 }
 
 /// The trial itself must be able to fail: a disk that calls synced what it has not kept loses
 /// commits that were acknowledged.
 #[tokio::test]
 async fn a_disk_that_lies_is_found_out() {
-    let (trial, snapshots, folder) = run(7).await;
+    let (trial, taken, folder) = run(7).await;
     let path = folder.path().join("image.db");
-    let pair = snapshots[1..]
+    let is_commit = |pair: &&[Taken]| pair[0].position < pair[1].position;
+    let pair = taken
         .windows(2)
-        .zip(1..)
-        .find(|(pair, _)| happened(&pair[0], &pair[1]) == Happened::Appended);
-    let (pair, before) = pair.expect("a commit that only appends");
-    let lost = Snapshot { database: pair[1].database.clone(), log: vec![0; pair[1].log.len()] };
+        .filter(is_commit)
+        .find(|pair| happened(&pair[0].snapshot, &pair[1].snapshot) == Happened::Appended);
+    let [old, new] = pair.expect("a commit that only appends") else { panic!("two") };
+    let (before, new) = (old.position, &new.snapshot);
+    let lost = Snapshot { database: new.database.clone(), log: vec![0; new.log.len()] };
     lost.put(&path);
     let store = Store::open(&path).await;
     let position = match &store {

@@ -164,8 +164,8 @@ async fn supervisors_and_collectors_are_answered() {
     let names = health["checks"].as_array().expect("checks").iter().map(|c| text(&c["name"]));
     let names: Vec<String> = names.collect();
     let expected = [
-        "intake", "database", "disk", "memory", "history", "losses", "agents", "clock", "backup",
-        "parts", "copies",
+        "intake", "database", "disk", "memory", "history", "record", "losses", "agents", "clock",
+        "backup", "parts", "copies",
     ];
     assert_eq!(names, expected);
 }
