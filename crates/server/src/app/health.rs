@@ -297,7 +297,7 @@ impl Health {
         };
         let remedy = "check the disk; `faultline verify` says what is damaged, and a backup from \
                       before has it";
-        Check { name: "record", detail, remedy: (0 < self.damaged).then_some(remedy) }
+        Check::new("record", detail, (0 < self.damaged).then_some(remedy))
     }
 
     /// A panic is told for a day, so that the next shift hears of it too.
