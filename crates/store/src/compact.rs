@@ -2,15 +2,15 @@
 //!
 //! 1 - Some minutes after it was committed, the tail goes into chunks, one for each group and
 //!     quarter of an hour; sooner if there is much of it.
-//! 2 - When a quarter of an hour, an hour, a day is over, and nothing of it has come in for a while,
-//!     its chunks become one. What comes in later is a small chunk beside it, which becomes part of
-//!     it in the same way.
+//! 2 - When a quarter of an hour, an hour, a day is over, and nothing of it has come in for a
+//!     while, its chunks become one. What comes in later is a small chunk beside it, which becomes
+//!     part of it in the same way.
 //! 3 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
 //!     leaves the one or the other.
 //! 4 - A chunk that is damaged is not merged: what of it can be read stays readable where it is.
 //!
-//! A step reads, computes where it holds nobody up, and then writes; whoever else made the same step
-//! meanwhile is noticed, and nothing is written. Steps are bounded.
+//! A step reads, computes where it holds nobody up, and then writes; whoever else made the same
+//! step meanwhile is noticed, and nothing is written. Steps are bounded.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -2,7 +2,10 @@
 //!
 //! Rounds of gateways and witnesses are nobody's target and are not kept.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+};
 
 use model::{AgentId, OrgId, RoundBatch, Subject, UtcMicros};
 
@@ -60,9 +63,8 @@ impl Store {
         let next = found.last().filter(|_| has_next).map(|(cursor, _)| *cursor);
         let mut agents: BTreeMap<AgentId, AgentRef> = BTreeMap::new();
         for (cursor, _) in &found {
-            if !agents.contains_key(&cursor.agent) {
-                let agent = history::agent_name(&mut tx, scope, cursor.agent).await?;
-                agents.insert(cursor.agent, agent);
+            if let Entry::Vacant(unnamed) = agents.entry(cursor.agent) {
+                unnamed.insert(history::agent_name(&mut tx, scope, cursor.agent).await?);
             }
         }
         let row = |(cursor, round): (RoundCursor, RoundRecord)| {

@@ -217,7 +217,8 @@ async fn a_damaged_page_is_told_and_the_rest_stays_readable() {
     let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     // The first byte of the first page: of core1 by fra1, in its first quarter of an hour.
     let harm = "UPDATE history_part SET body = x'ff' || substr(body, 2)
-                 WHERE chunk_id = (SELECT id FROM history_chunk WHERE kind = 1 ORDER BY start LIMIT 1)";
+                 WHERE chunk_id = (
+                           SELECT id FROM history_chunk WHERE kind = 1 ORDER BY start LIMIT 1)";
     sqlx::raw_sql(harm).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let lost = |when: &UtcMicros, agent: &AgentId| {
