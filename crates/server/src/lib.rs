@@ -11,6 +11,7 @@ pub mod app;
 pub mod archive;
 pub mod authority;
 pub mod backup;
+mod budget;
 pub mod clock;
 pub mod conductor;
 pub mod config;

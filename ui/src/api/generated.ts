@@ -1173,6 +1173,13 @@ export interface components {
             changes: components["schemas"]["Change"][];
             /**
              * Format: int64
+             * @description How far judging is behind what was accepted, in whole seconds.
+             */
+            ingest_lag_s: number;
+            /** @description False while no results are taken: what is shown gets old. */
+            is_intake_open: boolean;
+            /**
+             * Format: int64
              * @description Everything up to here is in the answer; `/api/v1/live` resumes after it.
              */
             log_position: number;

@@ -7,7 +7,7 @@ import { isFiltered, parseFilter, toggleVerdict } from './filter'
 import { RECORD, SERVER, gapRows } from './gaps'
 import { importType } from './importing'
 import { lossStep } from './loss'
-import { fleetSentence } from './summary'
+import { fleetSentence, intakeSentence } from './summary'
 import { STANDARD, bitsPerSecond, checkTier, downWithinS, packetsPerSecond } from './tier'
 import { bareTime, minuteOf, parseTime, timeText, zoneName } from './time'
 import {
@@ -24,6 +24,18 @@ import {
 import * as units from './units'
 import { VERDICTS, agentMark, changeMark, verdictMark, type AgentState } from './verdict'
 import { consensusWords, pairWords, type HeldTarget } from './waiting'
+
+describe('intake', () => {
+  const said = (is_intake_open: boolean, ingest_lag_s: number) =>
+    intakeSentence({ is_intake_open, ingest_lag_s })
+
+  it('says when verdicts are not live', () => {
+    expect(said(true, 0)).toBe('')
+    expect(said(true, 1)).toBe('')
+    expect(said(true, 12)).toBe('Judging is 12 s behind. ')
+    expect(said(false, 12)).toMatch(/^No results are taken now/)
+  })
+})
 
 describe('health', () => {
   const words = (statuses: HealthStatus[], is_open = true) =>

@@ -11,6 +11,19 @@ export interface TargetCounts {
   paused: number
 }
 
+/** Judging this far behind is no longer live, and is said. */
+const LAG_SHOWN_S = 2
+
+/** What a page must say before its verdicts are believed; empty if they are live. */
+export function intakeSentence(overview: {
+  is_intake_open: boolean
+  ingest_lag_s: number
+}): string {
+  if (!overview.is_intake_open) return 'No results are taken now: the Health page says why. '
+  if (overview.ingest_lag_s < LAG_SHOWN_S) return ''
+  return `Judging is ${count(overview.ingest_lag_s)} s behind. `
+}
+
 export function fleetSentence(targets: TargetCounts): string {
   if (targets.total === 0) return 'Nothing is watched yet.'
   const bad = [

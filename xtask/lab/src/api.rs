@@ -76,13 +76,29 @@ impl Api {
         self.call("PATCH", path, &body.to_string())
     }
 
+    /// What `/readyz` says, its status first.
+    pub(crate) fn readyz(&self) -> anyhow::Result<String> {
+        let (status, body) = self.exchange("GET", "/readyz", "")?;
+        Ok(format!("{status} {body}"))
+    }
+
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
+        let (status, body) = self.exchange(method, &format!("/api/v1{path}"), body)?;
+        if !status.starts_with('2') {
+            bail!("{method} {path}: {status} {body}");
+        }
+        let body = if body.is_empty() { "null" } else { &body };
+        serde_json::from_str(body).with_context(|| format!("{method} {path}"))
+    }
+
+    /// Returns status and body of an answer.
+    fn exchange(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(String, String)> {
         let context = || format!("{method} {path}");
         let mut stream = TcpStream::connect(&self.address).with_context(context)?;
         stream.set_read_timeout(Some(ANSWER_MAX)).with_context(context)?;
         write!(
             stream,
-            "{method} /api/v1{path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+            "{method} {path} HTTP/1.0\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             self.key,
@@ -94,11 +110,7 @@ impl Api {
         stream.read_to_string(&mut answer).with_context(context)?;
         let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
         let status = head.split(' ').nth(1).unwrap_or_default();
-        if !status.starts_with('2') {
-            bail!("{method} {path}: {status} {body}");
-        }
-        let body = if body.is_empty() { "null" } else { body };
-        serde_json::from_str(body).with_context(context)
+        Ok((status.to_owned(), body.to_owned()))
     }
 
     /// Every target by name.

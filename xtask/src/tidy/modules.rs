@@ -45,6 +45,7 @@ const LINES: [Line; 2] = [
             "panics",
             "trouble",
             "space",
+            "budget",
             "metrics",
             "place",
             "secrets",

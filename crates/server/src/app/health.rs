@@ -87,6 +87,13 @@ pub(crate) struct Health {
     pub(crate) checks: Vec<Check>,
 }
 
+/// Whether results come in, and how far judging is behind them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IntakeState {
+    pub(crate) is_open: bool,
+    pub(crate) lag: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) version: String,
@@ -160,6 +167,15 @@ impl App {
             reasons.push(("conductor", "is still reading the log; wait".to_owned()));
         }
         reasons
+    }
+
+    /// Says whether results come in.
+    pub(crate) fn intake(&self) -> IntakeState {
+        let vitals = self.conductor.vitals();
+        IntakeState {
+            is_open: vitals.is_intake_open && vitals.log_impediment.is_none(),
+            lag: Duration::from_micros(vitals.ingest_lag_us),
+        }
     }
 
     /// What ails the disks that results go to, with the remedy.

@@ -8,10 +8,10 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use engine::Engine;
 use model::{AgentId, Decision, DecisionKind, LogPosition, Minute, RoundBatch, UtcMicros};
 use store::{AgentGap, Highwater};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{LiveEvent, mirror::Mirror};
 use crate::{
+    budget::Permit,
     log::{BatchBody, Body, Durable},
     metrics::Metrics,
     place,
@@ -50,7 +50,7 @@ pub(super) struct Turn {
     pub(super) gaps: Vec<AgentGap>,
     pub(super) told: Vec<(LogPosition, Vec<LiveEvent>)>,
     pub(super) is_assignment_changed: bool,
-    permits: Vec<OwnedSemaphorePermit>,
+    permits: Vec<Permit>,
 }
 
 impl Turn {

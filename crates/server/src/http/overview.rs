@@ -24,6 +24,10 @@ pub(crate) struct OverviewView {
     as_of: Timestamp,
     /// Everything up to here is in the answer; `/api/v1/live` resumes after it.
     log_position: u64,
+    /// False while no results are taken: what is shown gets old.
+    is_intake_open: bool,
+    /// How far judging is behind what was accepted, in whole seconds.
+    ingest_lag_s: u64,
     targets: TargetCountsView,
     agents: AgentCountsView,
     /// Newest first.
@@ -116,6 +120,7 @@ pub(crate) async fn overview_get(
     let scope = caller.authorize(Permission::TargetRead)?;
     // Read first: what is stored after it comes again over the live events, which is harmless.
     let log_position = app.log_position().0;
+    let intake = app.intake();
     let targets = app.target_counts(&scope).await?;
     let mut agents = AgentCountsView::default();
     for agent in app.agents(&scope).await? {
@@ -131,6 +136,8 @@ pub(crate) async fn overview_get(
     Ok(Json(OverviewView {
         as_of: app.now().into(),
         log_position,
+        is_intake_open: intake.is_open,
+        ingest_lag_s: intake.lag.as_secs(),
         targets: TargetCountsView {
             total: targets.total,
             up: targets.up,

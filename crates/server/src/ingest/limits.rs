@@ -21,7 +21,7 @@ impl Bucket {
     }
 
     /// Takes it only if that owes no more than `burst`.
-    fn try_take(&mut self, cost: Duration, burst: Duration, now: UtcMicros) -> bool {
+    pub(super) fn try_take(&mut self, cost: Duration, burst: Duration, now: UtcMicros) -> bool {
         let mut taken = *self;
         let is_within = taken.take(cost, burst, now).is_zero();
         if is_within {

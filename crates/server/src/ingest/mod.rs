@@ -19,7 +19,7 @@ use std::{
 
 use model::{AgentId, UtcMicros};
 use store::{CertificateStatus, NewCertificate, Scope, Store, StoreError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
@@ -28,11 +28,12 @@ use wire::v1;
 use crate::{
     app::App,
     authority::{AgentIdentity, AuthorityError, SignedCertificate, identity_of, token_hash},
+    budget::Budget,
     config::AgentsConfig,
     listen::network_of,
     place::Placer,
 };
-use limits::Knocks;
+use limits::{Bucket, Knocks};
 use session::Door;
 
 /// The service stub.
@@ -47,9 +48,10 @@ pub(crate) mod stub {
     include!("../generated/faultline.agent.v1.rs");
 }
 
-/// Rounds that are accepted and not yet judged and stored, of all agents: about 100 MB. Beyond it
-/// agents wait, in the order in which they asked.
-const ROUNDS_IN_FLIGHT_MAX: usize = 1_000_000;
+/// A stream of an agent costs half a second, and half a minute may be owed: sixty at once, then two
+/// a second. An agent that works dials far less often.
+const GREETING_COST: Duration = Duration::from_millis(500);
+const GREETING_BURST: Duration = Duration::from_secs(30);
 /// Frames on their way to one agent.
 const FRAMES_OUT_MAX: usize = 64;
 /// One enrolment from a network costs six seconds, and a minute may be owed: ten at once, for a
@@ -79,12 +81,22 @@ struct Shared {
     app: App,
     /// Kept from stream to stream, so that a slow first reading does not move rounds.
     placers: Mutex<BTreeMap<AgentId, Placer>>,
-    rounds: Arc<Semaphore>,
+    /// Room for what is accepted and not yet judged and stored.
+    budget: Budget,
+    /// Streams begun, by agent: only enrolled ones come this far.
+    greetings: Mutex<BTreeMap<AgentId, Bucket>>,
 }
 
 impl Shared {
     fn now(&self) -> UtcMicros {
         self.app.clock.now()
+    }
+
+    /// Whether one more stream of this agent is heard.
+    fn is_greeted(&self, agent: AgentId) -> bool {
+        let now = self.now();
+        let mut greetings = self.greetings.lock().unwrap_or_else(PoisonError::into_inner);
+        greetings.entry(agent).or_default().try_take(GREETING_COST, GREETING_BURST, now)
     }
 
     fn limits(&self) -> &AgentsConfig {
@@ -127,7 +139,8 @@ impl Ingest {
         let shared = Shared {
             app,
             placers: Mutex::default(),
-            rounds: Arc::new(Semaphore::new(ROUNDS_IN_FLIGHT_MAX)),
+            budget: Budget::default(),
+            greetings: Mutex::default(),
         };
         let (enrolments, renewals) = (Mutex::default(), Mutex::default());
         Ingest { shared: Arc::new(shared), sessions, stop, enrolments, renewals }
@@ -250,6 +263,11 @@ impl stub::agent_link_server::AgentLink for Ingest {
         }
         // Before it is entered as the agent's: a revoked certificate must not end a good stream.
         self.shared.check_certificate(&identity).await?;
+        if !self.shared.is_greeted(identity.agent) {
+            return Err(Status::resource_exhausted(
+                "this agent comes and goes too often: wait some seconds",
+            ));
+        }
         let from = request.remote_addr();
         let (frames, stream) = mpsc::channel(FRAMES_OUT_MAX);
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());

@@ -453,13 +453,12 @@ impl Session {
     }
 
     async fn submit(&mut self, body: BatchBody, rounds: model::RoundBatch) -> Result<(), Status> {
-        let weight = u32::try_from(rounds.rounds.len().max(1)).unwrap_or(u32::MAX);
+        let (agent, bytes) = (self.identity.agent, body.payload_zstd.len());
         let permit = tokio::select! {
             status = cut_off(&self.link, &self.intake) => return Err(status),
-            permit = Arc::clone(&self.shared.rounds).acquire_many_owned(weight) => permit,
+            permit = self.shared.budget.acquire(agent, rounds.rounds.len(), bytes) => permit,
         };
-        let permit = permit.map_err(|_| stopping())?;
-        let (epoch, seq, bytes) = (body.epoch, body.seq, body.payload_zstd.len());
+        let (epoch, seq) = (body.epoch, body.seq);
         let count = rounds.rounds.len();
         let lost = body.gaps.iter().map(|gap| gap.rounds).fold(0, u64::saturating_add);
         let submission = Submission::of_batch(body, rounds, permit, self.lane.clone());

@@ -243,6 +243,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_takes_nothing_of_what_is_written_is_cut_off() {
+        let (_peer, ours) = duplex(64);
+        let mut ours = Connection::new(ours, Term::Answered(TERM), place());
+        let error = loop {
+            if let Err(error) = ours.write_all(b"event").await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
     async fn an_answer_prolongs_a_term_and_not_an_age() {
         for (term, is_prolonged) in [(Term::Answered(TERM), true), (Term::Age(TERM), false)] {
             let (_peer, ours) = duplex(1 << 20);

@@ -16,7 +16,9 @@ use bytes::Bytes;
 use model::{
     AgentEvent, AgentId, Gap, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros,
 };
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
+
+use crate::budget::Permit;
 
 pub(crate) use record::{decode, encode};
 pub(crate) use writer::{Highwaters, LogHandle, LogHold, LogStart, options, start};
@@ -72,7 +74,7 @@ pub(crate) struct Durable {
     /// What the payload of a batch says, opened before it was appended.
     pub(crate) rounds: Option<RoundBatch>,
     /// Returned when the entry is applied: bounds what is in memory.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(crate) permit: Option<Permit>,
 }
 
 /// An entry on its way into the log.
@@ -80,7 +82,7 @@ pub(crate) struct Durable {
 pub(crate) struct Submission {
     body: Body,
     rounds: Option<RoundBatch>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     lane: Lane,
     done: oneshot::Sender<Result<Appended, LogUnavailable>>,
 }
@@ -112,7 +114,7 @@ impl Submission {
     pub(crate) fn of_batch(
         batch: BatchBody,
         rounds: RoundBatch,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         lane: Lane,
     ) -> (Submission, oneshot::Receiver<Result<Appended, LogUnavailable>>) {
         let (submission, is_done) = Submission::of(Body::Batch(batch));

@@ -7,5 +7,6 @@ mod disk;
 mod harness;
 mod http;
 mod ingest;
+mod overload;
 mod restart;
 mod streams;

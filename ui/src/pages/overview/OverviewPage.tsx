@@ -6,7 +6,7 @@ import { Link } from '@tanstack/react-router'
 
 import { agentsQuery, overviewQuery, troubleQuery } from '../../api/queries'
 import type { Overview } from '../../api/types'
-import { fleetSentence } from '../../domain/summary'
+import { fleetSentence, intakeSentence } from '../../domain/summary'
 import { parseTime, zoneName } from '../../domain/time'
 import { count, many, share } from '../../domain/units'
 import { VERDICTS, verdictMark } from '../../domain/verdict'
@@ -33,6 +33,7 @@ export default function OverviewPage() {
         title={fleetSentence(targets)}
         lead={
           <>
+            {intakeSentence(overview)}
             {targets.paused > 0 && `${count(targets.paused)} paused. `}
             {count(overview.agents.online)} of {many(overview.agents.total, 'agent')} online. As
             of <Moment at={overview.as_of} style="time" />.

@@ -1,6 +1,7 @@
 //! The drills: each makes one kind of fault and compares what is said with what is true.
 
 mod blind;
+mod disks;
 mod faults;
 mod ground;
 mod ipv6;
@@ -67,12 +68,18 @@ pub(crate) struct Drill {
 }
 
 /// The longest first: they are started in this order, several at a time.
-pub(crate) const DRILLS: [Drill; 8] = [
+pub(crate) const DRILLS: [Drill; 9] = [
     Drill {
         name: "kill",
         about: "server and agents killed at random instants: every round is there, once",
         measures: false,
         run: kill::run,
+    },
+    Drill {
+        name: "disks",
+        about: "full, covered and removed disks are said, refused and over by themselves",
+        measures: false,
+        run: disks::run,
     },
     Drill {
         name: "uplink",
