@@ -4,9 +4,9 @@ use std::{fs, net::IpAddr, time::Duration};
 
 use journal::{Journal, Options};
 use model::{
-    Address, AgentEvent, AgentId, AgentSpec, Confirm, IcmpError, InventoryChange, Name, NotAsked,
-    OrgId, Outcome, ProbeId, ProbeSpec, Round, RoundBatch, RoundFlags, Rtt, Subject, TargetId,
-    Tick, Tier, TierId, UtcMicros,
+    Address, AgentEvent, AgentId, AgentSpec, Confirm, IcmpError, InventoryChange, Name, NameAnswer,
+    NotAsked, OrgId, Outcome, ProbeId, ProbeSpec, Round, RoundBatch, RoundFlags, Rtt, Subject,
+    TargetId, Tick, Tier, TierId, UtcMicros,
 };
 use prost::Message;
 use server::{Config, Overrides, authority::Authority};
@@ -110,11 +110,13 @@ fn rows() -> Vec<RoundRow> {
         address: None,
     };
     let probe = |id| Subject::Probe(ProbeId(id));
+    let was = Some([192, 0, 2, 2].into());
+    let answer = NameAnswer { address: [192, 0, 2, 1].into(), was };
     let error = IcmpError { kind: 3, code: 1, source: [192, 0, 2, 9].into() };
     vec![
         row(Subject::Gateway, good),
         row(Subject::Witness(1), good),
-        RoundRow { address: Some([192, 0, 2, 1].into()), ..row(probe(1), good) },
+        RoundRow { address: Some(answer), ..row(probe(1), good) },
         RoundRow { icmp_error: Some(error), flags: RoundFlags::ICMP_ERROR, ..row(probe(2), lost) },
         row(probe(3), Outcome::NotAsked(NotAsked::NoRoute)),
     ]
@@ -348,7 +350,7 @@ fn engine() -> engine::Engine {
             let agent = AgentId(id);
             engine.handle_agent(agent, AgentEvent::Heartbeat, now);
             if second % 30 == 0 {
-                engine.handle_batch(&RoundBatch { agent, rounds: rounds_at(now, second) }, now);
+                engine.handle_batch(&RoundBatch::new(agent, rounds_at(now, second)), now);
             }
         }
         engine.handle_timeout(now);

@@ -21,7 +21,7 @@ impl Batcher {
             outcome: record.outcome,
             flags: record.flags,
             icmp_error: record.icmp_error,
-            address: record.address_changed,
+            address: record.address,
         });
     }
 
@@ -52,7 +52,7 @@ mod tests {
             outcome: Outcome::NotAsked(NotAsked::NoRoute),
             flags: RoundFlags::default(),
             icmp_error: None,
-            address_changed: None,
+            address: None,
         };
         for _ in 0..=BATCH_ROUNDS_MAX {
             batcher.push(&record);

@@ -148,6 +148,7 @@ impl Engine {
             if let Some(pair) = probe.pairs.get_mut(index) {
                 pair.watch = Watch::new();
                 pair.late = None;
+                pair.asked = None;
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Rounds on their way in: what they prove of the agent's sight, then what they say of the probe.
 
 use model::{
-    AgentId, AgentState, Cause, Outcome, Round, RoundBatch, RoundFlags, Subject, UtcMicros,
+    Address, AgentId, AgentState, Cause, Decision, DecisionKind, NameAnswer, NameChange, NameSeen,
+    Outcome, ProbeId, Round, RoundBatch, RoundFlags, Subject, UtcMicros, Verdict,
 };
-use model::{ProbeId, Verdict};
 
 use crate::{
     defect::Defect,
@@ -132,6 +132,9 @@ impl Engine {
         if agent.is_sight_stale {
             refresh_sight(self, &mut agent, batch.agent);
         }
+        for seen in &batch.names {
+            self.note_name(batch.agent, seen);
+        }
         let runs_max = self.state.runs_max();
         for rounds in batch.rounds.chunks(WARMED_ROUNDS) {
             self.warm(rounds, batch.agent);
@@ -155,6 +158,36 @@ impl Engine {
             self.arm_agent(batch.agent, at);
         }
         self.settle_urgent();
+    }
+
+    /// Says that a probe's name stands for another address than before.
+    ///
+    /// 1 - What it was before is what the agent says; if the agent does not know, because it
+    ///     started anew, then what it had said last, unless that is of a later time.
+    /// 2 - What comes late is said as of its own time, and does not become what was said last.
+    /// 3 - Of a probe without a name, or one that the agent is not to ask, nothing is said.
+    fn note_name(&mut self, agent: AgentId, seen: &NameSeen) {
+        let at = seen.at.min(self.state.now);
+        let NameAnswer { address: to, was } = seen.answer;
+        let probe = slot(&mut self.state.probes, seen.probe.0).and_then(Option::as_mut);
+        let found = probe.and_then(|probe| Some((probe.index_of(agent)?, probe)));
+        let Some((index, probe)) = found else {
+            return;
+        };
+        let (Ok(Address::Name(name)), Some(pair)) =
+            (Address::parse(&probe.address), probe.pairs.get_mut(index))
+        else {
+            return;
+        };
+        let last = pair.asked.as_deref().filter(|(since, _)| *since <= at).map(|(_, last)| *last);
+        if last.is_some() || pair.asked.is_none() {
+            pair.asked = Some(Box::new((at, to)));
+        }
+        if let Some(from) = was.or(last).filter(|from| *from != to) {
+            let change = NameChange { probe: seen.probe, agent, name, from, to, at };
+            let (decided_at, kind) = (self.state.now, DecisionKind::Name(change));
+            self.decisions.push_back(Decision { org: probe.org, decided_at, kind });
+        }
     }
 
     /// Looks at the pairs of some rounds, for the processor to fetch them all at once.

@@ -4,7 +4,10 @@
 //! views side by side. Ids are dense, so probes and agents are found by index. The functions here
 //! keep minutes and turn verdicts; when to do so is the engine's business.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::IpAddr,
+};
 
 use model::{
     AgentId, AgentState, AgentStateChange, Capabilities, Cause, Decision, DecisionKind, Entity,
@@ -136,6 +139,8 @@ pub(crate) struct Pair {
     pub(crate) agent: AgentId,
     pub(crate) share: PoolShare,
     pub(crate) since: UtcMicros,
+    /// What the probe's name last stood for, and from when on; of few probes.
+    pub(crate) asked: Option<Box<(UtcMicros, IpAddr)>>,
     /// The open minutes, by the lowest bit of their number.
     pub(crate) open: [Accumulated; 2],
     pub(crate) past: Option<Box<Past>>,
@@ -184,6 +189,7 @@ impl Pair {
             agent,
             share: PoolShare::default(),
             since: now,
+            asked: None,
             open,
             past: None,
             late: None,

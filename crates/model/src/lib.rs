@@ -24,12 +24,12 @@ pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use name::{Name, NameError};
 pub use role::Role;
 pub use round::{
-    AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NotAsked, Outcome, Round,
-    RoundBatch, RoundFlags, Rtt, Subject, WITNESSES_MAX,
+    AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NameAnswer, NameSeen, NotAsked,
+    Outcome, Round, RoundBatch, RoundFlags, Rtt, Subject, WITNESSES_MAX,
 };
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,
-    Verdict, VerdictChange, Wakeup, Why,
+    NameChange, Verdict, VerdictChange, Wakeup, Why,
 };

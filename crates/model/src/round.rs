@@ -124,11 +124,36 @@ pub struct Round {
     pub icmp_error: Option<IcmpError>,
 }
 
+/// What a DNS name turned out to stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameAnswer {
+    pub address: IpAddr,
+    /// What the agent had asked before; `None` if this is the first since it started.
+    pub was: Option<IpAddr>,
+}
+
+/// What the name of a probe stood for, from a round on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameSeen {
+    pub probe: ProbeId,
+    pub at: UtcMicros,
+    pub answer: NameAnswer,
+}
+
 /// Rounds of one agent as the engine hears them: placed on the server's clock, in arrival order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoundBatch {
     pub agent: AgentId,
     pub rounds: Vec<Round>,
+    /// In the order of their rounds; none from most batches.
+    pub names: Vec<NameSeen>,
+}
+
+impl RoundBatch {
+    /// Rounds in which no name was seen to stand for anything new.
+    pub fn new(agent: AgentId, rounds: Vec<Round>) -> RoundBatch {
+        RoundBatch { agent, rounds, names: Vec::new() }
+    }
 }
 
 /// What the server noticed about an agent.

@@ -1,8 +1,8 @@
 //! Verdicts, their causes and the decisions that carry them.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
-use crate::{AgentId, Minute, NotAsked, OrgId, Outcome, ProbeId, UtcMicros};
+use crate::{AgentId, Hostname, Minute, NotAsked, OrgId, Outcome, ProbeId, UtcMicros};
 
 /// What is held to be true of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -307,6 +307,18 @@ pub struct AgentStateChange {
     pub text: String,
 }
 
+/// An agent found that a name stands for another address than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameChange {
+    pub probe: ProbeId,
+    pub agent: AgentId,
+    pub name: Hostname,
+    pub from: IpAddr,
+    pub to: IpAddr,
+    /// The start of the first round that asked the new one.
+    pub at: UtcMicros,
+}
+
 /// Something the engine decided. It is stored before anyone acts on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -322,6 +334,7 @@ pub enum DecisionKind {
     /// A minute ended, or late rounds revised one that had.
     Minute(MinuteTruth),
     Agent(AgentStateChange),
+    Name(NameChange),
 }
 
 /// When the engine has work next, and why.

@@ -28,7 +28,9 @@ mod wheel;
 
 use std::{net::IpAddr, time::Duration};
 
-use model::{Address, IcmpError, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier, TierId};
+use model::{
+    Address, IcmpError, NameAnswer, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier, TierId,
+};
 
 pub use icmp::Family;
 pub use key::Key;
@@ -98,8 +100,8 @@ pub struct RoundRecord {
     /// The first ICMP error that came back since the record before: mostly about this round, at
     /// times a late one about the round before.
     pub icmp_error: Option<IcmpError>,
-    /// The address asked in this round, if the name stood for another one in the round before.
-    pub address_changed: Option<IpAddr>,
+    /// What the name stands for, if this round is the first to ask it.
+    pub address: Option<NameAnswer>,
 }
 
 impl Assignment {

@@ -21,7 +21,8 @@ use std::{
 };
 
 use model::{
-    Address, Hostname, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Subject, Tick, Tier,
+    Address, Hostname, IcmpError, NameAnswer, NotAsked, Outcome, ProbeId, RoundFlags, Subject,
+    Tick, Tier,
 };
 
 use crate::{
@@ -132,6 +133,8 @@ pub struct Prober {
     pub(crate) senders: Box<[u32]>,
     /// The first ICMP error since the last record, by slot: rare, so not in each of them.
     pub(crate) errors: BTreeMap<u32, IcmpError>,
+    /// The address that was last recorded of each probe with a name.
+    asked: BTreeMap<u32, IpAddr>,
     /// Sorted.
     local_addresses: Vec<IpAddr>,
     /// Whether the kernel chooses the identifier, for version 4 and 6.
@@ -166,6 +169,7 @@ impl Prober {
             sequence: 0,
             senders: vec![NONE; SEQUENCES].into_boxed_slice(),
             errors: BTreeMap::new(),
+            asked: BTreeMap::new(),
             local_addresses: Vec::new(),
             is_ident_foreign: [false; 2],
             doubted_at: None,
@@ -477,8 +481,10 @@ impl Prober {
         if icmp_error.is_some() {
             flags = flags.with(RoundFlags::ICMP_ERROR);
         }
-        let is_changed = flags.contains(RoundFlags::ADDRESS_CHANGED);
-        let address_changed = probe.address.filter(|_| is_changed);
+        let address = probe.address.filter(|_| probe.name != NONE).and_then(|address| {
+            let was = self.asked.insert(slot, address);
+            (was != Some(address)).then_some(NameAnswer { address, was })
+        });
         self.counters.rounds += 1;
         self.records.push_back(RoundRecord {
             subject: probe.subject,
@@ -486,7 +492,7 @@ impl Prober {
             outcome,
             flags,
             icmp_error,
-            address_changed,
+            address,
         });
         let interval_us = self.timings.get(usize::from(probe.timing)).map_or(0, |t| t.interval_us);
         let next = due + Duration::from_micros(u64::from(interval_us));
@@ -559,6 +565,7 @@ impl Prober {
     pub(crate) fn remove(&mut self, slot: u32) {
         self.wheel.clear(slot);
         self.errors.remove(&slot);
+        self.asked.remove(&slot);
         let Some(probe) = self.probes.get_mut(slot as usize) else {
             return;
         };

@@ -9,7 +9,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use model::{AgentId, Gap, Round, RoundBatch, Tick, UtcMicros};
+use model::{AgentId, Gap, NameSeen, Round, RoundBatch, Subject, Tick, UtcMicros};
 use wire::{Anchor, BatchHead, BootId, Dropped, WireError, rounds::RoundRow, v1};
 
 /// Ten minutes of heartbeats.
@@ -167,8 +167,13 @@ fn place(agent: AgentId, rows: &[RoundRow], offset_us: i64) -> Result<RoundBatch
             icmp_error: row.icmp_error,
         })
     };
-    let rounds = rows.iter().map(place).collect::<Result<_, PlaceError>>()?;
-    Ok(RoundBatch { agent, rounds })
+    let rounds: Vec<Round> = rows.iter().map(place).collect::<Result<_, PlaceError>>()?;
+    let name = |(row, round): (&RoundRow, &Round)| match (row.address, round.subject) {
+        (Some(answer), Subject::Probe(probe)) => Some(NameSeen { probe, at: round.at, answer }),
+        (_, Subject::Gateway | Subject::Witness(_)) | (None, _) => None,
+    };
+    let names = rows.iter().zip(&rounds).filter_map(name).collect();
+    Ok(RoundBatch { agent, rounds, names })
 }
 
 fn place_tick(tick: Tick, offset_us: i64) -> Result<UtcMicros, PlaceError> {

@@ -65,7 +65,7 @@ pub(crate) fn seal(rounds: &[RoundRecord]) -> Vec<u8> {
             outcome: record.outcome,
             flags: record.flags,
             icmp_error: record.icmp_error,
-            address: record.address_changed,
+            address: record.address,
         })
         .collect();
     let rounds = wire::rounds::encode_rounds(&rows);

@@ -152,6 +152,10 @@ impl Oracle {
             DecisionKind::Agent(change) => {
                 self.agents.insert(change.agent, change.to);
             }
+            DecisionKind::Name(change) => {
+                let text = format!("{change:?}, but no target has a name");
+                self.object("6 every decision has evidence", at_us, text);
+            }
         }
     }
 

@@ -237,7 +237,7 @@ impl SimServer {
             self.unplaceable.insert(agent);
         }
         let rounds: Vec<Round> = crate::adapt::open(&spooled.payload_zstd, offset_us);
-        let batch = RoundBatch { agent, rounds };
+        let batch = RoundBatch::new(agent, rounds);
         self.append(Entry { now, heard: Heard::Batch { batch, epoch, seq } }, now_us);
         let acks_early = self.defect == Some(Defect::AckBeforeDurable);
         acks_early.then_some(Answer::Ack { epoch, seq })

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth, OrgId,
-    UtcMicros, VerdictChange,
+    AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth,
+    NameChange, OrgId, UtcMicros, VerdictChange,
 };
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -14,7 +14,7 @@ use crate::{
     chunks::{Key, MinuteRecord},
     code,
     db::{Bulk, Columns, Tx, big},
-    rounds, series, streams,
+    names, rounds, series, streams,
 };
 
 /// Checkpoints kept: the newest, and the one before in case it cannot be read.
@@ -133,6 +133,7 @@ struct Sorted<'a> {
     verdicts: Vec<Owned<'a, VerdictChange>>,
     minutes: Vec<Owned<'a, MinuteTruth>>,
     agents: Vec<Owned<'a, AgentStateChange>>,
+    names: Vec<Owned<'a, NameChange>>,
 }
 
 impl Store {
@@ -147,6 +148,9 @@ impl Store {
         write_minutes(&mut tx, &sorted.minutes, now).await?;
         for (org, change) in &sorted.agents {
             write_agent(&mut tx, *org, change, commit.position).await?;
+        }
+        for change in &sorted.names {
+            names::write(&mut tx, change, commit.position).await?;
         }
         rounds::write(&mut tx, commit.rounds, now).await?;
         for highwater in commit.highwaters {
@@ -254,6 +258,7 @@ fn sort(decisions: &[Decision]) -> Sorted<'_> {
             DecisionKind::Verdict(change) => sorted.verdicts.push((org, change)),
             DecisionKind::Minute(truth) => sorted.minutes.push((org, truth)),
             DecisionKind::Agent(change) => sorted.agents.push((org, change)),
+            DecisionKind::Name(change) => sorted.names.push((org, change)),
         }
     }
     sorted

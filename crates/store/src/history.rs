@@ -13,6 +13,7 @@ use crate::{
     chunks::{MinuteRecord, RoundRecord},
     code,
     db::{Columns, Tx, damaged},
+    names,
     series::{self, Wanted},
 };
 
@@ -153,13 +154,15 @@ impl Store {
         Ok(changes)
     }
 
-    /// Lists what changed at a target, for its consensus and for each agent, newest first.
+    /// Lists what changed at a target, for its consensus and for each agent, and what its name
+    /// stood for, newest first.
     pub async fn changes_of(
         &self,
         scope: &Scope,
         target: TargetId,
         limit: u32,
     ) -> Result<Vec<ChangeRow>, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
         let mut tx = self.read().await?;
         let found: i64 = sqlx::query_scalar(TARGET_FOUND)
             .bind(scope.org.0)
@@ -172,10 +175,15 @@ impl Store {
         let rows = sqlx::query(CHANGES_OF)
             .bind(scope.org.0)
             .bind(target.0)
-            .bind(limit.min(PAGE_ROWS_MAX))
+            .bind(limit)
             .fetch_all(&mut *tx)
             .await?;
-        rows.iter().map(verdict_change).collect()
+        let mut changes: Vec<ChangeRow> =
+            rows.iter().map(verdict_change).collect::<Result<_, StoreError>>()?;
+        changes.extend(names::changes_of(&mut tx, scope, target, limit).await?);
+        changes.sort_by_key(|change| std::cmp::Reverse(change.at));
+        changes.truncate(limit as usize);
+        Ok(changes)
     }
 
     /// Reads the stored minutes from `from` to before `to`: the consensus first, then each agent

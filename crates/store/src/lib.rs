@@ -23,6 +23,7 @@ mod history;
 mod import;
 mod inventory;
 mod migrate;
+mod names;
 mod retention;
 mod rounds;
 mod rows;

@@ -16,6 +16,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "first", text: include_str!("../migrations/sqlite/0001_first.sql") },
     Step { name: "streams", text: include_str!("../migrations/sqlite/0002_streams.sql") },
     Step { name: "chunks", text: include_str!("../migrations/sqlite/0003_chunks.sql") },
+    Step { name: "names", text: include_str!("../migrations/sqlite/0004_names.sql") },
 ];
 
 const SCHEMA_STEP: &str = "

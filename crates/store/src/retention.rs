@@ -57,6 +57,15 @@ const EVENTS_SWEEP: &str = "
                   AND at < $2
                 ORDER BY at, id
                 LIMIT $3)";
+const NAMES_SWEEP: &str = "
+    DELETE FROM name_change
+     WHERE id IN (
+               SELECT id
+                 FROM name_change
+                WHERE org_id = $1
+                  AND at < $2
+                ORDER BY at, id
+                LIMIT $3)";
 // A batch of an epoch this old cannot come again: no spool may keep it so long.
 const HIGHWATERS_SWEEP: &str = "
     DELETE FROM highwater
@@ -136,7 +145,7 @@ impl Store {
             let minutes = (org, MinuteRecord::KIND, before);
             retained.minutes += sweep_chunks(&mut tx, minutes, &mut retained.is_done).await?;
             sweep(&mut tx, RECORDED_SWEEP, (org, before.0), &mut retained.is_done).await?;
-            for text in [SPANS_SWEEP, EVENTS_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
+            for text in [SPANS_SWEEP, EVENTS_SWEEP, NAMES_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
             }

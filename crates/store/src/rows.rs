@@ -5,9 +5,9 @@
 use std::net::IpAddr;
 
 use model::{
-    Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, InventoryChange, LogPosition,
-    Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId,
-    UserId, UtcMicros, Verdict,
+    Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
+    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId,
+    Tier, TierId, UserId, UtcMicros, Verdict,
 };
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
@@ -476,7 +476,7 @@ pub struct Compacted {
     pub is_done: bool,
 }
 
-/// One change of a verdict or of an agent's state.
+/// One change of a verdict, of an agent's state, or of what a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeRow {
     pub at: UtcMicros,
@@ -488,10 +488,23 @@ pub struct ChangeRow {
     pub why: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    Verdict { from: Verdict, to: Verdict, cause: Cause },
-    Agent { from: AgentState, to: AgentState },
+    Verdict {
+        from: Verdict,
+        to: Verdict,
+        cause: Cause,
+    },
+    Agent {
+        from: AgentState,
+        to: AgentState,
+    },
+    /// As one agent found it.
+    Name {
+        name: Hostname,
+        from: IpAddr,
+        to: IpAddr,
+    },
 }
 
 /// The stored minutes of one entity, oldest first. A minute that is not there was not recorded.

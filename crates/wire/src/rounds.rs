@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
-use model::{Confirm, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick};
+use model::{
+    Confirm, IcmpError, NameAnswer, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick,
+};
 
 use crate::{WireError, limits, v1};
 
@@ -23,8 +25,8 @@ pub struct RoundRow {
     pub outcome: Outcome,
     pub flags: RoundFlags,
     pub icmp_error: Option<IcmpError>,
-    /// What the name stands for from this round on, if that changed.
-    pub address: Option<IpAddr>,
+    /// What the name stands for from this round on, if that is news.
+    pub address: Option<NameAnswer>,
 }
 
 /// Whether a probe's id has a handle of its own: not 0, and below those of the witnesses.
@@ -67,9 +69,10 @@ pub fn encode_rounds(rows: &[RoundRow]) -> v1::Rounds {
                 source: bytes_of(error.source),
             });
         }
-        if let Some(address) = row.address {
-            let address = bytes_of(address);
-            rounds.address.push(v1::AddressMark { index, address });
+        if let Some(answer) = row.address {
+            let address = bytes_of(answer.address);
+            let was = answer.was.map(bytes_of).unwrap_or_default();
+            rounds.address.push(v1::AddressMark { index, address, was });
         }
     }
     rounds
@@ -295,7 +298,8 @@ fn mark_icmp_error(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), Wir
 fn mark_address(rows: &mut [RoundRow], rounds: &v1::Rounds) -> Result<(), WireError> {
     let index_of = |mark: &v1::AddressMark| mark.index;
     marked(rows, "address", &rounds.address, index_of, |row, mark| {
-        row.address = Some(address_of(&mark.address)?);
+        let was = (!mark.was.is_empty()).then(|| address_of(&mark.was)).transpose()?;
+        row.address = Some(NameAnswer { address: address_of(&mark.address)?, was });
         Ok(())
     })
 }

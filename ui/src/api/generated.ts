@@ -413,7 +413,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How a target's verdicts changed
+         * How a target's verdicts changed, and what its name stands for
          * @description Needs the permission `target_read`.
          */
         get: operations["target_changes"];
@@ -1366,15 +1366,14 @@ export interface components {
              */
             tier_id?: number | null;
         };
-        /** @description A change of what is held of a target. */
-        TargetChange: {
-            agent: components["schemas"]["Ref"] | null;
-            at: components["schemas"]["Timestamp"];
-            cause: components["schemas"]["Cause"];
-            from: components["schemas"]["Verdict"];
-            to: components["schemas"]["Verdict"];
-            why: string;
-        };
+        /** @description A change of a target: of what is held of it, or of what its name stands for. */
+        TargetChange: (components["schemas"]["TargetVerdictChange"] & {
+            /** @enum {string} */
+            kind: "verdict";
+        }) | (components["schemas"]["TargetNameChange"] & {
+            /** @enum {string} */
+            kind: "name";
+        });
         TargetChanges: {
             /** @description Newest first. */
             items: components["schemas"]["TargetChange"][];
@@ -1393,6 +1392,19 @@ export interface components {
             unknown: number;
             /** Format: int64 */
             up: number;
+        };
+        /** @description A change of what a target's name stands for, as one agent found it. */
+        TargetNameChange: {
+            agent: components["schemas"]["Ref"];
+            /** @description The start of the first round that asked the new address. */
+            at: components["schemas"]["Timestamp"];
+            /** @description The address asked before. */
+            from: string;
+            /** @description The DNS name, as it was the target's then. */
+            name: string;
+            /** @description The address asked since. */
+            to: string;
+            why: string;
         };
         TargetPage: {
             items: components["schemas"]["Target"][];
@@ -1426,6 +1438,15 @@ export interface components {
             /** @description Since when this server runs: what is held on older rounds is from the run before. */
             server_since: components["schemas"]["Timestamp"];
             target: components["schemas"]["Target"];
+        };
+        /** @description A change of what is held of a target. */
+        TargetVerdictChange: {
+            agent: components["schemas"]["Ref"] | null;
+            at: components["schemas"]["Timestamp"];
+            cause: components["schemas"]["Cause"];
+            from: components["schemas"]["Verdict"];
+            to: components["schemas"]["Verdict"];
+            why: string;
         };
         TickEvent: {
             at: components["schemas"]["Timestamp"];

@@ -169,7 +169,7 @@ impl Play {
                 decisions.push(said(entity, minute, counts));
             }
             rounds.sort_by_key(|round| round.at);
-            batches.push(RoundBatch { agent, rounds });
+            batches.push(RoundBatch::new(agent, rounds));
         }
         for (probe, counts) in (1..=self.probes).zip(all) {
             decisions.push(said(Entity::Consensus { probe: ProbeId(probe) }, minute, counts));

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::{LookupIpStrategy, ResolveHosts, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
@@ -49,10 +49,14 @@ pub(super) struct Resolver {
 impl Resolver {
     /// Starts the thread. `None` if the system gives none: the next name tries again.
     pub(super) fn start() -> Option<Resolver> {
+        Resolver::start_by(build)
+    }
+
+    fn start_by(build: impl Fn() -> Option<TokioResolver> + Send + 'static) -> Option<Resolver> {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (answer, answers) = sync_channel(ANSWERS_MAX);
         let run = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(serve(asked, answer)),
+            Ok(runtime) => runtime.block_on(serve(asked, answer, build)),
             Err(error) => tracing::error!(%error, "cannot start the resolver"),
         };
         match thread::Builder::new().name("resolver".to_owned()).spawn(run) {
@@ -81,7 +85,11 @@ impl Resolver {
     }
 }
 
-async fn serve(mut asked: mpsc::Receiver<Hostname>, answers: SyncSender<Answer>) {
+async fn serve(
+    mut asked: mpsc::Receiver<Hostname>,
+    answers: SyncSender<Answer>,
+    build: impl Fn() -> Option<TokioResolver>,
+) {
     let mut under_way: JoinSet<Answer> = JoinSet::new();
     let mut held: Option<(Version, TokioResolver)> = None;
     loop {
@@ -143,7 +151,7 @@ impl Version {
 }
 
 fn build() -> Option<TokioResolver> {
-    let mut builder = match TokioResolver::builder_tokio() {
+    finish(match TokioResolver::builder_tokio() {
         Ok(builder) => builder,
         Err(error) => {
             // The host file still answers.
@@ -151,7 +159,10 @@ fn build() -> Option<TokioResolver> {
             let provider = TokioRuntimeProvider::default();
             TokioResolver::builder_with_config(ResolverConfig::default(), provider)
         }
-    };
+    })
+}
+
+fn finish(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Option<TokioResolver> {
     let options = builder.options_mut();
     options.timeout = TIMEOUT;
     options.attempts = 2;
@@ -164,5 +175,114 @@ fn build() -> Option<TokioResolver> {
             tracing::warn!(%error, "cannot make a resolver");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, UdpSocket},
+        sync::{
+            Arc,
+            atomic::{AtomicU8, Ordering},
+        },
+    };
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
+    use model::{Address, NameAnswer, ProbeId, RoundFlags, Tick, Tier, TierId};
+    use sense::{Assignment, Config, Key, ProbeTask, Prober, TierTiming};
+
+    use super::*;
+    use crate::batcher::Batcher;
+
+    /// A DNS server in a thread of its own, for as long as the test: every name stands for
+    /// 192.0.2.n, and has no other address.
+    fn dns_server(n: Arc<AtomicU8>) -> u16 {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = socket.local_addr().expect("an address").port();
+        thread::spawn(move || {
+            let mut query = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut query) {
+                let answer = answer_of(&query[..length], n.load(Ordering::Relaxed));
+                socket.send_to(&answer, from).expect("sends");
+            }
+        });
+        port
+    }
+
+    /// The answer to a query for one name (RFC 1035, 4.1); what follows its question is ignored.
+    fn answer_of(query: &[u8], n: u8) -> Vec<u8> {
+        let name_end = 12 + query[12..].iter().position(|byte| *byte == 0).expect("a name");
+        let question = &query[12..name_end + 5];
+        let is_v4 = query[name_end + 2] == 1;
+        let mut answer = query[..2].to_vec();
+        answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_v4), 0, 0, 0, 0]);
+        answer.extend(question);
+        if is_v4 {
+            // The question's name, A, IN, 30 s, four bytes.
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 192, 0, 2, n]);
+        }
+        answer
+    }
+
+    fn prober() -> Prober {
+        let tier = TierTiming {
+            id: TierId(1),
+            interval: Duration::from_secs(10),
+            packets: 1,
+            gap: Tier::GAP_MIN,
+            timeout: Tier::TIMEOUT_MIN,
+            payload_bytes: Tier::PAYLOAD_BYTES_MIN,
+        };
+        let address = Address::parse("core1.example.net").expect("a name");
+        let probe = ProbeTask { id: ProbeId(1), tier: tier.id, address };
+        let mut prober = Prober::new(Config { ident: 1 }, Key::new([7; 16]));
+        prober.set_families(true, false);
+        let (tiers, probes) = (vec![tier], vec![probe]);
+        let assignment = Assignment { version: 1, tiers, probes, witnesses: Vec::new() };
+        prober.set_assignment(&assignment, Tick(0));
+        prober
+    }
+
+    /// Plays a minute and a half of the prober's time against the resolver; the names are asked
+    /// for real.
+    #[test]
+    fn a_dns_server_that_answers_otherwise_is_in_the_batch_with_both_addresses() {
+        let n = Arc::new(AtomicU8::new(1));
+        let port = dns_server(Arc::clone(&n));
+        let resolver = Resolver::start_by(move || {
+            let mut connection = ConnectionConfig::udp();
+            connection.port = port;
+            let server = NameServerConfig::new(Ipv4Addr::LOCALHOST.into(), true, vec![connection]);
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+            let provider = TokioRuntimeProvider::default();
+            finish(TokioResolver::builder_with_config(config, provider))
+        });
+        let resolver = resolver.expect("a thread");
+        let (mut prober, mut batcher, mut packet) = (prober(), Batcher::default(), Vec::new());
+        while let Some(now) = prober.poll_timeout().filter(|now| now.0 < 90_000_000) {
+            prober.handle_timeout(now);
+            while let Some(name) = prober.poll_resolve() {
+                resolver.ask(name);
+                let answer = resolver.answers.recv().expect("the resolver answers");
+                let addresses = answer.addresses.as_deref().map_err(|failure| *failure);
+                prober.handle_resolved(&answer.name, addresses, answer.ttl, now);
+                // The next time it is asked, it stands for something else.
+                n.store(7, Ordering::Relaxed);
+            }
+            while let Some(transmit) = prober.poll_transmit(now, &mut packet) {
+                prober.handle_sent(transmit.token, Ok(now));
+            }
+            while let Some(record) = prober.poll_round() {
+                batcher.push(&record);
+            }
+        }
+        let rows = batcher.take().expect("rounds");
+        let news: Vec<_> = rows.iter().filter_map(|row| Some((row.address?, row.flags))).collect();
+        let ip = |n| IpAddr::from([192, 0, 2, n]);
+        let first = NameAnswer { address: ip(1), was: None };
+        let second = NameAnswer { address: ip(7), was: Some(ip(1)) };
+        let expected = [(first, RoundFlags::default()), (second, RoundFlags::ADDRESS_CHANGED)];
+        assert_eq!(news, expected);
     }
 }

@@ -1,11 +1,12 @@
 //! Replay, restore, idempotence: what the driver relies on.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use engine::{CheckpointError, Engine};
 use model::{
     Address, AgentEvent, AgentId, Capabilities, Decision, DecisionKind, Entity, InventoryChange,
-    MonitorEvent, ProbeId, RoundBatch, Strategy, Subject, Tier, UtcMicros, Verdict,
+    MonitorEvent, NameAnswer, NameSeen, ProbeId, RoundBatch, Strategy, Subject, Tier, UtcMicros,
+    Verdict,
 };
 
 use crate::play::{Play, agent, good, lost, noon, probe, tier};
@@ -93,7 +94,7 @@ fn spans_chain_and_time_does_not_run_backwards() {
                 assert_eq!(truth.said_first.is_some(), 0 < truth.revision, "{truth:?}");
                 *revision += 1;
             }
-            DecisionKind::Agent(_) => (),
+            DecisionKind::Agent(_) | DecisionKind::Name(_) => (),
         }
     }
 }
@@ -241,7 +242,7 @@ fn an_ended_pair_closes_its_span_and_says_no_more_minutes() {
     engine.handle_change(&InventoryChange::ProbeSet(probe(1, 1)), at(0));
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(0));
     let rounds = vec![good(Subject::Probe(ProbeId(1)), at(0))];
-    engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(2));
+    engine.handle_batch(&RoundBatch::new(AgentId(1), rounds), at(2));
     engine.handle_change(&InventoryChange::AgentRemoved(AgentId(1)), at(3));
     for second in 3..300 {
         engine.handle_timeout(at(second));
@@ -253,13 +254,59 @@ fn an_ended_pair_closes_its_span_and_says_no_more_minutes() {
         .filter(|decision| match &decision.kind {
             DecisionKind::Verdict(change) => change.entity == pair,
             DecisionKind::Minute(truth) => truth.entity == pair,
-            DecisionKind::Agent(_) => false,
+            DecisionKind::Agent(_) | DecisionKind::Name(_) => false,
         })
         .collect();
     assert_eq!(of_pair.len(), 2, "up, then the end: {of_pair:?}");
     assert!(engine.pair_status(ProbeId(1), AgentId(1)).is_none());
     let status = engine.probe_status(ProbeId(1)).expect("the probe");
     assert_eq!(status.why.text, "no agent is assigned to it");
+}
+
+/// One probe of one agent, and what is said of its name after reports of (second, 192.0.2.n, what
+/// was asked before). The engine is restored after each.
+#[track_caller]
+fn check_names(address: &str, reports: &[(i64, u8, Option<u8>)], expected: &[(i64, u8, u8)]) {
+    let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
+    let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
+    let mut engine = Engine::new(noon());
+    engine.handle_change(&agent(1, "fra1"), noon());
+    let address = Address::parse(address).expect("an address");
+    let spec = model::ProbeSpec { address, ..probe(1, 1) };
+    engine.handle_change(&InventoryChange::ProbeSet(spec), noon());
+    let mut said = Vec::new();
+    for (seconds, to, was) in reports {
+        let answer = NameAnswer { address: ip(*to), was: was.map(ip) };
+        let names = vec![NameSeen { probe: ProbeId(1), at: at(*seconds), answer }];
+        let batch = RoundBatch { names, ..RoundBatch::new(AgentId(1), Vec::new()) };
+        engine.handle_batch(&batch, at(900));
+        while let Some(decision) = engine.poll_decision() {
+            if let DecisionKind::Name(change) = decision.kind {
+                assert_eq!((change.agent, change.name.as_str()), (AgentId(1), "core1.example.net"));
+                said.push((change.at, change.from, change.to));
+            }
+        }
+        engine = Engine::restore(&engine.checkpoint()).expect("its own checkpoint");
+    }
+    let expected = expected.iter().map(|(s, from, to)| (at(*s), ip(*from), ip(*to)));
+    assert_eq!(said, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_name_that_stands_for_another_address_is_said_with_both() {
+    let name = "core1.example.net";
+    // What it stands for first is no change, and neither is the same again.
+    check_names(name, &[(0, 1, None), (5, 1, None)], &[]);
+    let there_and_back = [(0, 1, None), (30, 7, Some(1)), (60, 1, Some(7))];
+    check_names(name, &there_and_back, &[(30, 1, 7), (60, 7, 1)]);
+    // An agent that started anew has forgotten what it asked; the engine has not.
+    check_names(name, &[(0, 1, None), (30, 7, None)], &[(30, 1, 7)]);
+    // What comes late is said as of its time, and what came last stays what came last.
+    let late = [(0, 1, None), (60, 8, Some(7)), (30, 7, Some(1)), (90, 8, None)];
+    check_names(name, &late, &[(60, 7, 8), (30, 1, 7)]);
+    check_names(name, &[(60, 8, None), (30, 7, None), (90, 8, None)], &[]);
+    // Of an address nobody can say that it stands for another.
+    check_names("192.0.2.1", &[(0, 1, None), (30, 7, Some(1))], &[]);
 }
 
 #[test]
@@ -283,7 +330,7 @@ fn a_step_of_the_clock_silences_nobody() {
             }
             engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(now));
             let rounds = vec![good(Subject::Probe(ProbeId(1)), at(now + offset))];
-            engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(now));
+            engine.handle_batch(&RoundBatch::new(AgentId(1), rounds), at(now));
             engine.handle_timeout(at(now));
             downs.extend(std::iter::from_fn(|| engine.poll_decision()));
             now += 5;
@@ -304,7 +351,7 @@ fn nothing_is_decided_and_nothing_armed_by_an_ordinary_round() {
     engine.handle_agent(AgentId(1), AgentEvent::Heartbeat, at(0));
     let hear = |engine: &mut Engine, second| {
         let rounds = vec![good(Subject::Probe(ProbeId(1)), at(second))];
-        engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(second + 2));
+        engine.handle_batch(&RoundBatch::new(AgentId(1), rounds), at(second + 2));
     };
     hear(&mut engine, 0);
     engine.handle_timeout(at(2));
@@ -329,7 +376,7 @@ fn a_repeated_round_counts_once_and_a_stray_one_never() {
     let round = lost(Subject::Probe(ProbeId(1)), at(1), 5, 3);
     let stray = lost(Subject::Probe(ProbeId(9)), at(1), 5, 3);
     let rounds = vec![round, round, stray];
-    engine.handle_batch(&RoundBatch { agent: AgentId(1), rounds }, at(5));
+    engine.handle_batch(&RoundBatch::new(AgentId(1), rounds), at(5));
     let counters = engine.counters();
     assert_eq!(counters.rounds_total, 3);
     assert_eq!((counters.repeated_rounds_total, counters.stray_rounds_total), (1, 1));

@@ -96,7 +96,7 @@ fn input() -> impl Strategy<Value = Input> {
 fn handle(engine: &mut Engine, input: &Input, now: UtcMicros) {
     match input {
         Input::Batch(agent, rounds) => {
-            let batch = RoundBatch { agent: AgentId(*agent), rounds: rounds.clone() };
+            let batch = RoundBatch::new(AgentId(*agent), rounds.clone());
             engine.handle_batch(&batch, now);
         }
         Input::Change(change) => engine.handle_change(change, now),
@@ -176,7 +176,7 @@ proptest! {
                             prop_assert!(truth.minute < *last);
                         }
                     }
-                    DecisionKind::Minute(_) | DecisionKind::Agent(_) => (),
+                    DecisionKind::Minute(_) | DecisionKind::Agent(_) | DecisionKind::Name(_) => (),
                 }
             }
             if matches!(input, Input::Restore) {

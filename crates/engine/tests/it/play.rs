@@ -310,7 +310,7 @@ impl Play {
             }
             match happening {
                 Happening::Round(agent, round) => {
-                    engine.handle_batch(&RoundBatch { agent, rounds: vec![round] }, now);
+                    engine.handle_batch(&RoundBatch::new(agent, vec![round]), now);
                 }
                 Happening::Change(change) => engine.handle_change(&change, now),
                 Happening::Heartbeat(agent) => {
@@ -390,7 +390,7 @@ impl Play {
                 }
                 Some(line)
             }
-            (DecisionKind::Minute(_), _) | (_, Show::Minutes) => None,
+            (DecisionKind::Minute(_) | DecisionKind::Name(_), _) | (_, Show::Minutes) => None,
         }
     }
 }

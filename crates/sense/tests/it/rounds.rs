@@ -357,7 +357,7 @@ fn names_are_resolved_and_a_changed_answer_is_an_event() {
         ",
         expect![[r#"
             0.000s  wants core.example
-            6.451s  probe 5 due 5.450s: 1/1 rtt 1000/1000/1000us
+            6.451s  probe 5 due 5.450s: 1/1 rtt 1000/1000/1000us now 10.0.0.1
             11.451s  probe 5 due 10.450s: 1/1 rtt 1000/1000/1000us
             16.451s  probe 5 due 15.450s: 1/1 rtt 1000/1000/1000us
             21.451s  probe 5 due 20.450s: 1/1 rtt 1000/1000/1000us
@@ -372,6 +372,7 @@ fn names_are_resolved_and_a_changed_answer_is_an_event() {
             61.000s  wants core.example
             61.451s  probe 5 due 60.450s: 1/1 rtt 1000/1000/1000us
             66.451s  probe 5 due 65.450s: 1/1 rtt 2000/2000/2000us address-changed now 10.0.0.2
+                     it was 10.0.0.1
             71.451s  probe 5 due 70.450s: 1/1 rtt 2000/2000/2000us
         "#]],
     );
@@ -394,7 +395,7 @@ fn a_name_without_address_is_not_asked_and_a_silent_resolver_takes_nothing_away(
             0.000s  wants core.example
             2.705s  probe 5 due 2.705s: not asked: Resolver
             32.705s  probe 5 due 32.705s: not asked: Resolver
-            63.705s  probe 5 due 62.705s: 1/1 rtt 1000/1000/1000us
+            63.705s  probe 5 due 62.705s: 1/1 rtt 1000/1000/1000us now 10.0.0.1
             70.000s  wants core.example
             93.705s  probe 5 due 92.705s: 1/1 rtt 1000/1000/1000us
             100.000s  wants core.example

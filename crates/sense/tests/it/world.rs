@@ -320,6 +320,9 @@ fn show(round: &RoundRecord) -> String {
     let error = round.icmp_error.map_or_else(String::new, |IcmpError { kind, code, source }| {
         format!(" {kind}/{code} by {source}")
     });
-    let address = round.address_changed.map_or_else(String::new, |a| format!(" now {a}"));
+    let address = round.address.map_or_else(String::new, |answer| {
+        let was = answer.was.map_or_else(String::new, |was| format!("\n         it was {was}"));
+        format!(" now {}{was}", answer.address)
+    });
     format!("{who} due {}: {outcome}{flags}{error}{address}", s(round.due))
 }

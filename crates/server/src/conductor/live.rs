@@ -187,8 +187,8 @@ impl LiveEvent {
         }
     }
 
-    /// The event of a decision. A minute is told once for all probes, not here; of a probe that
-    /// has just been deleted nothing is told.
+    /// The event of a decision. A minute is told once for all probes, not here, and with it what a
+    /// name stands for; of a probe that has just been deleted nothing is told.
     pub(crate) fn of(
         position: LogPosition,
         decision: &Decision,
@@ -212,7 +212,7 @@ impl LiveEvent {
                 to: change.to,
                 at: change.at,
             }),
-            DecisionKind::Minute(_) => None,
+            DecisionKind::Minute(_) | DecisionKind::Name(_) => None,
         }
     }
 }

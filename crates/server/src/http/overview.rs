@@ -85,8 +85,9 @@ pub(crate) enum ChangeKindView {
     Agent,
 }
 
-impl From<ChangeRow> for ChangeView {
-    fn from(row: ChangeRow) -> ChangeView {
+impl ChangeView {
+    /// `None` for what is of one target alone: its page tells it.
+    fn of(row: ChangeRow) -> Option<ChangeView> {
         let (kind, from, to, cause) = match row.kind {
             ChangeKind::Verdict { from, to, cause } => {
                 (ChangeKindView::Verdict, from.as_str(), to.as_str(), Some(cause.into()))
@@ -94,8 +95,9 @@ impl From<ChangeRow> for ChangeView {
             ChangeKind::Agent { from, to } => {
                 (ChangeKindView::Agent, from.as_str(), to.as_str(), None)
             }
+            ChangeKind::Name { .. } => return None,
         };
-        ChangeView {
+        Some(ChangeView {
             at: row.at.into(),
             target: row.target.as_ref().map(RefView::from),
             agent: row.agent.as_ref().map(RefView::from),
@@ -104,7 +106,7 @@ impl From<ChangeRow> for ChangeView {
             to,
             cause,
             why: row.why,
-        }
+        })
     }
 }
 
@@ -147,6 +149,6 @@ pub(crate) async fn overview_get(
             paused: targets.paused,
         },
         agents,
-        changes: changes.into_iter().map(ChangeView::from).collect(),
+        changes: changes.into_iter().filter_map(ChangeView::of).collect(),
     }))
 }

@@ -396,10 +396,19 @@ pub(crate) struct TargetChangesView {
     items: Vec<TargetChangeView>,
 }
 
-/// A change of what is held of a target.
+/// A change of a target: of what is held of it, or of what its name stands for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TargetChange)]
-pub(crate) struct TargetChangeView {
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum TargetChangeView {
+    Verdict(TargetVerdictChangeView),
+    Name(TargetNameChangeView),
+}
+
+/// A change of what is held of a target.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TargetVerdictChange)]
+pub(crate) struct TargetVerdictChangeView {
     at: Timestamp,
     /// Null for all agents together.
     #[schema(required)]
@@ -410,23 +419,53 @@ pub(crate) struct TargetChangeView {
     why: String,
 }
 
+/// A change of what a target's name stands for, as one agent found it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TargetNameChange)]
+pub(crate) struct TargetNameChangeView {
+    /// The start of the first round that asked the new address.
+    at: Timestamp,
+    agent: RefView,
+    /// The DNS name, as it was the target's then.
+    name: String,
+    /// The address asked before.
+    from: String,
+    /// The address asked since.
+    to: String,
+    why: String,
+}
+
 impl TargetChangeView {
     fn of(row: ChangeRow) -> Option<TargetChangeView> {
+        let at = row.at.into();
+        let agent = row.agent.as_ref().map(RefView::from);
         match row.kind {
-            ChangeKind::Verdict { from, to, cause } => Some(TargetChangeView {
-                at: row.at.into(),
-                agent: row.agent.as_ref().map(RefView::from),
-                from: from.into(),
-                to: to.into(),
-                cause: cause.into(),
-                why: row.why,
-            }),
+            ChangeKind::Verdict { from, to, cause } => {
+                Some(TargetChangeView::Verdict(TargetVerdictChangeView {
+                    at,
+                    agent,
+                    from: from.into(),
+                    to: to.into(),
+                    cause: cause.into(),
+                    why: row.why,
+                }))
+            }
+            ChangeKind::Name { name, from, to } => {
+                Some(TargetChangeView::Name(TargetNameChangeView {
+                    at,
+                    agent: agent?,
+                    name: name.as_str().to_owned(),
+                    from: from.to_string(),
+                    to: to.to_string(),
+                    why: row.why,
+                }))
+            }
             ChangeKind::Agent { .. } => None,
         }
     }
 }
 
-/// How a target's verdicts changed
+/// How a target's verdicts changed, and what its name stands for
 #[utoipa::path(
     get, path = "/api/v1/targets/{id}/changes", tag = "history",
     params(("id" = u32, Path), LimitQuery),

@@ -1,10 +1,15 @@
 //! Agents at the door: enrolment, fences, acknowledgements, hostile payloads, restarts.
 
+use std::net::IpAddr;
+
 use journal::{Disk, Journal, Options, Position};
-use model::ProbeId;
-use serde_json::json;
+use model::{NameAnswer, ProbeId};
+use serde_json::{Value, json};
 use tonic::Code;
-use wire::{rounds::encode_rounds, v1};
+use wire::{
+    rounds::{RoundRow, encode_rounds},
+    v1,
+};
 
 use crate::harness::{NOW_S, Server, answered, enrol, not_asked, soon};
 
@@ -62,6 +67,55 @@ async fn a_tier_with_a_count_is_asked_by_the_agent_whose_hello_says_that_it_can(
     let server = Server::start(dir.path()).await;
     let mut back = second.able(&[]).at(&server).link().await.unwrap();
     back.assigned(&[]).await;
+    server.stop().await;
+}
+
+/// The changes of what a target's name stands for.
+async fn names_of(server: &Server, target: u64) -> Vec<Value> {
+    let page = server.get(&format!("/targets/{target}/changes")).await;
+    let items = page["items"].as_array().unwrap().iter();
+    items.filter(|item| item["kind"] == "name").cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_answers_otherwise_is_a_change_of_its_target_with_both_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (target, probe) = server.new_target("core1", "core1.example.net").await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    link.assigned(&[probe]).await;
+    let epoch = link.epoch;
+    let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
+    let found = |ago_s, n, was: Option<u8>| {
+        let answer = NameAnswer { address: ip(n), was: was.map(ip) };
+        RoundRow { address: Some(answer), ..answered(probe, ago_s) }
+    };
+    // The batch again says it no second time.
+    for _ in 0..2 {
+        link.send_rounds(1, &[found(60, 1, None), found(30, 7, Some(1))]).await;
+        link.acknowledged(epoch, 1).await;
+    }
+    server.rounds_reach(target, 2).await;
+    let told = names_of(&server, target).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let expected = json!(["core1.example.net", "192.0.2.1", "192.0.2.7", "fra1"]);
+    let told = &told[0];
+    assert_eq!(json!([told["name"], told["from"], told["to"], told["agent"]["name"]]), expected);
+    server.stop().await;
+
+    // A server and an agent that start anew know what it was.
+    let server = Server::start(dir.path()).await;
+    let mut link = identity.process(2, epoch).at(&server).link().await.unwrap();
+    link.send_rounds(1, &[found(10, 7, None), found(0, 8, None)]).await;
+    link.acknowledged(link.epoch, 1).await;
+    server.rounds_reach(target, 4).await;
+    let told = names_of(&server, target).await;
+    assert_eq!(
+        (told.len(), &told[0]["from"], &told[0]["to"]),
+        (2, &json!("192.0.2.7"), &json!("192.0.2.8"))
+    );
     server.stop().await;
 }
 

@@ -96,7 +96,7 @@ impl World {
         }
         self.position += 1;
         let batches: Vec<_> =
-            rounds.into_iter().map(|(agent, rounds)| RoundBatch { agent, rounds }).collect();
+            rounds.into_iter().map(|(agent, rounds)| RoundBatch::new(agent, rounds)).collect();
         let commit = Commit {
             position: LogPosition(self.position),
             inventory_version: 1,

@@ -189,7 +189,7 @@ impl Trial {
                 icmp_error: None,
             }
         };
-        RoundBatch { agent: self.agent, rounds: (0..count).map(round).collect() }
+        RoundBatch::new(self.agent, (0..count).map(round).collect())
     }
 
     async fn commit(&self, store: &Store, position: u64, body: &[u8]) -> bool {

@@ -1,13 +1,14 @@
 //! The engine's side: commits, history, retention.
 
 use model::{
-    AgentId, AgentState, AgentStateChange, Cause, Confirm, Decision, DecisionKind, Entity,
-    IcmpError, LogPosition, Minute, MinuteCounts, MinuteTruth, NotAsked, Outcome, ProbeId, Round,
-    RoundBatch, RoundFlags, Rtt, Subject, UtcMicros, Verdict, VerdictChange, Why,
+    Address, AgentId, AgentState, AgentStateChange, Cause, Confirm, Decision, DecisionKind, Entity,
+    IcmpError, LogPosition, Minute, MinuteCounts, MinuteTruth, NameChange, NotAsked, OrgId,
+    Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Subject, UtcMicros, Verdict,
+    VerdictChange, Why,
 };
 use store::{
     Applied, ChangeKind, Commit, Freshness, Highwater, MinuteGaps, MonitorGap, NewAgent,
-    ORG_DEFAULT, Retention, RoundCursor, RoundQuery, StoreError, TargetRow,
+    ORG_DEFAULT, Retention, RoundCursor, RoundQuery, Scope, StoreError, TargetRow,
 };
 
 use crate::{Fixture, at, fixture, name};
@@ -159,7 +160,7 @@ async fn verdicts_leave_their_spans() {
     w.commit(2, &later, &[]).await;
 
     let recent = w.f.store.changes_recent(&w.f.scope, 10).await.unwrap();
-    let kinds: Vec<_> = recent.iter().map(|change| (change.at, change.kind)).collect();
+    let kinds: Vec<_> = recent.iter().map(|change| (change.at, change.kind.clone())).collect();
     let change = |from, to| ChangeKind::Verdict { from, to, cause: Cause::NoAnswer };
     let expected = [
         (at(4), ChangeKind::Agent { from: AgentState::NeverSeen, to: AgentState::Offline }),
@@ -174,6 +175,39 @@ async fn verdicts_leave_their_spans() {
     assert_eq!(whose, [(at(3), None), (at(2), fra1), (at(1), None), (at(1), fra1)]);
     let agent = w.f.store.agent_get(&w.f.scope, w.agent).await.unwrap();
     assert_eq!((agent.state, agent.state_since), (AgentState::Offline, at(4)));
+}
+
+#[tokio::test]
+async fn what_a_name_stood_for_is_kept_for_its_own_organisation_until_it_is_too_old() {
+    let w = world().await;
+    let ip = |n: u8| std::net::IpAddr::from([192, 0, 2, n]);
+    let Address::Name(hostname) = Address::parse("core1.example.net").unwrap() else {
+        panic!("an address")
+    };
+    let change = |from, to, at| {
+        let (probe, agent, name) = (w.pair().probe(), w.agent, hostname.clone());
+        let (from, to) = (ip(from), ip(to));
+        decision(DecisionKind::Name(NameChange { probe, agent, name, from, to, at }))
+    };
+    let up = verdict(w.pair(), Verdict::Unknown, Verdict::Up, at(2));
+    w.commit(1, &[change(1, 2, at(1)), up, change(2, 7, at(3))], &[]).await;
+    let of = w.f.store.changes_of(&w.f.scope, w.target.id, 2).await.unwrap();
+    assert_eq!(of.iter().map(|change| change.at).collect::<Vec<_>>(), [at(3), at(2)]);
+    let expected = ChangeKind::Name { name: hostname.clone(), from: ip(2), to: ip(7) };
+    assert_eq!((&of[0].kind, of[0].agent.as_ref().unwrap().id), (&expected, w.agent));
+    assert_eq!(of[0].why, "core1.example.net stands for 192.0.2.7 (was 192.0.2.2)");
+    let foreign = Scope::system(OrgId(99));
+    assert!(w.f.store.changes_of(&foreign, w.target.id, 2).await.is_err());
+    let retention = Retention {
+        rounds_before: at(0),
+        minutes_before: at(0),
+        changes_before: at(3),
+        highwaters_before: at(0),
+        audit_before: at(0),
+    };
+    w.f.store.retain(&retention).await.unwrap();
+    let kept = w.f.store.changes_of(&w.f.scope, w.target.id, 9).await.unwrap();
+    assert_eq!(kept.iter().map(|change| change.at).collect::<Vec<_>>(), [at(3), at(2)]);
 }
 
 #[tokio::test]
@@ -210,7 +244,7 @@ async fn minutes_are_revised_upwards_only() {
         round(Subject::Probe(w.target.probe), when, outcome)
     };
     let rounds = vec![answered(at(0), 5, 250), answered(at(30), 4, 300), answered(at(60), 5, 900)];
-    w.commit(1, &both, &[RoundBatch { agent: w.agent, rounds }]).await;
+    w.commit(1, &both, &[RoundBatch::new(w.agent, rounds)]).await;
     w.commit(2, &minutes(0, Verdict::Down), &[]).await;
     let read = w.f.store.minutes(&w.f.scope, w.target.probe, minute, minute.next());
     let series = read.await.unwrap();
@@ -320,7 +354,7 @@ async fn rounds_come_back_as_they_were() {
     let rounds = three_rounds(w.target.probe);
     let mut heard = rounds.clone();
     heard.push(round(Subject::Gateway, at(66), LOST));
-    let batch = RoundBatch { agent: w.agent, rounds: heard };
+    let batch = RoundBatch::new(w.agent, heard);
     w.commit(1, &[], std::slice::from_ref(&batch)).await;
     // The same rounds once more change nothing.
     w.commit(2, &[], &[batch]).await;
@@ -377,7 +411,7 @@ async fn old_history_goes_and_the_rest_stays() {
         verdict(w.consensus(), Verdict::Up, Verdict::Down, at(2)),
         decision(DecisionKind::Minute(truth(w.consensus(), at(0).minute(), Verdict::Up, 0))),
     ];
-    w.commit(1, &decisions, &[RoundBatch { agent: w.agent, rounds }]).await;
+    w.commit(1, &decisions, &[RoundBatch::new(w.agent, rounds)]).await;
     // Sealed, then merged to quarters of an hour, hours and days.
     for now in [110_000, 120_000, 130_000, 140_000] {
         while !w.f.store.compact(at(now)).await.unwrap().is_done {}

@@ -21,12 +21,13 @@ async fn reopened(change: &'static str) -> Result<Store, StoreError> {
 async fn what_was_written_is_there_after_opening_again() {
     let fixture = fixture().await;
     fixture.target("core1", "192.0.2.1").await;
+    let version = fixture.store.schema_version().await.unwrap();
     fixture.store.close().await;
     let path = fixture.folder.path().join("faultline.db");
     let store = Store::open(&path).await.unwrap();
     let counts = store.target_counts(&fixture.scope).await.unwrap();
     assert_eq!((counts.total, counts.unknown), (1, 1));
-    assert_eq!(store.schema_version().await.unwrap(), 3);
+    assert_eq!(store.schema_version().await.unwrap(), version);
     assert!(0 < store.size_bytes().await.unwrap());
     store.probe().await.unwrap();
     store.vacuum_step().await.unwrap();
@@ -35,7 +36,7 @@ async fn what_was_written_is_there_after_opening_again() {
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
     let result = reopened("INSERT INTO schema_step VALUES (99, 'later', 0)").await;
-    assert!(matches!(result, Err(StoreError::SchemaTooNew { found: 99, known: 3 })));
+    assert!(matches!(result, Err(StoreError::SchemaTooNew { found: 99, .. })));
 }
 
 #[tokio::test]

@@ -283,13 +283,18 @@ pub struct IcmpErrorMark {
     #[prost(bytes = "vec", tag = "4")]
     pub source: ::prost::alloc::vec::Vec<u8>,
 }
-/// The address that a name stood for, when it differs from the one before.
+/// The address that a name stood for: in the first round that asked it since the agent started, and
+/// whenever it differs from the one asked before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddressMark {
     #[prost(uint32, tag = "1")]
     pub index: u32,
+    /// 4 or 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub address: ::prost::alloc::vec::Vec<u8>,
+    /// The one asked before; empty if there is none since the agent started.
+    #[prost(bytes = "vec", tag = "3")]
+    pub was: ::prost::alloc::vec::Vec<u8>,
 }
 /// What a device said of itself. Has its place from the first day; no agent sends it yet.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -139,7 +139,15 @@ fn each_broken_rule_of_a_mark_is_named() {
     );
     check(
         |r| {
-            r.address.push(v1::AddressMark { index: 0, address: vec![1, 2, 3] });
+            let address = vec![1, 2, 3];
+            r.address.push(v1::AddressMark { index: 0, address, was: Vec::new() });
+        },
+        expect!["round 0: an address must have 4 or 16 bytes"],
+    );
+    check(
+        |r| {
+            let address = vec![192, 0, 2, 1];
+            r.address.push(v1::AddressMark { index: 0, address, was: vec![1] });
         },
         expect!["round 0: an address must have 4 or 16 bytes"],
     );

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use model::{
-    Confirm, DropCause, IcmpError, NotAsked, Outcome, ProbeId, RoundFlags, Rtt, Subject, Tick,
-    UtcMicros,
+    Confirm, DropCause, IcmpError, NameAnswer, NotAsked, Outcome, ProbeId, RoundFlags, Rtt,
+    Subject, Tick, UtcMicros,
 };
 use proptest::{collection::vec, option, prelude::*};
 use wire::{
@@ -56,7 +56,7 @@ pub(crate) fn row() -> impl Strategy<Value = RoundRow> {
         outcome(),
         0..64u8,
         option::of(icmp_error),
-        option::of(any::<IpAddr>()),
+        option::of((any::<IpAddr>(), any::<Option<IpAddr>>())),
     );
     parts.prop_map(|(subject, due, outcome, flags, icmp_error, address)| RoundRow {
         subject,
@@ -64,7 +64,7 @@ pub(crate) fn row() -> impl Strategy<Value = RoundRow> {
         outcome,
         flags: RoundFlags(flags),
         icmp_error,
-        address,
+        address: address.map(|(address, was)| NameAnswer { address, was }),
     })
 }
 

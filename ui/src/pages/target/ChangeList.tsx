@@ -1,8 +1,12 @@
-/** The spans of verdicts, newest first: what was held, from when, for how long, and why. */
+/**
+ * The spans of verdicts, newest first: what was held, from when, for how long, and why. Between
+ * them, what the target's name stood for.
+ */
 
 import { useQuery } from '@tanstack/react-query'
 
 import { targetChangesQuery } from '../../api/queries'
+import type { TargetChange } from '../../api/types'
 import { parseTime } from '../../domain/time'
 import { duration } from '../../domain/units'
 import { verdictMark } from '../../domain/verdict'
@@ -17,14 +21,17 @@ export function ChangeList({ id }: { id: number }) {
   if (error) return <Failure error={error} />
   const items = data?.items ?? []
   if (data && items.length === 0) {
-    return <p className={css.calm}>The verdict has not changed yet.</p>
+    return <p className={css.calm}>Nothing has changed yet.</p>
   }
   return (
     <ol className={css.changes}>
       {items.map((change, i) => {
+        if (change.kind === 'name') return <NameChange key={nameKey(change)} change={change} />
         const who = change.agent?.id ?? null
         // The list is newest first: the span ended where the same entity's next change stands.
-        const next = items.slice(0, i).findLast((other) => (other.agent?.id ?? null) === who)
+        const next = items
+          .slice(0, i)
+          .findLast((other) => other.kind === 'verdict' && (other.agent?.id ?? null) === who)
         const heldMs = next && (parseTime(next.at) ?? 0) - (parseTime(change.at) ?? 0)
         return (
           <li key={`${change.at} ${who} ${change.to}`}>
@@ -43,5 +50,22 @@ export function ChangeList({ id }: { id: number }) {
         )
       })}
     </ol>
+  )
+}
+
+type NameTurn = Extract<TargetChange, { kind: 'name' }>
+
+const nameKey = ({ at, agent, to }: NameTurn) => `${at} ${agent.id} ${to}`
+
+function NameChange({ change }: { change: NameTurn }) {
+  return (
+    <li>
+      <Moment at={change.at} />
+      <span className={css.turn}>New address</span>
+      <span>{change.agent.name}</span>
+      <span className={css.whyCell}>
+        {change.name} now answers {change.to} (was {change.from}), since <Moment at={change.at} />
+      </span>
+    </li>
   )
 }
