@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::serve;
+
 /// Where a server is reached unless said otherwise.
 pub(crate) const URL_DEFAULT: &str = "http://127.0.0.1:7480";
 
@@ -19,7 +21,7 @@ Examples:
   faultline doctor                         checks this installation
 
 The commands over the API need no password on the server's own host: they read the key in the data
-directory (--data-dir). From elsewhere, give --url and FAULTLINE_API_KEY.";
+directory, and where the server is (--data-dir). From elsewhere, give --url and FAULTLINE_API_KEY.";
 
 /// Monitoring for internet providers: what failed, where, since when, and who is affected.
 #[derive(Debug, Parser)]
@@ -35,10 +37,11 @@ pub(crate) struct Args {
 /// everything.
 #[derive(Debug, Clone, ClapArgs)]
 pub(crate) struct Connection {
-    /// Where commands reach the server's console and API.
-    #[arg(long, global = true, env = "FAULTLINE_URL", default_value = URL_DEFAULT)]
+    /// Where commands reach the server's console and API [default: as the server left it in the
+    /// data directory, else http://127.0.0.1:7480].
+    #[arg(long, global = true, env = "FAULTLINE_URL")]
     #[arg(value_parser = parse_url, help_heading = "Global options")]
-    pub(crate) url: String,
+    pub(crate) url: Option<String>,
     /// API key; without one the key file in the data directory, on the server's own host.
     #[arg(long, global = true, env = API_KEY_VARIABLE, hide_env_values = true)]
     #[arg(value_name = "KEY", help_heading = "Global options")]
@@ -56,6 +59,13 @@ impl Connection {
     /// Where the commands that read no configuration look for the server's files.
     pub(crate) fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new(server::config::DATA_DIR_DEFAULT))
+    }
+
+    /// Where the server is: as given, as a server last said in the data directory, or where one is
+    /// unless it was told otherwise.
+    pub(crate) fn url(&self) -> String {
+        let left = || serve::left_url(self.data_dir()).filter(|url| parse_url(url).is_ok());
+        self.url.clone().or_else(left).unwrap_or_else(|| URL_DEFAULT.to_owned())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     error::Error as StdError,
     io::{self, Write},
     iter,
-    net::IpAddr,
+    net::{IpAddr, UdpSocket},
     path::Path,
     time::Duration,
 };
@@ -35,27 +35,27 @@ pub(crate) struct Client {
 impl Client {
     /// Finds the key and prepares; nothing is sent yet.
     pub(crate) fn new(connection: &Connection) -> anyhow::Result<Client> {
+        let url = connection.url();
         let (key, key_source) = match &connection.api_key {
             Some(key) => (key.clone(), "--api-key or FAULTLINE_API_KEY".to_owned()),
             // The key of this host's server goes to this host only.
-            None if is_this_host(&connection.url) => {
+            None if is_this_host(&url) => {
                 let key = local_key(connection.data_dir())?;
                 (key, format!("the data directory `{}`", connection.data_dir().display()))
             }
             None => bail!(
-                "{} is not on this host: set FAULTLINE_API_KEY to a key of that server (its \
-                 console makes them)",
-                connection.url
+                "{url} is not on this host: set FAULTLINE_API_KEY to a key of that server (its \
+                 console makes them)"
             ),
         };
         let mut http = reqwest::Client::builder().timeout(REQUEST_MAX).no_proxy();
-        if is_this_host(&connection.url)
+        if is_this_host(&url)
             && let Some(pinned) = pin::of_data_dir(connection.data_dir())?
         {
             http = http.tls_backend_preconfigured(pinned);
         }
         let http = http.build().context("cannot prepare an HTTP client")?;
-        let url = connection.url.trim_end_matches('/').to_owned();
+        let url = url.trim_end_matches('/').to_owned();
         Ok(Client { http, url, key, key_source })
     }
 
@@ -202,31 +202,54 @@ fn problem(status: StatusCode, text: &str) -> Option<String> {
     let body = serde_json::from_str::<Value>(text).ok()?;
     let field = |name: &str| body.get(name).and_then(Value::as_str);
     let title = field("title")?;
-    let mut sentence = field("detail").unwrap_or(title).to_owned();
-    for error in body.get("errors").and_then(Value::as_array).into_iter().flatten() {
-        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
-        sentence += &format!("; {}: {}", part("field"), part("reason"));
-    }
+    let errors = body.get("errors").and_then(Value::as_array);
+    let refused: Vec<String> = errors.into_iter().flatten().map(refused_field).collect();
+    // What the server says of the whole speaks of its API; the fields say it all.
+    let mut sentence = match refused.as_slice() {
+        [] => field("detail").unwrap_or(title).to_owned(),
+        refused => refused.join("; "),
+    };
     if status.is_server_error() {
         sentence += "; the log of the server says more";
     }
     Some(sentence)
 }
 
+/// A field that the server does not take, by the name that it has on the command line.
+fn refused_field(error: &Value) -> String {
+    let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("?");
+    let name = match part("field") {
+        "name" => "NAME",
+        "address" => "ADDRESS",
+        "tier" | "tier_id" => "--tier",
+        "tags" => "--tag",
+        "q" => "--query",
+        "verdict" => "--verdict",
+        other => other,
+    };
+    format!("{name}: {}", part("reason"))
+}
+
 impl Connection {
     /// Whether the commands speak to this host's own server, as its owner.
     pub(crate) fn is_local(&self) -> bool {
-        self.api_key.is_none() && is_this_host(&self.url)
+        self.api_key.is_none() && is_this_host(&self.url())
     }
 }
 
-/// Whether a URL names this host by loopback, so that nobody on a network can read along.
+/// Whether a URL names this host, by loopback or an address of its own, so that nobody on a network
+/// can read along.
 fn is_this_host(url: &str) -> bool {
     let parsed = reqwest::Url::parse(url).ok();
     parsed.as_ref().and_then(reqwest::Url::host_str).is_some_and(|host| {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        host == "localhost" || bare.parse::<IpAddr>().is_ok_and(is_own_address)
     })
+}
+
+/// A host lets only its own addresses be bound; nothing is sent.
+fn is_own_address(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 /// Reads the key that a server keeps for commands on its own host.
@@ -262,11 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_names_field_and_reason() {
-        let text = r#"{"title":"Invalid","detail":"the target was not created",
-            "errors":[{"field":"address","reason":"empty"}]}"#;
+    fn a_problem_names_field_and_reason_once_and_as_they_are_typed() {
+        let text = r#"{"title":"Invalid","detail":"the fields in `errors` cannot be accepted",
+            "errors":[{"field":"address","reason":"empty"},{"field":"tier_id","reason":"none"}]}"#;
         let told = problem(StatusCode::UNPROCESSABLE_ENTITY, text);
-        assert_eq!(told.as_deref(), Some("the target was not created; address: empty"));
+        assert_eq!(told.as_deref(), Some("ADDRESS: empty; --tier: none"));
+        let text = r#"{"title":"Conflict","detail":"the name is taken"}"#;
+        assert_eq!(problem(StatusCode::CONFLICT, text).as_deref(), Some("the name is taken"));
         assert_eq!(problem(StatusCode::BAD_GATEWAY, "<html>"), None);
         assert_eq!(problem(StatusCode::NOT_FOUND, r#"{"error":"no such page"}"#), None);
     }

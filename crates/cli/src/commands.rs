@@ -101,6 +101,9 @@ fn show_token(connection: &Connection, name: &str, made: &Value) -> anyhow::Resu
         cell(made, "/expires_at"),
         cell(made, "/command"),
     ));
+    if let Some(warning) = made.get("warning").and_then(Value::as_str) {
+        say(&format!("Note: {warning}.\n\n"));
+    }
     Ok(())
 }
 

@@ -144,7 +144,10 @@ fn table(checks: &[Check]) -> String {
         }
     }
     let [ok, warnings, problems] = counts;
-    writeln!(text, "\n{ok} ok, {warnings} warnings, {problems} problems").unwrap_or(());
+    let s = |count: usize| if count == 1 { "" } else { "s" };
+    let (of_warnings, of_problems) = (s(warnings), s(problems));
+    writeln!(text, "\n{ok} ok, {warnings} warning{of_warnings}, {problems} problem{of_problems}")
+        .unwrap_or(());
     text
 }
 
@@ -179,7 +182,7 @@ mod tests {
             PROBLEM  data directory  is missing
                                      -> start the server
 
-            1 ok, 1 warnings, 1 problems
+            1 ok, 1 warning, 1 problem
         "#]]
         .assert_eq(&table(&checks));
     }

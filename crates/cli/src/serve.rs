@@ -111,7 +111,22 @@ fn start_logging(format: LogFormat) {
     }
 }
 
+/// Where commands on this host find the server.
+fn url_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("url")
+}
+
+/// What a server last said of where it is; `None` if none did.
+pub(crate) fn left_url(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(url_path(data_dir)).ok()?;
+    Some(text.trim().to_owned())
+}
+
 fn announce(ready: &Ready, as_json: bool, data_dir: &Path) -> anyhow::Result<()> {
+    // Without it the commands only have to be told.
+    if let Err(error) = std::fs::write(url_path(data_dir), format!("{}\n", ready.http_url)) {
+        tracing::warn!(%error, "cannot leave the server's address in the data directory");
+    }
     let password = ready.first_start.as_ref().map(|first| first.admin_password.as_str());
     if as_json {
         let line = json!({

@@ -9,11 +9,12 @@ mod local_agent;
 mod logs;
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, IsTerminal as _},
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -28,11 +29,11 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
-    time::{interval, timeout},
+    time::{Instant, interval, timeout},
 };
 
 use crate::{
-    args::{Connection, UpArgs},
+    args::{Connection, ListenArgs, UpArgs},
     client, serve,
 };
 use bell::{Answer, Bell};
@@ -56,10 +57,10 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     let data_dir = serve::configuration(connection.data_dir.clone(), args.listen.clone())?.data_dir;
     if let Some(answer) = bell::ring(&data_dir).await {
         say(&format!(
-            "Faultline is up already (process {}): {}\n{}\n",
-            answer.pid, answer.http_url, answer.agent
+            "Faultline is up already (process {}): {}, agents connect to {}\n{}\n",
+            answer.pid, answer.http_url, answer.agent_address, answer.agent
         ));
-        return Ok(());
+        return same_addresses(&answer, &args.listen);
     }
     let logs = data_dir.join("logs");
     create_logs(&logs)?;
@@ -76,7 +77,7 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     if !args.no_agent {
         let api_key = Some(client::local_key(&data_dir)?);
         let (url, data_dir) = (announcement.http_url.clone(), Some(data_dir.clone()));
-        let connection = Connection { url, api_key, data_dir, ..connection };
+        let connection = Connection { url: Some(url), api_key, data_dir, ..connection };
         if let Err(error) = agent.enroll_and_start(&connection).await {
             if let Some(told) = &first_password {
                 say(&format!("First start: user `admin`, {told}.\n"));
@@ -99,14 +100,47 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
             () = agent.turn() => (),
             stream = rung(&bell) => {
                 let http_url = announcement.http_url.clone();
-                let answer = Answer { pid: std::process::id(), http_url, agent: agent.wanted() };
+                let agent_address = announcement.agent_address.clone();
+                let (pid, agent) = (std::process::id(), agent.wanted());
+                let answer = Answer { pid, http_url, agent_address, agent };
                 bell::answer(stream, &answer).await;
             }
         }
     };
-    agent.stop().await;
-    stop(&mut server).await;
+    say("\nStopping: the local agent first, then the server.\n");
+    say(&format!("The local agent {}.\n", agent.stop().await));
+    say(&format!("The server {}.\n", stop(&mut server).await));
     ended
+}
+
+/// Fails if the addresses that were given are not those in use: they cannot be changed in a server
+/// that runs.
+fn same_addresses(answer: &Answer, given: &ListenArgs) -> anyhow::Result<()> {
+    let http = answer.http_url.rsplit('/').next().unwrap_or_default();
+    let pairs = [
+        ("--http-listen", &given.http_listen, http),
+        ("--agent-listen", &given.agent_listen, answer.agent_address.as_str()),
+    ];
+    for (flag, given, used) in pairs {
+        if let Some(given) = given.as_deref().filter(|given| !is_same(given, used)) {
+            bail!(
+                "{flag} {given} is not in use, {used} is: to change it, stop the one that runs \
+                 (Ctrl-C where it was started, or `kill {}`) and type this again",
+                answer.pid
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether a server that was told `given` may be reached at `used`. Any address includes each, any
+/// port (0) too.
+fn is_same(given: &str, used: &str) -> bool {
+    let (Ok(given), Ok(used)) = (given.parse::<SocketAddr>(), used.parse::<SocketAddr>()) else {
+        return false;
+    };
+    let is_port = given.port() == 0 || given.port() == used.port();
+    is_port && (given.ip() == used.ip() || given.ip().is_unspecified())
 }
 
 /// Every way to be told to stop: Ctrl-C, a service manager, a terminal that was closed.
@@ -212,18 +246,53 @@ async fn start_server(
     }
 }
 
-/// Asks a process to end, and ends it if it does not.
-async fn stop(child: &mut Child) {
-    let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) else {
-        return; // It has ended already.
-    };
-    if kill(Pid::from_raw(pid), Signal::SIGTERM).is_ok()
-        && timeout(STOP_MAX, child.wait()).await.is_ok()
-    {
-        return;
+/// How a process ended, in words that follow its name.
+#[derive(Debug)]
+enum Stopped {
+    Already,
+    InTime { after: Duration, status: ExitStatus },
+    Killed,
+    Not { reason: io::Error },
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stopped::Already => f.write_str("was not running"),
+            Stopped::InTime { after, status } if status.success() => {
+                write!(f, "stopped in {:.1} s, everything is stored", after.as_secs_f64())
+            }
+            Stopped::InTime { after, status } => write!(
+                f,
+                "ended after {:.1} s, but not well ({status}): its log says why; what was \
+                 acknowledged comes back at the next start",
+                after.as_secs_f64()
+            ),
+            Stopped::Killed => write!(
+                f,
+                "did not stop within {} s and was killed; what was acknowledged comes back at the \
+                 next start",
+                STOP_MAX.as_secs()
+            ),
+            Stopped::Not { reason } => write!(f, "does not stop: {reason}"),
+        }
     }
-    if let Err(error) = child.kill().await {
-        tracing::warn!(?error, "could not end a process");
+}
+
+/// Asks a process to end, and ends it if it does not.
+async fn stop(child: &mut Child) -> Stopped {
+    let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) else {
+        return Stopped::Already;
+    };
+    let begun = Instant::now();
+    if kill(Pid::from_raw(pid), Signal::SIGTERM).is_ok()
+        && let Ok(Ok(status)) = timeout(STOP_MAX, child.wait()).await
+    {
+        return Stopped::InTime { after: begun.elapsed(), status };
+    }
+    match child.kill().await {
+        Ok(()) => Stopped::Killed,
+        Err(reason) => Stopped::Not { reason },
     }
 }
 

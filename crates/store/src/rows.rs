@@ -2,7 +2,7 @@
 //!
 //! No row carries a secret in the clear; hashes appear only in rows made for comparing them.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
@@ -147,6 +147,8 @@ pub struct TargetRow {
     pub name: Name,
     pub address: Address,
     pub tier: TierRef,
+    /// Of the tier: how often it is asked.
+    pub interval: Duration,
     pub tags: Vec<Name>,
     pub note: String,
     pub is_paused: bool,

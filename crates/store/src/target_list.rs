@@ -25,7 +25,7 @@ const COUNT: &str = "SELECT count(*) AS total FROM target WHERE target.org_id = 
 // CROSS JOIN keeps SQLite's planner to this order; elsewhere it means nothing.
 const PAGE_HEAD: &str = "
     SELECT target.id, target.name, target.address, target.tier_id, tier.name AS tier_name,
-           target.note, target.is_paused, target.created_at, target.updated_at,
+           tier.interval_us, target.note, target.is_paused, target.created_at, target.updated_at,
            probe.id AS probe_id, target.verdict_order, target.since_at,
            verdict_now.cause, verdict_now.why,
            (SELECT string_agg(tag, ',' ORDER BY tag)

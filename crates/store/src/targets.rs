@@ -1,6 +1,6 @@
 //! Targets: what is watched. Each has exactly one probe today; everything else is keyed by probe.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{
     Address, InventoryChange, Name, ProbeId, ProbeSpec, TargetId, TierId, UtcMicros, Verdict,
@@ -19,7 +19,7 @@ use crate::{
 
 const TARGET_GET: &str = "
     SELECT target.id, target.name, target.address, target.tier_id, tier.name AS tier_name,
-           target.note, target.is_paused, target.created_at, target.updated_at,
+           tier.interval_us, target.note, target.is_paused, target.created_at, target.updated_at,
            probe.id AS probe_id, target.verdict_order, target.since_at,
            verdict_now.cause, verdict_now.why,
            (SELECT string_agg(tag, ',' ORDER BY tag)
@@ -461,6 +461,7 @@ pub(crate) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
         name: row.name("name")?,
         address: row.address("address")?,
         tier: Ref { id: TierId(row.number("tier_id")?), name: row.name("tier_name")? },
+        interval: Duration::from_micros(row.number("interval_us")?),
         tags: tags(row)?,
         note: row.value("note")?,
         is_paused: row.is("is_paused")?,

@@ -655,6 +655,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/openapi/v1.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The description of the API, where it is in the source
+         * @description The same document as `/api/v1/openapi.json`.
+         *
+         *     Open to everyone.
+         */
+        get: operations["openapi_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -765,6 +787,8 @@ export interface components {
             command: string;
             expires_at: components["schemas"]["Timestamp"];
             token: string;
+            /** @description As of an `EnrolToken`. */
+            warning: string | null;
         };
         AgentEvent: {
             /**
@@ -900,6 +924,8 @@ export interface components {
             command: string;
             expires_at: components["schemas"]["Timestamp"];
             token: string;
+            /** @description Why an agent elsewhere cannot use it, with the remedy; null if it can. */
+            warning: string | null;
         };
         Gap: {
             agent: components["schemas"]["Ref"] | null;
@@ -2962,6 +2988,35 @@ export interface operations {
                 };
                 content: {
                     "application/openmetrics-text": string;
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    openapi_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OpenAPI 3.1 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

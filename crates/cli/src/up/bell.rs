@@ -29,6 +29,7 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 pub(super) struct Answer {
     pub(super) pid: u32,
     pub(super) http_url: String,
+    pub(super) agent_address: String,
     pub(super) agent: Found,
 }
 
@@ -94,7 +95,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(ring(dir.path()).await.is_none());
         let bell = Bell::hang(dir.path()).unwrap();
-        let found = Answer { pid: 7, http_url: "http://[::1]:1".to_owned(), agent: Found::Running };
+        let (http_url, agent_address) = ("http://[::1]:1".to_owned(), "[::1]:2".to_owned());
+        let found = Answer { pid: 7, http_url, agent_address, agent: Found::Running };
         let answered = async { answer(bell.rung().await.unwrap(), &found).await };
         let (heard, ()) = tokio::join!(ring(dir.path()), answered);
         let heard = heard.unwrap();

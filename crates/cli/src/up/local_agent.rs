@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    Stopped,
     logs::{last_words, open},
     say, stop,
 };
@@ -207,9 +208,10 @@ impl LocalAgent {
         }
     }
 
-    pub(super) async fn stop(&mut self) {
-        if let State::Running { child, .. } = &mut self.state {
-            stop(child).await;
+    pub(super) async fn stop(&mut self) -> Stopped {
+        match &mut self.state {
+            State::Running { child, .. } => stop(child).await,
+            State::Absent | State::Stopped | State::Waiting { .. } => Stopped::Already,
         }
     }
 }

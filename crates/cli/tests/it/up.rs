@@ -42,7 +42,21 @@ fn an_agent_that_died_comes_back_and_one_that_was_stopped_waits_for_a_person() {
     let told = up(dir.path()).output().unwrap();
     assert!(String::from_utf8(told.stdout).unwrap().contains("The local agent is running"));
 
+    // It can be found by its data directory alone, and its addresses do not change meanwhile.
+    let status = faultline(&["status", "--data-dir"]).arg(dir.path()).output().unwrap();
+    let complaint = String::from_utf8(status.stderr).unwrap();
+    assert!(status.status.success() && complaint.is_empty(), "{complaint}");
+    let mut elsewhere = faultline(&["up", "--http-listen", "127.0.0.1:1", "--data-dir"]);
+    let told = elsewhere.arg(dir.path()).output().unwrap();
+    let text = String::from_utf8(told.stderr).unwrap();
+    let remedy = format!("kill {}", running.pid());
+    for part in ["--http-listen 127.0.0.1:1 is not in use", &remedy] {
+        assert!(!told.status.success() && text.contains(part), "{text}");
+    }
+
     assert!(running.stop());
+    running.line_with("The local agent stopped in");
+    running.line_with("The server stopped in");
     assert!(!Path::new(&format!("/proc/{third}")).exists());
     assert!(!dir.path().join("up.sock").exists());
 }

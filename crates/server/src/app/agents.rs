@@ -1,6 +1,6 @@
 //! Agents: created by a person, enrolled with a one-time token, cut off at once.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{AgentId, UtcMicros};
@@ -19,6 +19,23 @@ pub(crate) struct Enrolment {
     pub(crate) token: String,
     pub(crate) command: String,
     pub(crate) expires_at: UtcMicros,
+    /// Why it may not do what it is for, with the remedy.
+    pub(crate) warning: Option<String>,
+}
+
+/// What to know before a token is taken to another host: that it leads nowhere from there.
+fn warning(addresses: &[String]) -> Option<String> {
+    let is_loopback = |address: &String| {
+        let ip = address.parse::<SocketAddr>().map(|address| address.ip().is_loopback());
+        ip.unwrap_or(address.starts_with("localhost:"))
+    };
+    let first = addresses.first().filter(|_| addresses.iter().all(is_loopback))?;
+    Some(format!(
+        "with this token only an agent on the server's own machine reaches it, at {first}. For one \
+         elsewhere start the server with --agent-listen 0.0.0.0:7481 (FAULTLINE_AGENT_LISTEN), or \
+         say at which address it is reached by `agents.advertise` (FAULTLINE_AGENT_ADVERTISE), and \
+         make a new token"
+    ))
 }
 
 /// What a token carries: where the server is, how to recognise it, and the secret.
@@ -96,7 +113,8 @@ impl App {
         let body = serde_json::to_vec(&body).map_err(AppError::internal)?;
         let token = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(body));
         let command = format!("faultline-agent enroll {token} && faultline-agent run");
-        Ok(Enrolment { token, command, expires_at })
+        let warning = warning(&self.config.agents.advertise);
+        Ok(Enrolment { token, command, expires_at, warning })
     }
 
     /// Revokes the agent's certificates and ends its stream.
@@ -104,5 +122,24 @@ impl App {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
         let commit = async move { store.certificates_revoke(&scope, id, now).await };
         self.change_and(commit, move |conductor| conductor.disconnect(id)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_leads_nowhere_from_another_host_is_warned_of() {
+        let warned = |addresses: &[&str]| {
+            let addresses: Vec<String> = addresses.iter().map(|a| (*a).to_owned()).collect();
+            warning(&addresses)
+        };
+        let told = warned(&["127.0.0.1:7481", "[::1]:7481", "localhost:7481"]).unwrap();
+        for part in ["127.0.0.1:7481", "--agent-listen", "agents.advertise"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(warned(&["127.0.0.1:7481", "192.0.2.1:7481"]), None);
+        assert_eq!(warned(&["monitor.example:7481"]), None);
     }
 }

@@ -147,8 +147,16 @@ impl From<StoreError> for AppError {
 
 /// Joins an error and its sources into one line, for the log.
 pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let sources = iter::successors(Some(error), |error| (*error).source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    for source in iter::successors(error.source(), |error| (*error).source()) {
+        let cause = source.to_string();
+        // Transparent wrappers, and drivers of databases, say the same again.
+        if !text.ends_with(&cause) {
+            text += ": ";
+            text += &cause;
+        }
+    }
+    text
 }
 
 /// Collects the values that cannot be accepted, so that a person learns of all at once.

@@ -207,6 +207,9 @@ pub(crate) struct EnrolTokenView {
     /// To be typed on the agent's host.
     command: String,
     expires_at: Timestamp,
+    /// Why an agent elsewhere cannot use it, with the remedy; null if it can.
+    #[schema(required)]
+    warning: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -216,6 +219,9 @@ pub(crate) struct AgentCreatedView {
     token: String,
     command: String,
     expires_at: Timestamp,
+    /// As of an `EnrolToken`.
+    #[schema(required)]
+    warning: Option<String>,
 }
 
 impl From<Enrolment> for EnrolTokenView {
@@ -224,6 +230,7 @@ impl From<Enrolment> for EnrolTokenView {
             token: enrolment.token,
             command: enrolment.command,
             expires_at: enrolment.expires_at.into(),
+            warning: enrolment.warning,
         }
     }
 }
@@ -263,9 +270,10 @@ pub(crate) async fn agent_create(
         return Err(fields.error().into());
     };
     let (row, enrolment) = app.agent_create(&scope, NewAgent { name, witnesses }).await?;
-    let EnrolTokenView { token, command, expires_at } = enrolment.into();
+    let EnrolTokenView { token, command, expires_at, warning } = enrolment.into();
     let agent = AgentView::new(&app, &row);
-    Ok((StatusCode::CREATED, Json(AgentCreatedView { agent, token, command, expires_at })))
+    let created = AgentCreatedView { agent, token, command, expires_at, warning };
+    Ok((StatusCode::CREATED, Json(created)))
 }
 
 /// Get an agent

@@ -35,7 +35,8 @@ const NOT_BUILT: &str = "the console is not built: cargo xtask up builds it\n";
 /// Answers everything that no route answers: a file, or the console's page, which routes itself.
 pub(crate) async fn console(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
-    if path == "api" || path.starts_with("api/") {
+    // Whoever asks for these is a program, and would take the console's page for an answer.
+    if matches!(path.split('/').next(), Some("api" | "openapi")) {
         return ApiError::new(Code::NotFound, "there is no such route; see /api/v1/openapi.json")
             .into_response();
     }

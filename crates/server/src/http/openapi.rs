@@ -45,6 +45,17 @@ pub(crate) async fn openapi_get(headers: HeaderMap) -> Response {
     response
 }
 
+/// The description of the API, where it is in the source
+///
+/// The same document as `/api/v1/openapi.json`.
+#[utoipa::path(
+    get, path = "/openapi/v1.json", tag = "server",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn openapi_file(headers: HeaderMap) -> Response {
+    openapi_get(headers).await
+}
+
 /// Returns the OpenAPI document of this program as text, with sorted keys.
 pub fn openapi_json() -> String {
     let value = serde_json::to_value(document()).map(sorted).unwrap_or_default();

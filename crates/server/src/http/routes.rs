@@ -98,6 +98,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(audit::audit_list, Needs(P::AuditRead)),
         route!(backup::backup_create, Needs(P::BackupCreate)),
         route!(openapi::openapi_get, Public),
+        route!(openapi::openapi_file, Public),
         route!(probes::healthz, Public),
         route!(probes::readyz, Public),
         route!(probes::metrics, LocalOr(P::HealthRead)),

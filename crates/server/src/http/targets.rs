@@ -1,6 +1,6 @@
 //! Targets: list, create, get, update, delete, and what is held of one right now.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::extract::State;
 use http::StatusCode;
@@ -23,6 +23,9 @@ use crate::app::{
     targets::parse_note,
 };
 
+/// From the start of a target's first round until it is judged: to tell its agents takes a second,
+/// the round with its confirm burst some more, and the way here one.
+const FIRST_ROUND_TOLD: Duration = Duration::from_secs(10);
 /// A search is a few words.
 const SEARCH_BYTES_MAX: usize = 200;
 
@@ -62,11 +65,23 @@ impl From<&TargetRow> for TargetView {
             probe_id: row.probe.0,
             verdict: row.verdict.into(),
             cause: row.cause.into(),
-            why: row.why.clone(),
+            why: why(row),
             since: row.since.into(),
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
         }
+    }
+}
+
+/// The reason of what is held; before anything is, what is waited for.
+fn why(row: &TargetRow) -> String {
+    if !row.why.is_empty() {
+        row.why.clone()
+    } else if row.is_paused {
+        "paused before its first round".to_owned()
+    } else {
+        let by = row.created_at + row.interval + FIRST_ROUND_TOLD;
+        format!("no round yet: with an agent online the first is expected by {by}")
     }
 }
 

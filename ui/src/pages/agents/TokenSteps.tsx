@@ -23,6 +23,7 @@ export function TokenSteps({ agentId, token }: { agentId: number; token: EnrolTo
     <div className={css.steps}>
       <p>Type this on the agent’s host. It works once, and it is shown only now.</p>
       <CopyBlock text={token.command} label="Command for the agent’s host" />
+      {token.warning && <p role="note">Note: {token.warning}.</p>}
       <p className={css.countdown} role="timer" data-late={left < LATE_MS || undefined}>
         {left > 0
           ? `The token expires in ${duration(left)}.`
