@@ -52,6 +52,8 @@ struct Level {
 }
 
 const BLOCK_MINUTES: i64 = 15;
+/// Chunks are compressed from this level on.
+const COMPRESSED_LEVEL: u8 = 2;
 const LEVELS: [Level; 3] = [
     Level { number: 1, minutes: BLOCK_MINUTES, quiet: Duration::from_secs(2 * 60) },
     Level { number: 2, minutes: 60, quiet: Duration::from_secs(10 * 60) },
@@ -97,7 +99,7 @@ const MERGES_DUE: &str = "
      ORDER BY slot, org_id, series_group
      LIMIT $6";
 const SOURCES: &str = "
-    SELECT id, level, records, head
+    SELECT id, level, records, written_at, head
       FROM history_chunk
      WHERE org_id = $1
        AND kind = $2
@@ -135,6 +137,7 @@ struct Source {
     id: i64,
     records: usize,
     level: u8,
+    written_at: UtcMicros,
     head: Vec<u8>,
     parts: Vec<Vec<u8>>,
 }
@@ -183,7 +186,7 @@ impl Store {
             let merges = self.merges_due::<R>(level, now).await?;
             for merge in &merges {
                 compacted.is_done = false;
-                compacted.merged += self.merge::<R>(merge, now).await?;
+                compacted.merged += self.merge::<R>(merge).await?;
             }
             // First things first: an hour is made of its quarters.
             if !merges.is_empty() {
@@ -260,12 +263,16 @@ impl Store {
     }
 
     /// Makes one chunk of those of a span and returns how many it was made of.
-    async fn merge<R: Record>(&self, merge: &Merge, now: UtcMicros) -> Result<u64, StoreError> {
+    async fn merge<R: Record>(&self, merge: &Merge) -> Result<u64, StoreError> {
         let sources = self.sources::<R>(merge).await?;
         let records: usize = sources.iter().map(|source| source.records).sum();
         let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
-        // Alone it is merged already; too many are as large as chunks may be.
-        if ids.len() < 2 || CHUNK_RECORDS_MAX < records {
+        // Alone it is merged already, unless it is to be compressed; too many are as large as chunks
+        // may be.
+        let is_packed =
+            |source: &Source| merge.level < COMPRESSED_LEVEL || COMPRESSED_LEVEL <= source.level;
+        let is_done = ids.len() < 2 && sources.iter().all(is_packed);
+        if is_done || CHUNK_RECORDS_MAX < records {
             let mut tx = self.write().await?;
             for id in ids {
                 let raise = sqlx::query(CHUNK_RAISE).bind(merge.org.0).bind(id).bind(merge.level);
@@ -274,6 +281,8 @@ impl Store {
             tx.commit().await?;
             return Ok(0);
         }
+        // It is as quiet as what it is made of.
+        let written_at = sources.iter().map(|source| source.written_at).max();
         let plan = *merge;
         let made = computed(move || merged::<R>(&sources, &plan)).await?;
         let mut tx = self.write().await?;
@@ -292,7 +301,7 @@ impl Store {
                 return Ok(0);
             }
         }
-        add_chunk(&mut tx, merge.org, R::KIND, made, now).await?;
+        add_chunk(&mut tx, merge.org, R::KIND, made, written_at.unwrap_or_default()).await?;
         tx.commit().await?;
         Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
     }
@@ -317,6 +326,7 @@ impl Store {
                 id,
                 records: row.number("records")?,
                 level: row.number("level")?,
+                written_at: row.at("written_at")?,
                 head: row.value("head")?,
                 parts: parts.fetch_all(&mut *tx).await?,
             });
@@ -343,7 +353,7 @@ async fn add_chunk(
     org: OrgId,
     kind: u8,
     made: Made,
-    now: UtcMicros,
+    written_at: UtcMicros,
 ) -> Result<(), StoreError> {
     let Made { group, level, start, minutes, encoded } = made;
     let id: i64 = sqlx::query_scalar(CHUNK_ADD)
@@ -354,7 +364,7 @@ async fn add_chunk(
         .bind(start)
         .bind(minutes)
         .bind(i64::try_from(encoded.records).unwrap_or(i64::MAX))
-        .bind(now.0)
+        .bind(written_at.0)
         .bind(encoded.head)
         .fetch_one(&mut **tx)
         .await?;
@@ -411,7 +421,9 @@ fn merged<R: Record>(
     series.values_mut().for_each(chunks::merge);
     let series: Vec<_> = series.into_iter().collect();
     let Merge { group, start, minutes, level, .. } = *plan;
-    let encoded = chunks::encode_chunk(&series, base_of(start), Packing::Compressed);
+    // A quarter of an hour is read again within the hour: compressing it costs more than it saves.
+    let packing = if level < COMPRESSED_LEVEL { Packing::Plain } else { Packing::Compressed };
+    let encoded = chunks::encode_chunk(&series, base_of(start), packing);
     Ok(encoded.map(|encoded| Made { group, level, start, minutes, encoded }))
 }
 

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, iter};
 
 use model::{
-    AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, ProbeId, TargetId, UtcMicros,
+    AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, Outcome, ProbeId, TargetId,
+    UtcMicros,
 };
 use sqlx::sqlite::SqliteRow;
 
@@ -203,7 +204,7 @@ impl Store {
         to: Minute,
     ) -> Result<Vec<MinuteSeries>, StoreError> {
         if to <= from {
-            return Ok(vec![MinuteSeries { agent: None, minutes: Vec::new() }]);
+            return Ok(vec![MinuteSeries { agent: None, minutes: Vec::new(), means: Vec::new() }]);
         }
         last_minute(from, to)?;
         let wanted = Wanted {
@@ -231,7 +232,8 @@ impl Store {
                 id => Some(agent_name(&mut tx, scope, AgentId(id)).await?),
             };
             let truth = |record| minute(probe, id, record, &counted);
-            series.push(MinuteSeries { agent, minutes: minutes.into_iter().map(truth).collect() });
+            let minutes = minutes.into_iter().map(truth).collect();
+            series.push(MinuteSeries { agent, minutes, means: means(&rounds, id) });
         }
         Ok(series)
     }
@@ -411,6 +413,16 @@ fn counted(rounds: &BTreeMap<u32, Vec<RoundRecord>>) -> BTreeMap<(u32, Minute), 
         }
     }
     counted
+}
+
+/// The mean times of an agent's rounds; of all agents' as agent 0.
+fn means(rounds: &BTreeMap<u32, Vec<RoundRecord>>, agent: u32) -> Vec<(Minute, u32)> {
+    let of = rounds.iter().filter(|(of, _)| agent == 0 || agent == **of);
+    let mean = |round: &RoundRecord| match round.outcome {
+        Outcome::Asked { rtt, .. } => rtt.map(|rtt| (round.at.minute(), rtt.us_mean)),
+        Outcome::NotAsked(_) => None,
+    };
+    of.flat_map(|(_, rounds)| rounds.iter().filter_map(mean)).collect()
 }
 
 fn minute(

@@ -515,6 +515,9 @@ pub struct MinuteSeries {
     /// `None` is the consensus.
     pub agent: Option<AgentRef>,
     pub minutes: Vec<MinuteTruth>,
+    /// The mean round-trip time of each round that was answered, in microseconds, with the minute
+    /// that it started in.
+    pub means: Vec<(Minute, u32)>,
 }
 
 #[derive(Clone, Debug)]

@@ -433,7 +433,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Minute by minute
+         * Minute by minute, or in longer spans
          * @description Needs the permission `target_read`.
          */
         get: operations["target_history"];
@@ -887,6 +887,57 @@ export interface components {
             items: components["schemas"]["AuditEntry"][];
             next_cursor: string | null;
         };
+        /** @description What the minutes of a longer span add up to. */
+        Bucket: {
+            /** @description Of the first minute that was as bad. */
+            cause: components["schemas"]["Cause"];
+            /** @description Some of its minutes are not closed yet. */
+            is_open: boolean;
+            /** Format: int64 */
+            minutes_degraded: number;
+            /** Format: int64 */
+            minutes_down: number;
+            /** Format: int64 */
+            minutes_unknown: number;
+            /**
+             * Format: int64
+             * @description Minutes of each verdict, told or not.
+             */
+            minutes_up: number;
+            /** Format: int64 */
+            not_asked: number;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            rounds: number;
+            /** Format: int64 */
+            rtt_us_max: number | null;
+            /** Format: int64 */
+            rtt_us_mean: number | null;
+            /**
+             * Format: int64
+             * @description Null if nothing was received, or its rounds are not kept any more.
+             */
+            rtt_us_min: number | null;
+            /**
+             * Format: int64
+             * @description Quantiles of the rounds' means, to within 2 %.
+             */
+            rtt_us_p50: number | null;
+            /** Format: int64 */
+            rtt_us_p95: number | null;
+            /** Format: int64 */
+            rtt_us_p99: number | null;
+            /**
+             * Format: int64
+             * @description Packets, confirm bursts apart.
+             */
+            sent: number;
+            /** @description Its start; spans begin at whole multiples of their length since 1970 in UTC. */
+            start: components["schemas"]["Timestamp"];
+            /** @description The worst of its minutes. */
+            verdict: components["schemas"]["Verdict"];
+        };
         /** @enum {string} */
         Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful" | "dropped";
         Certificate: {
@@ -1079,9 +1130,14 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             why: string;
         };
-        /** @description Every minute of the range that has begun; one that is not stored is told with its cause. */
+        /**
+         * @description Every minute or bucket of the range that has begun; one that is not stored is told with its
+         *     cause.
+         */
         History: {
             from: components["schemas"]["Timestamp"];
+            /** @description `1m`: minutes are told; `5m`, `1h` or `1d`: buckets are. */
+            level: string;
             /** @description All agents together first, then each agent by name. */
             series: components["schemas"]["Series"][];
             to: components["schemas"]["Timestamp"];
@@ -1322,6 +1378,9 @@ export interface components {
         };
         Series: {
             agent: components["schemas"]["Ref"] | null;
+            /** @description Empty at the level `1m`. */
+            buckets: components["schemas"]["Bucket"][];
+            /** @description Empty at a longer level. */
             minutes: components["schemas"]["Minute"][];
         };
         /** @description A person's session. */
@@ -2522,8 +2581,13 @@ export interface operations {
             query?: {
                 /** @description An hour before `to` if left out. */
                 from?: components["schemas"]["Timestamp"];
-                /** @description Excluded; now if left out. At most 1,440 minutes after `from`. */
+                /** @description Excluded; now if left out. At most 92 days after `from`. */
                 to?: components["schemas"]["Timestamp"];
+                /**
+                 * @description How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. The finest that tells the
+                 *     range in not too many values if left out: minutes up to a day, 5 minutes up to a week.
+                 */
+                level?: string;
                 /** @description `json` (if left out) or `csv`. */
                 format?: string;
             };
@@ -2535,7 +2599,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Every minute of the range that has begun */
+            /** @description Every minute or bucket of the range that has begun */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -13,11 +13,16 @@ use model::{
 };
 use store::{AgentGapRow, AgentRef, AgentRow, MinuteSeries, MonitorGap, Scope, TargetRow};
 
-use super::{App, AppError};
+use super::{
+    App, AppError,
+    buckets::{self, BUCKETS_MAX, Bucket, Level},
+};
 use crate::conductor::ProbeStatusView;
 
 /// Minutes of one request: a day.
 pub(crate) const MINUTES_MAX: i64 = store::MINUTES_MAX as i64;
+/// Days of one request: a quarter, as long as minutes are kept if nobody says otherwise.
+const RANGE_DAYS_MAX: i64 = 92;
 /// A minute is written down when its last rounds must have come in, a moment after its end; until
 /// then it is told from the live verdict. Later than this it is not on its way, it is missing.
 const OPEN_MINUTES_MAX: i64 = 3;
@@ -55,6 +60,60 @@ struct Context<'a> {
     missing: Cause,
 }
 
+/// The buckets of one agent, or of all together.
+#[derive(Debug)]
+pub(crate) struct BucketSeries {
+    pub(crate) agent: Option<AgentRef>,
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// What is told of a target, whatever part of the range is read.
+struct Told {
+    target: TargetRow,
+    now: Minute,
+    gaps: Vec<MonitorGap>,
+    lost: Vec<AgentGapRow>,
+    held: ProbeStatusView,
+    /// Who is to ask it now.
+    assigned: Vec<AgentRef>,
+}
+
+impl Told {
+    /// Tells every minute of a part of the range, of one agent or of all.
+    fn minutes(
+        &self,
+        agent: Option<AgentId>,
+        stored: Vec<MinuteTruth>,
+        range: Range<Minute>,
+    ) -> Vec<PaddedMinute> {
+        let mut minutes = pad(stored, range, self.context(agent));
+        let asked = self.held.pairs.iter().map(|pair| pair.agent);
+        let agents: BTreeSet<AgentId> = match agent {
+            Some(agent) => BTreeSet::from([agent]),
+            None => asked.collect(),
+        };
+        explain(&mut minutes, self.lost.iter().filter(|row| agents.contains(&row.agent.id)));
+        minutes
+    }
+
+    fn context(&self, agent: Option<AgentId>) -> Context<'_> {
+        let live = match agent {
+            None => self.held.consensus.as_ref(),
+            Some(agent) => {
+                let pair = self.held.pairs.iter().find(|pair| pair.agent == agent);
+                pair.map(|pair| &pair.held)
+            }
+        };
+        Context {
+            created: self.target.created_at.minute(),
+            now: self.now,
+            gaps: &self.gaps,
+            held: live.map(|held| (held.verdict, held.why.cause, held.since)),
+            missing: agent.map_or(Cause::Silent, |_| Cause::NoAgent),
+        }
+    }
+}
+
 impl App {
     /// Returns the consensus first, then every agent that asked or is assigned, by name.
     pub(crate) async fn history(
@@ -63,70 +122,98 @@ impl App {
         id: TargetId,
         range: Range<Minute>,
     ) -> Result<(TargetRow, Vec<PaddedSeries>), AppError> {
+        let (told, range) = self.told(scope, id, range).await?;
+        let stored = self.store.minutes(scope, told.target.probe, range.start, range.end).await?;
+        let mut padded = Vec::new();
+        for series in merge(told.assigned.iter().cloned(), stored) {
+            let agent = series.agent.as_ref().map(|agent| agent.id);
+            let minutes = told.minutes(agent, series.minutes, range.clone());
+            padded.push(PaddedSeries { agent: series.agent, minutes });
+        }
+        Ok((told.target, padded))
+    }
+
+    /// The same in longer spans, read day by day: every bucket that has begun is told.
+    pub(crate) async fn history_buckets(
+        &self,
+        scope: &Scope,
+        id: TargetId,
+        range: Range<Minute>,
+        level: Level,
+    ) -> Result<(TargetRow, Vec<BucketSeries>), AppError> {
+        let (told, range) = self.told(scope, id, range).await?;
+        let mut all = BTreeMap::<AgentKey, BucketSeries>::new();
+        let mut day = range.start;
+        while day < range.end {
+            let end = Minute(day.0 + MINUTES_MAX).min(range.end);
+            let stored = self.store.minutes(scope, told.target.probe, day, end).await?;
+            let mut found: BTreeMap<AgentKey, MinuteSeries> = BTreeMap::new();
+            for series in merge(told.assigned.iter().cloned(), stored) {
+                found.insert(key(series.agent.as_ref()), series);
+            }
+            // Who is not there on this day, and who was not before it.
+            for (key, series) in &all {
+                found.entry(key.clone()).or_insert_with(|| nothing(series.agent.clone()));
+            }
+            for (key, MinuteSeries { agent, minutes, means }) in found {
+                let id = agent.as_ref().map(|agent| agent.id);
+                let series = all.entry(key).or_insert_with(|| {
+                    let before = told.minutes(id, Vec::new(), range.start..day);
+                    let mut buckets = Vec::new();
+                    buckets::add(&mut buckets, level, &before);
+                    BucketSeries { agent, buckets }
+                });
+                let minutes = told.minutes(id, minutes, day..end);
+                buckets::add(&mut series.buckets, level, &minutes);
+                buckets::add_times(&mut series.buckets, level, &means);
+            }
+            day = end;
+        }
+        Ok((told.target, all.into_values().collect()))
+    }
+
+    /// Finds what is told of a target besides its minutes, and the part of the range that has
+    /// begun.
+    async fn told(
+        &self,
+        scope: &Scope,
+        id: TargetId,
+        range: Range<Minute>,
+    ) -> Result<(Told, Range<Minute>), AppError> {
         let target = self.store.target_get(scope, id).await?;
         let now = self.clock.now().minute();
         let range = range.start..range.end.min(now.next()).max(range.start);
-        let (from, to) = (range.start, range.end);
-        let stored = self.store.minutes(scope, target.probe, from, to).await?;
-        let gaps = self.store.gaps(scope, from.start(), to.start()).await?;
-        let lost = self.store.agent_gaps(scope, from.start(), to.start()).await?;
+        let (from, to) = (range.start.start(), range.end.start());
+        let gaps = self.store.gaps(scope, from, to).await?;
+        let lost = self.store.agent_gaps(scope, from, to).await?;
         let held = self.probe_status(target.probe).await?;
-        let mut padded = Vec::new();
-        for series in self.with_assigned(scope, stored, &held).await? {
-            let live = match &series.agent {
-                None => held.consensus.as_ref(),
-                Some(agent) => {
-                    let pair = held.pairs.iter().find(|pair| pair.agent == agent.id);
-                    pair.map(|pair| &pair.held)
-                }
-            };
-            let missing = series.agent.as_ref().map_or(Cause::Silent, |_| Cause::NoAgent);
-            let context = Context {
-                created: target.created_at.minute(),
-                now,
-                gaps: &gaps,
-                held: live.map(|held| (held.verdict, held.why.cause, held.since)),
-                missing,
-            };
-            let mut minutes = pad(series.minutes, range.clone(), context);
-            let agent = series.agent;
-            let asked = held.pairs.iter().map(|pair| pair.agent);
-            let agents: BTreeSet<AgentId> = match &agent {
-                Some(agent) => BTreeSet::from([agent.id]),
-                None => asked.collect(),
-            };
-            explain(&mut minutes, lost.iter().filter(|row| agents.contains(&row.agent.id)));
-            padded.push(PaddedSeries { agent, minutes });
-        }
-        Ok((target, padded))
-    }
-
-    /// Adds a series without minutes for the consensus and for each assigned agent that has none,
-    /// and puts all in order.
-    async fn with_assigned(
-        &self,
-        scope: &Scope,
-        stored: Vec<MinuteSeries>,
-        held: &ProbeStatusView,
-    ) -> Result<Vec<MinuteSeries>, AppError> {
-        let assigned: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
+        let ids: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
         let agents = self.store.agent_list(scope).await?.into_iter();
-        let agents = agents.filter(|agent| assigned.contains(&agent.id));
-        let agents = agents.map(|AgentRow { id, name, .. }| AgentRef { id, name });
-        Ok(merge(agents, stored))
+        let agents = agents.filter(|agent| ids.contains(&agent.id));
+        let assigned = agents.map(|AgentRow { id, name, .. }| AgentRef { id, name }).collect();
+        Ok((Told { target, now, gaps, lost, held, assigned }, range))
     }
 }
 
+/// The order of series: all together first. Agents are told apart by their id: one that was deleted
+/// and one that has its name now are two.
+type AgentKey = Option<(Name, AgentId)>;
+
+fn key(agent: Option<&AgentRef>) -> AgentKey {
+    agent.map(|agent| (agent.name.clone(), agent.id))
+}
+
+fn nothing(agent: Option<AgentRef>) -> MinuteSeries {
+    MinuteSeries { agent, minutes: Vec::new(), means: Vec::new() }
+}
+
 /// Puts the stored series in order and adds an empty one for the consensus and for each of
-/// `assigned` that has none. Agents are told apart by their id: one that was deleted and one that
-/// has its name now are two.
+/// `assigned` that has none.
 fn merge(assigned: impl Iterator<Item = AgentRef>, stored: Vec<MinuteSeries>) -> Vec<MinuteSeries> {
-    let empty = |agent| MinuteSeries { agent, minutes: Vec::new() };
-    let empty = iter::once(None).chain(assigned.map(Some)).map(empty);
-    let mut all = BTreeMap::<Option<(Name, AgentId)>, MinuteSeries>::new();
+    let empty = iter::once(None).chain(assigned.map(Some)).map(nothing);
+    let mut all = BTreeMap::<AgentKey, MinuteSeries>::new();
     for series in empty.chain(stored) {
-        let key = series.agent.as_ref().map(|agent| (agent.name.clone(), agent.id));
-        all.insert(key, series);
+        all.insert(key(series.agent.as_ref()), series);
     }
     all.into_values().collect()
 }
@@ -214,23 +301,38 @@ fn explain<'a>(minutes: &mut [PaddedMinute], lost: impl Iterator<Item = &'a Agen
     }
 }
 
-/// Parses the range of a request into whole minutes: from the minute of `from` to the one that
-/// `to` lies in or ends.
+/// Parses the range of a request into whole minutes, or whole buckets of a level: from the one of
+/// `from` to the one that `to` lies in or ends. Without a level, the finest is taken that does not
+/// make too many of them.
 ///
 /// # Errors
 ///
-/// A text for the field `to` if it is not after `from`, or the range is too long.
-pub(crate) fn range(from: UtcMicros, to: UtcMicros) -> Result<Range<Minute>, String> {
+/// The field at fault, `to` or `level`, with the reason: `to` is not after `from`, the range is too
+/// long, or has too many values at this level.
+pub(crate) fn range(
+    from: UtcMicros,
+    to: UtcMicros,
+    level: Option<Level>,
+) -> Result<(Range<Minute>, Level), (&'static str, String)> {
     if to <= from {
-        return Err("must be after `from`".to_owned());
+        return Err(("to", "must be after `from`".to_owned()));
     }
     let start = from.minute();
     // `to` is excluded, so a full minute does not begin another.
     let end = UtcMicros(to.0 - 1).minute().next();
-    if MINUTES_MAX < end.0 - start.0 {
-        return Err(format!("must be at most {MINUTES_MAX} minutes after `from`"));
+    if RANGE_DAYS_MAX * MINUTES_MAX < end.0 - start.0 {
+        return Err(("to", format!("must be at most {RANGE_DAYS_MAX} days after `from`")));
     }
-    Ok(start..end)
+    let level = level.unwrap_or_else(|| Level::of(end.0 - start.0));
+    let first = level.start(start);
+    let last = level.start(Minute(end.0 - 1));
+    let range = first..Minute(last.0 + level.minutes());
+    let values_max = if level == Level::Minute { MINUTES_MAX } else { BUCKETS_MAX };
+    if values_max < (range.end.0 - range.start.0) / level.minutes() {
+        let reason = format!("gives more than {values_max} values in this range; take a coarser");
+        return Err(("level", format!("{reason} one, or a shorter range")));
+    }
+    Ok((range, level))
 }
 
 #[cfg(test)]
@@ -243,7 +345,7 @@ mod tests {
     #[test]
     fn a_deleted_agent_and_a_new_one_of_its_name_have_a_series_each() {
         let agent = |id| AgentRef { id: AgentId(id), name: Name::parse("fra1").expect("a name") };
-        let stored = MinuteSeries { agent: Some(agent(1)), minutes: Vec::new() };
+        let stored = nothing(Some(agent(1)));
         let merged = merge([agent(2)].into_iter(), vec![stored]);
         let ids: Vec<_> = merged.iter().map(|s| s.agent.as_ref().map(|a| a.id.0)).collect();
         assert_eq!(ids, [None, Some(1), Some(2)]);
@@ -361,13 +463,21 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_whole_minutes() {
+    fn a_range_is_whole_minutes_or_buckets() {
         let minute = |m: i64| Minute(m).start();
-        assert_eq!(range(minute(1), minute(2)), Ok(Minute(1)..Minute(2)));
-        let inside = range(UtcMicros(minute(1).0 + 5), UtcMicros(minute(2).0 + 5));
-        assert_eq!(inside, Ok(Minute(1)..Minute(3)));
-        assert!(range(minute(2), minute(2)).is_err());
-        assert!(range(minute(0), minute(MINUTES_MAX)).is_ok());
-        assert!(range(minute(0), minute(MINUTES_MAX + 1)).is_err());
+        let told = |from, to, level| range(from, to, level).map(|(r, l)| (r.start.0..r.end.0, l));
+        assert_eq!(told(minute(1), minute(2), None), Ok((1..2, Level::Minute)));
+        let inside = told(UtcMicros(minute(1).0 + 5), UtcMicros(minute(2).0 + 5), None);
+        assert_eq!(inside, Ok((1..3, Level::Minute)));
+        assert_eq!(
+            told(minute(7), minute(16), Some(Level::FiveMinutes)),
+            Ok((5..20, Level::FiveMinutes))
+        );
+        assert_eq!(told(minute(0), minute(MINUTES_MAX + 1), None).unwrap().1, Level::FiveMinutes);
+        let fault = |from, to, level| range(from, to, level).unwrap_err().0;
+        assert_eq!(fault(minute(2), minute(2), None), "to");
+        assert_eq!(fault(minute(0), minute(93 * 1_440), None), "to");
+        assert_eq!(fault(minute(0), minute(MINUTES_MAX + 1), Some(Level::Minute)), "level");
+        assert_eq!(fault(minute(0), minute(9 * 1_440), Some(Level::FiveMinutes)), "level");
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod agents;
 pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod buckets;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;

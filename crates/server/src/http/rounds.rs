@@ -21,7 +21,8 @@ use super::{
 };
 use crate::app::{
     App, Fields,
-    history::{self, PaddedMinute, PaddedSeries},
+    buckets::{Bucket, Level},
+    history::{self, BucketSeries, PaddedMinute, PaddedSeries},
 };
 
 /// What is told if no range is asked for.
@@ -34,19 +35,25 @@ pub(crate) struct HistoryQuery {
     /// An hour before `to` if left out.
     #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
-    /// Excluded; now if left out. At most 1,440 minutes after `from`.
+    /// Excluded; now if left out. At most 92 days after `from`.
     #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
+    /// How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. The finest that tells the
+    /// range in not too many values if left out: minutes up to a day, 5 minutes up to a week.
+    level: Option<String>,
     /// `json` (if left out) or `csv`.
     format: Option<String>,
 }
 
-/// Every minute of the range that has begun; one that is not stored is told with its cause.
+/// Every minute or bucket of the range that has begun; one that is not stored is told with its
+/// cause.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = History)]
 pub(crate) struct HistoryView {
     from: Timestamp,
     to: Timestamp,
+    /// `1m`: minutes are told; `5m`, `1h` or `1d`: buckets are.
+    level: &'static str,
     /// All agents together first, then each agent by name.
     series: Vec<SeriesView>,
 }
@@ -57,7 +64,75 @@ pub(crate) struct SeriesView {
     /// Null for all agents together.
     #[schema(required)]
     agent: Option<RefView>,
+    /// Empty at a longer level.
     minutes: Vec<MinuteView>,
+    /// Empty at the level `1m`.
+    buckets: Vec<BucketView>,
+}
+
+/// What the minutes of a longer span add up to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bucket)]
+pub(crate) struct BucketView {
+    /// Its start; spans begin at whole multiples of their length since 1970 in UTC.
+    start: Timestamp,
+    /// The worst of its minutes.
+    verdict: VerdictView,
+    /// Of the first minute that was as bad.
+    cause: CauseView,
+    /// Minutes of each verdict, told or not.
+    minutes_up: u32,
+    minutes_degraded: u32,
+    minutes_down: u32,
+    minutes_unknown: u32,
+    rounds: u32,
+    not_asked: u32,
+    /// Packets, confirm bursts apart.
+    sent: u32,
+    received: u32,
+    /// Null if nothing was received, or its rounds are not kept any more.
+    #[schema(required)]
+    rtt_us_min: Option<u32>,
+    #[schema(required)]
+    rtt_us_mean: Option<u64>,
+    #[schema(required)]
+    rtt_us_max: Option<u32>,
+    /// Quantiles of the rounds' means, to within 2 %.
+    #[schema(required)]
+    rtt_us_p50: Option<u32>,
+    #[schema(required)]
+    rtt_us_p95: Option<u32>,
+    #[schema(required)]
+    rtt_us_p99: Option<u32>,
+    /// Some of its minutes are not closed yet.
+    is_open: bool,
+}
+
+impl From<&Bucket> for BucketView {
+    fn from(bucket: &Bucket) -> BucketView {
+        let counts = bucket.counts;
+        let range = bucket.rtt_us_range();
+        BucketView {
+            start: bucket.start.start().into(),
+            verdict: bucket.verdict.into(),
+            cause: bucket.cause.into(),
+            minutes_up: bucket.up,
+            minutes_degraded: bucket.degraded,
+            minutes_down: bucket.down,
+            minutes_unknown: bucket.unknown,
+            rounds: counts.rounds,
+            not_asked: counts.not_asked,
+            sent: counts.sent,
+            received: counts.received,
+            rtt_us_min: range.map(|(min, _)| min),
+            rtt_us_mean: bucket.rtt_us_mean(),
+            rtt_us_max: range.map(|(_, max)| max),
+            rtt_us_p50: bucket.times.quantile(50),
+            rtt_us_p95: bucket.times.quantile(95),
+            rtt_us_p99: bucket.times.quantile(99),
+            is_open: bucket.is_open,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,12 +190,12 @@ impl From<&PaddedMinute> for MinuteView {
     }
 }
 
-/// Minute by minute
+/// Minute by minute, or in longer spans
 #[utoipa::path(
     get, path = "/api/v1/targets/{id}/history", tag = "history",
     params(("id" = u32, Path), HistoryQuery),
     responses((
-        status = 200, description = "Every minute of the range that has begun",
+        status = 200, description = "Every minute or bucket of the range that has begun",
         content((HistoryView = "application/json"), (String = "text/csv"))
     ))
 )]
@@ -140,28 +215,59 @@ pub(crate) async fn target_history(
             false
         }
     };
+    let parse_level =
+        |text: &str| Level::parse(text).ok_or_else(|| "must be 1m, 5m, 1h or 1d".to_owned());
+    let level = fields.take_some("level", query.level.as_deref().map(parse_level));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
-    let range = if fields.is_empty() { fields.take("to", history::range(from, to)) } else { None };
-    let range = range.ok_or_else(|| fields.error())?;
-    let (target, series) = app.history(&scope, id, range.clone()).await?;
+    fields.check()?;
+    let (range, level) = history::range(from, to, level).map_err(|(field, reason)| {
+        fields.refuse(field, reason);
+        fields.error()
+    })?;
+    let (target, series, csv) = if level == Level::Minute {
+        let (target, series) = app.history(&scope, id, range.clone()).await?;
+        let csv = if is_csv { history_csv(&series)? } else { Vec::new() };
+        (target, series.iter().map(SeriesView::from).collect(), csv)
+    } else {
+        let (target, series) = app.history_buckets(&scope, id, range.clone(), level).await?;
+        let csv = if is_csv { buckets_csv(&series)? } else { Vec::new() };
+        (target, series.iter().map(SeriesView::from).collect(), csv)
+    };
     if is_csv {
         let disposition = format!("attachment; filename=\"{}-history.csv\"", target.name);
         let headers = [
             (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
             (CONTENT_DISPOSITION, disposition),
         ];
-        return Ok((headers, history_csv(&series)?).into_response());
+        return Ok((headers, csv).into_response());
     }
-    let series = series.into_iter().map(|series| SeriesView {
-        agent: series.agent.as_ref().map(RefView::from),
-        minutes: series.minutes.iter().map(MinuteView::from).collect(),
-    });
     let view = HistoryView {
         from: range.start.start().into(),
         to: range.end.start().into(),
-        series: series.collect(),
+        level: level.as_str(),
+        series,
     };
     Ok(Json(view).into_response())
+}
+
+impl From<&PaddedSeries> for SeriesView {
+    fn from(series: &PaddedSeries) -> SeriesView {
+        SeriesView {
+            agent: series.agent.as_ref().map(RefView::from),
+            minutes: series.minutes.iter().map(MinuteView::from).collect(),
+            buckets: Vec::new(),
+        }
+    }
+}
+
+impl From<&BucketSeries> for SeriesView {
+    fn from(series: &BucketSeries) -> SeriesView {
+        SeriesView {
+            agent: series.agent.as_ref().map(RefView::from),
+            minutes: Vec::new(),
+            buckets: series.buckets.iter().map(BucketView::from).collect(),
+        }
+    }
 }
 
 /// The agent, then the fields of [`MinuteView`] in their order.
@@ -192,6 +298,42 @@ fn history_csv(series: &[PaddedSeries]) -> Result<Vec<u8>, ApiError> {
         for minute in &series.minutes {
             let line = (agent, MinuteView::from(minute));
             writer.serialize(line).map_err(ApiError::internal)?;
+        }
+    }
+    writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
+}
+
+/// The agent, then the fields of [`BucketView`] in their order.
+const BUCKET_CSV_COLUMNS: [&str; 19] = [
+    "agent",
+    "start",
+    "verdict",
+    "cause",
+    "minutes_up",
+    "minutes_degraded",
+    "minutes_down",
+    "minutes_unknown",
+    "rounds",
+    "not_asked",
+    "sent",
+    "received",
+    "rtt_us_min",
+    "rtt_us_mean",
+    "rtt_us_max",
+    "rtt_us_p50",
+    "rtt_us_p95",
+    "rtt_us_p99",
+    "is_open",
+];
+
+/// One line for each agent and bucket; the agent is empty for all together.
+fn buckets_csv(series: &[BucketSeries]) -> Result<Vec<u8>, ApiError> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(BUCKET_CSV_COLUMNS).map_err(ApiError::internal)?;
+    for series in series {
+        let agent = series.agent.as_ref().map(|agent| agent.name.as_str()).unwrap_or_default();
+        for bucket in &series.buckets {
+            writer.serialize((agent, BucketView::from(bucket))).map_err(ApiError::internal)?;
         }
     }
     writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))

@@ -16,7 +16,7 @@ use super::{
     column::{self, Packed, Unpacker},
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A part ends once it has this many bytes: some pages of a database, and one read of a disk.
 const PART_BYTES: usize = 48 << 10;
 /// Records of one chunk: what takes tens of megabytes while it is made. A day of a group of 64
@@ -34,7 +34,7 @@ pub(crate) struct Encoded {
 /// How the columns of a chunk are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
-    /// As they are: of a few minutes, which are soon read again to be merged.
+    /// As they are: of some minutes, which are soon read again to be merged.
     Plain,
     Compressed,
 }

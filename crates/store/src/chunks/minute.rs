@@ -39,15 +39,19 @@ impl MinuteRecord {
 const SKIP: usize = 0;
 /// Minutes of a run, less one.
 const LENGTH: usize = 1;
-const VERDICT: usize = 2;
-const CAUSE: usize = 3;
-/// The revision; doubled, and one more if what was said first stands among the rare.
-const REVISION: usize = 4;
-const ROUNDS: usize = 5;
-const NOT_ASKED: usize = 6;
-const SENT: usize = 7;
+/// Verdict, cause, revision and rounds that could not ask: nearly always the same number.
+const STATE: usize = 2;
+const ROUNDS: usize = 3;
+const SENT: usize = 4;
 /// Sent and not received.
-const LOST: usize = 8;
+const LOST: usize = 5;
+
+/// Bits of a state: four of the verdict, a byte of the cause, whether what was said first stands among the
+/// rare, the revision; and above them, so that the rest is short, rounds that could not ask.
+const CAUSE_SHIFT: u32 = 4;
+const IS_REVISED: u64 = 1 << 12;
+const REVISION_SHIFT: u32 = 13;
+const NOT_ASKED_SHIFT: u32 = 29;
 
 const NOT_A_MINUTE: Damaged = Damaged("a minute is none");
 /// Minutes of one page: more than a year. A run says with one number how many there are.
@@ -55,7 +59,7 @@ const PAGE_MINUTES_MAX: usize = 600_000;
 
 impl Record for MinuteRecord {
     const KIND: u8 = 2;
-    const COLUMNS: usize = 9;
+    const COLUMNS: usize = 6;
 
     fn at(&self) -> i64 {
         self.minute.start().0
@@ -80,13 +84,9 @@ impl Record for MinuteRecord {
             }
             end = last.minute.next();
             split.push(LENGTH, u64::try_from(run.len().saturating_sub(1)).unwrap_or(0));
-            let MinuteCounts { rounds, not_asked, sent, received, .. } = first.counts;
-            split.push(VERDICT, u64::from(code::of_verdict(first.verdict).cast_unsigned()));
-            split.push(CAUSE, u64::from(code::of_cause(first.cause).cast_unsigned()));
-            let revised = u64::from(first.said_first.is_some());
-            split.push(REVISION, u64::from(first.revision) << 1 | revised);
+            let MinuteCounts { rounds, sent, received, .. } = first.counts;
+            split.push(STATE, state(first));
             split.push(ROUNDS, u64::from(rounds));
-            split.push(NOT_ASKED, u64::from(not_asked));
             split.push(SENT, u64::from(sent));
             split.push(LOST, u64::from(sent.wrapping_sub(received)));
             if let Some(verdict) = first.said_first {
@@ -124,38 +124,49 @@ impl Record for MinuteRecord {
     }
 }
 
+fn state(minute: &MinuteRecord) -> u64 {
+    let verdict = u64::from(code::of_verdict(minute.verdict).cast_unsigned());
+    let cause = u64::from(code::of_cause(minute.cause).cast_unsigned());
+    let revised = minute.said_first.map_or(0, |_| IS_REVISED);
+    let revision = u64::from(minute.revision) << REVISION_SHIFT;
+    let not_asked = u64::from(minute.counts.not_asked) << NOT_ASKED_SHIFT;
+    verdict | cause << CAUSE_SHIFT | revised | revision | not_asked
+}
+
 fn run_at(
     split: &Split,
     index: usize,
     minute: Minute,
     rare: &mut Reader<'_>,
 ) -> Result<MinuteRecord, Damaged> {
-    let value = |column: usize| {
+    let wide = |column: usize| {
         let value = split.columns.get(column).and_then(|values| values.get(index));
-        let value = value.ok_or(NOT_A_MINUTE)?;
-        u32::try_from(*value).map_err(|_| NOT_A_MINUTE)
+        value.copied().ok_or(NOT_A_MINUTE)
     };
-    let code_of = |column| i16::try_from(value(column)?).map_err(|_| NOT_A_MINUTE);
-    let revision = value(REVISION)?;
-    let said_first = if revision & 1 == 1 {
+    let value = |column| u32::try_from(wide(column)?).map_err(|_| NOT_A_MINUTE);
+    let state = wide(STATE)?;
+    let field = |shift: u32, bits: u32| (state >> shift) & ((1 << bits) - 1);
+    let code_of = |number| i16::try_from(number).map_err(|_| NOT_A_MINUTE);
+    let said_first = if state & IS_REVISED != 0 {
         let number = i16::try_from(rare.signed()?).map_err(|_| NOT_A_MINUTE)?;
         Some(code::verdict(number).ok_or(NOT_A_MINUTE)?)
     } else {
         None
     };
     let sent = value(SENT)?;
+    let not_asked = u32::try_from(state >> NOT_ASKED_SHIFT).map_err(|_| NOT_A_MINUTE)?;
     Ok(MinuteRecord {
         minute,
-        verdict: code::verdict(code_of(VERDICT)?).ok_or(NOT_A_MINUTE)?,
-        cause: code::cause(code_of(CAUSE)?).ok_or(NOT_A_MINUTE)?,
+        verdict: code::verdict(code_of(field(0, 4))?).ok_or(NOT_A_MINUTE)?,
+        cause: code::cause(code_of(field(CAUSE_SHIFT, 8))?).ok_or(NOT_A_MINUTE)?,
         counts: MinuteCounts {
             rounds: value(ROUNDS)?,
-            not_asked: value(NOT_ASKED)?,
+            not_asked,
             sent,
             received: sent.wrapping_sub(value(LOST)?),
             ..MinuteCounts::default()
         },
-        revision: u16::try_from(revision >> 1).map_err(|_| NOT_A_MINUTE)?,
+        revision: u16::try_from(field(REVISION_SHIFT, 16)).map_err(|_| NOT_A_MINUTE)?,
         said_first,
     })
 }

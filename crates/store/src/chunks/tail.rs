@@ -14,7 +14,7 @@ use super::{
     chunk,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ENTRY_BYTES: usize = 12;
 
 /// Writes series that are in the order of their keys.

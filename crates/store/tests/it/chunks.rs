@@ -183,7 +183,7 @@ async fn history_is_the_same_in_the_tail_and_in_chunks_of_any_size() {
     w.check().await;
     assert_eq!(w.compact(3 * 3600 + 400).await, 0, "nothing is merged while more comes in");
     w.check().await;
-    for now in [3 * 3600 + 1_100, 4 * 3600] {
+    for now in [3 * 3600 + 550, 4 * 3600] {
         assert!(0 < w.compact(now).await);
         w.check().await;
     }

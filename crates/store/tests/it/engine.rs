@@ -252,6 +252,7 @@ async fn minutes_are_revised_upwards_only() {
     assert_eq!(series[0].minutes, [truth(w.consensus(), minute, Verdict::Up, 1)]);
     assert_eq!(series[1].agent.as_ref().unwrap().name, name("fra1"));
     assert_eq!(series[1].minutes, [truth(w.pair(), minute, Verdict::Up, 1)]);
+    assert_eq!(series[1].means, [(minute, 200), (minute, 200)]);
     let read = w.f.store.minutes(&w.f.scope, ProbeId(99), minute, minute.next());
     assert_eq!(read.await.unwrap().len(), 1);
     let far = Minute(minute.0 + 1_441);

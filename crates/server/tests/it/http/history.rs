@@ -62,6 +62,50 @@ async fn every_minute_that_has_begun_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_bucket_that_has_begun_is_told() {
+    let site = Site::start().await;
+    let id = site.target("core1", "192.0.2.1").await;
+    site.pass(10 * MINUTE);
+    let path = format!("/targets/{id}/history?from=2026-11-20T05:01:00Z&to=2026-11-21T07:00:00Z");
+    let history = site.get(&path).await;
+    assert_eq!(
+        (text(&history["level"]), text(&history["from"])),
+        ("5m".into(), "2026-11-20T05:00:00Z".into())
+    );
+    let consensus = &history["series"][0];
+    assert_eq!(consensus["minutes"], Value::Array(vec![]));
+    let buckets = consensus["buckets"].as_array().expect("buckets");
+    assert_eq!(buckets.len(), 25 * 12 + 1, "to the one of 06:00");
+    let told = |bucket: &Value| {
+        let [at, verdict, cause] = ["start", "verdict", "cause"].map(|name| text(&bucket[name]));
+        format!("{at} {verdict} {cause} {} {}", bucket["minutes_unknown"], bucket["is_open"])
+    };
+    assert_eq!(told(&buckets[0]), "2026-11-20T05:00:00Z unknown not_yet 5 false");
+    assert_eq!(told(&buckets[300]), "2026-11-21T06:00:00Z unknown silent 5 true");
+    assert_eq!(buckets[300]["rtt_us_p95"], Value::Null);
+    let days = site.get(&format!("{path}&level=1d")).await;
+    let days = days["series"][0]["buckets"].as_array().expect("buckets").clone();
+    let sums: Vec<_> = days.iter().map(|day| day["minutes_unknown"].as_u64()).collect();
+    assert_eq!(sums, [Some(1_440), Some(6 * 60 + 5)]);
+
+    let csv = site.request(Method::GET, &format!("/api/v1{path}&level=1d&format=csv"));
+    let csv = csv.bearer_auth(&site.key).send().await.expect("an answer");
+    let csv = csv.text().await.expect("a body");
+    let mut lines = csv.lines();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "agent,start,verdict,cause,minutes_up,minutes_degraded,minutes_down,minutes_unknown,\
+             rounds,not_asked,sent,received,rtt_us_min,rtt_us_mean,rtt_us_max,rtt_us_p50,\
+             rtt_us_p95,rtt_us_p99,is_open"
+        )
+    );
+    let first = ",2026-11-20T00:00:00Z,unknown,not_yet,0,0,0,1440,0,0,0,0,,,,,,,false";
+    assert_eq!(lines.next(), Some(first));
+    assert_eq!(lines.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_cannot_be_told_says_why() {
     let site = Site::start().await;
     let id = site.target("core1", "192.0.2.1").await;
@@ -81,8 +125,16 @@ async fn a_range_that_cannot_be_told_says_why() {
         "to: must be after `from`\n"
     );
     assert_eq!(
-        refuse("history?from=2026-11-20T05:00:00Z&to=2026-11-21T05:01:00Z").await,
-        "to: must be at most 1440 minutes after `from`\n"
+        refuse("history?from=2026-08-20T05:00:00Z&to=2026-11-21T05:01:00Z&level=2m").await,
+        "level: must be 1m, 5m, 1h or 1d\n"
+    );
+    assert_eq!(
+        refuse("history?from=2026-08-20T05:00:00Z&to=2026-11-21T05:01:00Z").await,
+        "to: must be at most 92 days after `from`\n"
+    );
+    assert_eq!(
+        refuse("history?from=2026-11-20T05:00:00Z&to=2026-11-21T05:01:00Z&level=1m").await,
+        "level: gives more than 1440 values in this range; take a coarser one, or a shorter range\n"
     );
     assert_eq!(
         refuse("rounds?agent=x&cursor=y&limit=501").await,
