@@ -267,8 +267,8 @@ impl Store {
         let sources = self.sources::<R>(merge).await?;
         let records: usize = sources.iter().map(|source| source.records).sum();
         let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
-        // Alone it is merged already, unless it is to be compressed; too many are as large as chunks
-        // may be.
+        // Alone it is merged already, unless it is to be compressed; too many are as large as
+        // chunks may be.
         let is_packed =
             |source: &Source| merge.level < COMPRESSED_LEVEL || COMPRESSED_LEVEL <= source.level;
         let is_done = ids.len() < 2 && sources.iter().all(is_packed);

@@ -249,7 +249,7 @@ mod tests {
         let line = |b: &Bucket| {
             let range = b.rtt_us_range();
             format!(
-                "{} {} {} up {} degraded {} down {} unknown {} {}/{} {range:?} mean {:?}\n",
+                "{} {} {} {} {} {} {} {}/{} {range:?} mean {:?}\n",
                 b.start.0,
                 b.verdict,
                 b.cause,
@@ -280,9 +280,9 @@ mod tests {
                 minute(15, Verdict::Unknown, Cause::NotYet, 0),
             ],
             expect![[r#"
-                5 unknown silent up 1 degraded 0 down 0 unknown 1 10/20 Some((100, 200)) mean Some(100)
-                10 down no_answer up 1 degraded 2 down 1 unknown 1 30/50 Some((100, 600)) mean Some(200)
-                15 unknown not_yet up 0 degraded 0 down 0 unknown 1 0/10 None mean None
+                5 unknown silent 1 0 0 1 10/20 Some((100, 200)) mean Some(100)
+                10 down no_answer 1 2 1 1 30/50 Some((100, 600)) mean Some(200)
+                15 unknown not_yet 0 0 0 1 0/10 None mean None
             "#]],
         );
     }
@@ -298,7 +298,7 @@ mod tests {
             Level::Hour,
             &[gone, minute(1, Verdict::Up, Cause::Answering, 300), later],
             expect![[r#"
-                0 up answering up 3 degraded 0 down 0 unknown 0 30/30 Some((300, 600)) mean Some(300)
+                0 up answering 3 0 0 0 30/30 Some((300, 600)) mean Some(300)
             "#]],
         );
     }

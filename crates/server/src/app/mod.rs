@@ -203,10 +203,6 @@ impl Fields {
         AppError::Invalid(std::mem::take(&mut self.0))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn into_errors(self) -> Vec<FieldError> {
         self.0
     }

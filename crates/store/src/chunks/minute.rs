@@ -46,8 +46,9 @@ const SENT: usize = 4;
 /// Sent and not received.
 const LOST: usize = 5;
 
-/// Bits of a state: four of the verdict, a byte of the cause, whether what was said first stands among the
-/// rare, the revision; and above them, so that the rest is short, rounds that could not ask.
+/// Bits of a state: four of the verdict, a byte of the cause, whether what was said first stands
+/// among the rare, the revision; and above them, so that the rest is short, rounds that could not
+/// ask.
 const CAUSE_SHIFT: u32 = 4;
 const IS_REVISED: u64 = 1 << 12;
 const REVISION_SHIFT: u32 = 13;
