@@ -33,8 +33,8 @@ pub(crate) const SPAN_MINUTES_MAX: i64 = 1_440;
 /// Commits are gathered for this long.
 const SEAL_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Or until there are this many records, or rows: a reader looks through all of them, in some
-/// milliseconds.
-const SEAL_RECORDS: i64 = 500_000;
+/// milliseconds, and a step that seals them holds them in memory, some ten megabytes.
+const SEAL_RECORDS: i64 = 200_000;
 const SEAL_ROWS: i64 = 1_000;
 /// Rows of the tail that one step seals.
 const SEAL_ROWS_MAX: i64 = 10_000;
