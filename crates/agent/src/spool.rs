@@ -183,7 +183,12 @@ impl Spool {
         self.state.losses.forget_told(&found.told);
         self.find_place(&recovery, found, journal.next());
         self.journal = Some(journal);
-        self.save()
+        // A disk that takes no state may take none for long: what is noted here is found again at
+        // the next opening, and an agent that asks and says so beats one that does not start.
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, "cannot keep the state of the spool");
+        }
+        Ok(())
     }
 
     /// Reads every record and finds what is to be delivered.
@@ -687,9 +692,11 @@ impl Spool {
         self.milestones.drain(..surplus).next_back().unwrap_or(Position(0))
     }
 
-    /// The first batch after `after`, in the order of their making.
+    /// The first batch after `after`, in the order of their making. None while the journal is shut:
+    /// opening it finds them again.
     pub(crate) fn next_after(&self, after: Key) -> Option<(Key, u64)> {
         use std::ops::Bound::{Excluded, Unbounded};
+        self.journal.as_ref()?;
         let mut rest = self.pending.range((Excluded(after), Unbounded));
         rest.next().map(|(key, entry)| (*key, entry.bytes))
     }
@@ -697,12 +704,10 @@ impl Spool {
     /// Reads a batch back. One that cannot be read is forgotten and counted as dropped.
     pub(crate) fn fetch(&mut self, key: Key) -> Result<v1::Batch, SpoolError> {
         let read = self.read(key);
-        if read.is_err() {
+        // While the journal is shut, nothing is lost: opening it finds the batch again.
+        if read.is_err() && self.journal.is_some() {
             self.reader = None;
-            // While the journal is shut, nothing is lost: opening it finds the batch again.
-            if self.journal.is_some()
-                && let Some(entry) = self.pending.get(&key).copied()
-            {
+            if let Some(entry) = self.pending.get(&key).copied() {
                 self.note_unreadable(&entry);
                 self.state.settle(key);
             }

@@ -4,7 +4,7 @@ use std::{
     error::Error as StdError,
     io::{self, Write},
     iter,
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     path::Path,
     time::Duration,
 };
@@ -22,6 +22,9 @@ const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// A backup of the largest installation over a slow line. The server gives up much sooner on a
 /// reader that takes nothing.
 const DOWNLOAD_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Any port does to see which address this host would speak from; this one takes and says nothing.
+const DISCARD_PORT: u16 = 9;
 
 /// A connection to one server with one key.
 pub(crate) struct Client {
@@ -247,9 +250,19 @@ fn is_this_host(url: &str) -> bool {
     })
 }
 
-/// A host lets only its own addresses be bound; nothing is sent.
+/// Whether this host would speak to the address from that same address; nothing is sent. That it
+/// can be bound says less: with `ip_nonlocal_bind`, as VRRP wants it, each can.
 fn is_own_address(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, DISCARD_PORT))?;
+        socket.local_addr()
+    };
+    ip.is_loopback() || ip.is_unspecified() || source().is_ok_and(|from| from.ip() == ip)
 }
 
 /// Reads the key that a server keeps for commands on its own host.

@@ -132,6 +132,8 @@ fn announce(ready: &Ready, as_json: bool, data_dir: &Path) -> anyhow::Result<()>
         let line = json!({
             "http_url": ready.http_url,
             "agent_address": ready.agent_address,
+            "http_listen": ready.http,
+            "agent_listen": ready.agents,
             "admin_password": password,
         });
         // To the process that started this one and asked for it.

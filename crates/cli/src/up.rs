@@ -49,6 +49,8 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 struct Announcement {
     http_url: String,
     agent_address: String,
+    http_listen: SocketAddr,
+    agent_listen: SocketAddr,
     admin_password: Option<String>,
 }
 
@@ -101,8 +103,10 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
             stream = rung(&bell) => {
                 let http_url = announcement.http_url.clone();
                 let agent_address = announcement.agent_address.clone();
+                let Announcement { http_listen, agent_listen, .. } = announcement;
                 let (pid, agent) = (std::process::id(), agent.wanted());
-                let answer = Answer { pid, http_url, agent_address, agent };
+                let answer =
+                    Answer { pid, http_url, agent_address, http_listen, agent_listen, agent };
                 bell::answer(stream, &answer).await;
             }
         }
@@ -116,10 +120,9 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
 /// Fails if the addresses that were given are not those in use: they cannot be changed in a server
 /// that runs.
 fn same_addresses(answer: &Answer, given: &ListenArgs) -> anyhow::Result<()> {
-    let http = answer.http_url.rsplit('/').next().unwrap_or_default();
     let pairs = [
-        ("--http-listen", &given.http_listen, http),
-        ("--agent-listen", &given.agent_listen, answer.agent_address.as_str()),
+        ("--http-listen", &given.http_listen, answer.http_listen),
+        ("--agent-listen", &given.agent_listen, answer.agent_listen),
     ];
     for (flag, given, used) in pairs {
         if let Some(given) = given.as_deref().filter(|given| !is_same(given, used)) {
@@ -133,14 +136,11 @@ fn same_addresses(answer: &Answer, given: &ListenArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a server that was told `given` may be reached at `used`. Any address includes each, any
-/// port (0) too.
-fn is_same(given: &str, used: &str) -> bool {
-    let (Ok(given), Ok(used)) = (given.parse::<SocketAddr>(), used.parse::<SocketAddr>()) else {
-        return false;
-    };
-    let is_port = given.port() == 0 || given.port() == used.port();
-    is_port && (given.ip() == used.ip() || given.ip().is_unspecified())
+/// Whether `given` asks for what is `used`. Any port (0) is each.
+fn is_same(given: &str, used: SocketAddr) -> bool {
+    given.parse::<SocketAddr>().is_ok_and(|given| {
+        given.ip() == used.ip() && (given.port() == 0 || given.port() == used.port())
+    })
 }
 
 /// Every way to be told to stop: Ctrl-C, a service manager, a terminal that was closed.

@@ -5,7 +5,9 @@ use std::fmt;
 use crate::UtcMicros;
 
 /// Why an agent lost results that it had, or was to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DropCause {
     /// Its spool was full: the oldest went.

@@ -158,6 +158,8 @@ impl Drop for Permit {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.budget.lock().waiting.remove(&self.number);
+        // Whoever stood behind it may be able to go now.
+        self.budget.grant();
     }
 }
 
@@ -221,8 +223,8 @@ mod tests {
         let mut small = waits(&budget, 3, 10);
         assert!(small.as_mut().now_or_never().is_none(), "it is the large one's turn");
         drop(large);
-        drop(held);
         assert!(small.as_mut().now_or_never().is_some());
+        drop(held);
         let state = budget.lock();
         assert_eq!((state.total, state.held.len(), state.waiting.len()), (0, 0, 0));
     }

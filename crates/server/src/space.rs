@@ -113,12 +113,14 @@ pub(crate) fn impediment(folder: &Path, disk: Option<Disk>, was_spent: bool) -> 
              failed"
         ));
     }
-    let reserve = size(disk.reserve_bytes());
+    let (reserve, again) = (disk.reserve_bytes(), disk.reserve_bytes() * REOPEN_FACTOR);
     (disk.room(was_spent) == Room::Spent).then(|| {
         format!(
-            "the disk of `{folder}` has {}, and the last {reserve} are kept for the server \
-             itself: free space there",
-            disk.words()
+            "the disk of `{folder}` has {}, and the last {} are kept for the server itself: free \
+             space there until it has {}",
+            disk.words(),
+            size(reserve),
+            size(again)
         )
     })
 }

@@ -149,9 +149,7 @@ impl Store {
         for (org, change) in &sorted.agents {
             write_agent(&mut tx, *org, change, commit.position).await?;
         }
-        for change in &sorted.names {
-            names::write(&mut tx, change, commit.position).await?;
-        }
+        names::write(&mut tx, &sorted.names, commit.position).await?;
         rounds::write(&mut tx, commit.rounds, now).await?;
         for highwater in commit.highwaters {
             sqlx::query(HIGHWATER_SET)

@@ -7,12 +7,16 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::{
     ChangeKind, ChangeRow, Ref, Scope, StoreError,
-    db::{Columns, Tx, big, damaged},
+    db::{Bulk, Columns, Tx, big, damaged},
 };
 
-const NAME_CHANGE_ADD: &str = "
-    INSERT INTO name_change (org_id, probe_id, agent_id, at, name, before, after, position)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const NAME_CHANGE_ADD: Bulk = Bulk {
+    head: "INSERT INTO name_change (
+               org_id, probe_id, agent_id, at, name, before, after, position
+           ) VALUES",
+    columns: 8,
+    tail: "",
+};
 const NAME_CHANGES_OF: &str = "
     SELECT name_change.at, name_change.name, before, after, agent_id,
            coalesce(agent.name, tombstone.name) AS agent_name,
@@ -33,19 +37,20 @@ const NAME_CHANGES_OF: &str = "
 
 pub(crate) async fn write(
     tx: &mut Tx,
-    (org, change): &(OrgId, &NameChange),
+    changes: &[(OrgId, &NameChange)],
     position: LogPosition,
 ) -> Result<(), StoreError> {
-    sqlx::query(NAME_CHANGE_ADD)
-        .bind(org.0)
-        .bind(change.probe.0)
-        .bind(change.agent.0)
-        .bind(change.at.0)
-        .bind(change.name.as_str())
-        .bind(change.from.to_string())
-        .bind(change.to.to_string())
-        .bind(big(position.0))
-        .execute(&mut **tx)
+    NAME_CHANGE_ADD
+        .run(tx, changes, |(org, change), row| {
+            row.add(org.0)
+                .add(change.probe.0)
+                .add(change.agent.0)
+                .add(change.at.0)
+                .add(change.name.as_str().to_owned())
+                .add(change.from.to_string())
+                .add(change.to.to_string())
+                .add(big(position.0));
+        })
         .await?;
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Agents' streams: epochs, what of each was taken, and what the agents lost.
 
+use std::{cmp::Reverse, time::Duration};
+
 use model::{AgentId, DropCause, Gap, UtcMicros};
 
 use crate::{
-    AgentGap, AgentGapRow, AgentRef, EpochGrant, EpochKnown, PAGE_ROWS_MAX, Ref, Scope, Store,
-    StoreError,
+    AgentGap, AgentGapRow, AgentRef, EpochGrant, EpochKnown, Ref, Scope, Store, StoreError,
     db::{Columns, Tx, big},
 };
 
@@ -31,14 +32,23 @@ const GAP_ADD: &str = "
     SELECT id, $2, $3, $4, org_id, $5, $6, $7, $8 FROM agent WHERE id = $1
     ON CONFLICT (agent_id, epoch, seq, part) DO NOTHING";
 const GAPS: &str = "
-    SELECT agent_gap.agent_id, agent.name, from_at, to_at, rounds, cause
+    SELECT agent_gap.agent_id, agent.name, cause,
+           min(from_at) AS from_at, max(to_at) AS to_at, sum(rounds) AS rounds
       FROM agent_gap
       JOIN agent ON agent.id = agent_gap.agent_id
      WHERE agent_gap.org_id = $1
        AND to_at > $2
        AND from_at < $3
-     ORDER BY to_at DESC, agent_gap.agent_id, epoch, seq, part
+     GROUP BY agent_gap.agent_id, agent.name, cause, from_at / 60000000
+     ORDER BY max(to_at) DESC, agent_gap.agent_id, cause
      LIMIT $4";
+
+/// Minutes with a loss that one answer is made of, the newest first: two days of ten agents.
+const GAP_MINUTES_MAX: u32 = 30_000;
+/// Losses no further apart are one: a full spool drops with each batch.
+const GAP_JOIN: Duration = Duration::from_secs(60);
+/// Rounds that one loss may claim, so that a sum of them stays a number.
+const GAP_ROUNDS_MAX: u64 = 1_000_000_000_000;
 
 /// No agent lives through a million million sessions; a larger claim is a broken or hostile one.
 const EPOCH_CLAIM_MAX: u64 = 1_000_000_000_000;
@@ -102,7 +112,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Lists what agents lost of the range, the newest first.
+    /// Lists what agents lost of the range, the newest first; losses of one agent and cause that
+    /// follow each other are one.
     pub async fn agent_gaps(
         &self,
         scope: &Scope,
@@ -113,7 +124,7 @@ impl Store {
             .bind(scope.org.0)
             .bind(from.0)
             .bind(to.0)
-            .bind(PAGE_ROWS_MAX)
+            .bind(GAP_MINUTES_MAX)
             .fetch_all(self.readers())
             .await?;
         let gap = |row| -> Result<AgentGapRow, StoreError> {
@@ -128,8 +139,29 @@ impl Store {
             };
             Ok(AgentGapRow { agent, gap })
         };
-        rows.iter().map(gap).collect()
+        Ok(joined(rows.iter().map(gap).collect::<Result<_, _>>()?))
     }
+}
+
+/// Joins what follows each other; the newest first before and after.
+fn joined(mut rows: Vec<AgentGapRow>) -> Vec<AgentGapRow> {
+    rows.sort_by_key(|row| (row.agent.id, row.gap.cause, row.gap.from));
+    let mut all: Vec<AgentGapRow> = Vec::new();
+    for row in rows {
+        match all.last_mut() {
+            Some(last)
+                if last.agent.id == row.agent.id
+                    && last.gap.cause == row.gap.cause
+                    && row.gap.from <= last.gap.to + GAP_JOIN =>
+            {
+                last.gap.to = last.gap.to.max(row.gap.to);
+                last.gap.rounds = last.gap.rounds.saturating_add(row.gap.rounds);
+            }
+            Some(_) | None => all.push(row),
+        }
+    }
+    all.sort_by_key(|row| (Reverse(row.gap.to), row.agent.id, row.gap.cause));
+    all
 }
 
 /// Writes what batches told their agents lost.
@@ -143,10 +175,39 @@ pub(crate) async fn write_gaps(tx: &mut Tx, gaps: &[AgentGap]) -> Result<(), Sto
             .bind(*part)
             .bind(gap.from.0)
             .bind(gap.to.0)
-            .bind(big(gap.rounds))
+            .bind(big(gap.rounds.min(GAP_ROUNDS_MAX)))
             .bind(gap.cause.as_str())
             .execute(&mut **tx)
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Name;
+
+    use super::*;
+
+    fn lost(agent: u32, cause: DropCause, from_s: i64, to_s: i64) -> AgentGapRow {
+        let name = Name::parse(&format!("agent{agent}")).unwrap();
+        let at = |s: i64| UtcMicros(s * 1_000_000);
+        let gap = Gap { from: at(from_s), to: at(to_s), rounds: 10, cause };
+        AgentGapRow { agent: Ref { id: AgentId(agent), name }, gap }
+    }
+
+    #[test]
+    fn losses_that_follow_each_other_are_one_and_others_are_not() {
+        use DropCause::{Age, Size};
+        let minutes = (0..600).map(|n| lost(1, Size, n * 60, n * 60 + 59));
+        let others = [lost(1, Size, 40_000, 40_010), lost(1, Age, 30, 40), lost(2, Size, 30, 40)];
+        let all = joined(minutes.chain(others).collect());
+        let said = |row: &AgentGapRow| (row.agent.id.0, row.gap.cause, row.gap.from.0 / 1_000_000);
+        assert_eq!(
+            all.iter().map(said).collect::<Vec<_>>(),
+            [(1, Size, 40_000), (1, Size, 0), (1, Age, 30), (2, Size, 30)]
+        );
+        assert_eq!(all[1].gap.rounds, 6_000);
+        assert_eq!(all[1].gap.to, UtcMicros(35_999_000_000));
+    }
 }

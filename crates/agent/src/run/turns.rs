@@ -90,8 +90,8 @@ impl Agent {
     fn note_spool(&mut self, result: Result<(), SpoolError>) {
         let problem = result.err().map(|error| chain(&error));
         match (&self.spool_problem, &problem) {
-            (None, Some(error)) => tracing::error!(%error, "the spool does not take rounds"),
-            (Some(_), None) => tracing::info!("the spool takes rounds again"),
+            (None, Some(error)) => tracing::error!(%error, "the spool does not work as it should"),
+            (Some(_), None) => tracing::info!("the spool works again"),
             (Some(_), Some(_)) | (None, None) => (),
         }
         self.spool_problem = problem;
@@ -359,12 +359,12 @@ impl Agent {
         self.dial_at = Instant::now();
     }
 
-    /// Why it cannot ask, or else why what it learns is lost; empty if neither.
+    /// Why it cannot ask, or else why what it learns may be lost; empty if neither.
     fn impediment(&self) -> String {
         match (&self.vitals.impediment, &self.spool_problem) {
             (Some(impediment), _) => impediment.clone(),
             (None, Some(problem)) => {
-                format!("results are lost; free or mend the disk of the spool: {problem}")
+                format!("results may be lost; free or mend the disk of the spool: {problem}")
             }
             (None, None) => String::new(),
         }
@@ -465,6 +465,8 @@ impl Agent {
 
     /// Makes durable what is there. Not blocked by the server: the next start delivers.
     pub(super) fn end(mut self) {
+        self.vitals = self.probing.vitals();
+        self.note_overrun(self.clock.tick());
         drop(self.probing);
         let mut lists = Vec::new();
         while let Ok(list) = self.rounds.try_recv() {
@@ -475,8 +477,12 @@ impl Agent {
         }
         let mut kept = Ok(());
         // Many batches, if a slow disk made them wait: one alone would break the limits.
-        while let Some(rows) = self.batcher.take().filter(|_| self.spool.is_open()) {
-            kept = kept.and(block_in_place(|| self.spool.append(&rows)));
+        while let Some(rows) = self.batcher.take() {
+            if self.spool.is_open() {
+                kept = kept.and(block_in_place(|| self.spool.append(&rows)));
+            } else if self.spool.epoch() != 0 {
+                self.spool.lose_rows(&rows);
+            }
         }
         match kept.and_then(|()| self.spool.save()) {
             Ok(()) => tracing::info!(

@@ -369,6 +369,22 @@ fn damage_loses_what_is_damaged_and_no_name() {
 }
 
 #[test]
+fn while_the_journal_is_shut_nothing_is_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut spool = open(dir.path());
+    spool.grant(1).expect("grants");
+    spool.turn();
+    spool.append(&rows(20)).expect("appends");
+    spool.append(&rows(20)).expect("appends");
+    spool.journal = None;
+    assert_eq!(spool.next_after((0, 0)), None);
+    assert!(spool.fetch((1, 1)).is_err());
+    spool.reopen().expect("opens");
+    assert_eq!(sent(&mut spool), [(1, 1), (1, 2)]);
+    assert_eq!(lost(&spool), []);
+}
+
+#[test]
 fn a_batch_that_cannot_be_read_back_counts_as_dropped() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut spool = open(dir.path());

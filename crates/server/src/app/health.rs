@@ -115,8 +115,7 @@ impl App {
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.from));
         gaps.truncate(GAPS_MAX);
         let week_ago = now - GAPS_LOOKBACK;
-        let mut lost = self.store.agent_gaps(scope, week_ago, now).await?;
-        lost.truncate(GAPS_MAX);
+        let lost = self.store.agent_gaps(scope, week_ago, now).await?;
         let mut health = Health {
             now,
             vitals: self.conductor.vitals(),
@@ -140,6 +139,8 @@ impl App {
         health.checks = health.check(&agents);
         let rivals = self.conductor.rivals_since(now - RIVAL_SHOWN);
         health.checks.push(check_copies(&agents, &rivals));
+        // Judged in full, listed in part.
+        health.lost.truncate(GAPS_MAX);
         Ok(health)
     }
 
@@ -180,7 +181,7 @@ impl App {
 
     /// What ails the disks that results go to, with the remedy.
     pub(crate) fn disk_impediment(&self) -> Option<String> {
-        let was_spent = self.conductor.is_disk_spent();
+        let was_spent = self.conductor.was_disk_in_the_way();
         let folders = [self.config.data_dir.clone(), self.config.log_dir()];
         folders.iter().find_map(|folder| space::impediment(folder, space::disk(folder), was_spent))
     }
@@ -254,7 +255,8 @@ impl Health {
     }
 
     fn check_disk(&self) -> Check {
-        let remedy = "free space, or shorten `retention` in the configuration";
+        let remedy =
+            "free space, or shorten `retention` in the configuration (docs/runbooks/disk-full.md)";
         if let Some(impediment) = &self.vitals.disk_impediment {
             return Check::failing("disk", impediment.clone(), remedy);
         }
@@ -312,7 +314,7 @@ impl Health {
             places => format!("{places} chunks of it are damaged and left out since the start"),
         };
         let remedy = "check the disk; `faultline verify` says what is damaged, and a backup from \
-                      before has it";
+                      before has it (docs/runbooks/history-damaged.md)";
         Check::new("record", detail, (0 < self.damaged).then_some(remedy))
     }
 

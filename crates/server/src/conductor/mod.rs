@@ -305,8 +305,8 @@ impl Conductor {
         }
     }
 
-    /// Whether only the reserve was left of a disk when it was looked at last.
-    pub(crate) fn is_disk_spent(&self) -> bool {
+    /// Whether a disk kept results from being taken when they were looked at last.
+    pub(crate) fn was_disk_in_the_way(&self) -> bool {
         self.board.intake.disk().is_some()
     }
 

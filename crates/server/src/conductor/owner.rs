@@ -200,7 +200,8 @@ impl Owner {
             };
             self.judge.metrics.commit_failures.inc();
             let reason = crate::chain(&error);
-            if self.board.intake.store_failed(reason.clone(), self.clock.now()) {
+            // Everyone hears of it, by `/readyz`: what lies behind the error is for the log.
+            if self.board.intake.store_failed(error.to_string(), self.clock.now()) {
                 let position = turn.position.0;
                 tracing::error!(error = %reason, position, "cannot store decisions; trying again");
             }

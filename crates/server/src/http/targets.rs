@@ -80,8 +80,8 @@ fn why(row: &TargetRow) -> String {
     } else if row.is_paused {
         "paused before its first round".to_owned()
     } else {
-        let by = row.created_at + row.interval + FIRST_ROUND_TOLD;
-        format!("no round yet: with an agent online the first is expected by {by}")
+        let within = (row.interval + FIRST_ROUND_TOLD).as_secs();
+        format!("no round yet: the first comes within {within} s while an agent for it is online")
     }
 }
 

@@ -32,7 +32,7 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 /// Marks are kept longer than any spool keeps a batch, by as much as clocks may differ and a batch
 /// may be on its way: without its mark, a batch that comes again counts twice.
 const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
-/// What was committed goes into chunks a minute later, at most this much more.
+/// What was committed goes into chunks once it is five minutes old, at most this much later.
 const COMPACT_INTERVAL: Duration = Duration::from_secs(10);
 /// Steps of one go; what is left is met ten seconds later.
 const COMPACT_STEPS_MAX: u32 = 1_000;

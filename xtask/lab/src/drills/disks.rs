@@ -258,8 +258,8 @@ fn agent_full(world: &World, state: &Path, report: &mut Report) -> anyhow::Resul
     let (said, took) = clock::wait("an impediment", begun, AGENT_NOTICED_MAX, is_told)?;
     let most = AGENT_NOTICED_MAX.as_secs_f64();
     report.range("s until a full spool is told", took.as_secs_f64(), 0.0, most);
-    let is_named = said.contains("results are lost") && said.contains("no room left");
-    report.row("what the agent says", "results are lost: no room left", &said, is_named);
+    let is_named = said.contains("results may be lost") && said.contains("no room left");
+    report.row("what the agent says", "results may be lost: no room left", &said, is_named);
     drop(filler);
     let is_over = || Ok(impediment()?.is_empty().then_some(()));
     let ((), took) = clock::wait("no impediment", clock::now(), AGENT_NOTICED_MAX, is_over)?;
