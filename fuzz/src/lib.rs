@@ -73,6 +73,10 @@ pub const TARGETS: &[Target] = &[
     target("time", MIB, targets::text::time),
     slow("server_config", 4 * MIB, targets::text::server_config),
     target("agent_config", 4 * MIB, targets::text::agent_config),
+    // What describes a network.
+    slow("case", 4 * MIB, targets::network::case),
+    target("graphml", MIB, targets::network::graphml),
+    target("topohub", MIB, targets::network::topohub),
     // What lies on disk.
     slow("journal", 16 * MIB, targets::files::journal),
     target("log_entry", 4 * MIB, targets::files::log_entry),

@@ -27,6 +27,11 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
             cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
             shell::run(cargo.args(rest))
         }
+        "rca" => {
+            let mut cargo = shell::cargo();
+            cargo.args(["run", "--quiet", "--release", "--locked", "--package=rca-bench", "--"]);
+            shell::run(cargo.args(rest))
+        }
         "detect" => {
             let folder = shell::build_release()?;
             // A 95th percentile of one is no percentile; who wants another number says so.
@@ -38,7 +43,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
         }
         _ => bail!(
             "there is no bench `{name}`; there are: icmp, rtt, ingest, history, empty, start, sim, \
-             detect"
+             detect, rca"
         ),
     }
 }

@@ -53,7 +53,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measure something against its figure: icmp, rtt, ingest, empty, start, sim, detect.
+    /// Measure something against its figure: icmp, rtt, ingest, empty, start, sim, detect, rca.
     Bench {
         name: String,
         /// Passed on to the bench, for example --targets 100000 --json.

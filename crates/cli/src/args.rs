@@ -101,6 +101,11 @@ pub(crate) enum Command {
     /// Looks at files, disk, ports, certificates and permissions on this host, and asks the server
     /// for the rest if it runs. Changes nothing. The exit status is 1 if there is a problem.
     Doctor(DoctorArgs),
+    /// Find the cause of an outage in a case file, offline; exit status 1 if --check differs.
+    ///
+    /// Prints one JSON object a step. The file's format is in docs/root-cause.md. Exit status 2 if
+    /// a file cannot be read; its line says where and why.
+    Diagnose(DiagnoseArgs),
     /// Print the OpenAPI document of the HTTP API.
     #[command(hide = true)]
     Openapi,
@@ -186,6 +191,34 @@ pub(crate) struct DoctorArgs {
     /// State directory of an agent on this host [default: `agent` in the data directory].
     #[arg(long, value_name = "DIR", env = "FAULTLINE_AGENT_STATE_DIR")]
     pub(crate) agent_state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DiagnoseArgs {
+    /// A case file.
+    #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+    pub(crate) case: Option<PathBuf>,
+    /// Every `*.json` of a folder, in name order: one line a case, its last step.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) batch: Option<PathBuf>,
+    /// With --batch: every step, not only the last.
+    #[arg(long)]
+    pub(crate) steps: bool,
+    /// Print the explanation that an engineer would read.
+    #[arg(long)]
+    pub(crate) human: bool,
+    /// Compare with what the case itself expects.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Do not judge: say what would be lost if these were down, for example `down r1--r2`.
+    #[arg(long, value_name = "QUESTION", conflicts_with_all = ["check", "single_points"])]
+    pub(crate) what_if: Option<String>,
+    /// Do not judge: list every element whose loss darkens targets, by weight.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) single_points: bool,
+    /// Most causes to weigh in a step; what was found by then is said. No limit if not given.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) budget: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod diagnose;
 mod doctor;
 mod keep;
 mod password;
@@ -23,15 +24,31 @@ use crate::args::{Args, Command};
 
 /// The operator asked for something that cannot be done as asked.
 const EXIT_FAILED: u8 = 1;
+/// What was to be read cannot be.
+const EXIT_UNREADABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Command::Diagnose(diagnose) = &args.command {
+        return offline(diagnose);
+    }
     match run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_FAILED),
         Err(error) => {
             complain(&error);
             ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+/// Needs neither a server nor a runtime.
+fn offline(args: &args::DiagnoseArgs) -> ExitCode {
+    match diagnose::run(args) {
+        Ok(outcome) => ExitCode::from(outcome.status()),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(EXIT_UNREADABLE)
         }
     }
 }
@@ -50,6 +67,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Up(up) => up::run(args.connection, up).await?,
             Command::Server(server) => serve::run(args.connection.data_dir, server).await?,
             Command::Openapi => print_openapi(),
+            Command::Diagnose(_) => {} // Done before: it needs no runtime.
             Command::Agent(agent) => commands::agent(args.connection, agent).await?,
             Command::Target(target) => commands::target(args.connection, target).await?,
             Command::User(user) => commands::user(args.connection, user).await?,

@@ -5,23 +5,28 @@
 //! pure: no clock, no socket, no log, no randomness. The same inputs give the same decisions and
 //! the same checkpoint, byte for byte, and a restored engine goes on as if it had never stopped.
 //!
-//! It deliberately does not know alerts, incidents, root causes or people; it asks nothing and
-//! stores nothing. Its driver feeds it what the log holds, in order, and stores its decisions
-//! before anyone acts on them.
+//! Beside it, and pure as well, stands root cause: [`graph`] is the network, [`rca`] judges what
+//! was seen of it, [`case`] reads and plays case files.
 //!
-//! The modules form a line, each using only those before it: `assign`, `defect`, `rules`, `loss`,
-//! `watch`, `sight`, `consensus`, `minutes`, `why`, `lane`, `state`, `engine`, then the engine's
-//! parts `inventory`, `rounds`, `late`, `turn`, `snapshot`.
+//! It deliberately does not know alerts or people; it asks nothing and stores nothing. Its driver
+//! feeds it what the log holds, in order, and stores its decisions before anyone acts on them.
+//!
+//! The modules form a line, each using only those before it: `graph`, `rca`, `case`, `assign`,
+//! `defect`, `rules`, `loss`, `watch`, `sight`, `consensus`, `minutes`, `why`, `lane`, `state`,
+//! `engine`, then the engine's parts `inventory`, `rounds`, `late`, `turn`, `snapshot`.
 
 pub mod assign;
+pub mod case;
 mod consensus;
 mod defect;
 mod engine;
+pub mod graph;
 mod inventory;
 mod lane;
 mod late;
 mod loss;
 mod minutes;
+pub mod rca;
 mod rounds;
 mod rules;
 mod sight;

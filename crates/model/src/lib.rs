@@ -14,6 +14,7 @@ pub mod role;
 pub mod round;
 pub mod tier;
 pub mod time;
+pub mod topology;
 pub mod verdict;
 
 pub use address::{Address, AddressError, Hostname};
@@ -29,6 +30,7 @@ pub use round::{
 };
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
+pub use topology::{DeviceRole, ElementKind, FactKind, FaultMode, PathSource};
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,
     NameChange, Verdict, VerdictChange, Wakeup, Why,

@@ -43,11 +43,13 @@ check_each! {
     agent_config
     agent_frame
     assignment
+    case
     certificate
     certificate_request
     checkpoint
     csv_import
     cursor
+    graphml
     headers
     icmp_v4
     icmp_v6
@@ -63,6 +65,7 @@ check_each! {
     spool_state
     time
     token
+    topohub
     wire_batch
     wire_payload
     wire_rounds

@@ -18,6 +18,9 @@ const LINES: [Line; 2] = [
     Line {
         src: "crates/engine/src/",
         modules: &[
+            "graph",
+            "rca",
+            "case",
             "assign",
             "defect",
             "rules",

@@ -1,0 +1,77 @@
+//! `faultline diagnose` as a person and a program meet it.
+
+use std::{fs, path::Path, process::Output};
+
+use crate::program::faultline;
+
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/cases");
+
+fn diagnose(arguments: &[&str]) -> (i32, String) {
+    let mut command = faultline(&["diagnose"]);
+    let Output { status, stdout, .. } = command.args(arguments).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+}
+
+fn lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_batch_prints_one_line_a_case_in_name_order_and_all_are_as_expected() {
+    let (status, text) = diagnose(&["--batch", CASES, "--check"]);
+    let said = lines(&text);
+    let names: Vec<&str> = said.iter().map(|line| line["file"].as_str().unwrap()).collect();
+    assert!(status == 0 && names.is_sorted() && 60 <= names.len(), "{status}: {names:?}");
+    assert_eq!(diagnose(&["--batch", CASES, "--check"]).1, text, "the same bytes");
+}
+
+#[test]
+fn a_case_alone_prints_every_step_with_the_fields_of_the_format() {
+    let file = format!("{CASES}/one-cause-is-one-message-over-many-steps.json");
+    let (status, text) = diagnose(&[&file]);
+    let steps = lines(&text);
+    assert_eq!((status, steps.len()), (0, 6));
+    let incident = &steps[5]["incidents"][0];
+    assert_eq!(incident["id"], "i1");
+    assert_eq!(incident["causes"][0]["mode"], "down");
+    for field in ["revision", "state", "other_probability", "onset_us", "impact", "suppressed"] {
+        assert!(!incident[field].is_null(), "{field}");
+    }
+    assert_eq!(steps[0]["decisions"][0]["kind"], "notify");
+    let (_, human) = diagnose(&[&file, "--human"]);
+    assert!(human.contains("is down, since") && human.contains("for "), "{human}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_its_line_and_the_others_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let good = fs::read_to_string(Path::new(CASES).join("nothing-is-the-matter.json")).unwrap();
+    copy("a.json", &good);
+    copy("b.json", good.split_at(good.len() / 2).0);
+    copy("c.json", &good.replacen("\"messages\": 0", "\"messages\": 7", 1));
+    let (status, text) = diagnose(&["--batch", folder.path().to_str().unwrap(), "--check"]);
+    assert_eq!(status, 2, "{text}");
+    let said = lines(&text);
+    assert!(said[0]["incidents"].is_array());
+    assert!(said[1]["error"]["reason"].as_str().unwrap().contains("EOF"), "{text}");
+    assert!(said[3]["differs"][0].as_str().unwrap().contains("expected 7"), "{text}");
+    fs::remove_file(folder.path().join("b.json")).unwrap();
+    let (status, _) = diagnose(&["--batch", folder.path().to_str().unwrap(), "--check"]);
+    assert_eq!(status, 1);
+}
+
+#[test]
+fn what_if_and_single_points_say_what_would_be_dark() {
+    let file = format!("{CASES}/nothing-is-the-matter.json");
+    let (status, text) = diagnose(&[&file, "--what-if", "down c3--a1"]);
+    assert_eq!(status, 0);
+    let lost = &lines(&text)[0];
+    assert_eq!(lost["targets_lost"], serde_json::json!(["t-a1", "t-a2", "u-a1", "u-a2"]));
+    assert_eq!(lost["weight"], 30);
+    let (_, text) = diagnose(&[&file, "--single-points"]);
+    let points = &lines(&text)[0]["single_points"];
+    assert_eq!(points[0]["element"], "c3", "{points}");
+    let (status, text) = diagnose(&[&file, "--what-if", "down nowhere"]);
+    assert!(status == 2 && text.contains("no element `nowhere`"), "{text}");
+}

@@ -1,0 +1,54 @@
+//! What stays connected when some elements are gone.
+
+use model::ElementKind;
+
+use super::topology::{ElementIx, Topology};
+
+/// No piece.
+const GONE: u32 = u32::MAX;
+
+/// The pieces that a topology falls into without some of its elements.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    piece: Vec<u32>,
+}
+
+impl Cut {
+    /// Takes `gone` (sorted) away, links and nodes alike; a device takes its interfaces along.
+    pub fn new(topology: &Topology, gone: &[ElementIx]) -> Cut {
+        let is_gone = |ix: ElementIx| gone.binary_search(&ix).is_ok();
+        let count = topology.elements().len();
+        let mut piece = vec![GONE; count];
+        let mut pieces = 0;
+        let mut rest = Vec::new();
+        for start in (0..u32::try_from(count).unwrap_or(u32::MAX)).map(ElementIx) {
+            let is_node = topology.kind(start) == ElementKind::Device;
+            if !is_node || piece.get(start.index()) != Some(&GONE) || is_gone(start) {
+                continue;
+            }
+            rest.push(start);
+            while let Some(node) = rest.pop() {
+                match piece.get_mut(node.index()) {
+                    Some(slot) if *slot == GONE => *slot = pieces,
+                    _ => continue,
+                }
+                if topology.kind(node) != ElementKind::Device {
+                    continue; // Nothing passes through what is no device.
+                }
+                let open = topology.arcs(node).iter().filter(|arc| {
+                    let port = arc.ports.iter().flatten().any(|port| is_gone(*port));
+                    !is_gone(arc.link) && !is_gone(arc.to) && !port && arc.cost != u32::MAX
+                });
+                rest.extend(open.map(|arc| arc.to));
+            }
+            pieces += 1;
+        }
+        Cut { piece }
+    }
+
+    /// Whether packets still get from one node to the other.
+    pub fn is_connected(&self, a: ElementIx, b: ElementIx) -> bool {
+        let piece = |ix: ElementIx| self.piece.get(ix.index()).copied().unwrap_or(GONE);
+        piece(a) == piece(b) && piece(a) != GONE
+    }
+}

@@ -1,0 +1,111 @@
+//! A topology as somebody wrote it: names not yet resolved, nothing checked.
+
+use model::{DeviceRole, ElementKind};
+
+/// Elements of one topology, groups and targets included: ten times the largest we aim at.
+pub const ELEMENTS_MAX: usize = 1_000_000;
+/// The longest id: as long as a DNS name, so that interfaces of long-named devices fit.
+pub const ID_BYTES_MAX: usize = 255;
+/// The dearest link: a path over every element stays far below the overflow of its sum.
+pub const COST_MAX: u32 = 1 << 24;
+
+/// Everything a topology is made of, in the order it was written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draft {
+    pub elements: Vec<ElementDraft>,
+    pub targets: Vec<TargetDraft>,
+    pub dependencies: Vec<Dependency>,
+}
+
+/// One element. What does not apply to its kind is `None` or empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElementDraft {
+    pub id: String,
+    pub kind: ElementKind,
+    pub role: Option<DeviceRole>,
+    pub site: Option<String>,
+    pub position: Option<Position>,
+    /// Shared risks it takes part in, and the LAG it is a member of.
+    pub groups: Vec<String>,
+    /// What a link connects: devices, or their interfaces.
+    pub ends: Option<[String; 2]>,
+    /// From the first end to the second; 1 unless said.
+    pub cost: Option<i64>,
+    /// From the second end to the first; as `cost` unless said.
+    pub cost_back: Option<i64>,
+    /// The device that an interface belongs to, or that an agent or upstream is attached to.
+    pub device: Option<String>,
+}
+
+impl ElementDraft {
+    /// An element of which only id and kind are known.
+    pub fn new(id: impl Into<String>, kind: ElementKind) -> ElementDraft {
+        ElementDraft {
+            id: id.into(),
+            kind,
+            role: None,
+            site: None,
+            position: None,
+            groups: Vec::new(),
+            ends: None,
+            cost: None,
+            cost_back: None,
+            device: None,
+        }
+    }
+
+    /// A link of cost 1 between two devices.
+    pub fn link(id: impl Into<String>, a: &str, b: &str) -> ElementDraft {
+        let ends = Some([a.to_owned(), b.to_owned()]);
+        ElementDraft { ends, ..ElementDraft::new(id, ElementKind::Link) }
+    }
+}
+
+/// Where a site or device stands, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    pub latitude: f64,
+    pub longitude: f64,
+}
+
+/// Something that is asked, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetDraft {
+    pub id: String,
+    /// What it stands behind; `None` if nobody knows.
+    pub device: Option<String>,
+    /// Subscribers or services behind it; a count, never persons.
+    pub weight: u64,
+}
+
+/// Whether one of several is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Redundant: lost only if all are.
+    Any,
+    /// Lost if any of them is.
+    All,
+}
+
+/// What the operator knows beyond links: `of` needs `on`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    pub of: String,
+    pub need: Need,
+    pub on: Vec<String>,
+}
+
+/// One thing that is wrong with a topology, and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct Problem {
+    /// As `elements[17].ends`.
+    pub place: String,
+    pub reason: String,
+}
+
+impl Problem {
+    pub fn new(place: impl Into<String>, reason: impl Into<String>) -> Problem {
+        Problem { place: place.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,224 @@
+//! GraphML, with the attributes of the Internet Topology Zoo.
+//!
+//! A node becomes a device, and a site too where it has a place; an edge becomes a link. Parallel
+//! edges stay apart. What the file says of speeds and types is not read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::ElementKind;
+
+use super::{
+    FILE_BYTES_MAX,
+    xml::{Event, Fault, Reader},
+};
+use crate::graph::draft::{Draft, ELEMENTS_MAX, ElementDraft, Position, Problem};
+
+#[derive(Debug, Default)]
+struct Node {
+    id: String,
+    label: Option<String>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Edge {
+    ends: [String; 2],
+    id: Option<String>,
+    label: Option<String>,
+    cost: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Parser {
+    /// What each key means: its attribute's name.
+    keys: BTreeMap<String, String>,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    /// What is open, and the key of the datum in it.
+    open: Option<Open>,
+    key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Node,
+    Edge,
+}
+
+/// Reads a GraphML file.
+///
+/// # Errors
+///
+/// The first fault: no XML, a file cut off, an edge to a node that is not there, an edge from a
+/// node to itself, too many of them.
+pub fn graphml(text: &str) -> Result<Draft, Problem> {
+    if FILE_BYTES_MAX < text.len() {
+        let reason = format!("{} bytes; at most {FILE_BYTES_MAX} are read", text.len());
+        return Err(Problem::new(".", reason));
+    }
+    let mut reader = Reader::new(text);
+    let mut parser = Parser::default();
+    loop {
+        let event = reader.next().map_err(|Fault { offset, reason }| at(text, offset, reason))?;
+        match event {
+            None => break,
+            Some(Event::Open { name, attributes }) => {
+                let opened = parser.open(name, &attributes);
+                opened.map_err(|reason| at(text, reader.offset(), reason))?;
+            }
+            Some(Event::Text(datum)) => parser.datum(datum),
+            Some(Event::Close { name: "data" }) => parser.key = None,
+            Some(Event::Close { name: "node" | "edge" }) => parser.open = None,
+            Some(Event::Close { .. }) => {}
+        }
+    }
+    parser.finish()
+}
+
+fn at(text: &str, offset: usize, reason: String) -> Problem {
+    let before = text.get(..offset).unwrap_or(text);
+    Problem::new(format!("line {}", before.matches('\n').count() + 1), reason)
+}
+
+impl Parser {
+    fn open(&mut self, name: &str, attributes: &[(&str, String)]) -> Result<(), String> {
+        let get = |wanted: &str| {
+            attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone())
+        };
+        let need = |wanted: &str| get(wanted).ok_or(format!("`{name}` has no `{wanted}`"));
+        match name {
+            "key" => {
+                self.keys.insert(need("id")?, get("attr.name").unwrap_or_default());
+            }
+            "node" => {
+                self.nodes.push(Node { id: need("id")?, ..Node::default() });
+                self.open = Some(Open::Node);
+            }
+            "edge" => {
+                let ends = [need("source")?, need("target")?];
+                self.edges.push(Edge { ends, id: get("id"), ..Edge::default() });
+                self.open = Some(Open::Edge);
+            }
+            "data" => self.key = get("key"),
+            _ => {}
+        }
+        if ELEMENTS_MAX < self.nodes.len() + self.edges.len() {
+            return Err(format!("more than {ELEMENTS_MAX} nodes and edges"));
+        }
+        Ok(())
+    }
+
+    fn datum(&mut self, datum: String) {
+        let name = self.key.as_ref().and_then(|key| self.keys.get(key)).map(String::as_str);
+        let number = || datum.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        match (self.open, name) {
+            (Some(Open::Node), Some(name)) => {
+                let Some(node) = self.nodes.last_mut() else { return };
+                match name {
+                    "label" => node.label = Some(datum),
+                    "Latitude" => node.latitude = number(),
+                    "Longitude" => node.longitude = number(),
+                    _ => {}
+                }
+            }
+            (Some(Open::Edge), Some(name)) => {
+                let Some(edge) = self.edges.last_mut() else { return };
+                match name {
+                    "LinkLabel" => edge.label = Some(datum),
+                    "cost" | "metric" => edge.cost = datum.trim().parse().ok(),
+                    "id" => edge.id = Some(datum),
+                    _ => {}
+                }
+            }
+            (None, _) | (_, None) => {}
+        }
+    }
+
+    fn finish(self) -> Result<Draft, Problem> {
+        let mut draft = Draft::default();
+        let mut names = BTreeSet::new();
+        let mut devices: BTreeMap<&str, String> = BTreeMap::new();
+        for (nth, node) in self.nodes.iter().enumerate() {
+            let label = node.label.as_deref().map(str::trim).filter(|label| !label.is_empty());
+            let name = unique(&mut names, label.unwrap_or(&node.id));
+            if devices.insert(&node.id, name.clone()).is_some() {
+                let reason = format!("the node `{}` is there twice", node.id);
+                return Err(Problem::new(format!("node[{nth}]"), reason));
+            }
+            let mut device = ElementDraft::new(name, ElementKind::Device);
+            let place = node.latitude.zip(node.longitude);
+            device.position = place.map(|(latitude, longitude)| Position { latitude, longitude });
+            draft.elements.push(device);
+        }
+        for (nth, edge) in self.edges.iter().enumerate() {
+            let place = || format!("edge[{nth}]");
+            let [a, b] = &edge.ends;
+            let find = |id: &str| {
+                let found = devices.get(id);
+                found.ok_or_else(|| Problem::new(place(), format!("there is no node `{id}`")))
+            };
+            let (a, b) = (find(a)?, find(b)?);
+            if a == b {
+                return Err(Problem::new(place(), format!("a link of `{a}` with itself")));
+            }
+            let name = unique(&mut names, &format!("{a}--{b}"));
+            let mut link = ElementDraft::link(name, a, b);
+            link.cost = edge.cost;
+            draft.elements.push(link);
+        }
+        Ok(draft)
+    }
+}
+
+/// The name, with a number if it is taken.
+pub(super) fn unique(names: &mut BTreeSet<String>, wanted: &str) -> String {
+    let mut name = wanted.to_owned();
+    let mut nth = 2;
+    while !names.insert(name.clone()) {
+        name = format!("{wanted}#{nth}");
+        nth += 1;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"<?xml version="1.0"?><graphml><!-- zoo -->
+        <key attr.name="label" for="node" id="d1"/><key attr.name="Latitude" for="node" id="d2"/>
+        <key attr.name="Longitude" for="node" id="d3"/>
+        <graph edgedefault="undirected">
+          <node id="0"><data key="d1">K&#246;ln &amp; Bonn</data><data key="d2">50.9</data>
+            <data key="d3">6.9</data></node>
+          <node id="1"/><node id="2"><data key="d1">1</data></node>
+          <edge source="0" target="1"/><edge source="1" target="0"/>
+        </graph></graphml>"#;
+
+    #[test]
+    fn nodes_become_devices_and_parallel_edges_stay_apart() {
+        let draft = graphml(SMALL).expect("is read");
+        let ids: Vec<&str> = draft.elements.iter().map(|element| element.id.as_str()).collect();
+        assert_eq!(ids, ["Köln & Bonn", "1", "1#2", "Köln & Bonn--1", "1--Köln & Bonn"]);
+        assert!(draft.elements[0].position.is_some() && draft.elements[1].position.is_none());
+        assert!(crate::graph::Topology::build(&draft).is_ok());
+    }
+
+    #[track_caller]
+    fn refused(text: &str, part: &str) {
+        let problem = graphml(text).expect_err("is refused").to_string();
+        assert!(problem.contains(part), "{problem}");
+    }
+
+    #[test]
+    fn each_fault_has_its_place_and_reason() {
+        refused(SMALL.split_at(SMALL.len() / 2).0, "the document ends");
+        refused("", "the document is empty");
+        refused(&SMALL.replace("target=\"1\"", "target=\"9\""), "edge[0]: there is no node `9`");
+        refused(&SMALL.replace("target=\"1\"", "target=\"0\""), "with itself");
+        refused(&SMALL.replace("<node id=\"1\"/>", "<node/>"), "line 7: `node` has no `id`");
+        refused("<!DOCTYPE x [<!ENTITY a \"b\">]><graphml/>", "document types");
+        refused("<graphml>&a;</graphml>", "`&a;` is not read");
+    }
+}

@@ -1,0 +1,348 @@
+//! From a [`Draft`] to a [`Topology`]: every name found, every contradiction told.
+
+use std::collections::BTreeMap;
+
+use model::ElementKind;
+
+use super::{
+    draft::{
+        COST_MAX, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, Problem, TargetDraft,
+    },
+    topology::{Arc, Element, ElementIx, Requirement, Topology},
+};
+
+/// Problems told of one draft: who has more has another file than he thinks.
+const PROBLEMS_MAX: usize = 100;
+
+pub(super) fn build(draft: &Draft) -> Result<Topology, Vec<Problem>> {
+    let mut resolver = Resolver::default();
+    resolver.register(draft);
+    if resolver.problems.is_empty() {
+        resolver.resolve_elements(draft);
+        resolver.resolve_targets(draft);
+        resolver.resolve_dependencies(draft);
+    }
+    if !resolver.problems.is_empty() {
+        resolver.problems.truncate(PROBLEMS_MAX);
+        return Err(resolver.problems);
+    }
+    Ok(resolver.finish())
+}
+
+#[derive(Debug, Default)]
+struct Resolver {
+    elements: Vec<Element>,
+    by_id: BTreeMap<Box<str>, ElementIx>,
+    requirements: BTreeMap<ElementIx, Vec<Requirement>>,
+    problems: Vec<Problem>,
+}
+
+impl Resolver {
+    fn problem(&mut self, place: String, reason: impl Into<String>) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(Problem::new(place, reason));
+        }
+    }
+
+    /// Gives every id its index: elements, then targets, then groups that have no element.
+    fn register(&mut self, draft: &Draft) {
+        if ELEMENTS_MAX < draft.elements.len() + draft.targets.len() {
+            let reason = format!("more than {ELEMENTS_MAX} elements and targets");
+            return self.problem("elements".to_owned(), reason);
+        }
+        for (at, element) in draft.elements.iter().enumerate() {
+            self.add(format!("elements[{at}].id"), &element.id, element.kind);
+        }
+        for (at, target) in draft.targets.iter().enumerate() {
+            let known = self.by_id.get(target.id.as_str()).copied();
+            let declared = known.filter(|ix| {
+                let is_target = |e: &Element| e.kind == ElementKind::Target;
+                ix.index() < draft.elements.len()
+                    && self.elements.get(ix.index()).is_some_and(is_target)
+            });
+            if declared.is_none() {
+                self.add(format!("targets[{at}].id"), &target.id, ElementKind::Target);
+            }
+        }
+        for (at, element) in draft.elements.iter().enumerate() {
+            for (nth, group) in element.groups.iter().enumerate() {
+                if !self.by_id.contains_key(group.as_str()) {
+                    let place = format!("elements[{at}].srlg[{nth}]");
+                    self.add(place, group, ElementKind::Srlg);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, place: String, id: &str, kind: ElementKind) {
+        if id.is_empty() {
+            return self.problem(place, "an id has at least one character");
+        }
+        if ID_BYTES_MAX < id.len() {
+            let reason = format!("an id has at most {ID_BYTES_MAX} bytes; this has {}", id.len());
+            return self.problem(place, reason);
+        }
+        if self.by_id.contains_key(id) {
+            return self.problem(place, format!("the id `{id}` is there twice"));
+        }
+        let ix = ElementIx(u32::try_from(self.elements.len()).unwrap_or(u32::MAX));
+        self.by_id.insert(id.into(), ix);
+        self.elements.push(Element {
+            id: id.into(),
+            kind,
+            role: None,
+            site: None,
+            position: None,
+            groups: Vec::new(),
+            ends: None,
+            cost: 1,
+            cost_back: 1,
+            host: None,
+            weight: 0,
+        });
+    }
+
+    /// Finds an id that must be of one of `kinds` (any, if none is named).
+    fn find(&mut self, place: &str, id: &str, kinds: &[ElementKind]) -> Option<ElementIx> {
+        let found = self.by_id.get(id).copied();
+        let kind = found.and_then(|ix| self.elements.get(ix.index())).map(|element| element.kind);
+        match kind {
+            None => {
+                self.problem(place.to_owned(), format!("there is no element `{id}`"));
+                None
+            }
+            Some(kind) if kinds.is_empty() || kinds.contains(&kind) => found,
+            Some(kind) => {
+                let wanted: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+                let reason = format!("`{id}` is a {kind}, not a {}", wanted.join(" or "));
+                self.problem(place.to_owned(), reason);
+                None
+            }
+        }
+    }
+
+    fn resolve_elements(&mut self, draft: &Draft) {
+        use ElementKind::{Agent, Device, Lag, Site, Srlg, Upstream};
+        for (at, (element, ix)) in draft.elements.iter().zip(0..).enumerate() {
+            let place = |field: &str| format!("elements[{at}].{field}");
+            let site = element.site.as_deref();
+            let site = site.and_then(|id| self.find(&place("site"), id, &[Site]));
+            let mut groups = Vec::new();
+            for (nth, id) in element.groups.iter().enumerate() {
+                let place = place(&format!("srlg[{nth}]"));
+                groups.extend(self.find(&place, id, &[Srlg, Lag, Site]));
+            }
+            let device = element.device.as_deref();
+            let host =
+                device.and_then(|id| self.find(&place("device"), id, &[Device, Agent, Upstream]));
+            let ends = self.ends(at, element);
+            let cost = self.cost(&place("cost"), element.cost, 1);
+            let cost_back = self.cost(&place("cost_back"), element.cost_back, cost);
+            if let Some(resolved) = self.elements.get_mut(ix) {
+                resolved.role = element.role;
+                resolved.position = element.position;
+                resolved.site = site;
+                resolved.groups = groups;
+                resolved.ends = ends;
+                resolved.host = host;
+                resolved.cost = cost;
+                resolved.cost_back = cost_back;
+            }
+        }
+        self.refuse_loops(draft);
+    }
+
+    fn ends(&mut self, at: usize, element: &ElementDraft) -> Option<[ElementIx; 2]> {
+        use ElementKind::{Agent, AgentUplink, Device, Interface, Lag, Link, Upstream};
+        let place = format!("elements[{at}].ends");
+        let [a, b] = match &element.ends {
+            Some(ends) => ends,
+            None => {
+                if element.kind == Link {
+                    self.problem(place, format!("the link `{}` has no ends", element.id));
+                }
+                return None;
+            }
+        };
+        if !matches!(element.kind, Link | Lag | AgentUplink) {
+            let reason = format!("`{}` is a {}, which has no ends", element.id, element.kind);
+            self.problem(place, reason);
+            return None;
+        }
+        let nodes = [Device, Interface, Upstream, Agent];
+        let a = self.find(&format!("{place}[0]"), a, &nodes);
+        let b = self.find(&format!("{place}[1]"), b, &nodes);
+        Some([a?, b?])
+    }
+
+    /// Links of a device with itself, told once interfaces know their devices.
+    fn refuse_loops(&mut self, draft: &Draft) {
+        for at in 0..draft.elements.len() {
+            let Some(Element { id, ends: Some(ends), .. }) = self.elements.get(at) else {
+                continue;
+            };
+            let id = id.clone();
+            let nodes = ends.map(|end| node_of(&self.elements, end));
+            if nodes[0] == nodes[1] {
+                let reason = format!("`{id}` is a link of an element with itself");
+                self.problem(format!("elements[{at}].ends"), reason);
+            }
+        }
+    }
+
+    fn cost(&mut self, place: &str, cost: Option<i64>, default: u32) -> u32 {
+        let Some(cost) = cost else { return default };
+        match u32::try_from(cost) {
+            Ok(cost) if cost <= COST_MAX => cost,
+            _ => {
+                let reason = format!("a cost is 0 to {COST_MAX}; this is {cost}");
+                self.problem(place.to_owned(), reason);
+                default
+            }
+        }
+    }
+
+    fn resolve_targets(&mut self, draft: &Draft) {
+        for (at, TargetDraft { id, device, weight }) in draft.targets.iter().enumerate() {
+            let place = format!("targets[{at}].device");
+            let host = device.as_deref().and_then(|device| {
+                use ElementKind::{Agent, Device, Interface, Link, Upstream};
+                self.find(&place, device, &[Device, Interface, Upstream, Link, Agent])
+            });
+            let ix = self.by_id.get(id.as_str()).copied();
+            if let Some(target) = ix.and_then(|ix| self.elements.get_mut(ix.index())) {
+                target.host = host.or(target.host);
+                target.weight = *weight;
+            }
+        }
+    }
+
+    fn resolve_dependencies(&mut self, draft: &Draft) {
+        for (at, dependency) in draft.dependencies.iter().enumerate() {
+            let place = format!("dependencies[{at}]");
+            let of = self.find(&format!("{place}.of"), &dependency.of, &[]);
+            let mut on = Vec::new();
+            for (nth, id) in dependency.on.iter().enumerate() {
+                on.extend(self.find(&format!("{place}.on[{nth}]"), id, &[]));
+            }
+            if dependency.on.is_empty() {
+                self.problem(format!("{place}.on"), "it depends on nothing");
+            }
+            if let Some(of) = of {
+                let requirement = Requirement { need: dependency.need, on };
+                self.requirements.entry(of).or_default().push(requirement);
+            }
+        }
+        if let Some(circle) = circle(&self.requirements) {
+            let name = |ix: &ElementIx| self.elements.get(ix.index()).map_or("", |e| &e.id);
+            let names: Vec<&str> = circle.iter().map(name).collect();
+            let at = draft.dependencies.iter().position(|d| names.contains(&d.of.as_str()));
+            let reason = format!("`all` in a circle: {}", names.join(" needs "));
+            self.problem(format!("dependencies[{}]", at.unwrap_or(0)), reason);
+        }
+    }
+
+    fn finish(self) -> Topology {
+        let Resolver { elements, by_id, requirements, .. } = self;
+        let mut arcs = vec![Vec::new(); elements.len()];
+        let mut members = vec![Vec::new(); elements.len()];
+        let mut behind = vec![Vec::new(); elements.len()];
+        let mut is_asymmetric = false;
+        for (element, ix) in elements.iter().zip(0..).map(|(e, ix)| (e, ElementIx(ix))) {
+            let groups = element.groups.iter().copied().chain(element.site);
+            let owner = element.host.filter(|_| element.kind != ElementKind::Target);
+            let of_uplink = element.ends.filter(|_| element.kind == ElementKind::AgentUplink);
+            let agents = of_uplink.into_iter().flatten().filter(|end| {
+                elements.get(end.index()).is_some_and(|e| e.kind == ElementKind::Agent)
+            });
+            for group in groups.chain(owner).chain(agents) {
+                if let Some(list) = members.get_mut(group.index()) {
+                    list.push(ix);
+                }
+            }
+            if element.kind == ElementKind::Target
+                && let Some(list) = element.host.and_then(|host| behind.get_mut(host.index()))
+            {
+                list.push(ix);
+            }
+            is_asymmetric |= element.ends.is_some() && element.cost != element.cost_back;
+            for (from, arc) in arcs_of(&elements, element, ix) {
+                if let Some(list) = arcs.get_mut(from.index()) {
+                    list.push(arc);
+                }
+            }
+        }
+        Topology { elements, by_id, arcs, members, behind, requirements, is_asymmetric }
+    }
+}
+
+/// An interface is its device; everything else stands for itself.
+fn node_of(elements: &[Element], end: ElementIx) -> ElementIx {
+    match elements.get(end.index()) {
+        Some(Element { kind: ElementKind::Interface, host: Some(device), .. }) => *device,
+        _ => end,
+    }
+}
+
+/// Both ways over a link. An upstream that names only the device it is attached to is a link too.
+fn arcs_of(elements: &[Element], element: &Element, ix: ElementIx) -> Vec<(ElementIx, Arc)> {
+    let arc = |to, ports, cost, cost_back, is_forward| Arc {
+        link: ix,
+        to,
+        ports,
+        cost,
+        cost_back,
+        is_forward,
+    };
+    if let (ElementKind::Upstream, Some(device)) = (element.kind, element.host) {
+        let out = arc(ix, [None, None], 1, 1, true);
+        let back = arc(device, [None, None], 1, 1, false);
+        return vec![(device, out), (ix, back)];
+    }
+    let Some(ends) = element.ends else { return Vec::new() };
+    let [a, b] = ends.map(|end| node_of(elements, end));
+    let [port_a, port_b] = ends.map(|end| Some(end).filter(|end| node_of(elements, *end) != *end));
+    vec![
+        (a, arc(b, [port_a, port_b], element.cost, element.cost_back, true)),
+        (b, arc(a, [port_b, port_a], element.cost_back, element.cost, false)),
+    ]
+}
+
+/// A circle of `all`, walked once round; `None` if there is none.
+fn circle(requirements: &BTreeMap<ElementIx, Vec<Requirement>>) -> Option<Vec<ElementIx>> {
+    let needs = |ix: &ElementIx| -> Vec<ElementIx> {
+        let all = requirements.get(ix).into_iter().flatten().filter(|r| r.need == Need::All);
+        all.flat_map(|requirement| requirement.on.iter().copied()).collect()
+    };
+    let mut done: BTreeMap<ElementIx, bool> = BTreeMap::new(); // false: on the way
+    for start in requirements.keys() {
+        let mut way: Vec<(ElementIx, Vec<ElementIx>)> = Vec::new();
+        if done.insert(*start, false).is_some() {
+            done.insert(*start, true);
+            continue;
+        }
+        way.push((*start, needs(start)));
+        while let Some((at, rest)) = way.last_mut() {
+            let at = *at;
+            match rest.pop() {
+                None => {
+                    done.insert(at, true);
+                    way.pop();
+                }
+                Some(next) => match done.get(&next) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let from = way.iter().position(|(ix, _)| *ix == next).unwrap_or(0);
+                        let names = way.iter().skip(from).map(|(ix, _)| *ix);
+                        return Some(names.chain([next]).collect());
+                    }
+                    None => {
+                        done.insert(next, false);
+                        way.push((next, needs(&next)));
+                    }
+                },
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,230 @@
+//! A topology with its names resolved: elements by index, arcs by node.
+//!
+//! Built once from a [`Draft`] and trusted afterwards. It holds no state of the network: nothing in
+//! it is up or down.
+
+use std::collections::BTreeMap;
+
+use model::{DeviceRole, ElementKind};
+
+use super::draft::{Draft, ElementDraft, Need, Position, Problem};
+use super::resolve;
+
+/// An element of one topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ElementIx(pub u32);
+
+impl ElementIx {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One element, with what it hangs on.
+#[derive(Clone, Debug)]
+pub struct Element {
+    pub id: Box<str>,
+    pub kind: ElementKind,
+    pub role: Option<DeviceRole>,
+    pub site: Option<ElementIx>,
+    pub position: Option<Position>,
+    pub groups: Vec<ElementIx>,
+    pub ends: Option<[ElementIx; 2]>,
+    pub cost: u32,
+    pub cost_back: u32,
+    /// The device of an interface, agent, upstream or target.
+    pub host: Option<ElementIx>,
+    /// Subscribers or services behind a target.
+    pub weight: u64,
+}
+
+/// One way over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arc {
+    pub link: ElementIx,
+    pub to: ElementIx,
+    /// Interfaces at the near and at the far end, where the link names them.
+    pub ports: [Option<ElementIx>; 2],
+    /// From here to there.
+    pub cost: u32,
+    /// From there to here.
+    pub cost_back: u32,
+    /// Whether it is walked from the link's first end to its second.
+    pub is_forward: bool,
+}
+
+/// What an element needs beside the links to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    pub need: Need,
+    pub on: Vec<ElementIx>,
+}
+
+/// The network as the operator describes it.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    pub(super) elements: Vec<Element>,
+    pub(super) by_id: BTreeMap<Box<str>, ElementIx>,
+    pub(super) arcs: Vec<Vec<Arc>>,
+    /// Of a site, group or LAG: what is in it. Of a device: its interfaces, agents and upstreams.
+    pub(super) members: Vec<Vec<ElementIx>>,
+    /// Targets behind a device.
+    pub(super) behind: Vec<Vec<ElementIx>>,
+    pub(super) requirements: BTreeMap<ElementIx, Vec<Requirement>>,
+    pub(super) is_asymmetric: bool,
+}
+
+impl Topology {
+    /// Resolves every name of a draft.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, each with its place: ids that are empty, too long, twice
+    /// there or nowhere, links to themselves, costs that are no costs, `all` in a circle.
+    pub fn build(draft: &Draft) -> Result<Topology, Vec<Problem>> {
+        resolve::build(draft)
+    }
+
+    /// All elements; the position in it is the [`ElementIx`].
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    pub fn find(&self, id: &str) -> Option<ElementIx> {
+        self.by_id.get(id).copied()
+    }
+
+    /// An element; `None` for an index of another topology.
+    pub fn get(&self, ix: ElementIx) -> Option<&Element> {
+        self.elements.get(ix.index())
+    }
+
+    pub fn id(&self, ix: ElementIx) -> &str {
+        self.get(ix).map_or("", |element| &element.id)
+    }
+
+    pub fn kind(&self, ix: ElementIx) -> ElementKind {
+        self.get(ix).map_or(ElementKind::Device, |element| element.kind)
+    }
+
+    pub fn host(&self, ix: ElementIx) -> Option<ElementIx> {
+        self.get(ix)?.host
+    }
+
+    /// Ways out of a node.
+    pub fn arcs(&self, node: ElementIx) -> &[Arc] {
+        self.arcs.get(node.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is in a site, group or LAG, and what belongs to a device.
+    pub fn members(&self, ix: ElementIx) -> &[ElementIx] {
+        self.members.get(ix.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Targets behind a device.
+    pub fn behind(&self, ix: ElementIx) -> &[ElementIx] {
+        self.behind.get(ix.index()).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn requirements(&self, ix: ElementIx) -> &[Requirement] {
+        self.requirements.get(&ix).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether some link costs more one way than the other, so that answers may take another path.
+    pub fn is_asymmetric(&self) -> bool {
+        self.is_asymmetric
+    }
+
+    pub fn of_kind(&self, kind: ElementKind) -> impl Iterator<Item = ElementIx> + '_ {
+        let all = self.elements.iter().zip(0..);
+        all.filter(move |(element, _)| element.kind == kind).map(|(_, at)| ElementIx(at))
+    }
+
+    /// Devices that no link reaches, by name: a mistake in most topologies, and harmless.
+    pub fn orphans(&self) -> Vec<&str> {
+        let devices = self.of_kind(ElementKind::Device);
+        devices.filter(|ix| self.arcs(*ix).is_empty()).map(|ix| self.id(ix)).collect()
+    }
+
+    /// What stands with this element in the same fate: members of a group and, of a site, the
+    /// devices that stand there. The element itself is among them.
+    pub fn fate(&self, ix: ElementIx) -> Vec<ElementIx> {
+        let mut all = vec![ix];
+        let is_group = matches!(
+            self.kind(ix),
+            ElementKind::Site | ElementKind::Srlg | ElementKind::Lag | ElementKind::Upstream
+        );
+        if is_group {
+            all.extend_from_slice(self.members(ix));
+        }
+        if matches!(self.kind(ix), ElementKind::Site | ElementKind::Srlg) {
+            // A site in a power group takes its devices along.
+            let sites = self.members(ix).iter().filter(|m| self.kind(**m) == ElementKind::Site);
+            all.extend(sites.flat_map(|site| self.members(*site)));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Changes what a link costs; `None` if it is no link.
+    pub fn set_cost(&mut self, link: ElementIx, cost: u32, cost_back: u32) -> Option<()> {
+        let ends = self.get(link)?.ends?;
+        for node in ends.map(|end| self.node_of(end)) {
+            let arcs = self.arcs.get_mut(node.index())?;
+            for arc in arcs.iter_mut().filter(|arc| arc.link == link) {
+                let costs = [cost, cost_back];
+                [arc.cost, arc.cost_back] = if arc.is_forward { costs } else { [cost_back, cost] };
+            }
+        }
+        self.is_asymmetric |= cost != cost_back;
+        Some(())
+    }
+
+    /// The node that a link's end stands for: an interface is its device.
+    pub fn node_of(&self, end: ElementIx) -> ElementIx {
+        match self.get(end) {
+            Some(Element { kind: ElementKind::Interface, host: Some(device), .. }) => *device,
+            _ => end,
+        }
+    }
+
+    /// The draft that this was built from, as far as elements and targets go.
+    pub fn to_draft(&self) -> Draft {
+        let name = |ix: ElementIx| self.id(ix).to_owned();
+        let mut draft = Draft::default();
+        for element in &self.elements {
+            if element.kind == ElementKind::Target {
+                draft.targets.push(super::draft::TargetDraft {
+                    id: element.id.to_string(),
+                    device: element.host.map(name),
+                    weight: element.weight,
+                });
+                continue;
+            }
+            let is_link = element.ends.is_some();
+            draft.elements.push(ElementDraft {
+                id: element.id.to_string(),
+                kind: element.kind,
+                role: element.role,
+                site: element.site.map(name),
+                position: element.position,
+                groups: element.groups.iter().map(|group| name(*group)).collect(),
+                ends: element.ends.map(|ends| ends.map(name)),
+                cost: is_link.then_some(i64::from(element.cost)),
+                cost_back: is_link.then_some(i64::from(element.cost_back)),
+                device: element.host.map(name),
+            });
+        }
+        for (of, requirements) in &self.requirements {
+            draft.dependencies.extend(requirements.iter().map(|requirement| {
+                super::draft::Dependency {
+                    of: name(*of),
+                    need: requirement.need,
+                    on: requirement.on.iter().map(|on| name(*on)).collect(),
+                }
+            }));
+        }
+        draft
+    }
+}

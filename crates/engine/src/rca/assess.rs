@@ -1,0 +1,273 @@
+//! The judgement: from a picture to causes.
+//!
+//! 1 - Rounds of silent and blind agents speak of the agent, not of the network.
+//! 2 - Outages first: every element on a row with a lost round, and every element of which
+//!     something bad was reported, is weighed; so are sites, groups and LAGs of which at least two
+//!     members are.
+//! 3 - Loss and delay next, on rounds that no outage explains.
+//! 4 - A target is a cause of its own when nothing else on its path explains it and a second round
+//!     or a second agent confirms it.
+//! 5 - What nothing explains is said to be unexplained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{ElementKind, FaultMode, UtcMicros};
+
+use super::{
+    picture::Picture,
+    prior,
+    rows::{self, Board},
+    score::{Cover, Scorer},
+    search::Search,
+    telemetry::Telemetry,
+};
+use crate::graph::ElementIx;
+
+/// Elements weighed in one channel: the worst ones, if there are more.
+const CANDIDATES_MAX: usize = 400;
+/// Covers that explain this much less than nothing are not kept as alternatives.
+const ALTERNATIVE_MIN: f64 = -12.0;
+/// A row whose loss says less than this is quiet.
+const LOSSY_ROW_MIN: f64 = 2.5;
+
+/// One channel's covers with what was chosen of them.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) covers: Vec<Cover>,
+    pub(super) chosen: Vec<usize>,
+}
+
+/// Everything that the text and the impact are made of.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) board: Board,
+    pub(super) telemetry: Telemetry,
+    pub(super) outages: Channel,
+    pub(super) losses: Channel,
+    pub(super) delays: Channel,
+    pub(super) targets: Vec<Cover>,
+    /// Pairs that are out and explained by nothing.
+    pub(super) unexplained: Vec<usize>,
+    pub(super) is_cut_short: bool,
+}
+
+/// Judges, within a budget of covers weighed (`None` is no limit).
+pub(super) fn judge(picture: &mut Picture<'_>, budget: Option<u64>) -> Judgement {
+    let board = rows::build(picture);
+    let telemetry = Telemetry::new(picture);
+    let scorer = Scorer { picture, board: &board, telemetry: &telemetry };
+    let mut is_cut_short = false;
+    let mut chosen = |covers: Vec<Cover>| {
+        let search = Search::run(&covers, budget);
+        is_cut_short |= search.is_cut_short;
+        let best = search.chosen;
+        Channel { covers, chosen: best }
+    };
+    let outages = chosen(outage_covers(&scorer));
+    let losses = chosen(loss_covers(&scorer, &outages));
+    let delays = chosen(delay_covers(&scorer, &outages));
+    let (targets, unexplained) = leftovers(&scorer, &[&outages, &losses]);
+    Judgement { outages, losses, delays, targets, unexplained, is_cut_short, board, telemetry }
+}
+
+/// Sorts covers by what they explain and leaves the hopeless out.
+fn kept(mut covers: Vec<Cover>) -> Vec<Cover> {
+    covers.retain(|cover| ALTERNATIVE_MIN < cover.score());
+    covers.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.element.cmp(&b.element)));
+    covers
+}
+
+/// Elements crossed by the rows, the most suspicious first.
+fn crossed<'r>(
+    scorer: &Scorer<'_, '_>,
+    rows: impl Iterator<Item = (&'r rows::Row, f64)>,
+) -> BTreeMap<ElementIx, f64> {
+    let mut suspicion: BTreeMap<ElementIx, f64> = BTreeMap::new();
+    for (row, weight) in rows {
+        let set = row.set.and_then(|set| scorer.picture.paths.get(set));
+        for crossing in set.into_iter().flat_map(|set| &set.crossings) {
+            *suspicion.entry(crossing.element).or_default() += weight * crossing.share;
+        }
+        for (element, ratio) in row.fixed.iter().filter(|(_, ratio)| 0.0 < *ratio) {
+            *suspicion.entry(*element).or_default() += ratio;
+        }
+    }
+    suspicion
+}
+
+/// The most suspicious elements, and the composites of which at least two members are among them.
+fn candidates(scorer: &Scorer<'_, '_>, suspicion: &BTreeMap<ElementIx, f64>) -> Vec<ElementIx> {
+    let topology = scorer.picture.topology;
+    let rows_of = |ix: ElementIx| scorer.board.of_element.get(ix.index()).map_or(0, Vec::len);
+    let mut all: Vec<(ElementIx, f64)> = suspicion
+        .iter()
+        .filter(|(ix, _)| topology.kind(**ix) != ElementKind::Target)
+        .map(|(ix, weight)| (*ix, weight / (rows_of(*ix).max(1) as f64).sqrt()))
+        .collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    all.truncate(CANDIDATES_MAX);
+    let mut elements: Vec<ElementIx> = all.into_iter().map(|(ix, _)| ix).collect();
+    let mut members: BTreeMap<ElementIx, u32> = BTreeMap::new();
+    for element in elements.iter().filter_map(|ix| topology.get(*ix)) {
+        for group in element.groups.iter().copied().chain(element.site) {
+            *members.entry(group).or_default() += 1;
+        }
+    }
+    let known: BTreeSet<ElementIx> = elements.iter().copied().collect();
+    let groups = members.into_iter().filter(|(group, count)| 2 <= *count && !known.contains(group));
+    elements.extend(groups.map(|(group, _)| group));
+    elements
+}
+
+fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
+    let is_bad = |row: &&rows::Row| {
+        let lost = row.lots.iter().any(|lot| lot.asks.iter().any(|ask| ask.is_dead()));
+        lost || row.fixed.iter().any(|(_, ratio)| 0.0 < *ratio)
+    };
+    let bad = scorer.board.rows.iter().filter(is_bad).map(|row| {
+        let dead = row.lots.iter().filter(|lot| lot.regime.is_dead).count();
+        (row, 0.2 + dead as f64)
+    });
+    let mut suspicion = crossed(scorer, bad);
+    for element in scorer.telemetry.suspects(scorer.picture) {
+        *suspicion.entry(element).or_default() += 3.0;
+        if let Some(ends) = scorer.picture.topology.get(element).and_then(|e| e.ends) {
+            for node in ends.map(|end| scorer.picture.topology.node_of(end)) {
+                *suspicion.entry(node).or_default() += 1.0;
+            }
+        }
+    }
+    let elements = candidates(scorer, &suspicion);
+    let mut covers: Vec<Cover> =
+        elements.into_iter().filter_map(|element| scorer.down(element)).collect();
+    let targets = dead_lots(scorer, &[]);
+    let confirmed = targets.iter().filter(|(_, lots)| is_confirmed(scorer, lots));
+    covers
+        .extend(confirmed.take(CANDIDATES_MAX).map(|(target, lots)| scorer.target(*target, lots)));
+    kept(covers)
+}
+
+fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
+    let loudest = |row: &rows::Row| row.lossy.iter().copied().fold(0.0, f64::max);
+    let bad = scorer.board.rows.iter().map(|row| (row, loudest(row)));
+    let mut suspicion = crossed(scorer, bad.filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio));
+    for element in scorer.telemetry.suspects(scorer.picture) {
+        *suspicion.entry(element).or_default() += 3.0;
+    }
+    let elements = candidates(scorer, &suspicion).into_iter();
+    let elements = elements.filter(|element| !is_chosen(outages, *element));
+    kept(elements.filter_map(|element| scorer.lossy(element)).collect())
+}
+
+fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
+    let bad = scorer.board.rows.iter().map(|row| (row, row.shifts_us.len() as f64));
+    let suspicion = crossed(scorer, bad.filter(|(_, shifted)| 0.0 < *shifted));
+    let elements = candidates(scorer, &suspicion).into_iter();
+    let elements = elements.filter(|element| !is_chosen(outages, *element));
+    let covers = kept(elements.map(|element| scorer.slow(element)).collect());
+    // Who goes another way answers later: no delay of its own.
+    let rerouted = outages.chosen.iter().filter_map(|at| outages.covers.get(*at));
+    if rerouted.clone().any(|cover| cover.converged_us.is_some()) {
+        return Vec::new();
+    }
+    covers
+}
+
+fn is_chosen(channel: &Channel, element: ElementIx) -> bool {
+    let chosen = channel.chosen.iter().filter_map(|at| channel.covers.get(*at));
+    chosen.map(|cover| &cover.fate).any(|fate| fate.binary_search(&element).is_ok())
+}
+
+/// Lots that are out now and that no chosen cover explains, by target.
+fn dead_lots(
+    scorer: &Scorer<'_, '_>,
+    channels: &[&Channel],
+) -> BTreeMap<ElementIx, Vec<(u32, usize)>> {
+    let mut by_target: BTreeMap<ElementIx, Vec<(u32, usize)>> = BTreeMap::new();
+    for (row, ix) in scorer.board.rows.iter().zip(0u32..) {
+        for (at, lot) in row.lots.iter().enumerate().filter(|(_, lot)| lot.regime.is_dead) {
+            let is_current = lot.asks.last().is_some_and(|ask| {
+                scorer.board.regimes.get(&lot.pair).and_then(|regime| regime.dead_since())
+                    <= Some(ask.at)
+            });
+            if is_current && !channels.iter().any(|channel| explains(channel, ix, at)) {
+                by_target.entry(lot.target).or_default().push((ix, at));
+            }
+        }
+    }
+    by_target
+}
+
+fn pairs_of(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> BTreeSet<usize> {
+    let pair =
+        |(row, at): &(u32, usize)| Some(scorer.board.rows.get(*row as usize)?.lots.get(*at)?.pair);
+    lots.iter().filter_map(pair).collect()
+}
+
+/// A second agent or a second round says so too.
+fn is_confirmed(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> bool {
+    let rounds = lots.iter().filter_map(|(row, at)| {
+        Some(scorer.board.rows.get(*row as usize)?.lots.get(*at)?.regime.lost_rounds)
+    });
+    1 < pairs_of(scorer, lots).len() || rounds.max().is_some_and(|rounds| 1 < rounds)
+}
+
+/// Pairs that are out and that no chosen cover explains: targets on their own, and the rest.
+fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec<usize>) {
+    let mut targets = Vec::new();
+    let mut unexplained = BTreeSet::new();
+    for (target, lots) in dead_lots(scorer, channels) {
+        let cover = scorer.target(target, &lots);
+        // Nothing else explains it: it need not be likely, only not denied.
+        if is_confirmed(scorer, &lots) && prior::TARGET < cover.score() {
+            targets.push(cover);
+        } else {
+            unexplained.extend(pairs_of(scorer, &lots));
+        }
+    }
+    (targets, unexplained.into_iter().collect())
+}
+
+/// Whether a chosen cover explains a lot.
+pub(super) fn explains(channel: &Channel, row: u32, lot: usize) -> bool {
+    let chosen = channel.chosen.iter().filter_map(|at| channel.covers.get(*at));
+    chosen.into_iter().any(|cover| cover.explains(row, lot))
+}
+
+impl Cover {
+    pub(super) fn explains(&self, row: u32, lot: usize) -> bool {
+        let at = self.effects.binary_search_by_key(&row, |effect| effect.row);
+        let effect = at.ok().and_then(|at| self.effects.get(at));
+        effect.is_some_and(|effect| {
+            if self.mode == FaultMode::Lossy {
+                0.0 < effect.rest
+            } else {
+                effect.lots.get(lot).is_some_and(|ratio| 0.0 < *ratio)
+            }
+        })
+    }
+
+    /// The last good and the first bad moment of what it explains.
+    pub(super) fn onset_span(&self, board: &Board) -> (UtcMicros, UtcMicros) {
+        let mut last_good: Option<UtcMicros> = None;
+        let mut first_bad = self.onset;
+        let mut seen = false;
+        for effect in &self.effects {
+            let Some(row) = board.rows.get(effect.row as usize) else { continue };
+            for (lot, _) in row.lots.iter().zip(&effect.lots).filter(|(_, ratio)| 0.0 < **ratio) {
+                let outage = lot.regime.outages.last().map(|(from, _)| *from);
+                let dead = lot.asks.iter().find(|ask| ask.is_dead()).map(|ask| ask.at);
+                let Some(first) = outage.or(dead).filter(|at| self.onset <= *at) else { continue };
+                first_bad = if seen { first_bad.min(first) } else { first };
+                seen = true;
+            }
+        }
+        for effect in &self.effects {
+            let Some(row) = board.rows.get(effect.row as usize) else { continue };
+            let good = row.lots.iter().zip(&effect.lots).filter(|(_, ratio)| 0.0 < **ratio);
+            let good = good.filter_map(|(lot, _)| lot.regime.good_before);
+            last_good = last_good.max(good.filter(|at| *at <= first_bad).max());
+        }
+        (last_good.unwrap_or(first_bad), first_bad)
+    }
+}

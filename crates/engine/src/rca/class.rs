@@ -1,0 +1,89 @@
+//! Elements that nothing observed can tell apart.
+//!
+//! A class is the set of elements that are crossed by exactly the same observed rows and have the
+//! same facts. Targets are never in one with what carries them, and groups only with groups.
+
+use model::ElementKind;
+
+use super::{picture::Picture, rows::Board, telemetry::Telemetry};
+use crate::graph::ElementIx;
+
+/// Members of a class that are said; a longer one says nothing.
+const MEMBERS_MAX: usize = 24;
+
+/// The elements that look the same as `element`, itself among them, by index.
+pub(super) fn of(
+    picture: &Picture<'_>,
+    board: &Board,
+    telemetry: &Telemetry,
+    element: ElementIx,
+) -> Vec<ElementIx> {
+    let kind = picture.topology.kind(element);
+    if kind == ElementKind::Target {
+        return vec![element];
+    }
+    let mine = signature(picture, board, element);
+    let Some((first, _)) = mine.first() else { return vec![element] };
+    let row = board.rows.get(*first as usize);
+    let set = row.and_then(|row| row.set).and_then(|set| picture.paths.get(set));
+    let facts = facts(picture, telemetry, element);
+    let is_group = is_composite(kind);
+    let near: Vec<ElementIx> = if is_group {
+        let groups = [ElementKind::Site, ElementKind::Srlg, ElementKind::Lag];
+        groups.into_iter().flat_map(|kind| picture.topology.of_kind(kind)).collect()
+    } else {
+        set.into_iter().flat_map(|set| &set.crossings).map(|crossing| crossing.element).collect()
+    };
+    let mut members: Vec<ElementIx> = near
+        .into_iter()
+        .filter(|other| {
+            let kind = picture.topology.kind(*other);
+            kind != ElementKind::Target
+                && is_composite(kind) == is_group
+                && *other != element
+                && self::facts(picture, telemetry, *other) == facts
+                && signature(picture, board, *other) == mine
+        })
+        .take(MEMBERS_MAX - 1)
+        .collect();
+    members.push(element);
+    members.sort_unstable();
+    members
+}
+
+fn is_composite(kind: ElementKind) -> bool {
+    matches!(kind, ElementKind::Site | ElementKind::Srlg)
+}
+
+/// The rows of rounds that cross an element, with the share that does.
+fn signature(picture: &Picture<'_>, board: &Board, element: ElementIx) -> Vec<(u32, u64)> {
+    let fate = picture.topology.fate(element);
+    let mut rows: Vec<u32> = Vec::new();
+    for member in &fate {
+        rows.extend(board.of_element.get(member.index()).into_iter().flatten());
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let share = |row: &u32| {
+        let set = board.rows.get(*row as usize)?.set.and_then(|set| picture.paths.get(set))?;
+        Some(set.share_of_any(&fate))
+    };
+    rows.iter().filter_map(|row| Some((*row, (share(row)? * 1e6).round() as u64))).collect()
+}
+
+/// What was reported of an element, without when.
+fn facts(
+    picture: &Picture<'_>,
+    telemetry: &Telemetry,
+    element: ElementIx,
+) -> Vec<(Option<model::FactKind>, Option<ElementIx>)> {
+    let mut facts: Vec<_> = telemetry
+        .facts(element)
+        .iter()
+        .filter_map(|at| picture.facts.get(*at))
+        .map(|fact| (fact.kind, fact.end.or(fact.agent)))
+        .collect();
+    facts.sort_unstable();
+    facts.dedup();
+    facts
+}

@@ -1,0 +1,120 @@
+//! Who is affected by a cause, and what one more failure would do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{ElementKind, FaultMode};
+
+use super::{picture::Picture, rows::Board, score::Cover};
+use crate::graph::{Cut, ElementIx, Topology};
+
+/// Devices named as cut off or without a second way; the others are many.
+const DEVICES_MAX: usize = 200;
+/// Single further failures that are tried: the larger the network, the less one of them says.
+const FURTHER_MAX: usize = 400;
+
+/// What a cause does, by count and by weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Impact {
+    pub targets_down: u32,
+    pub targets_degraded: u32,
+    /// Weight behind those.
+    pub weight: u64,
+    /// Weight of all targets, for comparison.
+    pub weight_total: u64,
+    /// Devices that are down or cut off.
+    pub devices: Vec<ElementIx>,
+    /// Devices that one more failure would cut off, and that two would have had to before.
+    pub devices_exposed: Vec<ElementIx>,
+}
+
+pub(super) fn of(
+    picture: &Picture<'_>,
+    board: &Board,
+    cover: &Cover,
+    pairs: &[(ElementIx, ElementIx)],
+) -> Impact {
+    let topology = picture.topology;
+    let asked: BTreeSet<ElementIx> = pairs.iter().map(|(_, target)| *target).collect();
+    let mut seen: BTreeMap<ElementIx, (u32, u32)> = BTreeMap::new(); // (out, fine)
+    for (at, pair) in picture.pairs.iter().enumerate() {
+        if !asked.contains(&pair.target) || pair.asks.is_empty() {
+            continue;
+        }
+        let counts = seen.entry(pair.target).or_default();
+        match board.regimes.get(&at) {
+            Some(regime) if regime.is_dead => counts.0 += 1,
+            _ => counts.1 += 1,
+        }
+    }
+    let mut impact = Impact::default();
+    let is_outage = !matches!(cover.mode, FaultMode::Lossy | FaultMode::Slow);
+    for target in &asked {
+        let (out, fine) = seen.get(target).copied().unwrap_or_default();
+        let weight = topology.get(*target).map_or(0, |target| target.weight);
+        match (is_outage, out, fine) {
+            (true, 1.., 0) => impact.targets_down += 1,
+            (true, 0, _) => continue, // It is reached another way.
+            _ => impact.targets_degraded += 1,
+        }
+        impact.weight += weight;
+    }
+    impact.weight_total = topology.elements().iter().map(|element| element.weight).sum();
+    let is_own = matches!(
+        topology.kind(cover.element),
+        ElementKind::Agent | ElementKind::AgentUplink | ElementKind::Target
+    );
+    if is_outage && !is_own {
+        let roots = roots(picture);
+        impact.devices = cut_off(topology, &roots, &cover.fate);
+        impact.devices_exposed = exposed(topology, &roots, &cover.fate, &impact.devices);
+    }
+    impact
+}
+
+/// Where the agents stand.
+fn roots(picture: &Picture<'_>) -> Vec<ElementIx> {
+    let agents = picture.topology.of_kind(ElementKind::Agent);
+    agents.filter_map(|agent| picture.topology.host(agent)).collect()
+}
+
+/// Devices that are gone, or that no agent's device reaches any more though one did before.
+pub(super) fn cut_off(
+    topology: &Topology,
+    roots: &[ElementIx],
+    fate: &[ElementIx],
+) -> Vec<ElementIx> {
+    let before = Cut::new(topology, &[]);
+    let after = Cut::new(topology, fate);
+    let devices = topology.of_kind(ElementKind::Device).filter(|device| {
+        let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, *device));
+        fate.binary_search(device).is_ok() || (reached(&before) && !reached(&after))
+    });
+    devices.take(DEVICES_MAX).collect()
+}
+
+/// Devices that survive the loss of `fate` but not that of one link more, and would have survived
+/// that link alone.
+pub(super) fn exposed(
+    topology: &Topology,
+    roots: &[ElementIx],
+    fate: &[ElementIx],
+    lost: &[ElementIx],
+) -> Vec<ElementIx> {
+    let links: Vec<ElementIx> = topology.of_kind(ElementKind::Link).collect();
+    if FURTHER_MAX < links.len() || roots.is_empty() {
+        return Vec::new();
+    }
+    let mut all = BTreeSet::new();
+    for link in links.into_iter().filter(|link| fate.binary_search(link).is_err()) {
+        let mut more = fate.to_vec();
+        more.push(link);
+        more.sort_unstable();
+        let (alone, both) = (Cut::new(topology, &[link]), Cut::new(topology, &more));
+        let devices = topology.of_kind(ElementKind::Device);
+        all.extend(devices.filter(|device| {
+            let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, *device));
+            !lost.contains(device) && reached(&alone) && !reached(&both)
+        }));
+    }
+    all.into_iter().take(DEVICES_MAX).collect()
+}

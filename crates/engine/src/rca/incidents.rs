@@ -1,0 +1,229 @@
+//! From assessments to incidents: what is the same as before, what is new, what is over, and whom
+//! to tell.
+//!
+//! 1 - A finding goes on with the incident whose cause it shares or whose pairs it explains.
+//! 2 - A new finding opens an incident; people are told once its cause is likelier than not.
+//! 3 - People are told of the opening and of another cause; of better numbers they are not.
+//! 4 - An incident closes when nothing of it was seen in two assessments, or when all its pairs
+//!     answer again.
+//! 5 - Two incidents that one finding explains are merged into the older.
+//! 6 - What was announced is kept and nobody is told.
+
+use std::collections::BTreeSet;
+
+use model::FaultMode;
+
+use super::report::{Assessment, Finding};
+use crate::graph::ElementIx;
+
+/// Incidents open at once; the oldest are never dropped, new ones wait.
+const INCIDENTS_MAX: usize = 1_000;
+/// A cause this likely is an incident.
+const OPEN_PROBABILITY: f64 = 0.1;
+/// And people are told of it from here on.
+const TELL_PROBABILITY: f64 = 0.5;
+/// Another cause is told only when it is this likely.
+const CHANGE_PROBABILITY: f64 = 0.6;
+
+/// The number of an incident, in the order of opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IncidentId(pub u32);
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Open,
+    Resolved,
+}
+
+/// One cause and everything it explains, over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    pub id: IncidentId,
+    /// Grows when the cause, its mode or what it hits changes.
+    pub revision: u32,
+    pub state: State,
+    pub finding: Finding,
+    /// Assessments since that did not show it.
+    missed: u32,
+    is_told: bool,
+}
+
+/// Why people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Opened,
+    CauseChanged,
+    Resolved,
+    /// It is part of another one.
+    Merged {
+        into: IncidentId,
+    },
+}
+
+/// Something to do about an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub incident: IncidentId,
+    pub change: Change,
+}
+
+/// All incidents of one network, over its assessments.
+#[derive(Clone, Debug, Default)]
+pub struct Incidents {
+    open: Vec<Incident>,
+    next: u32,
+}
+
+impl Incidents {
+    /// Takes the next assessment, with the pairs that answer now; returns what changed. Incidents
+    /// that are over are shown once more by [`Incidents::list`] and then forgotten.
+    pub fn take(
+        &mut self,
+        assessment: &Assessment,
+        answering: &BTreeSet<(ElementIx, ElementIx)>,
+    ) -> Vec<Message> {
+        self.open.retain(|incident| incident.state == State::Open);
+        let mut messages = Vec::new();
+        let mut seen = BTreeSet::new();
+        // What is over is no news: its incident, if there is one, closes with its pairs.
+        for finding in assessment.findings.iter().filter(|finding| !finding.is_over) {
+            let mut same: Vec<usize> = (0..self.open.len())
+                .filter(|at| self.open.get(*at).is_some_and(|incident| incident.goes_on(finding)))
+                .collect();
+            same.retain(|at| !seen.contains(at));
+            let Some((first, rest)) = same.split_first() else {
+                self.open(finding, &mut seen, &mut messages);
+                continue;
+            };
+            seen.insert(*first);
+            let Some(incident) = self.open.get_mut(*first) else { continue };
+            let into = incident.id;
+            messages.extend(incident.go_on(finding));
+            for at in rest {
+                if let Some(merged) = self.open.get_mut(*at) {
+                    // Only what is wholly part of the other: two causes may share a pair.
+                    let is_part = merged.is_within(finding)
+                        && !assessment
+                            .findings
+                            .iter()
+                            .any(|other| other != finding && merged.shares_cause(other));
+                    if is_part {
+                        seen.insert(*at);
+                        merged.state = State::Resolved;
+                        merged.revision += 1;
+                        let change = Change::Merged { into };
+                        messages.push(Message { incident: merged.id, change });
+                    }
+                }
+            }
+        }
+        for (at, incident) in self.open.iter_mut().enumerate() {
+            if !seen.contains(&at) && incident.state == State::Open {
+                messages.extend(incident.miss(answering));
+            }
+        }
+        messages
+    }
+
+    /// Open incidents and those that closed with the last assessment, oldest first.
+    pub fn list(&self) -> impl Iterator<Item = &Incident> {
+        self.open.iter()
+    }
+
+    fn open(&mut self, finding: &Finding, seen: &mut BTreeSet<usize>, messages: &mut Vec<Message>) {
+        let probability = finding.causes.first().map_or(0.0, |cause| cause.probability);
+        if INCIDENTS_MAX <= self.open.len() || probability < OPEN_PROBABILITY {
+            return;
+        }
+        self.next += 1;
+        let id = IncidentId(self.next);
+        let is_told = !finding.is_announced && TELL_PROBABILITY <= probability;
+        if is_told {
+            messages.push(Message { incident: id, change: Change::Opened });
+        }
+        seen.insert(self.open.len());
+        self.open.push(Incident {
+            id,
+            revision: 1,
+            state: State::Open,
+            finding: finding.clone(),
+            missed: 0,
+            is_told,
+        });
+    }
+}
+
+impl Incident {
+    fn shares_cause(&self, finding: &Finding) -> bool {
+        let (Some(mine), Some(other)) = (self.finding.causes.first(), finding.causes.first())
+        else {
+            return false;
+        };
+        mine.elements.iter().any(|element| other.elements.contains(element))
+    }
+
+    /// Whether a finding is this one again: it shares the cause, or most of the pairs.
+    fn goes_on(&self, finding: &Finding) -> bool {
+        self.shares_cause(finding) || self.is_within(finding) || {
+            let mine = &self.finding.pairs;
+            let common = finding.pairs.iter().filter(|pair| mine.binary_search(pair).is_ok());
+            let common = common.count();
+            0 < common && finding.pairs.len() <= common * 2
+        }
+    }
+
+    /// Whether most of what this explains is explained by the finding.
+    fn is_within(&self, finding: &Finding) -> bool {
+        let mine = &self.finding.pairs;
+        let common = mine.iter().filter(|pair| finding.pairs.binary_search(pair).is_ok()).count();
+        0 < common && mine.len() <= common * 2
+    }
+
+    fn go_on(&mut self, finding: &Finding) -> Option<Message> {
+        self.missed = 0;
+        let is_same_cause = self.shares_cause(finding);
+        let new = finding.causes.first();
+        let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
+        let is_likely = new.is_some_and(|cause| TELL_PROBABILITY <= cause.probability);
+        if !is_same_cause && !is_sure {
+            // A passing doubt changes neither the incident nor anybody's sleep.
+            return None;
+        }
+        let old = self.finding.causes.first();
+        let is_changed = !is_same_cause
+            || old.map(|cause| (&cause.elements, cause.mode))
+                != new.map(|cause| (&cause.elements, cause.mode))
+            || self.finding.impact != finding.impact;
+        let onset = self.finding.onset;
+        self.finding = finding.clone();
+        if is_same_cause {
+            // What was seen of the beginning is not forgotten when the rounds age.
+            self.finding.onset = onset.min(finding.onset);
+        }
+        self.revision += u32::from(is_changed);
+        let change = match (self.is_told, is_same_cause) {
+            (false, _) if !finding.is_announced && is_likely => Change::Opened,
+            (true, false) if !finding.is_announced => Change::CauseChanged,
+            _ => return None,
+        };
+        self.is_told = true;
+        Some(Message { incident: self.id, change })
+    }
+
+    /// One assessment did not show it.
+    fn miss(&mut self, answering: &BTreeSet<(ElementIx, ElementIx)>) -> Option<Message> {
+        self.missed += 1;
+        let pairs = &self.finding.pairs;
+        let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering.contains(pair));
+        let is_reroute =
+            self.finding.causes.first().is_some_and(|cause| cause.mode == FaultMode::Reroute);
+        if self.missed < 2 && (is_reroute || !is_back) {
+            return None;
+        }
+        self.state = State::Resolved;
+        self.revision += 1;
+        let message = Message { incident: self.id, change: Change::Resolved };
+        Some(message).filter(|_| self.is_told)
+    }
+}

@@ -1,0 +1,41 @@
+//! Root cause: from rounds, paths and reports to the one sentence, with its probability, what
+//! speaks for it and against it, and whom it hits.
+//!
+//! The method is an epoch-aware path likelihood with telemetry factors. Rounds of one agent over
+//! one set of paths are a row; a cause is weighed by how much likelier it makes the rows, the
+//! reports and the heartbeats than nothing would; the best set of causes is searched, and what
+//! else could be is kept beside it. `docs/root-cause.md` says it in plain words.
+//!
+//! It is pure and deterministic. It deliberately does not know verdicts, alerts or people: it
+//! reasons on the evidence below verdicts, and may speak before the second bad round.
+
+mod assess;
+mod class;
+mod evidence;
+mod impact;
+mod incidents;
+mod noise;
+mod picture;
+mod prior;
+mod regime;
+mod report;
+mod rows;
+mod score;
+mod search;
+mod telemetry;
+pub mod text;
+mod whatif;
+
+pub use evidence::{AgentNote, REFS_MAX};
+pub use incidents::{Change, Incident, IncidentId, Incidents, Message, State};
+pub use picture::{Ask, Beat, Fact, Pair, Picture, Work};
+pub use report::{
+    Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
+};
+pub use whatif::{Loss, SinglePoint, single_points, what_if};
+
+/// Judges a picture. `budget` bounds the work, in covers weighed; `None` is no limit.
+pub fn assess(picture: &mut Picture<'_>, budget: Option<u64>) -> Assessment {
+    let judgement = assess::judge(picture, budget);
+    report::report(picture, &judgement)
+}

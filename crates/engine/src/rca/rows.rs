@@ -1,0 +1,391 @@
+//! Evidence by row: rounds of one agent over one set of paths, and what else speaks for or against
+//! elements.
+//!
+//! Most pairs are quiet: their answered rounds are only counted, by time. A pair with a lost round
+//! is a [`Lot`] of its row and keeps its rounds.
+
+use std::collections::BTreeMap;
+
+use model::{ElementKind, FactKind, PathSource, UtcMicros};
+
+use super::{
+    noise::{self, LEVELS},
+    picture::{Ask, Beat, Picture},
+    regime::{self, Regime},
+};
+use crate::graph::{ElementIx, SetIx};
+
+/// Convergence and stragglers beside two intervals: how far back evidence reaches.
+const WINDOW_SLACK_US: i64 = 60_000_000;
+/// Missed heartbeats after which an agent is gone.
+const BEATS_MISSED_MAX: i64 = 3;
+const BEAT_SLACK_US: i64 = 1_000_000;
+/// Rounds of one pair that are looked at: a longer history changes nothing at its end.
+const ASKS_MAX: usize = 32;
+/// The quietest and the loudest network whose loss passes for normal.
+const QUIET_MIN: f64 = 0.001;
+const QUIET_MAX: f64 = 0.02;
+
+/// A pair with lost rounds, on one set of paths.
+#[derive(Clone, Debug)]
+pub(super) struct Lot {
+    /// Index into the picture's pairs.
+    pub(super) pair: usize,
+    pub(super) target: ElementIx,
+    /// Rounds of the window on this set.
+    pub(super) asks: Vec<Ask>,
+    /// The pair's story, on whatever path.
+    pub(super) regime: Regime,
+}
+
+/// Everything that one agent's rounds over one set of paths say.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) agent: ElementIx,
+    /// `None` for what is no round: heartbeats, reachability, changes of path.
+    pub(super) set: Option<SetIx>,
+    /// When the set began to hold, if that was told.
+    pub(super) since: Option<UtcMicros>,
+    /// Pairs without a lost round, and when their rounds were answered.
+    pub(super) quiet_lots: u32,
+    pub(super) quiet_times: Vec<i64>,
+    pub(super) lots: Vec<Lot>,
+    /// (sent, lost) of rounds outside outages, with how many there were.
+    pub(super) counts: BTreeMap<(u16, u16), u32>,
+    /// Log ratio of each level of loss, from `counts`.
+    pub(super) lossy: [f64; LEVELS.len()],
+    /// Pairs that answer later than they used to, by how much; and those that do not.
+    pub(super) shifts_us: Vec<(usize, i64)>,
+    pub(super) steady: u32,
+    /// For a row that is no round: what speaks for, or against, each element.
+    pub(super) fixed: Vec<(ElementIx, f64)>,
+    /// What a fixed row is, for the text.
+    pub(super) note: Note,
+}
+
+/// What kind of observation a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Rounds,
+    /// A heartbeat is missing.
+    Silent {
+        since: UtcMicros,
+    },
+    /// Its gateway does not answer it.
+    NoGateway {
+        since: UtcMicros,
+    },
+    /// It is heard, and its gateway answers.
+    Heard,
+    /// A fact of reachability: index into the picture's facts.
+    Reach {
+        fact: usize,
+    },
+    /// Pairs changed their path at about this time.
+    Changed {
+        pairs: u32,
+        at: UtcMicros,
+    },
+}
+
+/// Whom nobody can use as a witness, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Blind {
+    pub(super) agent: ElementIx,
+    pub(super) since: UtcMicros,
+    pub(super) is_silent: bool,
+}
+
+/// All rows of a picture.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) rows: Vec<Row>,
+    pub(super) blind: Vec<Blind>,
+    /// Rows that each element has a part in, by element.
+    pub(super) of_element: Vec<Vec<u32>>,
+    /// Stories of pairs that have lost rounds, by pair.
+    pub(super) regimes: BTreeMap<usize, Regime>,
+}
+
+/// How far back the rounds of a tier speak of now.
+pub(super) fn window_us(interval_us: i64) -> i64 {
+    2 * interval_us + WINDOW_SLACK_US
+}
+
+pub(super) fn build(picture: &mut Picture<'_>) -> Board {
+    let blind = blind(picture.beats, picture.heartbeat_us, picture.now);
+    let mut gather = Gather::default();
+    for at in 0..picture.pairs.len() {
+        gather.add_pair(picture, &blind, at);
+    }
+    let Gather { mut rows, regimes, changes, .. } = gather;
+    rows.extend(beat_rows(picture, &blind));
+    rows.extend(reach_rows(picture));
+    rows.extend(change_rows(picture, changes));
+    weigh_losses(&mut rows);
+    let mut of_element = vec![Vec::new(); picture.topology.elements().len()];
+    for (row, at) in rows.iter().zip(0u32..) {
+        let set = row.set.and_then(|set| picture.paths.get(set));
+        let crossed = set.into_iter().flat_map(|set| &set.crossings).map(|c| c.element);
+        for element in crossed.chain(row.fixed.iter().map(|(element, _)| *element)) {
+            if let Some(list) = of_element.get_mut(element.index()) {
+                list.push(at);
+            }
+        }
+    }
+    Board { rows, blind, of_element, regimes }
+}
+
+/// Agents that are silent, or whose gateway does not answer them. One that never said anything of
+/// itself is taken at its rounds.
+fn blind(beats: &[Beat], heartbeat_us: i64, now: UtcMicros) -> Vec<Blind> {
+    let mut blind = Vec::new();
+    for beats in beats.chunk_by(|a, b| a.agent == b.agent) {
+        let Some(last) = beats.last() else { continue };
+        let silent_us = heartbeat_us * BEATS_MISSED_MAX + BEAT_SLACK_US;
+        if silent_us < now.0 - last.at.0 {
+            blind.push(Blind { agent: last.agent, since: last.at, is_silent: true });
+        } else if !last.is_gateway_ok {
+            let failed = beats.iter().rev().take_while(|beat| !beat.is_gateway_ok);
+            let first = failed.last().map_or(last.at, |beat| beat.at);
+            // It broke somewhere in the beat before it was noticed.
+            let since = UtcMicros(first.0 - heartbeat_us);
+            blind.push(Blind { agent: last.agent, since, is_silent: false });
+        }
+    }
+    blind
+}
+
+/// (agent, old set, new set) with the pairs that changed and when.
+type Changes = BTreeMap<(ElementIx, SetIx, SetIx), (u32, UtcMicros)>;
+
+#[derive(Default)]
+struct Gather {
+    rows: Vec<Row>,
+    by_set: BTreeMap<SetIx, usize>,
+    regimes: BTreeMap<usize, Regime>,
+    changes: Changes,
+}
+
+impl Gather {
+    fn row(&mut self, agent: ElementIx, set: SetIx, since: Option<UtcMicros>) -> Option<&mut Row> {
+        let at = *self.by_set.entry(set).or_insert(self.rows.len());
+        if at == self.rows.len() {
+            self.rows.push(Row { since, ..Row::new(agent, Some(set), Note::Rounds) });
+        }
+        let row = self.rows.get_mut(at)?;
+        row.since = row.since.min(since);
+        Some(row)
+    }
+
+    fn add_pair(&mut self, picture: &mut Picture<'_>, blind: &[Blind], at: usize) {
+        let Some(pair) = picture.pairs.get(at).copied() else { return };
+        let sees_until = blind.iter().find(|blind| blind.agent == pair.agent);
+        let until = sees_until.map_or(i64::MAX, |blind| blind.since.0);
+        let seen = pair.asks.partition_point(|ask| ask.at.0 < until);
+        let asks = pair.asks.get(seen.saturating_sub(ASKS_MAX)..seen).unwrap_or(&[]);
+        let start = picture.now.0 - window_us(pair.interval_us);
+        let recent = asks.get(asks.partition_point(|ask| ask.at.0 <= start)..).unwrap_or(&[]);
+        self.note_changes(picture, at, start);
+        if recent.is_empty() {
+            return;
+        }
+        let regime = if recent.iter().any(Ask::is_dead) { Some(regime::of(asks)) } else { None };
+        let is_told = !picture.paths.epochs(pair.agent, pair.target).is_empty();
+        let mut rest = recent;
+        while let Some(first) = rest.first() {
+            let set = picture.paths.set_at(picture.topology, pair.agent, pair.target, first.at);
+            let same = rest.iter().take_while(|ask| {
+                let at = ask.at;
+                !is_told
+                    || set == picture.paths.set_at(picture.topology, pair.agent, pair.target, at)
+            });
+            let (on_set, after) = rest.split_at(same.count().max(1));
+            rest = after;
+            let since = picture.paths.epochs(pair.agent, pair.target).iter();
+            let since = since.filter(|epoch| epoch.set == set).map(|epoch| epoch.from).min();
+            let since = since.filter(|since| i64::MIN < since.0);
+            if let Some(row) = self.row(pair.agent, set, since) {
+                row.add(at, pair.target, on_set, regime.as_ref());
+            }
+        }
+        self.note_shift(picture, at, asks, recent);
+        if let Some(regime) = regime {
+            self.regimes.insert(at, regime);
+        }
+    }
+
+    /// Remembers that a pair was told another path within the window.
+    fn note_changes(&mut self, picture: &Picture<'_>, at: usize, start: i64) {
+        let Some(pair) = picture.pairs.get(at) else { return };
+        let epochs = picture.paths.epochs(pair.agent, pair.target);
+        for ends in epochs.windows(2) {
+            let [old, new] = ends else { continue };
+            let is_recent = start < new.from.0 && new.from <= picture.now;
+            if is_recent && old.set != new.set {
+                let seen = self.changes.entry((pair.agent, old.set, new.set));
+                let (pairs, first) = seen.or_insert((0, new.from));
+                *pairs += 1;
+                *first = new.from.min(*first);
+            }
+        }
+    }
+
+    /// Compares the last answers with the ones before.
+    fn note_shift(&mut self, picture: &mut Picture<'_>, at: usize, asks: &[Ask], recent: &[Ask]) {
+        let Some(shift) = regime::shift_us(asks, recent) else { return };
+        let Some((pair, last)) = picture.pairs.get(at).copied().zip(recent.last()) else { return };
+        let set = picture.paths.set_at(picture.topology, pair.agent, pair.target, last.at);
+        if let Some(row) = self.row(pair.agent, set, None) {
+            match shift {
+                0 => row.steady += 1,
+                shift => row.shifts_us.push((at, shift)),
+            }
+        }
+    }
+}
+
+impl Row {
+    fn new(agent: ElementIx, set: Option<SetIx>, note: Note) -> Row {
+        Row {
+            agent,
+            set,
+            since: None,
+            quiet_lots: 0,
+            quiet_times: Vec::new(),
+            lots: Vec::new(),
+            counts: BTreeMap::new(),
+            lossy: [0.0; LEVELS.len()],
+            shifts_us: Vec::new(),
+            steady: 0,
+            fixed: Vec::new(),
+            note,
+        }
+    }
+
+    fn add(&mut self, pair: usize, target: ElementIx, asks: &[Ask], regime: Option<&Regime>) {
+        for ask in asks {
+            let is_out = regime.is_some_and(|regime| regime.is_dead_at(ask.at));
+            if !is_out {
+                *self.counts.entry((ask.sent, ask.lost())).or_default() += 1;
+            }
+        }
+        match regime {
+            Some(regime) => {
+                let asks = asks.to_vec();
+                self.lots.push(Lot { pair, target, asks, regime: regime.clone() });
+            }
+            None => {
+                self.quiet_lots += 1;
+                self.quiet_times.extend(asks.iter().map(|ask| ask.at.0));
+            }
+        }
+    }
+}
+
+/// Fills the ratios of loss, against the median loss of all rows.
+fn weigh_losses(rows: &mut [Row]) {
+    let mut rates: Vec<(f64, u64)> = Vec::new();
+    for row in rows.iter() {
+        let sum = |f: &dyn Fn(&(u16, u16)) -> u16| -> u64 {
+            row.counts.iter().map(|(counts, n)| u64::from(f(counts)) * u64::from(*n)).sum()
+        };
+        let (sent, lost) = (sum(&|counts| counts.0), sum(&|counts| counts.1));
+        if 0 < sent {
+            rates.push((lost as f64 / sent as f64, sent));
+        }
+    }
+    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half: u64 = rates.iter().map(|(_, sent)| sent).sum::<u64>() / 2;
+    let mut seen = 0;
+    let median = rates.iter().find(|(_, sent)| {
+        seen += sent;
+        half <= seen
+    });
+    let quiet = median.map_or(QUIET_MIN, |(rate, _)| *rate).clamp(QUIET_MIN, QUIET_MAX);
+    let mut cache: BTreeMap<(u16, u16), [f64; LEVELS.len()]> = BTreeMap::new();
+    for row in rows {
+        for ((sent, lost), count) in &row.counts {
+            let ratios = cache
+                .entry((*sent, *lost))
+                .or_insert_with(|| noise::lossy_ratios(*sent, *lost, quiet));
+            for (sum, ratio) in row.lossy.iter_mut().zip(ratios.iter()) {
+                *sum += ratio * f64::from(*count);
+            }
+        }
+    }
+}
+
+/// Heard from itself, silent, or without a gateway: each speaks for the agent and what carries it.
+fn beat_rows(picture: &Picture<'_>, blind: &[Blind]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for beats in picture.beats.chunk_by(|a, b| a.agent == b.agent) {
+        let Some(last) = beats.last() else { continue };
+        let agent = last.agent;
+        let topology = picture.topology;
+        let is_uplink = |ix: &&ElementIx| topology.kind(**ix) == ElementKind::AgentUplink;
+        let uplinks = topology.members(agent).iter().filter(is_uplink).copied();
+        let around = uplinks.chain(topology.host(agent));
+        let found = blind.iter().find(|blind| blind.agent == agent);
+        let (note, own, other) = match found {
+            Some(blind) if blind.is_silent => (Note::Silent { since: blind.since }, 6.0, 5.0),
+            Some(blind) => (Note::NoGateway { since: blind.since }, 4.5, 5.0),
+            // A sick agent can still send heartbeats; one whose gateway is gone cannot see it.
+            None => (Note::Heard, -0.5, -4.0),
+        };
+        let mut row = Row::new(agent, None, note);
+        row.fixed.push((agent, own));
+        row.fixed.extend(around.map(|element| (element, other)));
+        rows.push(row);
+    }
+    rows
+}
+
+/// Each report of who could reach a device is a row over the path there.
+fn reach_rows(picture: &mut Picture<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (at, fact) in picture.facts.iter().enumerate() {
+        let Some(agent) = fact.agent else { continue };
+        let ratio = match fact.kind {
+            Some(FactKind::UnreachableFrom) => 4.0,
+            Some(FactKind::ReachableFrom) => -4.0,
+            _ => continue,
+        };
+        let holds = fact.until.is_none_or(|until| picture.now < until);
+        let is_recent = picture.now.0 - fact.at.0 <= 2 * WINDOW_SLACK_US;
+        if !holds || !is_recent {
+            continue;
+        }
+        let set = picture.paths.shortest(picture.topology, agent, Some(fact.element));
+        let Some(set) = picture.paths.get(set) else { continue };
+        let mut row = Row::new(agent, None, Note::Reach { fact: at });
+        let sure = set.source == PathSource::Spf;
+        for crossing in set.crossings.iter().filter(|c| sure || c.element == fact.element) {
+            let is_own = crossing.element == fact.element;
+            let weight = if is_own && ratio < 0.0 { 2.0 } else { crossing.share };
+            row.fixed.push((crossing.element, ratio * weight));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// What a change of path took out speaks for having failed; what stayed speaks against.
+fn change_rows(picture: &Picture<'_>, changes: Changes) -> Vec<Row> {
+    const LEFT: f64 = 3.0;
+    const STAYED: f64 = -3.0;
+    let mut rows = Vec::new();
+    for ((agent, old, new), (pairs, at)) in changes {
+        let (Some(old), Some(new)) = (picture.paths.get(old), picture.paths.get(new)) else {
+            continue;
+        };
+        let mut row = Row::new(agent, None, Note::Changed { pairs, at });
+        for crossing in &old.crossings {
+            let stays = new.crossing(crossing.element).map_or(0.0, |crossing| crossing.share);
+            let ratio = if stays == 0.0 { LEFT * crossing.share } else { STAYED * stays };
+            row.fixed.push((crossing.element, ratio));
+        }
+        rows.push(row);
+    }
+    rows
+}

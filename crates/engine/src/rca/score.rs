@@ -1,0 +1,584 @@
+//! How well one cause explains the rows: its cover.
+//!
+//! The onset, the way a link fails and the moment of convergence are not known; each is tried over
+//! a few values and the best is kept, at a price.
+
+use model::{ElementKind, FaultMode, PathSource, UtcMicros};
+
+use super::{
+    noise::{self, LEVELS},
+    picture::{Ask, Fact, Picture},
+    prior,
+    rows::{self, Board, Lot, Note, Row},
+    telemetry::{self, Telemetry},
+};
+use crate::graph::{Cut, ElementIx, PathSet};
+
+/// What one pair can say at most for a cause: it may have trouble of its own.
+const LOT_MAX: f64 = 7.0;
+/// The log chance that a row is wholly bad for a reason that is not on its path, were the path
+/// wrong; a path that may be wrong says less.
+const ELSEWHERE: f64 = -4.7;
+/// Moments of convergence after the onset that are tried, and what each costs.
+const CONVERGED_US: [i64; 5] = [0, 3_000_000, 10_000_000, 30_000_000, 60_000_000];
+const CONVERGED_PRIOR: f64 = -2.3;
+const CONVERGED_AT_ONCE_PRIOR: f64 = -1.2;
+const UNCONVERGED_PRIOR: f64 = -0.7;
+const HEALED_PRIOR: f64 = -3.0;
+/// One way of a link alone fails seldom.
+const ONE_WAY_PRIOR: f64 = -3.0;
+/// Which of the sorted first losses may be the onset: the first ones may be noise.
+const ONSETS: [usize; 6] = [0, 1, 2, 3, 5, 8];
+/// And, of many, which in percent.
+const ONSET_PERCENT: [usize; 2] = [10, 40];
+/// Onsets that are looked at with every course.
+const ONSETS_BEST: usize = 2;
+/// Reports of one element whose moments are tried.
+const FACT_ONSETS_MAX: usize = 4;
+/// Covers that explain this much less than nothing are not looked at further.
+const HOPELESS: f64 = -60.0;
+
+/// What a cause does to one row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Effect {
+    pub(super) row: u32,
+    /// How surely the path is what we think it is.
+    pub(super) trust: f64,
+    /// Log ratio of the quiet pairs, and of what is no pair.
+    pub(super) rest: f64,
+    /// Log ratio of each lot of the row; empty if all are 0.
+    pub(super) lots: Vec<f64>,
+}
+
+/// A cause with what it explains.
+#[derive(Clone, Debug)]
+pub(super) struct Cover {
+    pub(super) element: ElementIx,
+    pub(super) mode: FaultMode,
+    /// Sorted: the element and what shares its fate.
+    pub(super) fate: Vec<ElementIx>,
+    pub(super) onset: UtcMicros,
+    /// Packets take another way since; `None` if not.
+    pub(super) converged_us: Option<i64>,
+    /// It works again since.
+    pub(super) healed_at: Option<UtcMicros>,
+    pub(super) effects: Vec<Effect>,
+    /// Log prior and telemetry.
+    pub(super) own: f64,
+    /// What its story costs to believe; it is in `own`.
+    pub(super) price: f64,
+    /// The sum over all rows, alone.
+    pub(super) alone: f64,
+}
+
+impl Cover {
+    /// Everything for and against this cause, if it is the only one.
+    pub(super) fn score(&self) -> f64 {
+        self.alone + self.own
+    }
+}
+
+/// The value of a row: what it says is bounded by how surely its path is known.
+pub(super) fn row_value(sum: f64, trust: f64) -> f64 {
+    let doubt = (1.0 - trust).max(1e-6);
+    if sum < 0.0 {
+        noise::log_sum(trust.ln() + sum, doubt.ln())
+    } else {
+        sum.min(-doubt.ln() - ELSEWHERE)
+    }
+}
+
+pub(super) fn trust(source: PathSource) -> f64 {
+    match source {
+        PathSource::Pinned => 0.995,
+        PathSource::Trace => 0.98,
+        PathSource::Spf => 0.97,
+        PathSource::LastKnown => 0.6,
+        PathSource::Neighbour => 0.5,
+        PathSource::Unknown => 0.3,
+    }
+}
+
+/// A moment at which it may have begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Onset {
+    at: UtcMicros,
+    /// A report or an agent's silence says so: nobody picked it.
+    is_told: bool,
+}
+
+/// What became of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Lasting,
+    /// Packets that can go round it do so since, after the onset.
+    Converged {
+        us: i64,
+    },
+    Healed {
+        at: UtcMicros,
+    },
+}
+
+/// One story of a failure, and what it costs to believe it.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    onset: UtcMicros,
+    after: After,
+    price: f64,
+}
+
+/// When rounds over a broken element are lost.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: i64,
+    /// Not itself in it.
+    until: i64,
+    /// It ended because the element works again.
+    is_healed: bool,
+}
+
+impl Span {
+    fn contains(&self, at: i64) -> bool {
+        self.from <= at && at < self.until
+    }
+}
+
+/// Which part of a link fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Forward,
+    Back,
+}
+
+/// Makes covers from one board.
+#[derive(Debug)]
+pub(super) struct Scorer<'a, 'p> {
+    pub(super) picture: &'a Picture<'p>,
+    pub(super) board: &'a Board,
+    pub(super) telemetry: &'a Telemetry,
+}
+
+/// How a row meets a cause.
+struct Meeting<'a> {
+    row: u32,
+    evidence: &'a Row,
+    share: f64,
+    trust: f64,
+    /// Another way is open.
+    is_avoidable: bool,
+}
+
+impl Scorer<'_, '_> {
+    /// The best cover of an element that is down; `None` if it explains nothing.
+    pub(super) fn down(&self, element: ElementIx) -> Option<Cover> {
+        let fate = self.picture.topology.fate(element);
+        let whole = self.meetings(&fate, Part::Whole);
+        let onsets = self.likely_onsets(&whole, &fate);
+        let courses = courses(&whole, &onsets);
+        let mut best: Option<Cover> = None;
+        let mut offer = |meetings: &[Meeting<'_>], mode: FaultMode, price: f64| {
+            for course in &courses {
+                let explained = effects(meetings, course, &fate, HOPELESS);
+                let Some((effects, alone)) = explained else { continue };
+                let told = self.telemetry.ratio(self.picture, element, mode, course.onset);
+                let prior = prior::of(self.picture, element, mode);
+                let (converged_us, healed_at) = match course.after {
+                    After::Lasting => (None, None),
+                    After::Converged { us } => (Some(us), None),
+                    After::Healed { at } => (None, Some(at)),
+                };
+                let cover = Cover {
+                    element,
+                    mode,
+                    fate: fate.clone(),
+                    onset: course.onset,
+                    converged_us,
+                    healed_at,
+                    effects,
+                    own: prior + told + course.price + price,
+                    price: course.price + price,
+                    alone,
+                };
+                if best.as_ref().is_none_or(|best| best.score() < cover.score()) {
+                    best = Some(cover);
+                }
+            }
+        };
+        offer(&whole, FaultMode::Down, 0.0);
+        if self.picture.topology.kind(element) == ElementKind::Link {
+            for part in [Part::Forward, Part::Back] {
+                let one_way = self.meetings(&fate, part);
+                if one_way.len() < whole.len() {
+                    offer(&one_way, FaultMode::OneWay, ONE_WAY_PRIOR);
+                }
+            }
+        }
+        best
+    }
+
+    /// The onsets under which a failure that lasts explains most.
+    fn likely_onsets(&self, meetings: &[Meeting<'_>], fate: &[ElementIx]) -> Vec<Onset> {
+        let onsets = self.onsets(meetings, fate);
+        if onsets.len() <= ONSETS_BEST {
+            return onsets;
+        }
+        let value = |onset: Onset| {
+            let begun = begun(meetings, onset);
+            // Answers after convergence deny every onset alike: what counts is what is explained.
+            let course = Course { onset: onset.at, after: After::Lasting, price: begun };
+            let explained = effects(meetings, &course, fate, f64::NEG_INFINITY);
+            explained.map_or(f64::NEG_INFINITY, |(_, sum)| sum + begun)
+        };
+        let mut valued: Vec<(f64, Onset)> =
+            onsets.into_iter().map(|onset| (value(onset), onset)).collect();
+        valued.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        valued.truncate(ONSETS_BEST);
+        valued.into_iter().map(|(_, onset)| onset).collect()
+    }
+
+    /// The rows that cross any of `fate`.
+    fn meetings(&self, fate: &[ElementIx], part: Part) -> Vec<Meeting<'_>> {
+        let mut rows: Vec<u32> = Vec::new();
+        for element in fate {
+            rows.extend(self.board.of_element.get(element.index()).into_iter().flatten());
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        let topology = self.picture.topology;
+        let mut cut = None;
+        let mut meetings = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(evidence) = self.board.rows.get(row as usize) else { continue };
+            let set = evidence.set.and_then(|set| self.picture.paths.get(set));
+            let Some(set) = set else {
+                let trust = 0.99;
+                meetings.push(Meeting { row, evidence, share: 1.0, trust, is_avoidable: false });
+                continue;
+            };
+            let share = share(set, fate, part);
+            if share <= 0.0 {
+                continue;
+            }
+            let is_certain = self.is_certain(set, fate);
+            let trust = if is_certain { 0.98 } else { trust(set.source) };
+            let root = topology.host(set.agent).unwrap_or(set.agent);
+            let end = set.end.map(|end| topology.node_of(end));
+            let is_avoidable = !is_certain
+                && end.is_some_and(|end| {
+                    let cut = cut.get_or_insert_with(|| Cut::new(topology, fate));
+                    cut.is_connected(root, end)
+                });
+            meetings.push(Meeting { row, evidence, share, trust, is_avoidable });
+        }
+        meetings
+    }
+
+    /// Whether every path of the pair, known or not, crosses one of `fate`: the agent, its host,
+    /// or where it ends.
+    fn is_certain(&self, set: &PathSet, fate: &[ElementIx]) -> bool {
+        let in_fate = |ix: ElementIx| fate.binary_search(&ix).is_ok();
+        in_fate(set.agent)
+            || set.end.is_some_and(in_fate)
+            || self.picture.topology.host(set.agent).is_some_and(in_fate)
+    }
+
+    /// Moments at which it may have begun: first losses of the lots that cross it.
+    fn onsets(&self, meetings: &[Meeting<'_>], fate: &[ElementIx]) -> Vec<Onset> {
+        let mut firsts: Vec<i64> = Vec::new();
+        let mut noted: Vec<i64> = Vec::new();
+        for meeting in meetings {
+            for lot in &meeting.evidence.lots {
+                let first = lot.regime.dead_since().map(|at| at.0);
+                let first =
+                    first.or_else(|| lot.asks.iter().find(|ask| ask.is_dead()).map(|ask| ask.at.0));
+                firsts.extend(first);
+            }
+            match meeting.evidence.note {
+                Note::Silent { since } | Note::NoGateway { since } => noted.push(since.0),
+                Note::Changed { at, .. } => firsts.push(at.0),
+                Note::Reach { .. } | Note::Heard | Note::Rounds => {}
+            }
+        }
+        firsts.sort_unstable();
+        firsts.dedup();
+        let facts = fate.iter().flat_map(|element| self.telemetry.facts(*element));
+        let facts = facts.filter_map(|at| self.picture.facts.get(*at));
+        let is_bad = |fact: &&Fact| fact.kind.is_some_and(telemetry::is_negative);
+        let earliest = self.picture.now.0 - rows::window_us(0);
+        let recent = facts.filter(is_bad).map(|fact| fact.at.0).filter(|at| earliest < *at);
+        noted.extend(recent.take(FACT_ONSETS_MAX));
+        let mut picked: Vec<i64> =
+            ONSETS.iter().filter_map(|nth| firsts.get(*nth).copied()).collect();
+        let percent = ONSET_PERCENT.iter().map(|percent| firsts.len() * percent / 100);
+        picked.extend(percent.filter_map(|nth| firsts.get(nth)));
+        let told = noted.into_iter().map(|at| Onset { at: UtcMicros(at), is_told: true });
+        let picked = picked.into_iter().map(|at| Onset { at: UtcMicros(at), is_told: false });
+        let mut onsets: Vec<Onset> = told.chain(picked).collect();
+        onsets.sort_unstable();
+        onsets.dedup();
+        if onsets.is_empty() {
+            onsets.push(Onset { at: self.picture.now, is_told: false });
+        }
+        onsets
+    }
+
+    /// The best cover of an element that loses packets.
+    pub(super) fn lossy(&self, element: ElementIx) -> Option<Cover> {
+        let fate = self.picture.topology.fate(element);
+        let meetings = self.meetings(&fate, Part::Whole);
+        let mut best: Option<Cover> = None;
+        for (level, loss) in LEVELS.iter().enumerate() {
+            let mut effects = Vec::new();
+            let mut alone = 0.0;
+            for meeting in meetings.iter().filter(|meeting| meeting.evidence.set.is_some()) {
+                // Half of the flows over a lossy link lose half of its share.
+                let seen = loss * meeting.share;
+                let near = (0..=level).rev().find(|at| LEVELS[*at] <= seen * 1.4).unwrap_or(0);
+                let rest = meeting.evidence.lossy[near];
+                if rest != 0.0 {
+                    alone += row_value(rest, meeting.trust);
+                    let (row, trust) = (meeting.row, meeting.trust);
+                    effects.push(Effect { row, trust, rest, lots: Vec::new() });
+                }
+            }
+            let told =
+                self.telemetry.ratio(self.picture, element, FaultMode::Lossy, self.picture.now);
+            let own = prior::of(self.picture, element, FaultMode::Lossy) + told;
+            let cover = Cover {
+                element,
+                mode: FaultMode::Lossy,
+                fate: fate.clone(),
+                onset: self.picture.now,
+                converged_us: None,
+                healed_at: None,
+                effects,
+                own,
+                price: 0.0,
+                alone,
+            };
+            if best.as_ref().is_none_or(|best| best.score() < cover.score()) {
+                best = Some(cover);
+            }
+        }
+        best
+    }
+
+    /// The cover of an element that delays.
+    pub(super) fn slow(&self, element: ElementIx) -> Cover {
+        const SHIFTED: f64 = 3.7;
+        const STEADY: f64 = -1.9;
+        let fate = self.picture.topology.fate(element);
+        let mut effects = Vec::new();
+        let mut alone = 0.0;
+        for meeting in self.meetings(&fate, Part::Whole) {
+            let row = meeting.evidence;
+            let mixed =
+                |ratio: f64| (meeting.share * ratio.exp() + (1.0 - meeting.share).max(0.0)).ln();
+            let rest =
+                row.shifts_us.len() as f64 * mixed(SHIFTED) + f64::from(row.steady) * mixed(STEADY);
+            if rest != 0.0 {
+                alone += row_value(rest, meeting.trust);
+                let (row, trust) = (meeting.row, meeting.trust);
+                effects.push(Effect { row, trust, rest, lots: Vec::new() });
+            }
+        }
+        let own = prior::of(self.picture, element, FaultMode::Slow)
+            + self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
+        Cover {
+            element,
+            mode: FaultMode::Slow,
+            fate,
+            onset: self.picture.now,
+            converged_us: None,
+            healed_at: None,
+            effects,
+            own,
+            price: 0.0,
+            alone,
+        }
+    }
+
+    /// The cover of a target alone: all its pairs, wherever they cross.
+    pub(super) fn target(&self, target: ElementIx, lots: &[(u32, usize)]) -> Cover {
+        let mut effects: Vec<Effect> = Vec::new();
+        let firsts = lots.iter().filter_map(|(row, at)| {
+            self.board.rows.get(*row as usize)?.lots.get(*at)?.regime.dead_since()
+        });
+        let onset = firsts.min().unwrap_or(self.picture.now);
+        let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
+        for (row_ix, at) in lots {
+            let Some(row) = self.board.rows.get(*row_ix as usize) else { continue };
+            let Some(lot) = row.lots.get(*at) else { continue };
+            let mut ratios = vec![0.0; row.lots.len()];
+            if let Some(slot) = ratios.get_mut(*at) {
+                *slot = lot_ratio(lot, &during, 1.0);
+            }
+            effects.push(Effect { row: *row_ix, trust: 0.99, rest: 0.0, lots: ratios });
+        }
+        let in_lots: Vec<usize> = lots
+            .iter()
+            .filter_map(|(row, at)| Some(self.board.rows.get(*row as usize)?.lots.get(*at)?.pair))
+            .collect();
+        let mut good = 0.0;
+        for (at, pair) in self.picture.pairs.iter().enumerate() {
+            if pair.target == target && !in_lots.contains(&at) {
+                let blind = self.board.blind.iter().find(|blind| blind.agent == pair.agent);
+                let until = blind.map_or(i64::MAX, |blind| blind.since.0);
+                let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
+                let sum: f64 = asks.filter(|ask| ask.at.0 < until).map(noise::dead_ratio).sum();
+                good += sum.max(-LOT_MAX);
+            }
+        }
+        let alone = effects.iter().map(|effect| effect.lots.iter().sum::<f64>()).sum::<f64>();
+        // What other agents got answers to stands against it, on whatever row.
+        let own = prior::of(self.picture, target, FaultMode::Down) + good;
+        Cover {
+            element: target,
+            mode: FaultMode::Down,
+            fate: vec![target],
+            onset,
+            converged_us: None,
+            healed_at: None,
+            effects,
+            own,
+            price: 0.0,
+            alone,
+        }
+    }
+}
+
+/// The log chance that it began just then: the time since the last good round over it, against
+/// the time in which it could have begun as well. Who picks his moment explains little.
+fn begun(meetings: &[Meeting<'_>], onset: Onset) -> f64 {
+    const USUAL_US: f64 = 20_000_000.0;
+    const PRICE_MAX: f64 = 3.5;
+    if onset.is_told {
+        return 0.0;
+    }
+    let onset = onset.at;
+    let before = |at: &i64| *at < onset.0;
+    let mut last_good = i64::MIN;
+    for row in meetings.iter().map(|meeting| meeting.evidence) {
+        let quiet = row.quiet_times.iter().copied().filter(before);
+        let asks = row.lots.iter().flat_map(|lot| &lot.asks);
+        let good = asks.filter(|ask| !ask.is_dead()).map(|ask| ask.at.0).filter(before);
+        last_good = quiet.chain(good).max().map_or(last_good, |at| at.max(last_good));
+    }
+    let span = onset.0.saturating_sub(last_good) as f64;
+    (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
+}
+
+/// What may have become of a failure: when it began, and whether it lasts, was gone round, or is
+/// over.
+fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
+    let is_avoidable = meetings.iter().any(|meeting| meeting.is_avoidable);
+    let lots = meetings.iter().flat_map(|meeting| &meeting.evidence.lots);
+    let back = lots.filter_map(|lot| {
+        let last_dead = lot.asks.iter().rposition(Ask::is_dead)?;
+        lot.asks.get(last_dead + 1).map(|ask| ask.at)
+    });
+    let healed = back.min();
+    let mut courses = Vec::new();
+    for onset in onsets.iter().copied() {
+        let begun = begun(meetings, onset);
+        let onset = onset.at;
+        let lasting = if is_avoidable { UNCONVERGED_PRIOR } else { 0.0 };
+        courses.push(Course { onset, after: After::Lasting, price: lasting + begun });
+        for us in CONVERGED_US.into_iter().filter(|_| is_avoidable) {
+            let after = After::Converged { us };
+            let price = if us == 0 { CONVERGED_AT_ONCE_PRIOR } else { CONVERGED_PRIOR };
+            courses.push(Course { onset, after, price: price + begun });
+        }
+        if let Some(at) = healed.filter(|at| onset < *at) {
+            let after = After::Healed { at };
+            courses.push(Course { onset, after, price: HEALED_PRIOR + begun });
+        }
+    }
+    courses
+}
+
+/// What each row says; `None` once the sum is below `least`.
+fn effects(
+    meetings: &[Meeting<'_>],
+    course: &Course,
+    fate: &[ElementIx],
+    least: f64,
+) -> Option<(Vec<Effect>, f64)> {
+    let mut effects = Vec::new();
+    let mut sum = 0.0;
+    for meeting in meetings {
+        let row = meeting.evidence;
+        let is_fresh = row.since.is_some_and(|since| course.onset <= since);
+        let until = match course.after {
+            After::Converged { us } if meeting.is_avoidable && !is_fresh => course.onset.0 + us,
+            After::Healed { at } => at.0,
+            After::Converged { .. } | After::Lasting => i64::MAX,
+        };
+        let is_healed = matches!(course.after, After::Healed { .. });
+        let span = Span { from: course.onset.0, until, is_healed };
+        let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
+        let lots: Vec<f64> =
+            row.lots.iter().map(|lot| lot_ratio(lot, &span, meeting.share)).collect();
+        let is_flat = lots.iter().all(|ratio| *ratio == 0.0);
+        if rest == 0.0 && is_flat {
+            continue;
+        }
+        sum += row_value(rest + lots.iter().sum::<f64>(), meeting.trust);
+        if sum < least {
+            return None;
+        }
+        let lots = if is_flat { Vec::new() } else { lots };
+        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots });
+    }
+    Some((effects, sum))
+}
+
+fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
+    match (fate, part) {
+        ([element], Part::Whole) => set.crossing(*element).map_or(0.0, |c| c.share),
+        (_, Part::Whole) => set.share_of_any(fate),
+        ([element], Part::Forward) => set.crossing(*element).map_or(0.0, |c| c.share_forward),
+        ([element], Part::Back) => set.crossing(*element).map_or(0.0, |c| c.share_back),
+        (_, Part::Forward | Part::Back) => 0.0,
+    }
+}
+
+/// What the answered rounds of quiet pairs say, were their path gone during a span.
+fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
+    let rounds = row.quiet_times.iter().filter(|at| span.contains(**at)).count();
+    if rounds == 0 {
+        return 0.0;
+    }
+    let rounds = rounds as f64;
+    let ratio = noise::good_ratio();
+    if 1.0 <= share {
+        return rounds * ratio;
+    }
+    // Rounds of one pair take one way: what counts is pairs, each on the broken way or not.
+    let lots = rounds.min(f64::from(row.quiet_lots));
+    lots * (share * (ratio * rounds / lots).exp() + (1.0 - share)).ln()
+}
+
+/// What one pair's rounds say, were its path gone during a span.
+fn lot_ratio(lot: &Lot, span: &Span, share: f64) -> f64 {
+    let during = lot.asks.iter().filter(|ask| span.contains(ask.at.0));
+    let mut sum: f64 = during.map(noise::dead_ratio).sum();
+    if span.is_healed {
+        // What is lost after it works again is lost for another reason.
+        let after = lot.asks.iter().filter(|ask| span.until <= ask.at.0 && ask.is_dead());
+        sum -= after.map(noise::dead_ratio).sum::<f64>();
+    }
+    if sum == 0.0 {
+        return 0.0;
+    }
+    let mixed = if 1.0 <= share { sum } else { (share * sum.exp() + (1.0 - share)).ln() };
+    mixed.min(LOT_MAX)
+}
+
+/// What a row that is no round says of a fate: the loudest of its members.
+fn fixed_ratio(row: &Row, fate: &[ElementIx]) -> f64 {
+    let mine = row.fixed.iter().filter(|(element, _)| fate.binary_search(element).is_ok());
+    mine.map(|(_, ratio)| *ratio).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
+}

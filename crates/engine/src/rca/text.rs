@@ -1,0 +1,194 @@
+//! All sentences of root cause, in one place: what a person reads at 3 a.m.
+//!
+//! Each number in them is in the evidence they are made of. It decides nothing.
+
+use model::{ElementKind, FactKind, FaultMode, UtcMicros};
+
+use super::{
+    evidence::{AgentNote, Evidence, Source},
+    report::{Finding, RankedCause},
+};
+use crate::graph::{ElementIx, Topology};
+
+/// Elements that a sentence names; the others are a number.
+const NAMES_MAX: usize = 5;
+
+/// A time of day in UTC.
+pub fn clock(at: UtcMicros) -> String {
+    let text = at.to_string();
+    let time = text.split_once('T').map_or(text.as_str(), |(_, time)| time);
+    time.trim_end_matches('Z').split('.').next().unwrap_or(time).to_owned()
+}
+
+fn plural(count: u32, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+fn ms(us: i64) -> String {
+    if us < 10_000 {
+        format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
+    } else {
+        format!("{} ms", us / 1_000)
+    }
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    let tenths = (part * 1_000).checked_div(whole).unwrap_or(0);
+    format!("{}.{} %", tenths / 10, tenths % 10)
+}
+
+/// Says one piece of evidence.
+pub fn evidence(topology: &Topology, piece: &Evidence) -> String {
+    let id = |ix: ElementIx| topology.id(ix);
+    match &piece.source {
+        Source::Lost { element, lost, rounds, agents, since } => format!(
+            "{lost} of {rounds} rounds over {} lost, from {}, since {}",
+            id(*element),
+            plural(*agents, "agent"),
+            clock(*since),
+        ),
+        Source::Answered { element, rounds, agents, since } => format!(
+            "{} over {} answered all the same, from {}, since {}",
+            plural(*rounds, "round"),
+            id(*element),
+            plural(*agents, "agent"),
+            clock(*since),
+        ),
+        Source::Loss { element, sent, lost, agents } => format!(
+            "{} of {sent} packets over {} lost, from {}",
+            percent(*lost, *sent),
+            id(*element),
+            plural(*agents, "agent"),
+        ),
+        Source::Delay { element, shifted, steady, us } => format!(
+            "{} over {} answer {} later than before, {steady} do not",
+            plural(*shifted, "pair"),
+            id(*element),
+            ms(*us),
+        ),
+        Source::Changed { element, pairs, at } if piece.supports => format!(
+            "{} left {} for another path at {}",
+            plural(*pairs, "pair"),
+            id(*element),
+            clock(*at),
+        ),
+        Source::Changed { element, pairs, at } => format!(
+            "{} changed path at {} and still cross {}",
+            plural(*pairs, "pair"),
+            clock(*at),
+            id(*element),
+        ),
+        Source::Fact { kind, element, end, at, .. } => {
+            let end = end.map(id);
+            format!("{} at {}", fact(*kind, id(*element), end), clock(*at))
+        }
+        Source::Agent { agent, note, since } => match note {
+            AgentNote::Silent => {
+                format!("no heartbeat from {} since {}", id(*agent), clock(*since))
+            }
+            AgentNote::NoGateway => {
+                format!("{}'s own gateway does not answer it since {}", id(*agent), clock(*since))
+            }
+            AgentNote::Heard => format!("{} is heard and its gateway answers it", id(*agent)),
+        },
+    }
+}
+
+fn fact(kind: FactKind, element: &str, end: Option<&str>) -> String {
+    let by = end.map(|end| format!("{end} reports ")).unwrap_or_default();
+    match kind {
+        FactKind::InterfaceDown => format!("{by}port of {element} down"),
+        FactKind::InterfaceUp => format!("{by}port of {element} up"),
+        FactKind::OspfNeighborDown => format!("{by}OSPF neighbour over {element} down"),
+        FactKind::OspfNeighborUp => format!("{by}OSPF neighbour over {element} up"),
+        FactKind::BgpDown => format!("{by}BGP session of {element} down"),
+        FactKind::BgpUp => format!("{by}BGP session of {element} up"),
+        FactKind::BfdDown => format!("{by}BFD over {element} down"),
+        FactKind::BfdUp => format!("{by}BFD over {element} up"),
+        FactKind::UnreachableFrom => {
+            format!("management of {element} unreachable from {}", end.unwrap_or("an agent"))
+        }
+        FactKind::ReachableFrom => {
+            format!("management of {element} reachable from {}", end.unwrap_or("an agent"))
+        }
+        FactKind::Restarted => format!("{element} restarted"),
+        FactKind::ErrorsRising => format!("{by}errors on {element} rising"),
+        FactKind::ConfigChanged => format!("configuration of {element} changed"),
+        FactKind::PowerLost => format!("power of {element} lost"),
+        FactKind::SessionsDropped => format!("subscriber sessions on {element} dropped"),
+    }
+}
+
+/// What to look at to tell these apart.
+pub(super) fn next_look(kinds: &[(ElementKind, &str)]) -> String {
+    let first = |wanted: &[ElementKind]| {
+        kinds.iter().find(|(kind, _)| wanted.contains(kind)).map(|(_, id)| *id)
+    };
+    let link = first(&[ElementKind::Link, ElementKind::Lag, ElementKind::Interface]);
+    let device = first(&[ElementKind::Device]);
+    let agent = first(&[ElementKind::Agent, ElementKind::AgentUplink]);
+    match (agent, link, device) {
+        (Some(agent), ..) => format!("ask {agent}'s targets from another agent"),
+        (None, Some(link), Some(device)) => format!(
+            "read the ports at both ends of {link}, or reach {device} by another way \
+             (management, a second link): if it answers, it is the link"
+        ),
+        (None, Some(link), None) => format!("read the ports at both ends of {link}"),
+        (None, None, Some(device)) => {
+            format!("reach {device} by management, and read its uptime afterwards")
+        }
+        (None, None, None) => {
+            let names: Vec<&str> = kinds.iter().take(NAMES_MAX).map(|(_, id)| *id).collect();
+            format!("add a probe that crosses only one of {}", names.join(", "))
+        }
+    }
+}
+
+/// "r1--r2", "r1--r2 or r2", "a, b, c or 4 more".
+pub fn names(topology: &Topology, elements: &[ElementIx]) -> String {
+    let all: Vec<&str> = elements.iter().map(|ix| topology.id(*ix)).collect();
+    match all.as_slice() {
+        [] => "nothing known".to_owned(),
+        [one] => (*one).to_owned(),
+        [some @ .., last] if all.len() <= NAMES_MAX => format!("{} or {last}", some.join(", ")),
+        many => {
+            let (said, rest) = many.split_at(NAMES_MAX);
+            format!("{} or {} more", said.join(", "), rest.len())
+        }
+    }
+}
+
+/// The one sentence: what failed, how, since when, how surely.
+pub fn headline(topology: &Topology, finding: &Finding) -> String {
+    let Some(cause) = finding.causes.first() else { return "nothing known".to_owned() };
+    let since = clock(finding.onset.1);
+    let surely = percent((cause.probability * 1_000.0).round() as u64, 1_000);
+    format!(
+        "{} {}, since {since} (probability {surely})",
+        subject(topology, cause),
+        predicate(cause),
+    )
+}
+
+fn subject(topology: &Topology, cause: &RankedCause) -> String {
+    let names = names(topology, &cause.elements);
+    if 1 < cause.elements.len() {
+        return names;
+    }
+    let kind = if cause.kind == ElementKind::Srlg { "shared risk" } else { cause.kind.as_str() };
+    format!("{} {names}", kind.replace('_', " "))
+}
+
+fn predicate(cause: &RankedCause) -> String {
+    match cause.mode {
+        FaultMode::Down => "is down".to_owned(),
+        FaultMode::Lossy => {
+            let ppm = u64::from(cause.loss_ppm.unwrap_or(0));
+            format!("loses {} of packets", percent(ppm, 1_000_000))
+        }
+        FaultMode::Slow => format!("adds {}", ms(cause.rtt_us_added.unwrap_or(0))),
+        FaultMode::OneWay => "carries one direction only".to_owned(),
+        FaultMode::Reroute => "is down and traffic goes another way".to_owned(),
+        FaultMode::Flapping => "is flapping".to_owned(),
+    }
+}

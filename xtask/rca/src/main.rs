@@ -1,0 +1,303 @@
+//! `cargo xtask bench rca`: how often the cause that is named is the one that broke.
+//!
+//! Failures are drawn on every topology of a folder, each is judged by the real engine and by
+//! simpler methods on the same rows. Half of the topologies, chosen by their names, were used to
+//! set the engine's numbers; both halves are reported.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+
+mod baselines;
+mod dice;
+mod net;
+mod scenario;
+mod score;
+mod write;
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use engine::{case::Player, graph::ElementIx, rca::text};
+use serde_json::{Value, json};
+
+use crate::{
+    dice::{Dice, hash},
+    net::Net,
+    scenario::{Cell, Failure, Phase, Scenario},
+    score::{Answer, Tally, share},
+};
+
+/// Bins of the calibration.
+const BINS: usize = 10;
+/// Thresholds that SCORE is given; its best one counts.
+const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench rca")]
+struct Args {
+    /// Folder of GraphML and topohub files.
+    #[arg(long, required_unless_present = "case")]
+    topologies: Option<PathBuf>,
+    /// Only judge this case file, and say what each cause explains.
+    #[arg(long)]
+    case: Option<PathBuf>,
+    /// Scenarios on each topology, in each cell.
+    #[arg(long, default_value_t = 10)]
+    scenarios: u32,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON, one object a line, the last the summary.
+    #[arg(long)]
+    json: bool,
+    /// Only the engine, no baselines.
+    #[arg(long)]
+    only_engine: bool,
+    /// Say which scenarios were judged wrongly, and write them here as case files.
+    #[arg(long, value_name = "DIR")]
+    write_wrong: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cells() -> Vec<Cell> {
+    let cell = |failure, phase, has_telemetry| Cell { failure, phase, has_telemetry };
+    let mut cells = Vec::new();
+    for failure in [Failure::Link, Failure::Device, Failure::TwoLinks] {
+        for has_telemetry in [false, true] {
+            cells.push(cell(failure, Phase::Transient, has_telemetry));
+        }
+        cells.push(cell(failure, Phase::Computed, false));
+    }
+    for failure in [Failure::Link, Failure::Device] {
+        cells.push(cell(failure, Phase::Rerouted, false));
+    }
+    for has_telemetry in [false, true] {
+        cells.push(cell(Failure::Device, Phase::Rerouted, has_telemetry));
+        cells.push(cell(Failure::Device, Phase::Stale, has_telemetry));
+    }
+    for percent in [5, 10, 20, 50] {
+        cells.push(cell(Failure::Lossy(percent), Phase::Transient, false));
+    }
+    for failure in [Failure::AgentBlind, Failure::AgentDead, Failure::Nothing] {
+        cells.push(cell(failure, Phase::Transient, false));
+    }
+    cells.sort();
+    cells.dedup();
+    cells
+}
+
+/// Results by half, cell and method.
+type Results = BTreeMap<(&'static str, Cell, String), Tally>;
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(file) = &args.case {
+        return judge(file);
+    }
+    let folder = args.topologies.as_deref().unwrap_or(std::path::Path::new("."));
+    let nets = net::load(folder)?;
+    anyhow::ensure!(!nets.is_empty(), "no topology of 15 to 200 nodes in that folder");
+    let mut results = Results::new();
+    let mut bins = [(0_u32, 0_u32, 0.0_f64); BINS];
+    for net in &nets {
+        let half = if hash(&net.name).is_multiple_of(2) { "tuning" } else { "acceptance" };
+        for cell in cells() {
+            experiment(args, net, half, cell, &mut results, &mut bins)?;
+        }
+    }
+    print(args, nets.len(), &results, &bins);
+    Ok(())
+}
+
+/// Says what the engine says of one case.
+fn judge(file: &std::path::Path) -> anyhow::Result<()> {
+    let case = engine::case::Case::read(&std::fs::read(file)?)?;
+    let mut player = Player::new(&case, None);
+    let mut messages = 0;
+    while let Some(step) = player.step() {
+        println!("{}: {:?}", step.at, step.messages);
+        let counted = step.messages.iter().filter(|message| message.change.is_counted());
+        messages += counted.count() as u32;
+        let expected = case.expected.iter();
+        for line in expected.flat_map(|expected| {
+            expected.differences(&case.topology, player.incidents(), &step.assessment, messages)
+        }) {
+            println!("  differs: {line}");
+        }
+        for finding in &step.assessment.findings {
+            println!("  {}", text::headline(&case.topology, finding));
+            for cause in &finding.causes {
+                let names = text::names(&case.topology, &cause.elements);
+                println!("    {names} {} {:.3}", cause.mode, cause.probability);
+                for piece in &cause.evidence {
+                    println!(
+                        "      {:+.1} {}",
+                        piece.log_ratio,
+                        text::evidence(&case.topology, piece)
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn experiment(
+    args: &Args,
+    net: &Net,
+    half: &'static str,
+    cell: Cell,
+    results: &mut Results,
+    bins: &mut [(u32, u32, f64); BINS],
+) -> anyhow::Result<()> {
+    for nth in 0..args.scenarios {
+        let purpose = hash(&format!("{cell:?} {nth}"));
+        let mut dice = Dice::new(args.seed ^ hash(&net.name)).fork(purpose);
+        let topology = net.topology(&mut dice)?;
+        let Some(scenario) = scenario::draw(&topology, cell, &mut dice) else { continue };
+        let mut tally = |method: &str, answer: &Answer| {
+            let tally = results.entry((half, cell, method.to_owned())).or_default();
+            tally.count(&scenario, answer)
+        };
+        let (answer, probability, judged) = engine_answer(&scenario);
+        let is_right = tally("engine", &answer);
+        if let Some(folder) = args.write_wrong.as_ref().filter(|_| !is_right)
+            && !scenario.broken.is_empty()
+        {
+            show(net, cell, nth, &scenario, &answer, probability);
+            let name = format!("{:?}-{:?}-{}", cell.failure, cell.phase, cell.has_telemetry);
+            let name = format!("{name}-{}-{nth}.json", net.name);
+            std::fs::write(folder.join(name), write::case(&scenario).to_string())?;
+        }
+        if !args.only_engine {
+            tally("parents", &baselines::parents(&scenario));
+            tally("cover", &baselines::cover(&scenario));
+            tally("votes", &baselines::votes(&scenario));
+            for threshold in THRESHOLDS {
+                let answer = baselines::risk_groups(&scenario, threshold);
+                tally(&format!("score {threshold}"), &answer);
+            }
+        }
+        if half == "acceptance"
+            && let Some(probability) = probability
+        {
+            let at = ((probability * BINS as f64) as usize).min(BINS - 1);
+            bins[at].0 += 1;
+            bins[at].1 += u32::from(is_right);
+            bins[at].2 += probability;
+        }
+        let tally = results.entry((half, cell, "engine".to_owned())).or_default();
+        tally.messages += judged.messages;
+        tally.suppressed += judged.suppressed;
+        tally.suppressed_wrongly += judged.suppressed_wrongly;
+    }
+    Ok(())
+}
+
+/// What else the engine did.
+#[derive(Default)]
+struct Judged {
+    messages: u32,
+    suppressed: u32,
+    suppressed_wrongly: u32,
+}
+
+fn engine_answer(scenario: &Scenario) -> (Answer, Option<f64>, Judged) {
+    let mut player = Player::new(&scenario.case, None);
+    let mut judged = Judged::default();
+    while let Some(step) = player.step() {
+        let counted = step.messages.iter().filter(|message| message.change.is_counted());
+        judged.messages += counted.count() as u32;
+    }
+    let mut causes: Vec<_> = player
+        .incidents()
+        .list()
+        .filter_map(|incident| {
+            let cause = incident.finding.causes.first()?;
+            Some((incident.finding.pairs.len(), cause.probability, cause.elements.clone()))
+        })
+        .collect();
+    causes.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    for target in player.incidents().list().flat_map(|incident| &incident.finding.suppressed) {
+        let is_behind =
+            scenario.rows.iter().filter(|(_, of, ..)| of == target).any(|(_, _, path, _)| {
+                scenario.broken.iter().any(|element| path.contains(element))
+            });
+        judged.suppressed += 1;
+        judged.suppressed_wrongly += u32::from(!is_behind);
+    }
+    let probability = causes.first().map(|(_, probability, _)| *probability);
+    (causes.into_iter().map(|(.., elements)| elements).collect(), probability, judged)
+}
+
+fn show(net: &Net, cell: Cell, nth: u32, scenario: &Scenario, answer: &Answer, p: Option<f64>) {
+    let names = |elements: &[ElementIx]| -> Vec<String> {
+        elements.iter().map(|ix| scenario.case.topology.id(*ix).to_owned()).collect()
+    };
+    let said: Vec<_> = answer.iter().map(|elements| names(elements)).collect();
+    let bad = scenario.rows.iter().filter(|(.., is_bad)| *is_bad).count();
+    println!(
+        "wrong {} {cell:?} #{nth}: broke {:?}, said {said:?} at {p:?}; {bad} of {} rows bad",
+        net.name,
+        names(&scenario.broken),
+        scenario.rows.len(),
+    );
+}
+
+fn print(args: &Args, nets: usize, results: &Results, bins: &[(u32, u32, f64); BINS]) {
+    for ((half, cell, method), tally) in results {
+        let Tally { scenarios, class_top1, exact, found, broken, right, said, .. } = tally;
+        let (top1, low, high) = share(*class_top1, *scenarios);
+        let of = |part: u32, whole: u32| f64::from(part) / f64::from(whole.max(1));
+        if args.json {
+            let line = json!({
+                "half": half, "failure": format!("{:?}", cell.failure),
+                "phase": format!("{:?}", cell.phase), "telemetry": cell.has_telemetry,
+                "method": method, "scenarios": scenarios, "class_top1": top1,
+                "class_top1_95": [low, high], "exact": of(*exact, *scenarios),
+                "precision": of(*right, *said), "recall": of(*found, *broken),
+                "causes_said": said, "on_network": tally.on_network, "messages": tally.messages,
+                "suppressed": tally.suppressed, "suppressed_wrongly": tally.suppressed_wrongly,
+            });
+            println!("{line}");
+            continue;
+        }
+        println!(
+            "{half:10} {:11} {:10} {:5} {method:10} n {scenarios:5}  class {top1:.3} [{low:.3} \
+             {high:.3}]  exact {:.3}  precision {:.3}  recall {:.3}  said {:.2}  wrongly \
+             suppressed {}/{}",
+            format!("{:?}", cell.failure),
+            format!("{:?}", cell.phase),
+            if cell.has_telemetry { "facts" } else { "" },
+            of(*exact, *scenarios),
+            of(*right, *said),
+            of(*found, *broken),
+            of(*said, *scenarios),
+            tally.suppressed_wrongly,
+            tally.suppressed,
+        );
+    }
+    let all: u32 = bins.iter().map(|(count, ..)| count).sum();
+    let error: f64 = bins
+        .iter()
+        .filter(|(count, ..)| 0 < *count)
+        .map(|(_, right, sum)| (f64::from(*right) - sum).abs() / f64::from(all))
+        .sum();
+    let table: Vec<Value> = bins
+        .iter()
+        .filter(|(count, ..)| 0 < *count)
+        .map(|(count, right, sum)| {
+            let count = f64::from(*count);
+            json!({ "answers": count, "said": sum / count, "was": f64::from(*right) / count })
+        })
+        .collect();
+    let summary = json!({
+        "summary": true, "topologies": nets, "calibration_error": error, "calibration": table,
+    });
+    println!("{summary}");
+}
