@@ -10,7 +10,7 @@ use super::picture::Picture;
 use crate::graph::ElementIx;
 
 /// Of a target by itself.
-pub(super) const TARGET: f64 = -9.5;
+pub(super) const TARGET: f64 = -10.5;
 /// What announced work adds.
 const WORK: f64 = 4.0;
 

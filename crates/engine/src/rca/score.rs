@@ -225,7 +225,7 @@ impl Scorer<'_, '_> {
             return onsets;
         }
         let value = |onset: Onset| {
-            let begun = begun(meetings, onset);
+            let begun = begun(meetings, onset, |_| true);
             // Answers after convergence deny every onset alike: what counts is what is explained.
             let course = Course { onset: onset.at, after: After::Lasting, price: begun };
             let explained = effects(meetings, &course, fate, f64::NEG_INFINITY);
@@ -451,7 +451,7 @@ impl Scorer<'_, '_> {
 
 /// The log chance that it began just then: the time since the last good round over it, against
 /// the time in which it could have begun as well. Who picks his moment explains little.
-fn begun(meetings: &[Meeting<'_>], onset: Onset) -> f64 {
+fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -> bool) -> f64 {
     const USUAL_US: f64 = 20_000_000.0;
     const PRICE_MAX: f64 = 3.5;
     if onset.is_told {
@@ -460,7 +460,8 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset) -> f64 {
     let onset = onset.at;
     let before = |at: &i64| *at < onset.0;
     let mut last_good = i64::MIN;
-    for row in meetings.iter().map(|meeting| meeting.evidence) {
+    for meeting in meetings.iter().filter(|meeting| counts(meeting)) {
+        let row = meeting.evidence;
         let quiet = row.quiet_times.iter().copied().filter(before);
         let asks = row.lots.iter().flat_map(|lot| &lot.asks);
         let good = asks.filter(|ask| !ask.is_dead()).map(|ask| ask.at.0).filter(before);
@@ -482,18 +483,20 @@ fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
     let healed = back.min();
     let mut courses = Vec::new();
     for onset in onsets.iter().copied() {
-        let begun = begun(meetings, onset);
+        let begun_all = begun(meetings, onset, |_| true);
+        // What goes round it answers all along and says nothing of when it broke.
+        let begun_fixed = begun(meetings, onset, |meeting| !meeting.is_avoidable);
         let onset = onset.at;
         let lasting = if is_avoidable { UNCONVERGED_PRIOR } else { 0.0 };
-        courses.push(Course { onset, after: After::Lasting, price: lasting + begun });
+        courses.push(Course { onset, after: After::Lasting, price: lasting + begun_all });
         for us in CONVERGED_US.into_iter().filter(|_| is_avoidable) {
             let after = After::Converged { us };
             let price = if us == 0 { CONVERGED_AT_ONCE_PRIOR } else { CONVERGED_PRIOR };
-            courses.push(Course { onset, after, price: price + begun });
+            courses.push(Course { onset, after, price: price + begun_fixed });
         }
         if let Some(at) = healed.filter(|at| onset < *at) {
             let after = After::Healed { at };
-            courses.push(Course { onset, after, price: HEALED_PRIOR + begun });
+            courses.push(Course { onset, after, price: HEALED_PRIOR + begun_all });
         }
     }
     courses
