@@ -16,6 +16,7 @@ use prometheus_client::{
     encoding::text::encode,
     metrics::{
         counter::Counter,
+        family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
@@ -40,7 +41,9 @@ pub(crate) struct Metrics {
     pub(crate) batches: Counter,
     pub(crate) rounds: Counter,
     pub(crate) bytes: Counter,
+    /// All of them; `refusals_by` says why.
     pub(crate) refusals: Counter,
+    refusals_by: Family<[(&'static str, &'static str); 1], Counter>,
     pub(crate) duplicates: Counter,
     pub(crate) waits: Counter,
     pub(crate) heartbeats: Counter,
@@ -160,6 +163,7 @@ impl Default for Metrics {
             rounds: Counter::default(),
             bytes: Counter::default(),
             refusals: Counter::default(),
+            refusals_by: Family::default(),
             duplicates: Counter::default(),
             waits: Counter::default(),
             heartbeats: Counter::default(),
@@ -198,12 +202,20 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Counts something of an agent that was not taken: a `batch`, a `frame` that is too large, a
+    /// `heartbeat`, a second `hello`, an update of a `command` that was never sent, or `nothing`.
+    pub(crate) fn refused(&self, what: &'static str) {
+        self.refusals.inc();
+        self.refusals_by.get_or_create(&[("what", what)]).inc();
+    }
+
     fn register_ingest(&mut self) {
+        let help = "Batches and frames refused, by what they were";
+        self.registry.register("ingest_refusals", help, self.refusals_by.clone());
         let counters = [
             ("ingest_batches", "Batches taken into the log", &self.batches),
             ("ingest_rounds", "Rounds taken into the log", &self.rounds),
             ("ingest_bytes", "Compressed bytes of batches taken", &self.bytes),
-            ("ingest_refusals", "Batches and frames refused", &self.refusals),
             ("ingest_duplicates", "Batches that were in the log already", &self.duplicates),
             ("ingest_waits", "Frames that waited for their agent's rate limit", &self.waits),
             ("ingest_heartbeats", "Heartbeats heard", &self.heartbeats),

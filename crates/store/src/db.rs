@@ -5,8 +5,9 @@
 //! pragmas, the form of a bulk statement's placeholders, and the size of the file.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -86,6 +87,7 @@ impl Store {
     /// [`StoreError::SchemaTooNew`] if a newer version wrote it; then nothing was changed.
     /// [`StoreError::Setting`] if it would not keep what it acknowledges.
     pub async fn open(path: &Path) -> Result<Store, StoreError> {
+        make_private(path);
         let options = created_with(SqliteConnectOptions::new().filename(path))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -197,6 +199,15 @@ async fn begin(pool: &SqlitePool, text: &'static str) -> Result<Tx, StoreError> 
         }
         begun => Ok(begun?),
     }
+}
+
+/// Lets only its owner read the database; SQLite gives the files beside it the same mode. Where
+/// this fails SQLite fails too, and says why.
+pub(crate) fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false).mode(0o600);
+    let set = |file: File| file.set_permissions(Permissions::from_mode(0o600));
+    options.open(path).and_then(set).unwrap_or(());
 }
 
 /// What only takes when the file is created.

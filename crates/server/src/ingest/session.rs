@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use wire::{Anchor, BatchHead, BootId, Dropped, boot_id, limits, v1};
 
 use super::{Shared, assignment, limits::Bucket, unavailable};
@@ -291,7 +291,7 @@ impl Session {
                     self.assign_at.get_or_insert(now + ASSIGNMENT_DEBOUNCE);
                 }
                 () = sleep(held), if !held.is_zero() => (),
-                frame = inbound.message(), if is_listening => match frame? {
+                frame = inbound.message(), if is_listening => match self.fitting(frame)? {
                     Some(frame) => {
                         self.link.not_listening();
                         self.hear(frame).await?;
@@ -364,8 +364,9 @@ impl Session {
                 Ok(())
             }
             // No command is sent yet, so an update of one says nothing.
-            Some(v1::agent_frame::Kind::CommandUpdate(_)) => self.count_refusal(),
-            Some(v1::agent_frame::Kind::Hello(_)) | None => self.count_refusal(),
+            Some(v1::agent_frame::Kind::CommandUpdate(_)) => self.count_refusal("command"),
+            Some(v1::agent_frame::Kind::Hello(_)) => self.count_refusal("hello"),
+            None => self.count_refusal("nothing"),
         }
     }
 
@@ -419,7 +420,7 @@ impl Session {
                 tracing::debug!(agent = %self.identity.agent, epoch, seq, reason, "refused");
                 let refusal = v1::Refusal { epoch, seq, reason };
                 self.send(v1::server_frame::Kind::Refusal(refusal)).await?;
-                self.count_refusal()
+                self.count_refusal("batch")
             }
         }
     }
@@ -513,7 +514,7 @@ impl Session {
 
     async fn hear_heartbeat(&mut self, heartbeat: v1::Heartbeat) -> Result<(), Status> {
         if limits::TEXT_BYTES_MAX < heartbeat.impediment.len() {
-            return self.count_refusal();
+            return self.count_refusal("heartbeat");
         }
         self.shared.app.conductor.metrics().heartbeats.inc();
         let stepped_us = self.observe(heartbeat.clock, |vitals| {
@@ -616,9 +617,18 @@ impl Session {
         });
     }
 
+    /// Counts a frame that was refused for its size before it was decoded; the stream ends with it.
+    fn fitting<T>(&self, frame: Result<T, Status>) -> Result<T, Status> {
+        frame.inspect_err(|status| {
+            if status.code() == Code::OutOfRange {
+                self.shared.app.conductor.metrics().refused("frame");
+            }
+        })
+    }
+
     /// Counts something that was not taken; too many end the stream.
-    fn count_refusal(&mut self) -> Result<(), Status> {
-        self.shared.app.conductor.metrics().refusals.inc();
+    fn count_refusal(&mut self, what: &'static str) -> Result<(), Status> {
+        self.shared.app.conductor.metrics().refused(what);
         self.refusals += 1;
         if self.refusals < REFUSALS_MAX {
             return Ok(());

@@ -287,7 +287,23 @@ async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on(
     honest.send_rounds(1, &[answered(probe, 0)]).await;
     honest.acknowledged(epoch, 1).await;
     assert_eq!(server.rounds_reach(target, 1).await.len(), 1);
-    assert!(6.0 <= server.metric("faultline_ingest_refusals_total").await);
+    let refused = async |what: &str| {
+        let name = format!("faultline_ingest_refusals_total{{what=\"{what}\"}}");
+        server.metric(&name).await
+    };
+    assert!(6.0 <= refused("batch").await);
+    // A second hello, a heartbeat that says too much: counted each, and the stream goes on. A frame
+    // that is too large ends it.
+    honest.send(v1::agent_frame::Kind::Hello(v1::Hello::default())).await;
+    let impediment = "x".repeat(257);
+    let heartbeat = v1::Heartbeat { impediment, ..v1::Heartbeat::default() };
+    honest.send(v1::agent_frame::Kind::Heartbeat(heartbeat)).await;
+    honest.send_rounds(2, &[answered(probe, 0)]).await;
+    honest.acknowledged(epoch, 2).await;
+    assert_eq!((refused("hello").await, refused("heartbeat").await), (1.0, 1.0));
+    honest.send_payload(epoch, 3, vec![0; 2 << 20]).await;
+    honest.end().await;
+    assert_eq!(refused("frame").await, 1.0);
     server.stop().await;
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    db::{Binder, created_with},
+    db::{Binder, created_with, make_private},
     migrate::{self, Step},
 };
 
@@ -53,6 +53,7 @@ impl Load {
     ) -> Result<Load, StoreError> {
         let past = migrate::steps_of(schema, steps)?;
         // The file is thrown away if anything fails, so there is nothing to go back to.
+        make_private(path);
         let options = created_with(SqliteConnectOptions::new().filename(path))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Memory)

@@ -1,5 +1,7 @@
 //! Opening: durable settings, forward-only schema.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use store::{Store, StoreError};
 
@@ -25,6 +27,10 @@ async fn what_was_written_is_there_after_opening_again() {
     fixture.store.close().await;
     let path = fixture.folder.path().join("faultline.db");
     let store = Store::open(&path).await.unwrap();
+    for file in ["faultline.db", "faultline.db-wal", "faultline.db-shm"] {
+        let meta = std::fs::metadata(fixture.folder.path().join(file)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{file}");
+    }
     let counts = store.target_counts(&fixture.scope).await.unwrap();
     assert_eq!((counts.total, counts.unknown), (1, 1));
     assert_eq!(store.schema_version().await.unwrap(), version);
