@@ -287,7 +287,7 @@ pub(crate) async fn status(connection: Connection) -> anyhow::Result<()> {
     let count = |pointer: &str| cell(&overview, pointer);
     say(&format!(
         "targets  {} down, {} degraded, {} unknown, {} up, {} paused\nagents   {} online, {} \
-         offline, {} blind, {} never seen\nas of    {}\n",
+         offline, {} blind, {} never seen, {} not heard since the server started\nas of    {}\n",
         count("/targets/down"),
         count("/targets/degraded"),
         count("/targets/unknown"),
@@ -297,6 +297,7 @@ pub(crate) async fn status(connection: Connection) -> anyhow::Result<()> {
         count("/agents/offline"),
         count("/agents/blind"),
         count("/agents/never_seen"),
+        count("/agents/awaited"),
         count("/as_of"),
     ));
     Ok(())

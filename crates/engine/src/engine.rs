@@ -397,6 +397,7 @@ pub(crate) fn pair_facts<'a>(
         agent: agent.map_or("a deleted agent", |agent| &agent.name),
         seen: agent.and_then(|agent| agent.sight.seen()),
         is_agent_heard: agent.is_some_and(Agent::is_heard),
+        is_agent_awaited: agent.is_some_and(|agent| agent.is_awaited),
         agent_heard_at: agent.map(|a| a.heard_at).filter(|&at| at != NEVER),
         now,
     }

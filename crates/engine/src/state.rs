@@ -74,6 +74,8 @@ pub(crate) struct Agent {
     pub(crate) since: UtcMicros,
     pub(crate) why: Box<str>,
     pub(crate) heard_at: UtcMicros,
+    /// It was heard before the server started (at `heard_at`), and not since.
+    pub(crate) is_awaited: bool,
     /// Since when its heartbeat comes without a break.
     pub(crate) heard_since: UtcMicros,
     pub(crate) sight: Sight,
@@ -99,6 +101,7 @@ impl Agent {
             since: now,
             why: crate::why::agent_created().into(),
             heard_at: NEVER,
+            is_awaited: false,
             heard_since: NEVER,
             sight: Sight::new(),
             is_sight_stale: true,

@@ -60,13 +60,14 @@ impl Engine {
             return;
         };
         let heard_before = std::mem::replace(&mut agent.heard_at, now);
+        let was_awaited = std::mem::take(&mut agent.is_awaited);
         let was = agent.state;
         match was {
             AgentState::Online | AgentState::Blind => return,
             AgentState::NeverSeen | AgentState::Offline => (),
         }
         let was_offline = (was == AgentState::Offline).then_some(heard_before);
-        let text = why::agent_online(was_offline, now);
+        let text = why::agent_online(was_offline, was_awaited, now);
         agent.turn(id, AgentState::Online, text, now, &mut self.decisions);
         agent.begin_lane(now);
         agent.sight.start_anew(now);
@@ -90,6 +91,7 @@ impl Engine {
     ///     a step back what was heard is moved along, so that new rounds are not older than it.
     pub fn handle_monitor(&mut self, event: MonitorEvent, now: UtcMicros) {
         let now = self.advance(now);
+        let is_start = matches!(event, MonitorEvent::Started { .. });
         match event {
             MonitorEvent::Started { down_since } => {
                 self.state.monitor.started_at = now;
@@ -119,6 +121,7 @@ impl Engine {
         self.state.monitor.resumed_at = now;
         for agent in self.state.agents.iter_mut().flatten().filter(|agent| agent.is_heard()) {
             agent.heard_at = now;
+            agent.is_awaited |= is_start;
             agent.sight.start_anew(now);
         }
         self.settle_urgent();
@@ -157,7 +160,7 @@ impl Engine {
         agent.armed = None;
         let offline_at = after(agent.heard_at, OFFLINE_AFTER_US);
         if agent.is_heard() && offline_at <= now {
-            let text = why::agent_offline(agent.heard_at, now);
+            let text = why::agent_offline(agent.heard_at, agent.is_awaited, now);
             agent.turn(id, AgentState::Offline, text, now, &mut self.decisions);
             agent.waiting.clear();
             self.state.urgent.extend(&agent.probes);

@@ -70,6 +70,8 @@ pub(crate) struct PairFacts<'a> {
     /// What outside answered the agent last.
     pub(crate) seen: Option<Subject>,
     pub(crate) agent_heard_at: Option<UtcMicros>,
+    /// The server started at `agent_heard_at`, and has not heard it since.
+    pub(crate) is_agent_awaited: bool,
     pub(crate) is_agent_heard: bool,
     pub(crate) now: UtcMicros,
 }
@@ -134,6 +136,9 @@ fn unknown(cause: Cause, facts: &PairFacts<'_>) -> String {
             format!("{agent} was offline and no round of it has come in since it is back")
         }
         Cause::AgentOffline => match facts.agent_heard_at {
+            Some(at) if facts.is_agent_awaited => {
+                format!("{agent} has not been heard since the server started at {}", last(at))
+            }
             Some(at) => format!("no heartbeat from {agent} since {}", last(at)),
             None => format!("{agent} has never been heard"),
         },
@@ -273,14 +278,25 @@ fn say<'a>(voices: impl Iterator<Item = &'a Voice>, seeing: usize) -> String {
     format!("{} of {seeing} agents that can see ({named}{more}) {verb}", voices.len())
 }
 
-pub(crate) fn agent_online(was_offline_since: Option<UtcMicros>, now: UtcMicros) -> String {
+pub(crate) fn agent_online(
+    was_offline_since: Option<UtcMicros>,
+    was_awaited: bool,
+    now: UtcMicros,
+) -> String {
     match was_offline_since {
+        Some(at) if was_awaited => format!(
+            "its heartbeat is back; it had not been heard since the server started at {}",
+            clock(at, now)
+        ),
         Some(at) => format!("its heartbeat is back; it was missing since {}", clock(at, now)),
         None => "heard for the first time".to_owned(),
     }
 }
 
-pub(crate) fn agent_offline(heard_at: UtcMicros, now: UtcMicros) -> String {
+pub(crate) fn agent_offline(heard_at: UtcMicros, is_awaited: bool, now: UtcMicros) -> String {
+    if is_awaited {
+        return format!("not heard since the server started at {}", clock(heard_at, now));
+    }
     format!("3 heartbeats missed, the last came at {}", clock(heard_at, now))
 }
 

@@ -771,6 +771,11 @@ export interface components {
             witnesses?: string[];
         };
         AgentCounts: {
+            /**
+             * Format: int64
+             * @description Online or blind before the server started, and not heard since.
+             */
+            awaited: number;
             /** Format: int64 */
             blind: number;
             /** Format: int64 */
@@ -824,7 +829,7 @@ export interface components {
             refusals: number;
         };
         /** @enum {string} */
-        AgentState: "never_seen" | "online" | "offline" | "blind";
+        AgentState: "never_seen" | "online" | "offline" | "blind" | "awaited";
         AgentStateRef: {
             /** Format: int64 */
             id: number;

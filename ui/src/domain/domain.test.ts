@@ -55,7 +55,7 @@ describe('health', () => {
 })
 
 describe('marks', () => {
-  const states: AgentState[] = ['never_seen', 'online', 'offline', 'blind']
+  const states: AgentState[] = ['never_seen', 'online', 'offline', 'blind', 'awaited']
   const marks = {
     verdicts: VERDICTS.map((v) => verdictMark(v)),
     agents: states.map((s) => agentMark(s)),

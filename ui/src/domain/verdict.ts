@@ -7,7 +7,7 @@
 
 export type Verdict = 'up' | 'degraded' | 'down' | 'unknown'
 
-export type AgentState = 'never_seen' | 'online' | 'offline' | 'blind'
+export type AgentState = 'never_seen' | 'online' | 'offline' | 'blind' | 'awaited'
 
 /** `muted` is drawn grey and hatched: it is neither health nor failure. */
 export type Tone = 'good' | 'warn' | 'bad' | 'muted'
@@ -49,6 +49,8 @@ export function agentMark(state: AgentState, isPaused = false): Mark {
       return { word: 'Blind', letter: 'B', icon: 'eye-off', tone: 'warn' }
     case 'offline':
       return { word: 'Offline', letter: 'X', icon: 'plug', tone: 'bad' }
+    case 'awaited':
+      return { word: 'Awaited', letter: 'A', icon: 'question', tone: 'muted' }
     case 'never_seen':
       return { word: 'Never seen', letter: 'N', icon: 'hourglass', tone: 'muted' }
   }
@@ -59,7 +61,7 @@ export function isVerdict(text: string): text is Verdict {
 }
 
 export function isAgentState(text: string): text is AgentState {
-  return ['never_seen', 'online', 'offline', 'blind'].includes(text)
+  return ['never_seen', 'online', 'offline', 'blind', 'awaited'].includes(text)
 }
 
 /** Returns the mark of either end of a change, whose kind says which vocabulary it uses. */

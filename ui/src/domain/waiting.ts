@@ -41,7 +41,8 @@ const ROUND_MS = 5_000
 /**
  * Returns since when a pair waits for its first round; null if it does not.
  *
- * 1 - The agent is online, and it or the server came back after the pair's newest round.
+ * 1 - The agent is online or, after a start of the server, awaited, and it or the server came back
+ *     after the pair's newest round.
  * 2 - That round speaks no longer: its interval is over, and no other has come.
  * 3 - The first round is not overdue: after that, the server says `silent` by itself.
  */
@@ -50,7 +51,7 @@ function waiting(
   { target, interval_s, server_since }: HeldTarget,
   now: number,
 ): Waiting | null {
-  if (target.is_paused || pair.agent.state !== 'online') return null
+  if (target.is_paused || !['online', 'awaited'].includes(pair.agent.state)) return null
   const backAt = parseTime(pair.agent.since) ?? 0
   const serverAt = parseTime(server_since) ?? 0
   const since = Math.max(backAt, serverAt)

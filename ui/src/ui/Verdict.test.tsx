@@ -9,7 +9,9 @@ import { MarkLabel } from './Verdict'
 const MARKS = [
   ...VERDICTS.map((verdict) => verdictMark(verdict)),
   verdictMark('up', true),
-  ...(['online', 'blind', 'offline', 'never_seen'] as const).map((state) => agentMark(state)),
+  ...(['online', 'blind', 'offline', 'never_seen', 'awaited'] as const).map((state) =>
+    agentMark(state),
+  ),
 ]
 
 test.each(MARKS)('$word is said by word and shape, and its colour is only added', (mark) => {

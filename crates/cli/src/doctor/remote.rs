@@ -90,6 +90,12 @@ fn of_agent(agent: &Value, now: UtcMicros) -> Vec<Check> {
     if agent.get("is_paused").and_then(Value::as_bool) == Some(true) {
         return vec![Check::ok(name, format!("is paused; {state}"))];
     }
+    if state == "awaited" {
+        let why = text(agent, "state_why").unwrap_or_default();
+        let remedy = "an agent that is well is heard within 15 s of the server's start; then see \
+                      docs/runbooks/agent-offline.md";
+        return vec![Check::warning(name, why, remedy)];
+    }
     if state != "online" {
         let why = text(agent, "state_why").unwrap_or_default();
         let remedy = "see docs/runbooks/agent-offline.md, or pause it if it is meant to be away";
@@ -156,6 +162,7 @@ mod tests {
             agent
         };
         check(&with("state", json!("blind")), &[(State::Problem, "is blind")]);
+        check(&with("state", json!("awaited")), &[(State::Warning, "")]);
         check(&with("is_paused", json!(true)), &[(State::Ok, "is paused")]);
         check(&with("impediment", json!("sysctl …")), &[(State::Problem, "can ask nothing")]);
         check(&with("clock_offset_ms", json!(-1_500)), &[(State::Warning, "-1500 ms off")]);

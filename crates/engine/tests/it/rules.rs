@@ -583,6 +583,53 @@ fn an_agent_that_dies_is_offline_and_its_pairs_unknown() {
 }
 
 #[test]
+fn an_agent_that_a_started_server_does_not_hear_is_missing_since_that_start() {
+    check(
+        Show::Reasons,
+        "fra1",
+        "
+        probe p1
+        0s..20s/5s fra1 gw good
+        1s..20s/5s fra1 p1 good
+        20s..100s fra1 dies
+        20s..40s server down
+        100s..110s/5s fra1 gw good
+        101s..110s/5s fra1 p1 good
+        110s..200s fra1 dies
+        ",
+        expect![[r#"
+            0s fra1 never_seen -> online
+                heard for the first time
+            2.3s fra1/p1 unknown -> up
+                5 of 5 packets answered in 12.0 ms on average, asked by fra1
+            2.3s all/p1 unknown -> up
+                answers in 12.0 ms, asked by fra1
+            55s fra1 online -> offline
+                not heard since the server started at 12:00:40 UTC
+            55s fra1/p1 up -> unknown agent_offline
+                fra1 has not been heard since the server started at 12:00:40 UTC
+            55s all/p1 up -> unknown agent_offline
+                fra1 has not been heard since the server started at 12:00:40 UTC
+            100s fra1 offline -> online
+                its heartbeat is back; it had not been heard since the server started at
+                12:00:40 UTC
+            102.3s fra1/p1 unknown -> up
+                5 of 5 packets answered in 12.0 ms on average, asked by fra1
+            102.3s all/p1 unknown -> up
+                answers in 12.0 ms, asked by fra1
+            120s fra1 online -> offline
+                3 heartbeats missed, the last came at 12:01:45 UTC
+            120s fra1/p1 up -> unknown agent_offline
+                no heartbeat from fra1 since 12:01:45 UTC
+            120s all/p1 up -> unknown agent_offline
+                no heartbeat from fra1 since 12:01:45 UTC
+            200s fra1 offline -> online
+                its heartbeat is back; it was missing since 12:01:45 UTC
+        "#]],
+    );
+}
+
+#[test]
 fn paused_is_unknown_at_once() {
     check(
         Show::Changes,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::{AgentId, UtcMicros};
+use model::{AgentId, AgentState, UtcMicros};
 use store::{AgentPatch, AgentRow, NewAgent, Scope};
 
 use super::{App, AppError, keys::Secret, live::AgentVitals};
@@ -58,6 +58,17 @@ impl App {
     /// An agent as it was last heard; nothing of it if it was not since the server started.
     pub(crate) fn agent_vitals(&self, id: AgentId) -> AgentVitals {
         self.conductor.agent_vitals(id).unwrap_or_default()
+    }
+
+    /// Since when an agent is waited for that was heard before the server started and not since:
+    /// what is held of it was true then. `None` for every other.
+    pub(crate) fn awaited_since(&self, agent: &AgentRow) -> Option<UtcMicros> {
+        let was_heard = match agent.state {
+            AgentState::Online | AgentState::Blind => true,
+            AgentState::NeverSeen | AgentState::Offline => false,
+        };
+        let is_heard = self.agent_vitals(agent.id).last_heartbeat_at.is_some();
+        (was_heard && !is_heard).then(|| self.conductor.vitals().started_at)
     }
 
     pub(crate) async fn agent_create(

@@ -136,7 +136,9 @@ impl App {
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
-        health.checks = health.check(&agents);
+        let awaited = agents.iter().filter(|agent| self.awaited_since(agent).is_some());
+        let awaited: Vec<AgentId> = awaited.map(|agent| agent.id).collect();
+        health.checks = health.check(&agents, &awaited);
         let rivals = self.conductor.rivals_since(now - RIVAL_SHOWN);
         health.checks.push(check_copies(&agents, &rivals));
         // Judged in full, listed in part.
@@ -206,7 +208,7 @@ impl Health {
         lengths.max().unwrap_or(Duration::ZERO)
     }
 
-    fn check(&self, agents: &[AgentRow]) -> Vec<Check> {
+    fn check(&self, agents: &[AgentRow], awaited: &[AgentId]) -> Vec<Check> {
         vec![
             self.check_intake(),
             self.check_database(),
@@ -215,7 +217,7 @@ impl Health {
             self.check_history(),
             self.check_record(),
             self.check_losses(),
-            check_agents(agents),
+            check_agents(agents, awaited),
             self.check_clock(),
             self.check_backup(),
             self.check_parts(),
@@ -426,11 +428,14 @@ fn check_copies(agents: &[AgentRow], rivals: &[(AgentId, Rival)]) -> Check {
     }
 }
 
-fn check_agents(agents: &[AgentRow]) -> Check {
+fn check_agents(agents: &[AgentRow], awaited: &[AgentId]) -> Check {
     let active = agents.iter().filter(|agent| !agent.is_paused && !agent.is_revoked);
     let (mut online, mut troubled) = (0, Vec::new());
     for agent in active {
         match agent.state {
+            _ if awaited.contains(&agent.id) => {
+                troubled.push(format!("{} was not heard since the server started", agent.name));
+            }
             AgentState::Online => online += 1,
             AgentState::NeverSeen | AgentState::Offline | AgentState::Blind => {
                 troubled.push(format!("{} is {}", agent.name, words(agent.state)));
@@ -495,7 +500,7 @@ mod tests {
     /// Compares the checks that are not well.
     #[track_caller]
     fn check(health: &Health, expected: Expect) {
-        let mut checks = health.check(&[]);
+        let mut checks = health.check(&[], &[]);
         // There is no agent here: its check has its own test below.
         checks.retain(|check| check.remedy.is_some() && check.name != "agents");
         let line = |check: &Check| {
@@ -690,7 +695,7 @@ mod tests {
 
     #[test]
     fn no_agent_at_all_is_a_trouble() {
-        let told = check_agents(&[]);
+        let told = check_agents(&[], &[]);
         assert_eq!(told.detail, "there is no agent");
         assert!(told.remedy.is_some());
     }

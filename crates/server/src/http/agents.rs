@@ -146,12 +146,19 @@ impl AgentView {
     fn new(app: &App, row: &AgentRow) -> AgentView {
         let vitals = app.agent_vitals(row.id);
         let AgentVitals { last_heartbeat_at, .. } = vitals;
+        let awaited_since = app.awaited_since(row);
         AgentView {
             id: row.id.0,
             name: row.name.to_string(),
-            state: row.state.into(),
-            state_since: row.state_since.into(),
-            state_why: row.state_why.clone(),
+            state: awaited_since.map_or(row.state.into(), |_| AgentStateView::AWAITED),
+            state_since: awaited_since.unwrap_or(row.state_since).into(),
+            state_why: awaited_since.map_or_else(
+                || row.state_why.clone(),
+                |since| {
+                    let was = row.state.as_str();
+                    format!("not heard since the server started at {since}; it was {was} before")
+                },
+            ),
             is_paused: row.is_paused,
             version: row.hello.as_ref().map(|hello| hello.version.clone()),
             os: row.hello.as_ref().map(|hello| hello.os.clone()),

@@ -54,6 +54,8 @@ pub(crate) struct AgentCountsView {
     offline: u64,
     blind: u64,
     never_seen: u64,
+    /// Online or blind before the server started, and not heard since.
+    awaited: u64,
 }
 
 /// A change of a verdict, or of an agent's state.
@@ -128,6 +130,7 @@ pub(crate) async fn overview_get(
     for agent in app.agents(&scope).await? {
         agents.total += 1;
         *match agent.state {
+            _ if app.awaited_since(&agent).is_some() => &mut agents.awaited,
             AgentState::NeverSeen => &mut agents.never_seen,
             AgentState::Online => &mut agents.online,
             AgentState::Offline => &mut agents.offline,

@@ -335,10 +335,11 @@ pub(crate) async fn target_status(
     let known: BTreeMap<_, _> = app.agents(&scope).await?.into_iter().map(by_id).collect();
     let pair = |pair: &PairStatus| {
         let agent = known.get(&pair.agent)?;
+        let awaited_since = app.awaited_since(agent);
         let agent = AgentStateRefView {
             id: agent.id.0,
             name: agent.name.to_string(),
-            state: agent.state.into(),
+            state: awaited_since.map_or(agent.state.into(), |_| AgentStateView::AWAITED),
             since: agent.state_since.into(),
         };
         Some(pair_view(agent, pair))

@@ -81,9 +81,37 @@ text_view!(
     /// Why an agent lost results.
     DropCauseView, DropCause, "DropCause"
 );
-text_view!(AgentStateView, AgentState, "AgentState");
 text_view!(RoleView, Role, "Role");
 text_view!(PermissionView, Permission, "Permission");
+
+/// What is held to be true of an agent; `awaited`: online or blind before the server started, and
+/// not heard since.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct AgentStateView(&'static str);
+
+impl AgentStateView {
+    pub(crate) const AWAITED: AgentStateView = AgentStateView("awaited");
+}
+
+impl From<AgentState> for AgentStateView {
+    fn from(state: AgentState) -> AgentStateView {
+        AgentStateView(state.as_str())
+    }
+}
+
+impl PartialSchema for AgentStateView {
+    fn schema() -> RefOr<Schema> {
+        let texts = AgentState::ALL.map(AgentState::as_str);
+        let texts = texts.into_iter().chain([AgentStateView::AWAITED.0]);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(texts)).into()
+    }
+}
+
+impl ToSchema for AgentStateView {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "AgentState".into()
+    }
+}
 
 /// How many things a page holds.
 pub(crate) const PAGE_DEFAULT: u32 = 100;

@@ -105,12 +105,26 @@ async fn a_name_that_answers_otherwise_is_a_change_of_its_target_with_both_addre
     assert_eq!(json!([told["name"], told["from"], told["to"], told["agent"]["name"]]), expected);
     server.stop().await;
 
-    // A server and an agent that start anew know what it was.
+    // A server and an agent that start anew know what it was; until it is heard, nobody calls it
+    // online.
     let server = Server::start(dir.path()).await;
+    let state = async |server: &Server| server.get("/agents").await["items"][0].clone();
+    let awaited = state(&server).await;
+    assert_eq!(awaited["state"], "awaited");
+    let why = awaited["state_why"].as_str().unwrap();
+    assert!(
+        why.starts_with("not heard since the server started at ") && why.contains("was online")
+    );
+    let overview = server.get("/overview").await;
+    assert_eq!(
+        (&overview["agents"]["awaited"], &overview["agents"]["online"]),
+        (&json!(1), &json!(0))
+    );
     let mut link = identity.process(2, epoch).at(&server).link().await.unwrap();
     link.send_rounds(1, &[found(10, 7, None), found(0, 8, None)]).await;
     link.acknowledged(link.epoch, 1).await;
     server.rounds_reach(target, 4).await;
+    assert_eq!(state(&server).await["state"], "online");
     let told = names_of(&server, target).await;
     assert_eq!(
         (told.len(), &told[0]["from"], &told[0]["to"]),

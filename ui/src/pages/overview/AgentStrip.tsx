@@ -17,7 +17,7 @@ import { useCan } from '../../ui/session'
 import css from './lists.module.css'
 
 /** What needs a person stands first. */
-const ORDER = { blind: 0, offline: 1, never_seen: 2, online: 3 } as const
+const ORDER = { blind: 0, offline: 1, awaited: 2, never_seen: 3, online: 4 } as const
 /** More would push the targets off a wall. */
 const CHIPS_MAX = 12
 const CONCERNS_MAX = 3
