@@ -97,8 +97,9 @@ impl Case {
         }
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let raw: RawCase = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            fault(path, error.into_inner().to_string())
+            // A field without a name has no place but the file.
+            let path = Some(error.path().to_string()).filter(|path| !path.is_empty());
+            fault(path.unwrap_or(".".to_owned()), error.into_inner().to_string())
         })?;
         reader.end().map_err(|error| fault(".", error.to_string()))?;
         resolve(raw)

@@ -92,6 +92,7 @@ fn a_file_cut_in_half_and_one_with_a_tail_are_refused() {
     }
     refused(&format!("{CHAIN} {{}}"), ".", "trailing");
     assert!(Case::read(b"\xff\xfe{}").is_err());
+    refused(r#"{"": 1}"#, ".", "unknown field");
 }
 
 #[test]
