@@ -156,12 +156,17 @@ fn all<'a>(targets: &[u32], verdict: &'a str) -> Vec<(u32, &'a str)> {
 
 /// What an agent says of a target now.
 fn pair(world: &World, target: u64, agent: u32) -> anyhow::Result<Pair> {
-    let pairs = world.api.pairs(target)?;
-    let found = pairs.into_iter().find(|pair| pair.agent == agent_name(agent));
+    let found = pair_if_asked(world, target, agent)?;
     found.with_context(|| format!("{} does not ask target {target}", agent_name(agent)))
 }
 
-/// Waits until an agent says `verdict` of every target; returns the seconds since `begun`.
+fn pair_if_asked(world: &World, target: u64, agent: u32) -> anyhow::Result<Option<Pair>> {
+    let pairs = world.api.pairs(target)?;
+    Ok(pairs.into_iter().find(|pair| pair.agent == agent_name(agent)))
+}
+
+/// Waits until an agent asks every target and says `verdict` of it; returns the seconds since
+/// `begun`.
 fn pairs_until(
     world: &World,
     agent: u32,
@@ -175,9 +180,9 @@ fn pairs_until(
     let mut last = None;
     let found = clock::wait(&what, begun, max, || {
         while let Some(target) = open.last() {
-            let pair = pair(world, *target, agent)?;
-            if pair.verdict != verdict {
-                last = Some(pair);
+            let pair = pair_if_asked(world, *target, agent)?;
+            if pair.as_ref().is_none_or(|pair| pair.verdict != verdict) {
+                last = pair;
                 return Ok(None);
             }
             open.pop();
