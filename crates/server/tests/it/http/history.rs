@@ -68,12 +68,12 @@ async fn every_bucket_that_has_begun_is_told() {
     let id = site.target("core1", "192.0.2.1").await;
     site.pass(10 * MINUTE);
     let path = format!("/targets/{id}/history?from=2026-11-20T05:01:00Z&to=2026-11-21T07:00:00Z");
-    // The clock has leapt; judging comes after it.
+    // The clock has leapt: once that is judged, nobody looked in between.
     let history = soon(async {
         loop {
             let history = site.get(&path).await;
             let newest = history["series"][0]["buckets"].as_array().and_then(|all| all.last());
-            if newest.is_some_and(|bucket| bucket["cause"] == "silent") {
+            if newest.is_some_and(|bucket| bucket["cause"] == "monitor_down") {
                 return history;
             }
             tokio::task::yield_now().await;
@@ -93,7 +93,7 @@ async fn every_bucket_that_has_begun_is_told() {
         format!("{at} {verdict} {cause} {} {}", bucket["minutes_unknown"], bucket["is_open"])
     };
     assert_eq!(told(&buckets[0]), "2026-11-20T05:00:00Z unknown not_yet 5 false");
-    assert_eq!(told(&buckets[300]), "2026-11-21T06:00:00Z unknown silent 5 true");
+    assert_eq!(told(&buckets[300]), "2026-11-21T06:00:00Z unknown monitor_down 5 true");
     assert_eq!(buckets[300]["rtt_us_p95"], Value::Null);
     let days = site.get(&format!("{path}&level=1d")).await;
     let days = days["series"][0]["buckets"].as_array().expect("buckets").clone();
