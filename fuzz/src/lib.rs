@@ -81,6 +81,8 @@ pub const TARGETS: &[Target] = &[
     slow("journal", 16 * MIB, targets::files::journal),
     target("log_entry", 4 * MIB, targets::files::log_entry),
     slow("checkpoint", 32 * MIB, targets::files::checkpoint),
+    slow("history_chunk", 256 * MIB, targets::files::history_chunk),
+    target("history_tail", 4 * MIB, targets::files::history_tail),
     target("spool_state", MIB, targets::files::spool_state),
     target("assignment", 4 * MIB, targets::files::assignment),
     target("sealed_secret", MIB, targets::files::sealed_secret),

@@ -40,6 +40,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "prober" => vec![replies()],
         "csv_import" | "json_import" | "headers" => texts(http(name)),
         "log_entry" => server::fuzz::log_entry_seeds(),
+        "history_chunk" => store::fuzz::history_chunk_seeds(),
+        "history_tail" => store::fuzz::history_tail_seeds(),
         "journal" => vec![segment()],
         "checkpoint" => vec![engine().checkpoint()],
         "spool_state" => vec![agent::fuzz::spool_state_seed()],

@@ -19,6 +19,7 @@ mod damage;
 mod db;
 mod enrolment;
 mod error;
+pub mod fuzz;
 mod history;
 mod import;
 mod inventory;

@@ -43,6 +43,14 @@ pub(crate) fn log_entry(bytes: &[u8]) -> bool {
     server::fuzz::log_entry(bytes)
 }
 
+pub(crate) fn history_chunk(bytes: &[u8]) -> bool {
+    store::fuzz::history_chunk(bytes)
+}
+
+pub(crate) fn history_tail(bytes: &[u8]) -> bool {
+    store::fuzz::history_tail(bytes)
+}
+
 /// A checkpoint that is taken is written as it was read, and the engine goes on from it.
 pub(crate) fn checkpoint(bytes: &[u8]) -> bool {
     let Ok(mut engine) = Engine::restore(bytes) else { return false };

@@ -51,6 +51,8 @@ check_each! {
     cursor
     graphml
     headers
+    history_chunk
+    history_tail
     icmp_v4
     icmp_v6
     journal

@@ -213,7 +213,16 @@ impl Head {
         if crc32fast::hash(bytes) != page.checksum {
             return Err(Damaged("the checksum of a page does not hold"));
         }
-        let mut reader = Reader::new(bytes);
+        self.decode(bytes)
+    }
+
+    /// Reads a page whose checksum holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`].
+    pub(crate) fn decode<R: Record>(&mut self, page: &[u8]) -> Result<Vec<R>, Damaged> {
+        let mut reader = Reader::new(page);
         let split = match &mut self.columns {
             None => read_plain::<R>(&mut reader)?,
             Some(columns) => read_packed(&mut reader, columns)?,

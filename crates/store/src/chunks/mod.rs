@@ -25,6 +25,7 @@ pub(crate) use minute::MinuteRecord;
 pub(crate) use round::RoundRecord;
 pub(crate) use tail::{Tail, encode as encode_tail};
 
+pub(crate) use bytes::sealed;
 use bytes::{Reader, Writer};
 
 /// Bytes that no version writes, or a checksum that does not hold.
