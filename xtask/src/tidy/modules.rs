@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_new_module_needs_a_place() {
-        one("crates/engine/src/rca.rs", "use crate::rules;", 1, "no place in the line");
-        assert!(found("crates/engine/src/lib.rs", "mod rca;\nuse crate::rca;").is_empty());
-        assert!(found("crates/store/src/rca.rs", "use crate::db;").is_empty());
+        one("crates/engine/src/novel.rs", "use crate::rules;", 1, "no place in the line");
+        assert!(found("crates/engine/src/lib.rs", "mod novel;\nuse crate::novel;").is_empty());
+        assert!(found("crates/store/src/novel.rs", "use crate::db;").is_empty());
     }
 }
