@@ -9,8 +9,9 @@ use crate::rng::Rng;
 
 /// Time before the first fault, so that everything was seen well once.
 const WARM_S: u32 = 60;
-/// Time after the last fault has ended, in which everything must come back.
-const SETTLE_S: u32 = 180;
+/// Time after the last fault has ended, in which everything must come back: the longest backlog
+/// drains at one batch a second beside the live ones, and its minutes are said a minute later.
+const SETTLE_S: u32 = 300;
 const FAULTS_MAX: u64 = 6;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -262,15 +262,18 @@ pub(super) fn loss(
         devices_exposed: Vec<&'a str>,
         agents_blind: Vec<&'a str>,
         targets_rerouted: u32,
+        targets_split: u32,
         sentence: String,
     }
     let topology = &case.topology;
     let down = ids(topology, elements);
     let sentence = if loss.targets.is_empty() {
         format!(
-            "without {} every target stays reachable; {} take another way",
+            "without {} every target is still reached by some agent; {} take another way, {} are \
+             lost to at least one agent",
             down.join(" and "),
-            loss.rerouted
+            loss.rerouted,
+            loss.split
         )
     } else {
         format!(
@@ -301,6 +304,7 @@ pub(super) fn loss(
         devices_exposed: ids(topology, &loss.devices_exposed),
         agents_blind: ids(topology, &loss.agents),
         targets_rerouted: loss.rerouted,
+        targets_split: loss.split,
         down,
         sentence,
     })

@@ -72,6 +72,11 @@ fn what_if_and_single_points_say_what_would_be_dark() {
     let (_, text) = diagnose(&[&file, "--single-points"]);
     let points = &lines(&text)[0]["single_points"];
     assert_eq!(points[0]["element"], "c3", "{points}");
+    // The only link between two halves: each agent loses what is behind the other.
+    let halves = format!("{CASES}/two-links-in-one-conduit-are-the-conduit.json");
+    let (status, text) = diagnose(&[&halves, "--what-if", "down k1--k2"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("0 take another way, 10 are lost to at least one agent"), "{text}");
     let (status, text) = diagnose(&[&file, "--what-if", "down nowhere"]);
     assert!(status == 2 && text.contains("no element `nowhere`"), "{text}");
 }

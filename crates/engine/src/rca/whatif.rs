@@ -23,6 +23,8 @@ pub struct Loss {
     pub agents: Vec<ElementIx>,
     /// Targets whose packets would take another way.
     pub rerouted: u32,
+    /// Targets that some agent would no longer reach, though another does.
+    pub split: u32,
 }
 
 /// An element whose loss darkens targets.
@@ -44,11 +46,13 @@ pub fn what_if(topology: &Topology, elements: &[ElementIx]) -> Loss {
         let host = topology.host(*agent);
         fate.binary_search(agent).is_ok() || host.is_some_and(|host| devices.contains(&host))
     });
+    let (rerouted, split) = moved(topology, &fate, &targets);
     Loss {
         weight: weight(topology, &targets),
         devices_exposed: impact::exposed(topology, &roots, &fate, &devices),
         agents: agents.collect(),
-        rerouted: rerouted(topology, &fate, &targets),
+        rerouted,
+        split,
         targets,
         devices,
     }
@@ -106,18 +110,29 @@ fn dark(topology: &Topology, roots: &[ElementIx], fate: &[ElementIx]) -> Vec<Ele
     targets.collect()
 }
 
-/// Targets that stay reachable and whose shortest paths cross what is lost.
-fn rerouted(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> u32 {
+/// Targets that stay reachable and whose shortest paths cross what is lost: for whom there is
+/// another way, and for whom some agent has none.
+fn moved(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> (u32, u32) {
+    let cut = Cut::new(topology, fate);
     let mut book = PathBook::default();
-    let mut moved = BTreeSet::new();
+    let (mut moved, mut split) = (BTreeSet::new(), BTreeSet::new());
+    let node = |ix: ElementIx| topology.host(ix).map(|host| topology.node_of(host));
     for agent in topology.of_kind(ElementKind::Agent) {
         for target in topology.of_kind(ElementKind::Target) {
             let set: SetIx = book.shortest(topology, agent, topology.host(target));
             let crosses = book.get(set).is_some_and(|set| 0.0 < set.share_of_any(fate));
             if crosses && dark.binary_search(&target).is_err() {
-                moved.insert(target);
+                let ends = node(agent).zip(node(target));
+                let is_split = ends.is_some_and(|(from, to)| !cut.is_connected(from, to));
+                if is_split {
+                    split.insert(target)
+                } else {
+                    moved.insert(target)
+                };
             }
         }
     }
-    u32::try_from(moved.len()).unwrap_or(u32::MAX)
+    moved.retain(|target| !split.contains(target));
+    let count = |set: BTreeSet<ElementIx>| u32::try_from(set.len()).unwrap_or(u32::MAX);
+    (count(moved), count(split))
 }
