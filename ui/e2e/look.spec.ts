@@ -78,6 +78,21 @@ test('the keyboard goes everywhere', async ({ console: page }) => {
   await expect(page.getByLabel('Search targets')).toBeFocused()
 })
 
+test('an address without a page keeps the navigation, and the overview has a name', async ({
+  console: page,
+}) => {
+  await page.goto('/nowhere/at-all')
+  await expect(page.getByRole('heading', { level: 1, name: 'No such page' })).toBeVisible()
+  await page.getByRole('link', { name: 'Targets', exact: true }).click()
+  await expect(page).toHaveURL(/\/targets$/)
+  await page.goto('/nowhere')
+  await page.getByRole('link', { name: 'Go to the overview' }).click()
+  await expect(page).toHaveURL(/\/$/)
+  await page.goto('/overview')
+  await expect(page).toHaveURL(/\/$/)
+  await expect(page.getByRole('heading', { level: 1 })).toContainText(/target|watched/)
+})
+
 test('times name their zone, and the zone can be switched', async ({ console: page }) => {
   const clock = page.getByRole('button', { name: /UTC/ }).first()
   await expect(clock).toContainText(/\d\d:\d\d:\d\d\s*UTC$/)

@@ -193,6 +193,22 @@ const auditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/people/AuditPage')),
 })
 
+/** The overview has the shortest address; people also type its name. */
+const overviewNamedRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: '/overview',
+  beforeLoad: () => {
+    throw redirect({ to: paths.overview, replace: true })
+  },
+})
+
+/** Every other address: within the navigation, so that one is never lost. */
+const unknownRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: '$',
+  component: NotFound,
+})
+
 const routeTree = rootRoute.addChildren([
   signInRoute,
   insideRoute.addChildren([
@@ -205,6 +221,8 @@ const routeTree = rootRoute.addChildren([
     usersRoute,
     apiKeysRoute,
     auditRoute,
+    overviewNamedRoute,
+    unknownRoute,
   ]),
 ])
 

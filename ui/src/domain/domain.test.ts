@@ -9,11 +9,12 @@ import { importType } from './importing'
 import { lossStep } from './loss'
 import { fleetSentence, intakeSentence } from './summary'
 import { STANDARD, bitsPerSecond, checkTier, downWithinS, packetsPerSecond } from './tier'
-import { bareTime, minuteOf, parseTime, timeText, zoneName } from './time'
+import { bareTime, minuteOf, parseTime, timeText, whenText, zoneName } from './time'
 import {
   axis,
   cells,
   holes,
+  puzzle,
   slots,
   tally,
   tallyWords,
@@ -138,6 +139,13 @@ describe('time', () => {
     expect(zoneName('local', Date.UTC(2026, 0, 1))).toBe('UTC+1')
   })
 
+  it('says the day of what was not today', () => {
+    const hour = 3_600_000
+    expect(whenText(at, at + hour, 'utc')).toBe('22:05 UTC')
+    expect(whenText(at, at + 2 * hour, 'utc')).toBe('03 Jul, 22:05 UTC')
+    expect(whenText(at, at + 2 * hour, 'local')).toBe('00:05 UTC+2')
+  })
+
   it('says midnight as 00', () => {
     expect(bareTime(Date.UTC(2026, 0, 1), 'utc', 'minute')).toBe('00:00')
   })
@@ -238,6 +246,15 @@ describe('timeline', () => {
       rtt_us_min: 900,
       rtt_us_mean: 1_000,
     })
+  })
+
+  it('explains a minute whose colour its packets do not', () => {
+    const away = minute(noon, 'unknown', 'agent_offline')
+    expect(puzzle(away)).toMatch(/^Unknown although every packet .* \(agent offline\)\.$/)
+    expect(puzzle({ ...away, received: 9 })).toContain('9 of 10 packets')
+    expect(puzzle({ ...away, sent: 0, received: 0 })).toBeNull()
+    expect(puzzle({ ...away, is_open: true })).toBeNull()
+    expect(puzzle(minute(noon, 'up', 'answering'))).toBeNull()
   })
 
   it('labels round times of the shown zone', () => {

@@ -4,11 +4,12 @@ export type Zone = 'utc' | 'local'
 
 export const MINUTE_MS = 60_000
 
-type Style = 'time' | 'minute' | 'moment' | 'day'
+type Style = 'time' | 'minute' | 'dayMinute' | 'moment' | 'day'
 
 const OPTIONS: Record<Style, Intl.DateTimeFormatOptions> = {
   time: { hour: '2-digit', minute: '2-digit', second: '2-digit' },
   minute: { hour: '2-digit', minute: '2-digit' },
+  dayMinute: { day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit' },
   moment: {
     day: '2-digit',
     month: 'short',
@@ -54,6 +55,15 @@ export function bareTime(at: number, zone: Zone, style: Style): string {
 /** Says a moment with its zone. */
 export function timeText(at: number, zone: Zone, style: Style): string {
   return `${bareTime(at, zone, style)} ${zoneName(zone, at)}`
+}
+
+/**
+ * Says when something was, as short as it can be told from `now`: the time alone if it was the same
+ * day, else the day before it.
+ */
+export function whenText(at: number, now: number, zone: Zone): string {
+  const isSameDay = bareTime(at, zone, 'day') === bareTime(now, zone, 'day')
+  return timeText(at, zone, isSameDay ? 'minute' : 'dayMinute')
 }
 
 /** Returns the moment a text of the API names, or null for none. */

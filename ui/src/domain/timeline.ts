@@ -1,5 +1,6 @@
 /** Minutes of several series on one axis, so that rows under each other mean the same moment. */
 
+import { causeWords } from './cause'
 import { MINUTE_MS, minuteOf } from './time'
 import type { Verdict } from './verdict'
 
@@ -86,6 +87,19 @@ export function tallyWords(sum: Record<Verdict, number>): string {
     .filter((verdict) => sum[verdict] > 0)
     .map((verdict) => `${sum[verdict]} min ${verdict}`)
   return parts.length === 0 ? 'nothing recorded yet' : parts.join(', ')
+}
+
+/**
+ * Explains a minute whose colour its packets do not: Unknown although all that was asked was
+ * answered. Null if nothing needs to be explained.
+ */
+export function puzzle({ verdict, cause, sent, received, is_open }: Minute): string | null {
+  if (verdict !== 'unknown' || is_open || received === 0) return null
+  const all = received === sent ? 'every packet' : `${received} of ${sent} packets`
+  return (
+    `Unknown although ${all} that was asked was answered: a minute is as bad as its worst ` +
+    `moment, and for a part of this one nobody could tell (${causeWords(cause)}).`
+  )
 }
 
 /** One cell of a strip: a minute, or the worst of several neighbours. */

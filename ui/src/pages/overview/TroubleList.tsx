@@ -6,6 +6,7 @@ import type { Target } from '../../api/types'
 import { many } from '../../domain/units'
 import { verdictMark } from '../../domain/verdict'
 import { Panel } from '../../ui/Panel'
+import { Reason } from '../../ui/Reason'
 import { Age } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
 import css from './lists.module.css'
@@ -37,7 +38,7 @@ export function TroubleList({ items, total }: { items: readonly Target[]; total:
                   <small>{target.address}</small>
                 </span>
                 <span className={css.why} title={target.why}>
-                  {target.why}
+                  <Reason {...target} />
                 </span>
                 <span className={css.age}>
                   <Age at={target.since} />

@@ -8,6 +8,7 @@ import { VERDICTS, agentMark, verdictMark } from '../../domain/verdict'
 import { pairWords } from '../../domain/waiting'
 import { type Column, DataTable } from '../../ui/DataTable'
 import { Empty } from '../../ui/Panel'
+import { Reason } from '../../ui/Reason'
 import { Age } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
 import { useNow, useTimeText } from '../../ui/clock'
@@ -96,7 +97,7 @@ function Why({ pair }: { pair: Row }) {
   const { why, note } = pairWords(pair, pair.status, now, zone)
   return (
     <span className={css.whyCell}>
-      {why}
+      {why === pair.why ? <Reason {...pair} /> : why}
       {note !== null && <em>{note}</em>}
     </span>
   )

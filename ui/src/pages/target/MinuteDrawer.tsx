@@ -5,15 +5,17 @@ import { useMediaQuery } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import type { KeyboardEvent } from 'react'
 
-import { roundsQuery, targetHistoryQuery } from '../../api/queries'
+import { roundsQuery, targetChangesQuery, targetHistoryQuery } from '../../api/queries'
 import type { History, Round } from '../../api/types'
 import { causeWords, flagWords, icmpErrorWords, notAskedWords } from '../../domain/cause'
 import { LOSS_MARKS, lossStep } from '../../domain/loss'
 import { MINUTE_MS, parseTime } from '../../domain/time'
+import { puzzle } from '../../domain/timeline'
 import { NONE, loss, many, rtt } from '../../domain/units'
 import { verdictMark } from '../../domain/verdict'
 import { Failure } from '../../ui/Failure'
 import { Icon } from '../../ui/Icon'
+import { Moment } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
 import { useTimeText } from '../../ui/clock'
 import css from './MinuteDrawer.module.css'
@@ -51,6 +53,7 @@ export function MinuteDrawer({ id, name, minute, onChoose }: Props) {
             <Step label="Next minute" to={minute + MINUTE_MS} onChoose={onChoose} />
           </div>
           <Said id={id} minute={minute} />
+          <Turns id={id} minute={minute} />
           <Rounds id={id} minute={minute} />
         </>
       )}
@@ -101,6 +104,7 @@ function Said({ id, minute }: { id: number; minute: number }) {
 function SaidBy({ series, minute }: { series: History['series'][number]; minute: number }) {
   const truth = series.minutes.find((one) => parseTime(one.minute) === minute)
   if (truth === undefined) return null
+  const explained = puzzle(truth)
   return (
     <li>
       <b>{series.agent?.name ?? 'Consensus'}</b>
@@ -109,6 +113,7 @@ function SaidBy({ series, minute }: { series: History['series'][number]; minute:
         {causeWords(truth.cause)}
         {truth.sent > 0 && `, ${truth.received} of ${truth.sent} packets answered`}
         {truth.not_asked > 0 && `, ${many(truth.not_asked, 'round')} not asked`}
+        {explained !== null && <small>{explained}</small>}
         {truth.is_open && <small>Not closed yet: this is what is held right now.</small>}
         {truth.revision > 0 && (
           <small>
@@ -118,6 +123,29 @@ function SaidBy({ series, minute }: { series: History['series'][number]; minute:
         )}
       </span>
     </li>
+  )
+}
+
+/** What turned within the minute, to the second: it may have been so for one moment only. */
+function Turns({ id, minute }: { id: number; minute: number }) {
+  const { data } = useQuery(targetChangesQuery(id))
+  const isWithin = (at: number | null) => at !== null && minute <= at && at < minute + MINUTE_MS
+  const turns = (data?.items ?? [])
+    .filter((change) => change.kind === 'verdict')
+    .filter((change) => isWithin(parseTime(change.at)))
+    .toReversed()
+  if (turns.length === 0) return null
+  return (
+    <ol className={css.turns} aria-label="What changed in this minute">
+      {turns.map((change) => (
+        <li key={`${change.at} ${change.agent?.id ?? 'all'} ${change.to}`}>
+          <Moment at={change.at} style="time" />
+          <b>{change.agent?.name ?? 'Consensus'}</b>
+          <MarkLabel mark={verdictMark(change.to)} size="sm" />
+          <span>{change.why}</span>
+        </li>
+      ))}
+    </ol>
   )
 }
 

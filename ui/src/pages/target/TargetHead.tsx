@@ -62,7 +62,14 @@ export function TargetHead({ status }: { status: TargetStatus }) {
         <p className={css.why}>
           {why}
           {note !== null && <em>{note}</em>}
-          <small>Rule: {causeWords(consensus.cause)}</small>
+          <small>
+            Rule: {causeWords(consensus.cause)}
+            {why === consensus.why && consensus.cause !== 'not_yet' && (
+              <>
+                . Said at <Moment at={consensus.since} />, when this began
+              </>
+            )}
+          </small>
         </p>
         <p className={css.since}>
           for <Age at={consensus.since} />, since <Moment at={consensus.since} />

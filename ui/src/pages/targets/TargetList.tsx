@@ -20,6 +20,7 @@ import type { Target } from '../../api/types'
 import type { Sort, TargetFilter } from '../../domain/filter'
 import { verdictMark } from '../../domain/verdict'
 import { Icon } from '../../ui/Icon'
+import { Reason } from '../../ui/Reason'
 import { Age } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
 import css from './TargetsPage.module.css'
@@ -153,7 +154,7 @@ function Cells({ target, menu }: { target: Target; menu: ReactNode }) {
         {target.address}
       </div>
       <div role="gridcell" className={`${css.why} ${css.wide}`} title={target.why}>
-        {target.why}
+        <Reason {...target} />
       </div>
       <div role="gridcell" className={css.since}>
         <Age at={target.since} />
