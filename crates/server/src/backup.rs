@@ -129,7 +129,7 @@ async fn produce(
 ) -> Result<(), BackupError> {
     let send = async |piece| pieces.send(piece).await.map_err(|_| WriteError::GivenUp.into());
     for table in dump.tables.clone() {
-        let mut rows = dump.rows(&table);
+        let mut rows = dump.rows(&table)?;
         while let Some(part) = rows.part(PART_BYTES).await? {
             send(Piece::Rows { table: table.name.clone(), part }).await?;
         }

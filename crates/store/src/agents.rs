@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use model::{AgentId, AgentSpec, AgentState, InventoryChange, OrgId, UtcMicros, WITNESSES_MAX};
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     AgentHello, AgentPatch, AgentRow, AuditEntry, CertificateRow, Changed, LIST_ROWS_MAX, NewAgent,
     Scope, Store, StoreError, audit,
-    db::{Bulk, Columns, Tx, damaged},
+    db::{Bulk, Conn, DbRow, Tx, damaged, sql},
     enrolment,
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
@@ -80,16 +79,16 @@ const AGENTS_SEEN: Bulk = Bulk {
 impl Store {
     /// Lists in name order.
     pub async fn agent_list(&self, scope: &Scope) -> Result<Vec<AgentRow>, StoreError> {
-        let rows = sqlx::query(AGENT_LIST)
+        let rows = sql(AGENT_LIST)
             .bind(scope.org.0)
             .bind(LIST_ROWS_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter().map(agent_row).collect()
     }
 
     pub async fn agent_get(&self, scope: &Scope, id: AgentId) -> Result<AgentRow, StoreError> {
-        get(&mut *self.read().await?, scope.org, id).await
+        get(&mut *self.read(scope.org).await?, scope.org, id).await
     }
 
     /// Creates an agent that has yet to enrol.
@@ -103,18 +102,17 @@ impl Store {
         new: &NewAgent,
         now: UtcMicros,
     ) -> Result<Changed<AgentRow>, StoreError> {
-        let mut tx = self.write().await?;
-        let count: i64 =
-            sqlx::query_scalar(AGENT_COUNT).bind(scope.org.0).fetch_one(&mut *tx).await?;
+        let mut tx = self.write(scope.org).await?;
+        let count: i64 = sql(AGENT_COUNT).bind(scope.org.0).scalar(&mut tx).await?;
         if i64::from(LIST_ROWS_MAX) <= count {
             return Err(StoreError::TooMany { what: "agents", max: LIST_ROWS_MAX as usize });
         }
-        let added = sqlx::query(AGENT_ADD)
+        let added = sql(AGENT_ADD)
             .bind(scope.org.0)
             .bind(new.name.as_str())
             .bind(witnesses_text(&new.witnesses)?)
             .bind(now.0)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await
             .map_err(name_taken("name"))?;
         let row = get(&mut tx, scope.org, AgentId(added.number("id")?)).await?;
@@ -131,7 +129,7 @@ impl Store {
         patch: &AgentPatch,
         now: UtcMicros,
     ) -> Result<Changed<AgentRow>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope.org, id).await?;
         let mut after = before.clone();
         set(&mut after.name, patch.name.as_ref());
@@ -149,13 +147,13 @@ impl Store {
         id: AgentId,
         now: UtcMicros,
     ) -> Result<Changed<()>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope.org, id).await?;
         enrolment::revoke(&mut tx, scope, id, now).await?;
         for text in [AGENT_DELETE, STATE_FORGET, VERDICTS_FORGET] {
-            sqlx::query(text).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
+            sql(text).bind(scope.org.0).bind(id.0).execute(&mut tx).await?;
         }
-        sqlx::query(SPANS_END).bind(scope.org.0).bind(id.0).bind(now.0).execute(&mut *tx).await?;
+        sql(SPANS_END).bind(scope.org.0).bind(id.0).bind(now.0).execute(&mut tx).await?;
         let version = record(&mut tx, scope, "agent.delete", (Some(&before), None), now).await?;
         tx.commit().await?;
         Ok(Changed { row: (), version, changes: vec![InventoryChange::AgentRemoved(id)] })
@@ -168,36 +166,36 @@ impl Store {
         hello: &AgentHello,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(AGENT_HELLO)
+        let mut tx = self.write_above().await?;
+        sql(AGENT_HELLO)
             .bind(id.0)
             .bind(&hello.version)
             .bind(&hello.os)
             .bind(&hello.hostname)
             .bind(now.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Keeps when agents were last heard.
     pub async fn agents_seen(&self, seen: &[(AgentId, UtcMicros)]) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_above().await?;
         AGENTS_SEEN
             .run(&mut tx, seen, |(agent, at), row| {
                 row.add(agent.0).add(at.0);
             })
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
 pub(crate) async fn get(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     org: OrgId,
     id: AgentId,
 ) -> Result<AgentRow, StoreError> {
-    let row = sqlx::query(AGENT_GET).bind(org.0).bind(id.0).fetch_optional(connection).await?;
+    let row = sql(AGENT_GET).bind(org.0).bind(id.0).fetch_optional(connection).await?;
     agent_row(&row.ok_or(StoreError::NotFound { what: "agent" })?)
 }
 
@@ -217,7 +215,7 @@ pub(crate) async fn update(
         });
     }
     after.updated_at = now;
-    sqlx::query(AGENT_SET)
+    sql(AGENT_SET)
         .bind(scope.org.0)
         .bind(after.id.0)
         .bind(after.name.as_str())
@@ -225,7 +223,7 @@ pub(crate) async fn update(
         .bind(after.is_revoked)
         .bind(witnesses_text(&after.witnesses)?)
         .bind(now.0)
-        .execute(&mut **tx)
+        .execute(tx)
         .await
         .map_err(name_taken("name"))?;
     let version = record(tx, scope, action, (Some(before), Some(&after)), now).await?;
@@ -243,7 +241,7 @@ fn witnesses_text(witnesses: &[IpAddr]) -> Result<String, StoreError> {
     Ok(texts.join(","))
 }
 
-fn witnesses(row: &SqliteRow) -> Result<Vec<IpAddr>, StoreError> {
+fn witnesses(row: &DbRow) -> Result<Vec<IpAddr>, StoreError> {
     let text: &str = row.value("witnesses")?;
     text.split(',')
         .filter(|address| !address.is_empty())
@@ -251,7 +249,7 @@ fn witnesses(row: &SqliteRow) -> Result<Vec<IpAddr>, StoreError> {
         .collect()
 }
 
-fn agent_row(row: &SqliteRow) -> Result<AgentRow, StoreError> {
+fn agent_row(row: &DbRow) -> Result<AgentRow, StoreError> {
     let created_at = row.at("created_at")?;
     let hello = match row.value::<Option<String>>("hello_version")? {
         None => None,
@@ -286,7 +284,7 @@ fn agent_row(row: &SqliteRow) -> Result<AgentRow, StoreError> {
     })
 }
 
-fn certificate_row(row: &SqliteRow) -> Result<CertificateRow, StoreError> {
+fn certificate_row(row: &DbRow) -> Result<CertificateRow, StoreError> {
     Ok(CertificateRow {
         serial: row.value("serial")?,
         agent: AgentId(row.number("agent_id")?),
@@ -296,7 +294,7 @@ fn certificate_row(row: &SqliteRow) -> Result<CertificateRow, StoreError> {
     })
 }
 
-pub(crate) fn spec(row: &SqliteRow) -> Result<AgentSpec, StoreError> {
+pub(crate) fn spec(row: &DbRow) -> Result<AgentSpec, StoreError> {
     Ok(AgentSpec {
         id: AgentId(row.number("id")?),
         org: OrgId(row.number("org_id")?),

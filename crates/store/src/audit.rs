@@ -3,11 +3,10 @@
 
 use model::UtcMicros;
 use serde_json::Value;
-use sqlx::SqliteConnection;
 
 use crate::{
     AuditEntry, AuditRow, PAGE_ROWS_MAX, Scope, Store, StoreError,
-    db::{Columns, big, damaged},
+    db::{Conn, DbRow, big, damaged, sql},
 };
 
 const AUDIT_ADD: &str = "
@@ -33,9 +32,9 @@ impl Store {
         entry: &AuditEntry<'_>,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         record(&mut tx, scope, entry, now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Lists the newest first, those before `before_id`.
@@ -45,11 +44,11 @@ impl Store {
         before_id: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let rows = sqlx::query(AUDIT_LIST)
+        let rows = sql(AUDIT_LIST)
             .bind(scope.org.0)
             .bind(before_id.map_or(i64::MAX, big))
             .bind(limit.min(PAGE_ROWS_MAX))
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter().map(audit_row).collect()
     }
@@ -57,12 +56,12 @@ impl Store {
 
 /// Adds the row of a change to its transaction.
 pub(crate) async fn record(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     entry: &AuditEntry<'_>,
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    sqlx::query(AUDIT_ADD)
+    sql(AUDIT_ADD)
         .bind(scope.org.0)
         .bind(now.0)
         .bind(scope.actor.kind())
@@ -79,7 +78,7 @@ pub(crate) async fn record(
     Ok(())
 }
 
-fn audit_row(row: &sqlx::sqlite::SqliteRow) -> Result<AuditRow, StoreError> {
+fn audit_row(row: &DbRow) -> Result<AuditRow, StoreError> {
     let json = |column| match row.value::<Option<&str>>(column)? {
         None => Ok(None),
         Some(text) => serde_json::from_str(text).map(Some).map_err(|_| damaged(column)),

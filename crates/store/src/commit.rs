@@ -7,13 +7,12 @@ use model::{
     AgentId, AgentStateChange, Decision, DecisionKind, Entity, LogPosition, MinuteTruth,
     NameChange, OrgId, UtcMicros, VerdictChange,
 };
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Applied, Checkpoint, Commit, Highwater, Store, StoreError,
     chunks::{Key, MinuteRecord},
     code,
-    db::{Bulk, Columns, Tx, big},
+    db::{Bulk, Conn, DbRow, Tx, big, sql},
     names, rounds, series, streams,
 };
 
@@ -139,7 +138,7 @@ struct Sorted<'a> {
 impl Store {
     /// Stores one turn of the engine; false if it was stored before, and then changes nothing.
     pub async fn commit(&self, commit: &Commit<'_>, now: UtcMicros) -> Result<bool, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_above().await?;
         if commit.position <= applied(&mut tx).await?.position {
             return Ok(false);
         }
@@ -152,12 +151,12 @@ impl Store {
         names::write(&mut tx, &sorted.names, commit.position).await?;
         rounds::write(&mut tx, commit.rounds, now).await?;
         for highwater in commit.highwaters {
-            sqlx::query(HIGHWATER_SET)
+            sql(HIGHWATER_SET)
                 .bind(highwater.agent.0)
                 .bind(big(highwater.epoch))
                 .bind(big(highwater.seq))
                 .bind(now.0)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
         streams::write_gaps(&mut tx, commit.gaps).await?;
@@ -165,11 +164,11 @@ impl Store {
         if let Some(bytes) = commit.checkpoint {
             write_checkpoint(&mut tx, commit.position, bytes, now).await?;
         }
-        sqlx::query(STATE_SET)
+        sql(STATE_SET)
             .bind(big(commit.position.0))
             .bind(big(commit.inventory_version))
             .bind(now.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(true)
@@ -177,39 +176,39 @@ impl Store {
 
     /// Says how far the log is applied.
     pub async fn applied(&self) -> Result<Applied, StoreError> {
-        applied(&mut *self.read().await?).await
+        applied(&mut *self.read_above().await?).await
     }
 
     /// Leaves a sign of life, so that the next start knows how long nobody watched.
     pub async fn alive(&self, now: UtcMicros) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(ALIVE_SET).bind(now.0).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        let mut tx = self.write_above().await?;
+        sql(ALIVE_SET).bind(now.0).execute(&mut tx).await?;
+        tx.commit().await
     }
 
     /// The checkpoints that are kept, the newest first.
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        checkpoints(&mut *self.read().await?).await
+        checkpoints(&mut *self.read_above().await?).await
     }
 
     /// Forgets a checkpoint that is of no use, so that it takes no good one's place.
     pub async fn checkpoint_delete(&self, position: LogPosition) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(CHECKPOINT_DELETE).bind(big(position.0)).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        let mut tx = self.write_above().await?;
+        sql(CHECKPOINT_DELETE).bind(big(position.0)).execute(&mut tx).await?;
+        tx.commit().await
     }
 
     /// The newest batch of each agent and epoch that was applied.
     pub async fn highwaters(&self) -> Result<Vec<Highwater>, StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.read_above().await?;
         let mut highwaters: Vec<Highwater> = Vec::new();
         loop {
             let after = highwaters.last().map_or((0, 0), |last| (last.agent.0, big(last.epoch)));
-            let rows = sqlx::query(HIGHWATERS)
+            let rows = sql(HIGHWATERS)
                 .bind(after.0)
                 .bind(after.1)
                 .bind(HIGHWATERS_PAGE)
-                .fetch_all(&mut *tx)
+                .fetch_all(&mut tx)
                 .await?;
             if rows.is_empty() {
                 return Ok(highwaters);
@@ -225,8 +224,8 @@ impl Store {
     }
 }
 
-pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<Applied, StoreError> {
-    let row = sqlx::query(STATE).fetch_one(connection).await?;
+pub(crate) async fn applied(connection: &mut Conn) -> Result<Applied, StoreError> {
+    let row = sql(STATE).fetch_one(connection).await?;
     Ok(Applied {
         position: LogPosition(row.number("position")?),
         inventory_version: row.number("inventory_version")?,
@@ -234,11 +233,9 @@ pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<Applied
     })
 }
 
-pub(crate) async fn checkpoints(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<Checkpoint>, StoreError> {
-    let rows = sqlx::query(CHECKPOINTS_KEPT).bind(CHECKPOINTS).fetch_all(connection);
-    let checkpoint = |row: &SqliteRow| {
+pub(crate) async fn checkpoints(connection: &mut Conn) -> Result<Vec<Checkpoint>, StoreError> {
+    let rows = sql(CHECKPOINTS_KEPT).bind(CHECKPOINTS).fetch_all(connection);
+    let checkpoint = |row: &DbRow| {
         Ok(Checkpoint {
             position: LogPosition(row.number("position")?),
             bytes: row.value("body")?,
@@ -368,14 +365,14 @@ async fn write_agent(
     change: &AgentStateChange,
     position: LogPosition,
 ) -> Result<(), StoreError> {
-    sqlx::query(AGENT_STATE_SET)
+    sql(AGENT_STATE_SET)
         .bind(change.agent.0)
         .bind(change.to.as_str())
         .bind(change.at.0)
         .bind(&change.text)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
-    sqlx::query(AGENT_EVENT_ADD)
+    sql(AGENT_EVENT_ADD)
         .bind(org.0)
         .bind(change.agent.0)
         .bind(change.from.as_str())
@@ -383,18 +380,18 @@ async fn write_agent(
         .bind(change.at.0)
         .bind(&change.text)
         .bind(big(position.0))
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
 
 async fn forget_unheard(tx: &mut Tx, version: u64) -> Result<(), StoreError> {
-    let unheard: i64 = sqlx::query_scalar(UNHEARD).bind(big(version)).fetch_one(&mut **tx).await?;
+    let unheard: i64 = sql(UNHEARD).bind(big(version)).scalar(tx).await?;
     if unheard == 0 {
         return Ok(());
     }
     for text in UNHEARD_FORGET {
-        sqlx::query(text).bind(big(version)).execute(&mut **tx).await?;
+        sql(text).bind(big(version)).execute(tx).await?;
     }
     Ok(())
 }
@@ -405,21 +402,15 @@ async fn write_checkpoint(
     bytes: &[u8],
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    sqlx::query(CHECKPOINT_ADD)
-        .bind(big(position.0))
-        .bind(now.0)
-        .bind(bytes.to_vec())
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query(CHECKPOINTS_TRIM).bind(CHECKPOINTS).execute(&mut **tx).await?;
+    sql(CHECKPOINT_ADD).bind(big(position.0)).bind(now.0).bind(bytes.to_vec()).execute(tx).await?;
+    sql(CHECKPOINTS_TRIM).bind(CHECKPOINTS).execute(tx).await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
-
     use super::*;
+    use crate::db::{Binder, Sql};
 
     #[tokio::test]
     async fn no_bulk_update_scans_a_table() {
@@ -430,8 +421,9 @@ mod tests {
             (TARGET_NOW, "SEARCH target USING INTEGER PRIMARY KEY"),
         ] {
             let text = format!("EXPLAIN QUERY PLAN {}", bulk.text(16));
-            let rows = sqlx::query(AssertSqlSafe(text)).fetch_all(store.readers());
-            let plan: Vec<String> = rows.await.unwrap().iter().map(|r| r.get("detail")).collect();
+            let mut tx = store.read_above().await.unwrap();
+            let rows = Sql::of(text, Binder::default()).fetch_all(&mut tx).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|r| r.value("detail").unwrap()).collect();
             assert!(plan.iter().any(|step| step.starts_with(search)), "{plan:#?}");
         }
     }

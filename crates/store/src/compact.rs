@@ -15,7 +15,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use model::{OrgId, UtcMicros};
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Compacted, Store, StoreError,
@@ -24,7 +23,7 @@ use crate::{
         RoundRecord, Tail, Unpackable,
     },
     damage::Place,
-    db::{Columns, Tx},
+    db::{DbRow, Tx, sql},
     series::sorted,
 };
 
@@ -170,13 +169,13 @@ impl Store {
         now: UtcMicros,
         compacted: &mut Compacted,
     ) -> Result<(), StoreError> {
-        let due: Vec<u32> = sqlx::query_scalar(TAIL_DUE)
+        let due: Vec<u32> = sql(TAIL_DUE)
             .bind(R::KIND)
             .bind((now - SEAL_AFTER).0)
             .bind(SEAL_RECORDS)
             .bind(SEAL_ROWS)
             .bind(ORGS_MAX)
-            .fetch_all(self.readers())
+            .scalars(&mut *self.read_above().await?)
             .await?;
         for org in due {
             compacted.is_done = false;
@@ -198,27 +197,26 @@ impl Store {
 
     /// Makes chunks of the oldest rows of a tail and returns how many records went into them.
     async fn seal<R: Record>(&self, org: OrgId, now: UtcMicros) -> Result<u64, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sqlx::query(TAIL_ROWS).bind(org.0).bind(R::KIND).bind(SEAL_ROWS_MAX);
+        let mut tx = self.read(org).await?;
+        let rows = sql(TAIL_ROWS).bind(org.0).bind(R::KIND).bind(SEAL_ROWS_MAX);
         let (mut records, mut last, mut count) = (0, 0, 0);
-        for row in &rows.fetch_all(&mut *tx).await? {
+        for row in &rows.fetch_all(&mut tx).await? {
             let (id, more): (i64, i64) = (row.value("id")?, row.value("records")?);
             (records, last, count) = (records + more, id, count + 1);
             if SEAL_RECORDS <= records {
                 break;
             }
         }
-        let rows = sqlx::query(TAIL_BODIES).bind(org.0).bind(R::KIND).bind(last).bind(count);
-        let read = |row: &SqliteRow| Ok((row.value("id")?, row.value("body")?));
-        let rows = rows.fetch_all(&mut *tx).await?;
+        let rows = sql(TAIL_BODIES).bind(org.0).bind(R::KIND).bind(last).bind(count);
+        let read = |row: &DbRow| Ok((row.value("id")?, row.value("body")?));
+        let rows = rows.fetch_all(&mut tx).await?;
         let bodies: Vec<(i64, Vec<u8>)> =
             rows.iter().map(read).collect::<Result<_, StoreError>>()?;
         drop((rows, tx));
         let (made, damaged) = computed(move || blocks::<R>(&bodies)).await?;
-        let mut tx = self.write().await?;
-        let dropped =
-            sqlx::query(TAIL_DROP).bind(org.0).bind(R::KIND).bind(last).execute(&mut *tx).await?;
-        if i64::try_from(dropped.rows_affected()) != Ok(count) {
+        let mut tx = self.write(org).await?;
+        let dropped = sql(TAIL_DROP).bind(org.0).bind(R::KIND).bind(last).execute(&mut tx).await?;
+        if i64::try_from(dropped) != Ok(count) {
             return Ok(0);
         }
         let mut sealed = 0;
@@ -240,16 +238,16 @@ impl Store {
     ) -> Result<Vec<Merge>, StoreError> {
         let quiet_since = now - level.quiet;
         let ended = quiet_since.minute().0.div_euclid(level.minutes) * level.minutes;
-        let rows = sqlx::query(MERGES_DUE)
+        let rows = sql(MERGES_DUE)
             .bind(R::KIND)
             .bind(level.number)
             .bind(level.minutes)
             .bind(ended)
             .bind(quiet_since.0)
             .bind(MERGES_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read_above().await?)
             .await?;
-        let merge = |row: &SqliteRow| {
+        let merge = |row: &DbRow| {
             let slot: i64 = row.value("slot")?;
             Ok(Merge {
                 org: OrgId(row.number("org_id")?),
@@ -273,10 +271,10 @@ impl Store {
             |source: &Source| merge.level < COMPRESSED_LEVEL || COMPRESSED_LEVEL <= source.level;
         let is_done = ids.len() < 2 && sources.iter().all(is_packed);
         if is_done || CHUNK_RECORDS_MAX < records {
-            let mut tx = self.write().await?;
+            let mut tx = self.write(merge.org).await?;
             for id in ids {
-                let raise = sqlx::query(CHUNK_RAISE).bind(merge.org.0).bind(id).bind(merge.level);
-                raise.execute(&mut *tx).await?;
+                let raise = sql(CHUNK_RAISE).bind(merge.org.0).bind(id).bind(merge.level);
+                raise.execute(&mut tx).await?;
             }
             tx.commit().await?;
             return Ok(0);
@@ -285,19 +283,19 @@ impl Store {
         let written_at = sources.iter().map(|source| source.written_at).max();
         let plan = *merge;
         let made = computed(move || merged::<R>(&sources, &plan)).await?;
-        let mut tx = self.write().await?;
+        let mut tx = self.write(merge.org).await?;
         let made = match made {
             Ok(made) => made?,
             Err((id, why)) => {
                 self.damage().note(Place::Chunk(id), why);
-                sqlx::query(CHUNK_DAMAGED).bind(merge.org.0).bind(id).execute(&mut *tx).await?;
+                sql(CHUNK_DAMAGED).bind(merge.org.0).bind(id).execute(&mut tx).await?;
                 tx.commit().await?;
                 return Ok(0);
             }
         };
         for id in &ids {
-            let dropped = sqlx::query(CHUNK_DROP).bind(merge.org.0).bind(id);
-            if dropped.execute(&mut *tx).await?.rows_affected() != 1 {
+            let dropped = sql(CHUNK_DROP).bind(merge.org.0).bind(id);
+            if dropped.execute(&mut tx).await? != 1 {
                 return Ok(0);
             }
         }
@@ -307,8 +305,8 @@ impl Store {
     }
 
     async fn sources<R: Record>(&self, merge: &Merge) -> Result<Vec<Source>, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sqlx::query(SOURCES)
+        let mut tx = self.read(merge.org).await?;
+        let rows = sql(SOURCES)
             .bind(merge.org.0)
             .bind(R::KIND)
             .bind(merge.group)
@@ -316,19 +314,19 @@ impl Store {
             .bind(merge.start.saturating_add(merge.minutes))
             .bind(merge.level)
             .bind(SOURCES_MAX)
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
         let mut sources = Vec::with_capacity(rows.len());
         for row in &rows {
             let id: i64 = row.value("id")?;
-            let parts = sqlx::query_scalar(PARTS).bind(merge.org.0).bind(id).bind(PARTS_MAX);
+            let parts = sql(PARTS).bind(merge.org.0).bind(id).bind(PARTS_MAX);
             sources.push(Source {
                 id,
                 records: row.number("records")?,
                 level: row.number("level")?,
                 written_at: row.at("written_at")?,
                 head: row.value("head")?,
-                parts: parts.fetch_all(&mut *tx).await?,
+                parts: parts.scalars(&mut tx).await?,
             });
         }
         // A chunk that is as large as chunks may be is not read for nothing.
@@ -356,7 +354,7 @@ async fn add_chunk(
     written_at: UtcMicros,
 ) -> Result<(), StoreError> {
     let Made { group, level, start, minutes, encoded } = made;
-    let id: i64 = sqlx::query_scalar(CHUNK_ADD)
+    let id: i64 = sql(CHUNK_ADD)
         .bind(org.0)
         .bind(kind)
         .bind(group)
@@ -366,11 +364,11 @@ async fn add_chunk(
         .bind(i64::try_from(encoded.records).unwrap_or(i64::MAX))
         .bind(written_at.0)
         .bind(encoded.head)
-        .fetch_one(&mut **tx)
+        .scalar(tx)
         .await?;
     for (part, body) in (0_i64..).zip(encoded.parts) {
-        let add = sqlx::query(PART_ADD).bind(id).bind(part).bind(org.0).bind(body);
-        add.execute(&mut **tx).await?;
+        let add = sql(PART_ADD).bind(id).bind(part).bind(org.0).bind(body);
+        add.execute(tx).await?;
     }
     Ok(())
 }

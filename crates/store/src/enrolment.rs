@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     Actor, AgentRow, AuditEntry, CertificateStatus, Changed, NewCertificate, Scope, Store,
     StoreError, TokenHash, agents, audit,
-    db::{Columns, Tx},
+    db::{Tx, sql},
 };
 
 const TOKENS_VOID: &str = "
@@ -54,23 +54,23 @@ impl Store {
         expires_at: UtcMicros,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let row = agents::get(&mut tx, scope.org, agent).await?;
-        sqlx::query(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(&mut *tx).await?;
-        sqlx::query(TOKEN_ADD)
+        sql(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(&mut tx).await?;
+        sql(TOKEN_ADD)
             .bind(token.as_slice())
             .bind(scope.org.0)
             .bind(agent.0)
             .bind(now.0)
             .bind(expires_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let entry = AuditEntry {
             after: Some(json!({ "expires_at": expires_at.to_string() })),
             ..agents::entry("agent.create_token", &row)
         };
         audit::record(&mut tx, scope, &entry, now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Takes a token for what it is worth, once; `None` if it is unknown, used or expired.
@@ -79,12 +79,9 @@ impl Store {
         token: &TokenHash,
         now: UtcMicros,
     ) -> Result<Option<(OrgId, AgentRow)>, StoreError> {
-        let mut tx = self.write().await?;
-        let redeemed = sqlx::query(TOKEN_REDEEM)
-            .bind(token.as_slice())
-            .bind(now.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let mut tx = self.write_above().await?;
+        let redeemed =
+            sql(TOKEN_REDEEM).bind(token.as_slice()).bind(now.0).fetch_optional(&mut tx).await?;
         let Some(redeemed) = redeemed else {
             return Ok(None);
         };
@@ -110,25 +107,22 @@ impl Store {
         new: &NewCertificate,
         now: UtcMicros,
     ) -> Result<Changed<AgentRow>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = agents::get(&mut tx, scope.org, new.agent).await?;
         if before.is_revoked {
-            let redeemed: i64 = sqlx::query_scalar(TOKEN_REDEEMED)
-                .bind(scope.org.0)
-                .bind(new.agent.0)
-                .fetch_one(&mut *tx)
-                .await?;
+            let redeemed: i64 =
+                sql(TOKEN_REDEEMED).bind(scope.org.0).bind(new.agent.0).scalar(&mut tx).await?;
             if redeemed == 0 {
                 return Err(StoreError::AgentRevoked);
             }
         }
-        sqlx::query(CERTIFICATE_ADD)
+        sql(CERTIFICATE_ADD)
             .bind(&new.serial)
             .bind(scope.org.0)
             .bind(new.agent.0)
             .bind(new.not_before.0)
             .bind(new.not_after.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let entry = AuditEntry {
             after: Some(json!({
@@ -148,8 +142,10 @@ impl Store {
 
     /// Says what is known of a serial.
     pub async fn certificate_status(&self, serial: &str) -> Result<CertificateStatus, StoreError> {
-        let row =
-            sqlx::query(CERTIFICATE_STATUS).bind(serial).fetch_optional(self.readers()).await?;
+        let row = sql(CERTIFICATE_STATUS)
+            .bind(serial)
+            .fetch_optional(&mut *self.read_above().await?)
+            .await?;
         let Some(row) = row else {
             return Ok(CertificateStatus::Unknown);
         };
@@ -168,7 +164,7 @@ impl Store {
         agent: AgentId,
         now: UtcMicros,
     ) -> Result<Changed<Vec<String>>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = agents::get(&mut tx, scope.org, agent).await?;
         let serials = revoke(&mut tx, scope, agent, now).await?;
         let after = AgentRow { is_revoked: true, ..before.clone() };
@@ -185,11 +181,6 @@ pub(crate) async fn revoke(
     agent: AgentId,
     now: UtcMicros,
 ) -> Result<Vec<String>, StoreError> {
-    sqlx::query(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(&mut **tx).await?;
-    Ok(sqlx::query_scalar(CERTIFICATES_REVOKE)
-        .bind(scope.org.0)
-        .bind(agent.0)
-        .bind(now.0)
-        .fetch_all(&mut **tx)
-        .await?)
+    sql(TOKENS_VOID).bind(scope.org.0).bind(agent.0).execute(tx).await?;
+    sql(CERTIFICATES_REVOKE).bind(scope.org.0).bind(agent.0).bind(now.0).scalars(tx).await
 }

@@ -131,10 +131,11 @@ impl StoreError {
 }
 
 /// Turns a broken uniqueness into [`StoreError::NameTaken`].
-pub(crate) fn name_taken(field: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| {
+pub(crate) fn name_taken(field: &'static str) -> impl Fn(StoreError) -> StoreError {
+    move |error| {
+        let StoreError::Database { source } = &error else { return error };
         let is_taken =
             source.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-        if is_taken { StoreError::NameTaken { field } } else { source.into() }
+        if is_taken { StoreError::NameTaken { field } } else { error }
     }
 }

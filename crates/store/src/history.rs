@@ -6,14 +6,13 @@ use model::{
     AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, Outcome, ProbeId, TargetId,
     UtcMicros,
 };
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     AgentOutage, AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries,
     MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError,
     chunks::{MinuteRecord, RoundRecord},
     code,
-    db::{Columns, Tx, damaged},
+    db::{DbRow, Tx, damaged, sql},
     names,
     series::{self, Wanted},
 };
@@ -139,13 +138,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ChangeRow>, StoreError> {
         let limit = limit.min(PAGE_ROWS_MAX);
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let mut changes = Vec::new();
         for (text, read) in [
-            (CHANGES_RECENT, verdict_change as fn(&SqliteRow) -> _),
+            (CHANGES_RECENT, verdict_change as fn(&DbRow) -> _),
             (AGENT_EVENTS_RECENT, agent_change),
         ] {
-            let rows = sqlx::query(text).bind(scope.org.0).bind(limit).fetch_all(&mut *tx).await?;
+            let rows = sql(text).bind(scope.org.0).bind(limit).fetch_all(&mut tx).await?;
             for row in &rows {
                 changes.push(read(row)?);
             }
@@ -164,21 +163,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ChangeRow>, StoreError> {
         let limit = limit.min(PAGE_ROWS_MAX);
-        let mut tx = self.read().await?;
-        let found: i64 = sqlx::query_scalar(TARGET_FOUND)
-            .bind(scope.org.0)
-            .bind(target.0)
-            .fetch_one(&mut *tx)
-            .await?;
+        let mut tx = self.read(scope.org).await?;
+        let found: i64 = sql(TARGET_FOUND).bind(scope.org.0).bind(target.0).scalar(&mut tx).await?;
         if found == 0 {
             return Err(StoreError::NotFound { what: "target" });
         }
-        let rows = sqlx::query(CHANGES_OF)
-            .bind(scope.org.0)
-            .bind(target.0)
-            .bind(limit)
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows =
+            sql(CHANGES_OF).bind(scope.org.0).bind(target.0).bind(limit).fetch_all(&mut tx).await?;
         let mut changes: Vec<ChangeRow> =
             rows.iter().map(verdict_change).collect::<Result<_, StoreError>>()?;
         changes.extend(names::changes_of(&mut tx, scope, target, limit).await?);
@@ -214,7 +205,7 @@ impl Store {
             from: from.start(),
             to: to.start(),
         };
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let mut said = series::read::<MinuteRecord>(&mut tx, &wanted, self.damage()).await?;
         if MINUTE_ROWS_MAX < said.values().map(Vec::len).sum() {
             return Err(StoreError::TooMany {
@@ -240,7 +231,8 @@ impl Store {
 
     /// The newest round and minute there are.
     pub async fn freshness(&self, scope: &Scope) -> Result<Freshness, StoreError> {
-        let row = sqlx::query(FRESHNESS).bind(scope.org.0).fetch_one(self.readers()).await?;
+        let row =
+            sql(FRESHNESS).bind(scope.org.0).fetch_one(&mut *self.read(scope.org).await?).await?;
         Ok(Freshness {
             newest_round_at: row.at_opt("newest_round_at")?,
             newest_minute: row.value::<Option<i64>>("newest_minute")?.map(Minute),
@@ -256,14 +248,14 @@ impl Store {
         to: UtcMicros,
         limit: u32,
     ) -> Result<Vec<AgentOutage>, StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let mut outages = Vec::new();
         for (text, bound) in [(OUTAGES_OPEN, to), (OUTAGES_ENDED, from)] {
-            let rows = sqlx::query(text)
+            let rows = sql(text)
                 .bind(scope.org.0)
                 .bind(bound.0)
                 .bind(limit.min(PAGE_ROWS_MAX))
-                .fetch_all(&mut *tx)
+                .fetch_all(&mut tx)
                 .await?;
             for row in &rows {
                 outages.push(AgentOutage {
@@ -290,9 +282,9 @@ impl Store {
         from: Minute,
         to: Minute,
     ) -> Result<MinuteGaps, StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let first: Option<i64> =
-            sqlx::query_scalar(MINUTE_FIRST).bind(scope.org.0).fetch_optional(&mut *tx).await?;
+            sql(MINUTE_FIRST).bind(scope.org.0).scalar_optional(&mut tx).await?;
         let Some(first) = first else {
             return Ok(MinuteGaps::default());
         };
@@ -300,12 +292,12 @@ impl Store {
         if to <= from {
             return Ok(MinuteGaps::default());
         }
-        let missing: Vec<i64> = sqlx::query_scalar(MINUTES_MISSING)
+        let missing: Vec<i64> = sql(MINUTES_MISSING)
             .bind(scope.org.0)
             .bind(from.0)
             .bind(last_minute(from, to)?)
             .bind(MINUTES_MAX)
-            .fetch_all(&mut *tx)
+            .scalars(&mut tx)
             .await?;
         let mut gaps = MinuteGaps::default();
         for minute in missing {
@@ -321,15 +313,15 @@ impl Store {
 
     /// Records a time in which the monitoring itself did not work.
     pub async fn gap_add(&self, scope: &Scope, gap: &MonitorGap) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(GAP_ADD)
+        let mut tx = self.write(scope.org).await?;
+        sql(GAP_ADD)
             .bind(scope.org.0)
             .bind(gap.from.0)
             .bind(gap.to.0)
             .bind(code::of_cause(gap.cause))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Lists the gaps that touch the range, oldest first.
@@ -339,12 +331,12 @@ impl Store {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<Vec<MonitorGap>, StoreError> {
-        let rows = sqlx::query(GAPS)
+        let rows = sql(GAPS)
             .bind(scope.org.0)
             .bind(from.0)
             .bind(to.0)
             .bind(PAGE_ROWS_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter()
             .map(|row| {
@@ -366,11 +358,11 @@ fn last_minute(from: Minute, to: Minute) -> Result<i64, StoreError> {
     Ok(to.0.saturating_sub(1))
 }
 
-fn agent_ref(id: u32, row: &SqliteRow, column: &'static str) -> Result<AgentRef, StoreError> {
+fn agent_ref(id: u32, row: &DbRow, column: &'static str) -> Result<AgentRef, StoreError> {
     Ok(Ref { id: AgentId(id), name: row.name(column)? })
 }
 
-fn verdict_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
+fn verdict_change(row: &DbRow) -> Result<ChangeRow, StoreError> {
     let target = Ref { id: TargetId(row.number("target_id")?), name: row.name("target_name")? };
     let agent = match row.number("agent_id")? {
         0 => None,
@@ -389,7 +381,7 @@ fn verdict_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
     })
 }
 
-fn agent_change(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
+fn agent_change(row: &DbRow) -> Result<ChangeRow, StoreError> {
     Ok(ChangeRow {
         at: row.at("at")?,
         target: None,
@@ -451,7 +443,7 @@ pub(crate) async fn agent_name(
     scope: &Scope,
     agent: AgentId,
 ) -> Result<AgentRef, StoreError> {
-    let row = sqlx::query(AGENT_NAME).bind(scope.org.0).bind(agent.0).fetch_optional(&mut **tx);
+    let row = sql(AGENT_NAME).bind(scope.org.0).bind(agent.0).fetch_optional(tx);
     let row = row.await?.ok_or_else(|| damaged("history_chunk.agent"))?;
     agent_ref(agent.0, &row, "name")
 }

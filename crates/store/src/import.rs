@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{InventoryChange, Name, ProbeId, TargetId, TierId, UtcMicros};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use crate::{
     AuditEntry, Changed, IMPORT_ROWS_MAX, ImportAction, ImportResult, ImportRow, Scope, Store,
     StoreError, audit,
-    db::{Columns, Text, Tx},
+    db::{Conn, Text, Tx},
     inventory,
     targets::{self, Draft, Placed},
     tiers,
@@ -54,7 +53,8 @@ impl Store {
         if IMPORT_ROWS_MAX < rows.len() {
             return Err(StoreError::TooMany { what: "rows of an import", max: IMPORT_ROWS_MAX });
         }
-        let mut tx = if dry_run { self.read().await? } else { self.write().await? };
+        let mut tx =
+            if dry_run { self.read(scope.org).await? } else { self.write(scope.org).await? };
         let plan = plan(&mut tx, scope, rows).await?;
         let version = inventory::head(&mut tx).await?;
         if dry_run || (plan.creates.is_empty() && plan.updates.is_empty()) {
@@ -139,7 +139,7 @@ fn fail(field: &'static str, reason: String) -> ImportResult {
 
 /// Finds the targets that rows name.
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     rows: &[ImportRow],
 ) -> Result<BTreeMap<Name, Placed>, StoreError> {

@@ -8,11 +8,10 @@ use model::{
     UtcMicros,
 };
 use serde_json::Value;
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Scope, Store, StoreError, agents,
-    db::{Bulk, Columns, big, damaged},
+    db::{Bulk, Conn, DbRow, big, damaged, sql},
     tiers,
 };
 
@@ -100,12 +99,12 @@ pub(crate) struct Logged<'a> {
 impl Store {
     /// The version of the last change.
     pub async fn inventory_version(&self) -> Result<u64, StoreError> {
-        head(&mut *self.read().await?).await
+        head(&mut *self.read_above().await?).await
     }
 
     /// Everything there is, of all organisations, with its version.
     pub async fn inventory_snapshot(&self) -> Result<(u64, Vec<InventoryChange>), StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.read_above().await?;
         let changes = sets_since(&mut tx, 0).await?;
         Ok((head(&mut tx).await?, changes))
     }
@@ -115,7 +114,7 @@ impl Store {
         &self,
         version: u64,
     ) -> Result<(u64, Vec<InventoryChange>), StoreError> {
-        let mut tx = self.read().await?;
+        let mut tx = self.read_above().await?;
         let now = head(&mut tx).await?;
         if now <= version {
             return Ok((now, Vec::new()));
@@ -123,11 +122,8 @@ impl Store {
         let mut changes = sets_since(&mut tx, version).await?;
         let mut after = big(version);
         loop {
-            let rows = sqlx::query(REMOVED_SINCE)
-                .bind(after)
-                .bind(SNAPSHOT_ROWS)
-                .fetch_all(&mut *tx)
-                .await?;
+            let rows =
+                sql(REMOVED_SINCE).bind(after).bind(SNAPSHOT_ROWS).fetch_all(&mut tx).await?;
             let Some(last) = rows.last() else {
                 return Ok((now, changes));
             };
@@ -139,20 +135,20 @@ impl Store {
     }
 }
 
-pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let row = sqlx::query(HEAD).fetch_one(connection).await?;
+pub(crate) async fn head(connection: &mut Conn) -> Result<u64, StoreError> {
+    let row = sql(HEAD).fetch_one(connection).await?;
     row.number("version")
 }
 
 /// Takes a version for each of `logged` and writes the log; gives the last version.
 pub(crate) async fn log(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     logged: &[Logged<'_>],
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
     let count = u64::try_from(logged.len()).unwrap_or(u64::MAX);
-    let row = sqlx::query(HEAD_ADD).bind(big(count)).fetch_one(&mut *connection).await?;
+    let row = sql(HEAD_ADD).bind(big(count)).fetch_one(&mut *connection).await?;
     let last: u64 = row.number("version")?;
     let first = last.saturating_sub(count).saturating_add(1);
     let numbered: Vec<(u64, &Logged<'_>)> = (first..).zip(logged).collect();
@@ -182,7 +178,7 @@ pub(crate) struct Buried<'a> {
 
 /// Logs a deletion and leaves its tombstone; gives the version.
 pub(crate) async fn bury(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     buried: &Buried<'_>,
     body: &Value,
@@ -190,7 +186,7 @@ pub(crate) async fn bury(
 ) -> Result<u64, StoreError> {
     let logged = Logged { kind: buried.kind, object_id: buried.object_id, is_removed: true, body };
     let version = log(connection, scope, &[logged], now).await?;
-    sqlx::query(TOMBSTONE_ADD)
+    sql(TOMBSTONE_ADD)
         .bind(buried.kind.as_str())
         .bind(buried.object_id)
         .bind(scope.org.0)
@@ -203,11 +199,11 @@ pub(crate) async fn bury(
     Ok(version)
 }
 
-type ReadChange = fn(&SqliteRow) -> Result<InventoryChange, StoreError>;
+type ReadChange = fn(&DbRow) -> Result<InventoryChange, StoreError>;
 
 /// What exists and changed after `version`: tiers and agents before the probes that need them.
 async fn sets_since(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     version: u64,
 ) -> Result<Vec<InventoryChange>, StoreError> {
     let mut changes = Vec::new();
@@ -219,7 +215,7 @@ async fn sets_since(
     for (text, read) in tables {
         let mut after = 0_i64;
         loop {
-            let rows = sqlx::query(text)
+            let rows = sql(text)
                 .bind(big(version))
                 .bind(after)
                 .bind(SNAPSHOT_ROWS)
@@ -237,7 +233,7 @@ async fn sets_since(
     Ok(changes)
 }
 
-fn probe(row: &SqliteRow) -> Result<ProbeSpec, StoreError> {
+fn probe(row: &DbRow) -> Result<ProbeSpec, StoreError> {
     Ok(ProbeSpec {
         id: ProbeId(row.number("id")?),
         org: OrgId(row.number("org_id")?),
@@ -249,7 +245,7 @@ fn probe(row: &SqliteRow) -> Result<ProbeSpec, StoreError> {
     })
 }
 
-fn removal(row: &SqliteRow) -> Result<InventoryChange, StoreError> {
+fn removal(row: &DbRow) -> Result<InventoryChange, StoreError> {
     let id = row.number("object_id")?;
     match row.value::<&str>("kind")? {
         "tier" => Ok(InventoryChange::TierRemoved(TierId(id))),

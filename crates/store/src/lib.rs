@@ -5,8 +5,10 @@
 //! The store decides nothing about networks and reads no clock: the time is passed in, but for the
 //! first migration, which dates what a new database holds by the database's own.
 //!
-//! The database is SQLite. Statements keep to what PostgreSQL understands too; what does not is
-//! in `db`, `migrate`, `archive` and the migration files.
+//! The database is SQLite. Statements keep to what PostgreSQL understands too, and say of whom
+//! they are: `read(org)` and `write(org)` begin a transaction of one organisation, `read_above()`
+//! and `write_above()` one of all. What only one database understands is in `db`, `migrate`,
+//! `archive` and the migration files.
 
 mod agents;
 mod archive;

@@ -1,8 +1,9 @@
 //! The schema's steps: forward only, in order, each in a transaction, never edited once released.
 
-use sqlx::SqliteConnection;
-
-use crate::{SchemaMark, StoreError, db::Columns};
+use crate::{
+    SchemaMark, StoreError,
+    db::{Conn, sql},
+};
 
 /// One step of the schema.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +37,12 @@ const STEP_LIST: &str = "SELECT version, checksum FROM schema_step ORDER BY vers
 const STEP_ADD: &str = "INSERT INTO schema_step (version, name, checksum) VALUES ($1, $2, $3)";
 
 /// The schema that the database has; 0 if it is empty.
-pub(crate) async fn version(connection: &mut SqliteConnection) -> Result<u32, StoreError> {
-    let found: i64 = sqlx::query_scalar(STEP_TABLE_FOUND).fetch_one(&mut *connection).await?;
+pub(crate) async fn version(connection: &mut Conn) -> Result<u32, StoreError> {
+    let found: i64 = sql(STEP_TABLE_FOUND).scalar(&mut *connection).await?;
     if found == 0 {
         return Ok(0);
     }
-    let row = sqlx::query(STEP_LAST).fetch_one(connection).await?;
+    let row = sql(STEP_LAST).fetch_one(connection).await?;
     row.number("version")
 }
 
@@ -50,10 +51,7 @@ pub(crate) async fn version(connection: &mut SqliteConnection) -> Result<u32, St
 /// # Errors
 ///
 /// [`StoreError::SchemaTooNew`] and [`StoreError::SchemaChanged`], before anything is changed.
-pub(crate) async fn migrate(
-    connection: &mut SqliteConnection,
-    steps: &[Step],
-) -> Result<(), StoreError> {
+pub(crate) async fn migrate(connection: &mut Conn, steps: &[Step]) -> Result<(), StoreError> {
     let known = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     let found = version(connection).await?;
     if known < found {
@@ -66,27 +64,36 @@ pub(crate) async fn migrate(
         if number <= found {
             continue;
         }
-        let mut tx = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
-        sqlx::raw_sql(SCHEMA_STEP).execute(&mut *tx).await?;
-        sqlx::raw_sql(step.text).execute(&mut *tx).await?;
-        sqlx::query(STEP_ADD)
-            .bind(number)
-            .bind(step.name)
-            .bind(crc32fast::hash(step.text.as_bytes()))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        connection.raw("BEGIN IMMEDIATE").await?;
+        if let Err(error) = apply(connection, step, number).await {
+            // What broke may have ended the transaction, too.
+            connection.raw("ROLLBACK").await.unwrap_or(());
+            return Err(error);
+        }
+        connection.raw("COMMIT").await?;
         tracing::info!(version = number, name = step.name, "schema step applied");
     }
     Ok(())
 }
 
+async fn apply(connection: &mut Conn, step: &Step, number: u32) -> Result<(), StoreError> {
+    connection.raw(SCHEMA_STEP).await?;
+    connection.raw(step.text).await?;
+    sql(STEP_ADD)
+        .bind(number)
+        .bind(step.name)
+        .bind(crc32fast::hash(step.text.as_bytes()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The schema that the database has, with the checksums of its steps.
-pub(crate) async fn mark(connection: &mut SqliteConnection) -> Result<SchemaMark, StoreError> {
+pub(crate) async fn mark(connection: &mut Conn) -> Result<SchemaMark, StoreError> {
     let version = version(connection).await?;
     let mut steps = Vec::new();
     if 0 < version {
-        let rows = sqlx::query(STEP_LIST).bind(version).fetch_all(connection).await?;
+        let rows = sql(STEP_LIST).bind(version).fetch_all(connection).await?;
         for row in rows {
             steps.push(row.number("checksum")?);
         }
@@ -113,11 +120,8 @@ pub(crate) fn steps_of<'a>(schema: &SchemaMark, all: &'a [Step]) -> Result<&'a [
     Ok(steps)
 }
 
-async fn assert_unchanged(
-    connection: &mut SqliteConnection,
-    steps: &[Step],
-) -> Result<(), StoreError> {
-    let applied = sqlx::query(STEP_LIST)
+async fn assert_unchanged(connection: &mut Conn, steps: &[Step]) -> Result<(), StoreError> {
+    let applied = sql(STEP_LIST)
         .bind(i64::try_from(steps.len()).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
@@ -134,20 +138,20 @@ async fn assert_unchanged(
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{ConnectOptions, Row, sqlite::SqliteConnectOptions};
+    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
     use super::*;
 
     const SCHEMA: &str = "SELECT name, sql FROM sqlite_schema ORDER BY name LIMIT 1000";
 
-    async fn schema(connection: &mut SqliteConnection) -> Vec<(String, Option<String>)> {
-        let rows = sqlx::query(SCHEMA).fetch_all(connection).await.unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    async fn schema(connection: &mut Conn) -> Vec<(String, Option<String>)> {
+        let rows = sql(SCHEMA).fetch_all(connection).await.unwrap();
+        rows.iter().map(|row| (row.value("name").unwrap(), row.value("sql").unwrap())).collect()
     }
 
-    async fn empty() -> SqliteConnection {
+    async fn empty() -> Conn {
         let options = SqliteConnectOptions::new().in_memory(true);
-        options.connect().await.unwrap()
+        Conn::Sqlite(options.connect().await.unwrap())
     }
 
     #[tokio::test]

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use model::{Address, AgentId, LogPosition, NameChange, OrgId, TargetId};
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     ChangeKind, ChangeRow, Ref, Scope, StoreError,
-    db::{Bulk, Columns, Tx, big, damaged},
+    db::{Bulk, DbRow, Tx, big, damaged, sql},
 };
 
 const NAME_CHANGE_ADD: Bulk = Bulk {
@@ -62,16 +61,12 @@ pub(crate) async fn changes_of(
     target: TargetId,
     limit: u32,
 ) -> Result<Vec<ChangeRow>, StoreError> {
-    let rows = sqlx::query(NAME_CHANGES_OF)
-        .bind(scope.org.0)
-        .bind(target.0)
-        .bind(limit)
-        .fetch_all(&mut **tx)
-        .await?;
+    let rows =
+        sql(NAME_CHANGES_OF).bind(scope.org.0).bind(target.0).bind(limit).fetch_all(tx).await?;
     rows.iter().map(change_of).collect()
 }
 
-fn change_of(row: &SqliteRow) -> Result<ChangeRow, StoreError> {
+fn change_of(row: &DbRow) -> Result<ChangeRow, StoreError> {
     let Address::Name(name) = row.address("name")? else {
         return Err(damaged("name_change.name"));
     };

@@ -1,11 +1,11 @@
 //! Forgetting: history that is old enough goes, in steps that never hold the writer for long.
 
-use model::{Minute, UtcMicros};
+use model::{Minute, OrgId, UtcMicros};
 
 use crate::{
     Retained, Retention, Store, StoreError,
     chunks::{MinuteRecord, Record as _, RoundRecord},
-    db::Tx,
+    db::{Tx, sql},
 };
 
 /// Rows of one table deleted by one step: some tens of milliseconds.
@@ -133,12 +133,12 @@ impl Store {
     /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
         let orgs: Vec<u32> =
-            sqlx::query_scalar(ORGS).bind(ORGS_MAX).fetch_all(self.readers()).await?;
+            sql(ORGS).bind(ORGS_MAX).scalars(&mut *self.read_above().await?).await?;
         let mut retained = Retained { is_done: true, ..Retained::default() };
         let UtcMicros(changes_before) = retention.changes_before;
         for org in orgs {
             // A transaction for each organisation, so that others may write in between.
-            let mut tx = self.write().await?;
+            let mut tx = self.write(OrgId(org)).await?;
             let rounds = (org, RoundRecord::KIND, retention.rounds_before.minute());
             retained.rounds += sweep_chunks(&mut tx, rounds, &mut retained.is_done).await?;
             let before = retention.minutes_before.minute();
@@ -173,12 +173,12 @@ async fn sweep_chunks(
     (org, kind, before): (u32, u8, Minute),
     is_done: &mut bool,
 ) -> Result<u64, StoreError> {
-    let swept: Vec<i64> = sqlx::query_scalar(CHUNKS_SWEEP)
+    let swept: Vec<i64> = sql(CHUNKS_SWEEP)
         .bind(org)
         .bind(kind)
         .bind(before.0)
         .bind(i64::try_from(SWEEP_CHUNKS).unwrap_or(i64::MAX))
-        .fetch_all(&mut **tx)
+        .scalars(tx)
         .await?;
     *is_done &= swept.len() < SWEEP_CHUNKS;
     Ok(swept.into_iter().map(|records| u64::try_from(records).unwrap_or(0)).sum())
@@ -191,13 +191,7 @@ async fn sweep(
     (org, before): (u32, i64),
     is_done: &mut bool,
 ) -> Result<u64, StoreError> {
-    let swept = sqlx::query(text)
-        .bind(org)
-        .bind(before)
-        .bind(SWEEP_ROWS)
-        .execute(&mut **tx)
-        .await?
-        .rows_affected();
+    let swept = sql(text).bind(org).bind(before).bind(SWEEP_ROWS).execute(tx).await?;
     *is_done &= swept < u64::from(SWEEP_ROWS);
     Ok(swept)
 }

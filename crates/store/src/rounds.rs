@@ -13,7 +13,7 @@ use crate::{
     AgentRef, MINUTES_MAX, PAGE_ROWS_MAX, RoundCursor, RoundPage, RoundQuery, RoundRow, Scope,
     Store, StoreError,
     chunks::{Key, RoundRecord},
-    db::{Columns, Tx},
+    db::{Tx, sql},
     history,
     series::{self, Wanted},
 };
@@ -48,7 +48,7 @@ impl Store {
             from: query.from.max(after.at),
             to: query.to,
         };
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let found = series::read::<RoundRecord>(&mut tx, &wanted, self.damage()).await?;
         let of = |(agent, rounds): (u32, Vec<RoundRecord>)| {
             let cursor =
@@ -99,7 +99,7 @@ pub(crate) async fn write(
         return Ok(());
     }
     let mut orgs = BTreeMap::new();
-    let rows = sqlx::query(AGENT_ORGS).bind(AGENT_ORGS_MAX).fetch_all(&mut **tx).await?;
+    let rows = sql(AGENT_ORGS).bind(AGENT_ORGS_MAX).fetch_all(tx).await?;
     for row in &rows {
         orgs.insert(AgentId(row.number("id")?), OrgId(row.number("org_id")?));
     }
@@ -122,7 +122,7 @@ pub(crate) async fn write(
             continue;
         };
         series::add(tx, org, &series::sorted(rounds), now).await?;
-        sqlx::query(FRESHNESS_SET).bind(org.0).bind(newest.0).execute(&mut **tx).await?;
+        sql(FRESHNESS_SET).bind(org.0).bind(newest.0).execute(tx).await?;
     }
     Ok(())
 }

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 
 use model::{OrgId, UtcMicros};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     HistorySize, Kept, Store, StoreError,
     chunks::{self, Damaged, Head, Key, MinuteRecord, Record, RoundRecord, Tail},
     compact::SPAN_MINUTES_MAX,
     damage::{Damage, Place},
-    db::{Columns, Tx},
+    db::{Conn, DbRow, Tx, sql},
 };
 
 /// Rows of the tail that a reader meets: an hour of commits while nothing was sealed.
@@ -73,7 +72,7 @@ impl Store {
     /// Measures what is kept of the history. It looks at every chunk.
     pub async fn history_size(&self) -> Result<HistorySize, StoreError> {
         let mut size = HistorySize::default();
-        for row in sqlx::query(SIZES).fetch_all(self.readers()).await? {
+        for row in sql(SIZES).fetch_all(&mut *self.read_above().await?).await? {
             let kept = Kept {
                 records: row.number("records")?,
                 bytes: row.number("bytes")?,
@@ -101,7 +100,7 @@ pub(crate) async fn add<R: Record>(
     let (Some(first), Some(last)) = (first, last) else {
         return Ok(());
     };
-    sqlx::query(TAIL_ADD)
+    sql(TAIL_ADD)
         .bind(org.0)
         .bind(R::KIND)
         .bind(first)
@@ -109,7 +108,7 @@ pub(crate) async fn add<R: Record>(
         .bind(i64::try_from(records().count()).unwrap_or(i64::MAX))
         .bind(now.0)
         .bind(chunks::encode_tail(series))
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -153,13 +152,13 @@ pub(crate) async fn read<R: Record>(
         let series = chunk_series::<R>(tx, wanted, id, row.value("head")?, damage).await?;
         series.into_iter().for_each(|(key, records)| add(key, records));
     }
-    let rows = sqlx::query(TAIL_READ)
+    let rows = sql(TAIL_READ)
         .bind(wanted.org.0)
         .bind(R::KIND)
         .bind(wanted.from.0)
         .bind(wanted.to.0)
         .bind(TAIL_ROWS_MAX)
-        .fetch_all(&mut **tx)
+        .fetch_all(tx)
         .await?;
     for row in &rows {
         let body: &[u8] = row.value("body")?;
@@ -174,9 +173,9 @@ pub(crate) async fn read<R: Record>(
     Ok(found)
 }
 
-async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<SqliteRow>, StoreError> {
+async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<DbRow>, StoreError> {
     let last = UtcMicros(wanted.to.0.saturating_sub(1)).minute();
-    Ok(sqlx::query(HEADS_READ)
+    sql(HEADS_READ)
         .bind(wanted.org.0)
         .bind(R::KIND)
         .bind(wanted.key().group())
@@ -184,8 +183,8 @@ async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<SqliteRow>
         .bind(last.next().0)
         .bind(CHUNKS_MAX)
         .bind(SPAN_MINUTES_MAX)
-        .fetch_all(&mut **tx)
-        .await?)
+        .fetch_all(tx)
+        .await
 }
 
 /// Reads what a chunk has of a subject; what of it is damaged is noted and left out.
@@ -220,16 +219,16 @@ async fn chunk_series<R: Record>(
 
 /// Reads one part of a chunk; one that is not there is empty, which its pages notice.
 async fn part(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     org: OrgId,
     chunk: i64,
     part: usize,
 ) -> Result<Vec<u8>, StoreError> {
-    let body: Option<Vec<u8>> = sqlx::query_scalar(PART_READ)
+    let body: Option<Vec<u8>> = sql(PART_READ)
         .bind(org.0)
         .bind(chunk)
         .bind(i64::try_from(part).unwrap_or(i64::MAX))
-        .fetch_optional(connection)
+        .scalar_optional(connection)
         .await?;
     Ok(body.unwrap_or_default())
 }
@@ -245,11 +244,11 @@ pub(crate) fn sorted<R: Record>(records: impl IntoIterator<Item = (Key, R)>) -> 
 }
 
 /// Reads everything that is kept and says what of it is damaged.
-pub(crate) async fn inspect(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreError> {
     let mut findings = Vec::new();
     let mut last = 0_i64;
     while findings.len() < FINDINGS_MAX {
-        let next = sqlx::query(CHUNK_NEXT).bind(last).fetch_optional(&mut *connection).await?;
+        let next = sql(CHUNK_NEXT).bind(last).fetch_optional(&mut *connection).await?;
         let Some(row) = next else { break };
         last = row.value("id")?;
         let checked = match row.number::<u8>("kind")? {
@@ -261,7 +260,7 @@ pub(crate) async fn inspect(connection: &mut SqliteConnection) -> Result<Vec<Str
     }
     last = 0;
     while findings.len() < FINDINGS_MAX {
-        let next = sqlx::query(TAIL_NEXT).bind(last).fetch_optional(&mut *connection).await?;
+        let next = sql(TAIL_NEXT).bind(last).fetch_optional(&mut *connection).await?;
         let Some(row) = next else { break };
         last = row.value("id")?;
         let body: &[u8] = row.value("body")?;
@@ -277,8 +276,8 @@ pub(crate) async fn inspect(connection: &mut SqliteConnection) -> Result<Vec<Str
 
 /// Reads every series of a chunk; says what is wrong with the first that cannot be read.
 async fn whole<R: Record>(
-    connection: &mut SqliteConnection,
-    row: &SqliteRow,
+    connection: &mut Conn,
+    row: &DbRow,
     id: i64,
 ) -> Result<Result<(), Damaged>, StoreError> {
     let org = OrgId(row.number("org_id")?);

@@ -5,11 +5,13 @@
 
 use model::{ApiKeyId, OrgId, Role, UtcMicros};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
 
 use crate::{
     ApiKeyRow, AuditEntry, LIST_ROWS_MAX, NewApiKey, NewSession, Scope, SessionRow, Store,
-    StoreError, TokenHash, audit, db::Columns, error::name_taken, users,
+    StoreError, TokenHash, audit,
+    db::{DbRow, sql},
+    error::name_taken,
+    users,
 };
 
 const SESSION_ADD: &str = "
@@ -73,20 +75,20 @@ impl Store {
         new: &NewSession,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let added = sqlx::query(SESSION_ADD)
+        let mut tx = self.write(scope.org).await?;
+        let added = sql(SESSION_ADD)
             .bind(new.token_hash.as_slice())
             .bind(scope.org.0)
             .bind(new.user.0)
             .bind(&new.csrf_token)
             .bind(now.0)
             .bind(new.expires_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        if added.rows_affected() == 0 {
+        if added == 0 {
             return Err(StoreError::NotFound { what: "user" });
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Finds a session that has not expired, of a user who is active.
@@ -95,10 +97,10 @@ impl Store {
         token: &TokenHash,
         now: UtcMicros,
     ) -> Result<Option<SessionRow>, StoreError> {
-        let row = sqlx::query(SESSION_FIND)
+        let row = sql(SESSION_FIND)
             .bind(token.as_slice())
             .bind(now.0)
-            .fetch_optional(self.readers())
+            .fetch_optional(&mut *self.read_above().await?)
             .await?;
         let Some(row) = row else {
             return Ok(None);
@@ -122,30 +124,30 @@ impl Store {
         last_seen_at: UtcMicros,
         expires_at: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(SESSION_TOUCH)
+        let mut tx = self.write_above().await?;
+        sql(SESSION_TOUCH)
             .bind(token.as_slice())
             .bind(last_seen_at.0)
             .bind(expires_at.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Ends a session; says whether there was one.
     pub async fn session_delete(&self, token: &TokenHash) -> Result<bool, StoreError> {
-        let mut tx = self.write().await?;
-        let ended = sqlx::query(SESSION_DELETE).bind(token.as_slice()).execute(&mut *tx).await?;
+        let mut tx = self.write_above().await?;
+        let ended = sql(SESSION_DELETE).bind(token.as_slice()).execute(&mut tx).await?;
         tx.commit().await?;
-        Ok(0 < ended.rows_affected())
+        Ok(0 < ended)
     }
 
     /// Deletes what has expired; says how many.
     pub async fn sessions_sweep(&self, now: UtcMicros) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let swept = sqlx::query(SESSIONS_SWEEP).bind(now.0).execute(&mut *tx).await?;
+        let mut tx = self.write_above().await?;
+        let swept = sql(SESSIONS_SWEEP).bind(now.0).execute(&mut tx).await?;
         tx.commit().await?;
-        Ok(swept.rows_affected())
+        Ok(swept)
     }
 
     /// Creates a key. Its secret never comes here.
@@ -155,13 +157,12 @@ impl Store {
         new: &NewApiKey,
         now: UtcMicros,
     ) -> Result<ApiKeyRow, StoreError> {
-        let mut tx = self.write().await?;
-        let count: i64 =
-            sqlx::query_scalar(KEY_COUNT).bind(scope.org.0).fetch_one(&mut *tx).await?;
+        let mut tx = self.write(scope.org).await?;
+        let count: i64 = sql(KEY_COUNT).bind(scope.org.0).scalar(&mut tx).await?;
         if i64::from(LIST_ROWS_MAX) <= count {
             return Err(StoreError::TooMany { what: "API keys", max: LIST_ROWS_MAX as usize });
         }
-        let row = sqlx::query(KEY_ADD)
+        let row = sql(KEY_ADD)
             .bind(scope.org.0)
             .bind(new.name.as_str())
             .bind(new.key_hash.as_slice())
@@ -170,7 +171,7 @@ impl Store {
             .bind(scope.actor.name())
             .bind(now.0)
             .bind(new.expires_at.map(|at| at.0))
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await
             .map_err(name_taken("name"))?;
         let key = key_row(&row)?;
@@ -182,10 +183,10 @@ impl Store {
 
     /// Lists in name order.
     pub async fn api_key_list(&self, scope: &Scope) -> Result<Vec<ApiKeyRow>, StoreError> {
-        let rows = sqlx::query(KEY_LIST)
+        let rows = sql(KEY_LIST)
             .bind(scope.org.0)
             .bind(LIST_ROWS_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter().map(key_row).collect()
     }
@@ -196,14 +197,13 @@ impl Store {
         id: ApiKeyId,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let row =
-            sqlx::query(KEY_DELETE).bind(scope.org.0).bind(id.0).fetch_optional(&mut *tx).await?;
+        let mut tx = self.write(scope.org).await?;
+        let row = sql(KEY_DELETE).bind(scope.org.0).bind(id.0).fetch_optional(&mut tx).await?;
         let key = key_row(&row.ok_or(StoreError::NotFound { what: "API key" })?)?;
         let entry =
             AuditEntry { before: Some(key_json(&key)), ..key_entry("api_key.delete", &key) };
         audit::record(&mut tx, scope, &entry, now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Finds a key that has not expired.
@@ -212,10 +212,10 @@ impl Store {
         key: &TokenHash,
         now: UtcMicros,
     ) -> Result<Option<(OrgId, ApiKeyRow)>, StoreError> {
-        let row = sqlx::query(KEY_FIND)
+        let row = sql(KEY_FIND)
             .bind(key.as_slice())
             .bind(now.0)
-            .fetch_optional(self.readers())
+            .fetch_optional(&mut *self.read_above().await?)
             .await?;
         let Some(row) = row else {
             return Ok(None);
@@ -225,13 +225,13 @@ impl Store {
 
     /// Records when a key was used; as costly as [`Store::session_touch`].
     pub async fn api_key_used(&self, id: ApiKeyId, now: UtcMicros) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(KEY_USED).bind(id.0).bind(now.0).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        let mut tx = self.write_above().await?;
+        sql(KEY_USED).bind(id.0).bind(now.0).execute(&mut tx).await?;
+        tx.commit().await
     }
 }
 
-fn key_row(row: &SqliteRow) -> Result<ApiKeyRow, StoreError> {
+fn key_row(row: &DbRow) -> Result<ApiKeyRow, StoreError> {
     Ok(ApiKeyRow {
         id: ApiKeyId(row.number("id")?),
         name: row.name("name")?,

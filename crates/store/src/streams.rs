@@ -6,7 +6,7 @@ use model::{AgentId, DropCause, Gap, UtcMicros};
 
 use crate::{
     AgentGap, AgentGapRow, AgentRef, EpochGrant, EpochKnown, Ref, Scope, Store, StoreError,
-    db::{Columns, Tx, big},
+    db::{DbRow, Tx, big, sql},
 };
 
 // Above organisations: an agent is known by its certificate, whose id is its own.
@@ -58,7 +58,7 @@ impl Store {
     /// its first stream.
     pub async fn epoch_known(&self, agent: AgentId) -> Result<Option<EpochKnown>, StoreError> {
         let row =
-            sqlx::query(EPOCH_KNOWN).bind(agent.0).fetch_optional(&mut *self.read().await?).await?;
+            sql(EPOCH_KNOWN).bind(agent.0).fetch_optional(&mut *self.read_above().await?).await?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -82,19 +82,19 @@ impl Store {
         last_epoch: u64,
         now: UtcMicros,
     ) -> Result<EpochGrant, StoreError> {
-        let mut tx = self.write().await?;
-        let before: Option<Vec<u8>> = sqlx::query(EPOCH_KNOWN)
+        let mut tx = self.write_above().await?;
+        let before: Option<Vec<u8>> = sql(EPOCH_KNOWN)
             .bind(agent.0)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?
             .map(|row| row.value("spool_id"))
             .transpose()?;
-        let row = sqlx::query(EPOCH_GRANT)
+        let row = sql(EPOCH_GRANT)
             .bind(agent.0)
             .bind(spool_id.as_slice())
             .bind(now.0)
             .bind(i64::try_from(last_epoch.min(EPOCH_CLAIM_MAX)).unwrap_or(0))
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let row = row.ok_or(StoreError::NotFound { what: "agent" })?;
         let grant = EpochGrant {
@@ -107,9 +107,9 @@ impl Store {
 
     /// Notes that the agent has this epoch: it said something after it was granted.
     pub async fn epoch_used(&self, agent: AgentId, epoch: u64) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        sqlx::query(EPOCH_USED).bind(agent.0).bind(big(epoch)).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        let mut tx = self.write_above().await?;
+        sql(EPOCH_USED).bind(agent.0).bind(big(epoch)).execute(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Lists what agents lost of the range, the newest first; losses of one agent and cause that
@@ -120,15 +120,15 @@ impl Store {
         from: UtcMicros,
         to: UtcMicros,
     ) -> Result<Vec<AgentGapRow>, StoreError> {
-        let rows = sqlx::query(GAPS)
+        let rows = sql(GAPS)
             .bind(scope.org.0)
             .bind(from.0)
             .bind(to.0)
             .bind(GAP_MINUTES_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         let gap = |row| -> Result<AgentGapRow, StoreError> {
-            let row: &sqlx::sqlite::SqliteRow = row;
+            let row: &DbRow = row;
             let agent: AgentRef =
                 Ref { id: AgentId(row.number("agent_id")?), name: row.name("name")? };
             let gap = Gap {
@@ -168,7 +168,7 @@ fn joined(mut rows: Vec<AgentGapRow>) -> Vec<AgentGapRow> {
 pub(crate) async fn write_gaps(tx: &mut Tx, gaps: &[AgentGap]) -> Result<(), StoreError> {
     for told in gaps {
         let AgentGap { agent, epoch, seq, part, gap } = told;
-        sqlx::query(GAP_ADD)
+        sql(GAP_ADD)
             .bind(agent.0)
             .bind(big(*epoch))
             .bind(big(*seq))
@@ -177,7 +177,7 @@ pub(crate) async fn write_gaps(tx: &mut Tx, gaps: &[AgentGap]) -> Result<(), Sto
             .bind(gap.to.0)
             .bind(big(gap.rounds.min(GAP_ROUNDS_MAX)))
             .bind(gap.cause.as_str())
-            .execute(&mut **tx)
+            .execute(tx)
             .await?;
     }
     Ok(())

@@ -7,12 +7,11 @@
 use std::fmt::Write as _;
 
 use model::{TargetId, Verdict};
-use sqlx::SqliteConnection;
 
 use crate::{
     PAGE_ROWS_MAX, Scope, Store, StoreError, TargetCounts, TargetPage, TargetQuery, TargetRow,
     TargetSort, code,
-    db::{Columns, Text, big},
+    db::{Conn, Text, big, sql},
     targets,
 };
 
@@ -81,7 +80,7 @@ impl Store {
         query: &TargetQuery,
     ) -> Result<TargetPage, StoreError> {
         let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
-        let mut tx = self.read().await?;
+        let mut tx = self.read(scope.org).await?;
         let total = total(&mut tx, scope, query).await?;
         let driver = if total <= FILTER_FIRST_MAX { Driver::Filter } else { Driver::Order };
         let text = page_text(scope, query, driver, limit)?;
@@ -99,7 +98,8 @@ impl Store {
 
     /// Counts the targets by verdict.
     pub async fn target_counts(&self, scope: &Scope) -> Result<TargetCounts, StoreError> {
-        let rows = sqlx::query(COUNTS).bind(scope.org.0).fetch_all(self.readers()).await?;
+        let rows =
+            sql(COUNTS).bind(scope.org.0).fetch_all(&mut *self.read(scope.org).await?).await?;
         let mut counts = TargetCounts::default();
         for row in &rows {
             let count: u64 = row.number("total")?;
@@ -123,7 +123,7 @@ impl Store {
 }
 
 async fn total(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     query: &TargetQuery,
 ) -> Result<u64, StoreError> {
@@ -309,7 +309,6 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use model::{Name, OrgId, TierId};
-    use sqlx::Row;
 
     use super::*;
 
@@ -327,8 +326,8 @@ mod tests {
     async fn plan(store: &Store, query: &TargetQuery, driver: Driver) -> Vec<String> {
         let scope = Scope::system(OrgId(1));
         let text = page_text(&scope, query, driver, 100).unwrap().explained();
-        let rows = text.fetch_all(&mut store.read().await.unwrap()).await;
-        rows.unwrap().iter().map(|row| row.get("detail")).collect()
+        let rows = text.fetch_all(&mut store.read(scope.org).await.unwrap()).await;
+        rows.unwrap().iter().map(|row| row.value("detail").unwrap()).collect()
     }
 
     #[tokio::test]

@@ -6,12 +6,11 @@ use model::{
     Address, InventoryChange, Name, ProbeId, ProbeSpec, TargetId, TierId, UtcMicros, Verdict,
 };
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     AuditEntry, Changed, NewTarget, Ref, Scope, Store, StoreError, TARGET_TAGS_MAX, TargetPatch,
     TargetRow, audit, code,
-    db::{Bulk, Columns, Tx, damaged},
+    db::{Bulk, Conn, DbRow, Tx, damaged, sql},
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
     tiers,
@@ -96,7 +95,7 @@ impl Store {
         new: &NewTarget,
         now: UtcMicros,
     ) -> Result<Changed<TargetRow>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let tier = match new.tier {
             Some(id) => tiers::get(&mut tx, scope, id).await?.tier.id,
             None => tier_oldest(&mut tx, scope).await?,
@@ -109,10 +108,10 @@ impl Store {
             note: new.note.clone(),
             is_paused: new.is_paused,
         };
-        let taken = sqlx::query(TARGET_NAMED)
+        let taken = sql(TARGET_NAMED)
             .bind(scope.org.0)
             .bind(new.name.as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         if taken.is_some() {
             return Err(StoreError::NameTaken { field: "name" });
@@ -129,7 +128,7 @@ impl Store {
     }
 
     pub async fn target_get(&self, scope: &Scope, id: TargetId) -> Result<TargetRow, StoreError> {
-        get(&mut *self.read().await?, scope, id).await
+        get(&mut *self.read(scope.org).await?, scope, id).await
     }
 
     /// Changes what `patch` names.
@@ -140,7 +139,7 @@ impl Store {
         patch: &TargetPatch,
         now: UtcMicros,
     ) -> Result<Changed<TargetRow>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let row = get(&mut tx, scope, id).await?;
         let before = placed(&row);
         let mut after = before.clone();
@@ -178,20 +177,11 @@ impl Store {
         id: TargetId,
         now: UtcMicros,
     ) -> Result<Changed<()>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = placed(&get(&mut tx, scope, id).await?);
-        sqlx::query(TARGET_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
-        sqlx::query(VERDICTS_FORGET)
-            .bind(scope.org.0)
-            .bind(before.probe.0)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query(SPANS_END)
-            .bind(scope.org.0)
-            .bind(before.probe.0)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
+        sql(TARGET_DELETE).bind(scope.org.0).bind(id.0).execute(&mut tx).await?;
+        sql(VERDICTS_FORGET).bind(scope.org.0).bind(before.probe.0).execute(&mut tx).await?;
+        sql(SPANS_END).bind(scope.org.0).bind(before.probe.0).bind(now.0).execute(&mut tx).await?;
         record(&mut tx, scope, "target.delete", (Some(&before), None), now).await?;
         let buried = Buried {
             kind: Kind::Target,
@@ -225,27 +215,22 @@ pub(crate) fn tags_of(tags: &[Name]) -> Result<Vec<Name>, StoreError> {
 
 /// The tier of a target that names none.
 pub(crate) async fn tier_oldest(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
 ) -> Result<TierId, StoreError> {
-    let row = sqlx::query(TIER_OLDEST).bind(scope.org.0).fetch_optional(connection).await?;
+    let row = sql(TIER_OLDEST).bind(scope.org.0).fetch_optional(connection).await?;
     let row = row.ok_or(StoreError::NotFound { what: "tier" })?;
     Ok(TierId(row.number("id")?))
 }
 
-async fn get(
-    connection: &mut SqliteConnection,
-    scope: &Scope,
-    id: TargetId,
-) -> Result<TargetRow, StoreError> {
-    let row =
-        sqlx::query(TARGET_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
+async fn get(connection: &mut Conn, scope: &Scope, id: TargetId) -> Result<TargetRow, StoreError> {
+    let row = sql(TARGET_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     target_row(&row.ok_or(StoreError::NotFound { what: "target" })?)
 }
 
 /// Adds targets with their probes and tags; gives them in the same order. Names must be free.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     drafts: Vec<Draft>,
     now: UtcMicros,
@@ -292,7 +277,7 @@ pub(crate) async fn insert(
 }
 
 async fn add_tags(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     targets: &[&Placed],
 ) -> Result<(), StoreError> {
@@ -309,12 +294,12 @@ async fn add_tags(
 }
 
 pub(crate) async fn update(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     (before, after): (&Placed, &Placed),
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    sqlx::query(TARGET_SET)
+    sql(TARGET_SET)
         .bind(scope.org.0)
         .bind(after.id.0)
         .bind(after.draft.name.as_str())
@@ -329,11 +314,7 @@ pub(crate) async fn update(
         .await
         .map_err(name_taken("name"))?;
     if before.draft.tags != after.draft.tags {
-        sqlx::query(TAGS_CLEAR)
-            .bind(scope.org.0)
-            .bind(after.id.0)
-            .execute(&mut *connection)
-            .await?;
+        sql(TAGS_CLEAR).bind(scope.org.0).bind(after.id.0).execute(&mut *connection).await?;
         add_tags(connection, scope, &[after]).await?;
     }
     Ok(())
@@ -341,7 +322,7 @@ pub(crate) async fn update(
 
 /// Writes the change log; gives the last version.
 pub(crate) async fn log(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     targets: &[&Placed],
     now: UtcMicros,
@@ -444,14 +425,14 @@ fn placed(row: &TargetRow) -> Placed {
     }
 }
 
-pub(crate) fn tags(row: &SqliteRow) -> Result<Vec<Name>, StoreError> {
+pub(crate) fn tags(row: &DbRow) -> Result<Vec<Name>, StoreError> {
     let Some(text) = row.value::<Option<&str>>("tags")? else {
         return Ok(Vec::new());
     };
     text.split(',').map(|tag| Name::parse(tag).map_err(|_| damaged("target_tag.tag"))).collect()
 }
 
-pub(crate) fn target_row(row: &SqliteRow) -> Result<TargetRow, StoreError> {
+pub(crate) fn target_row(row: &DbRow) -> Result<TargetRow, StoreError> {
     let cause = match row.value::<Option<i16>>("cause")? {
         None => model::Cause::NotYet,
         Some(number) => code::cause(number).ok_or_else(|| damaged("verdict_now.cause"))?,

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use model::{InventoryChange, LossRule, RttRule, Strategy, Tier, TierId, UtcMicros};
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     AuditEntry, Changed, LIST_ROWS_MAX, Scope, Store, StoreError, TierRow, audit,
-    db::{Columns, Tx},
+    db::{Conn, DbRow, Sql, Tx, sql},
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
 };
@@ -71,18 +70,20 @@ const TIER_DELETE: &str = "DELETE FROM tier WHERE org_id = $1 AND id = $2";
 impl Store {
     /// Lists in name order.
     pub async fn tier_list(&self, scope: &Scope) -> Result<Vec<TierRow>, StoreError> {
-        list(&mut *self.read().await?, scope).await
+        list(&mut *self.read(scope.org).await?, scope).await
     }
 
     /// The shortest interval of all targets that are not paused; `None` if there is none.
     pub async fn tier_interval_min(&self, scope: &Scope) -> Result<Option<Duration>, StoreError> {
-        let row =
-            sqlx::query(INTERVAL_MIN).bind(scope.org.0).fetch_optional(self.readers()).await?;
+        let row = sql(INTERVAL_MIN)
+            .bind(scope.org.0)
+            .fetch_optional(&mut *self.read(scope.org).await?)
+            .await?;
         row.map(|row| Ok(Duration::from_micros(row.number("interval_us")?))).transpose()
     }
 
     pub async fn tier_get(&self, scope: &Scope, id: TierId) -> Result<TierRow, StoreError> {
-        get(&mut *self.read().await?, scope, id).await
+        get(&mut *self.read(scope.org).await?, scope, id).await
     }
 
     /// Creates a tier; `new.id` is not read.
@@ -97,14 +98,12 @@ impl Store {
         now: UtcMicros,
     ) -> Result<Changed<TierRow>, StoreError> {
         new.check().map_err(|source| StoreError::Tier { source })?;
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
             return Err(StoreError::TooMany { what: "tiers", max: LIST_ROWS_MAX as usize });
         }
-        let row = bind(TIER_ADD, scope, new, now)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(name_taken("name"))?;
+        let row =
+            bind(TIER_ADD, scope, new, now).fetch_one(&mut tx).await.map_err(name_taken("name"))?;
         let tier = Tier { id: TierId(row.number("id")?), ..new.clone() };
         let change = (None, Some(&tier));
         let version = record(&mut tx, scope, "tier.create", change, now).await?;
@@ -128,7 +127,7 @@ impl Store {
         edit: impl FnOnce(&mut Tier) + Send,
         now: UtcMicros,
     ) -> Result<Changed<TierRow>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope, id).await?;
         let mut tier = before.tier.clone();
         edit(&mut tier);
@@ -140,7 +139,7 @@ impl Store {
         }
         bind(TIER_SET, scope, &tier, now)
             .bind(id.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(name_taken("name"))?;
         let change = (Some(&before.tier), Some(&tier));
@@ -164,7 +163,7 @@ impl Store {
         id: TierId,
         now: UtcMicros,
     ) -> Result<Changed<()>, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope, id).await?;
         if 0 < before.targets_total {
             return Err(StoreError::InUse { what: "tier", count: before.targets_total });
@@ -172,7 +171,7 @@ impl Store {
         if count(&mut tx, scope).await? <= 1 {
             return Err(StoreError::LastTier);
         }
-        sqlx::query(TIER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
+        sql(TIER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut tx).await?;
         let change = (Some(&before.tier), None);
         let version = record(&mut tx, scope, "tier.delete", change, now).await?;
         tx.commit().await?;
@@ -180,36 +179,30 @@ impl Store {
     }
 }
 
-pub(crate) async fn list(
-    connection: &mut SqliteConnection,
-    scope: &Scope,
-) -> Result<Vec<TierRow>, StoreError> {
-    let rows =
-        sqlx::query(TIER_LIST).bind(scope.org.0).bind(LIST_ROWS_MAX).fetch_all(connection).await?;
+pub(crate) async fn list(connection: &mut Conn, scope: &Scope) -> Result<Vec<TierRow>, StoreError> {
+    let rows = sql(TIER_LIST).bind(scope.org.0).bind(LIST_ROWS_MAX).fetch_all(connection).await?;
     rows.iter().map(tier_row).collect()
 }
 
-async fn count(connection: &mut SqliteConnection, scope: &Scope) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(TIER_COUNT).bind(scope.org.0).fetch_one(connection).await?)
+async fn count(connection: &mut Conn, scope: &Scope) -> Result<i64, StoreError> {
+    sql(TIER_COUNT).bind(scope.org.0).scalar(connection).await
 }
 
 pub(crate) async fn get(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     id: TierId,
 ) -> Result<TierRow, StoreError> {
-    let row = sqlx::query(TIER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
+    let row = sql(TIER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     tier_row(&row.ok_or(StoreError::NotFound { what: "tier" })?)
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bind(text: &'static str, scope: &Scope, tier: &Tier, now: UtcMicros) -> Query<'static> {
+fn bind(text: &'static str, scope: &Scope, tier: &Tier, now: UtcMicros) -> Sql {
     let agent_count = match tier.strategy {
         Strategy::All => None,
         Strategy::Count(count) => Some(count),
     };
-    sqlx::query(text)
+    sql(text)
         .bind(scope.org.0)
         .bind(tier.name.as_str().to_owned())
         .bind(micros(tier.interval))
@@ -229,7 +222,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn tier(row: &SqliteRow) -> Result<Tier, StoreError> {
+pub(crate) fn tier(row: &DbRow) -> Result<Tier, StoreError> {
     let duration = |column| row.number::<u64>(column).map(Duration::from_micros);
     Ok(Tier {
         id: TierId(row.number("id")?),
@@ -251,7 +244,7 @@ pub(crate) fn tier(row: &SqliteRow) -> Result<Tier, StoreError> {
     })
 }
 
-fn tier_row(row: &SqliteRow) -> Result<TierRow, StoreError> {
+fn tier_row(row: &DbRow) -> Result<TierRow, StoreError> {
     Ok(TierRow {
         tier: tier(row)?,
         targets_total: row.number("targets_total")?,

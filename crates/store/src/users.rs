@@ -2,12 +2,11 @@
 
 use model::{Name, Role, UserId, UtcMicros};
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     AuditEntry, LIST_ROWS_MAX, NewUser, Scope, Store, StoreError, TokenHash, UserCredential,
     UserPatch, UserRow, audit,
-    db::{Columns, Tx},
+    db::{Conn, DbRow, Tx, sql},
     error::name_taken,
 };
 
@@ -68,17 +67,17 @@ impl Store {
         new: &NewUser,
         now: UtcMicros,
     ) -> Result<UserRow, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
             return Err(StoreError::TooMany { what: "users", max: LIST_ROWS_MAX as usize });
         }
-        let row = sqlx::query(USER_ADD)
+        let row = sql(USER_ADD)
             .bind(scope.org.0)
             .bind(new.name.as_str())
             .bind(new.role.as_str())
             .bind(&new.password_hash)
             .bind(now.0)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await
             .map_err(name_taken("name"))?;
         let user = UserRow {
@@ -96,10 +95,10 @@ impl Store {
 
     /// Lists in name order.
     pub async fn user_list(&self, scope: &Scope) -> Result<Vec<UserRow>, StoreError> {
-        let rows = sqlx::query(USER_LIST)
+        let rows = sql(USER_LIST)
             .bind(scope.org.0)
             .bind(LIST_ROWS_MAX)
-            .fetch_all(self.readers())
+            .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter().map(user_row).collect()
     }
@@ -109,7 +108,7 @@ impl Store {
     }
 
     pub async fn user_count(&self, scope: &Scope) -> Result<u64, StoreError> {
-        let count = count(&mut *self.read().await?, scope).await?;
+        let count = count(&mut *self.read(scope.org).await?, scope).await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -119,10 +118,10 @@ impl Store {
         scope: &Scope,
         name: &Name,
     ) -> Result<Option<UserCredential>, StoreError> {
-        let row = sqlx::query(USER_BY_NAME)
+        let row = sql(USER_BY_NAME)
             .bind(scope.org.0)
             .bind(name.as_str())
-            .fetch_optional(self.readers())
+            .fetch_optional(&mut *self.read(scope.org).await?)
             .await?;
         row.as_ref().map(credential).transpose()
     }
@@ -132,7 +131,7 @@ impl Store {
         scope: &Scope,
         id: UserId,
     ) -> Result<UserCredential, StoreError> {
-        get(&mut *self.read().await?, scope, id).await
+        get(&mut *self.read(scope.org).await?, scope, id).await
     }
 
     /// Changes what `patch` names. Deactivating ends the user's sessions.
@@ -147,7 +146,7 @@ impl Store {
         patch: &UserPatch,
         now: UtcMicros,
     ) -> Result<UserRow, StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope, id).await?.user;
         let after = UserRow {
             name: patch.name.clone().unwrap_or_else(|| before.name.clone()),
@@ -159,14 +158,14 @@ impl Store {
         if !(after.is_active && after.role == Role::Admin) {
             assert_other_admin(&mut tx, scope, &before).await?;
         }
-        sqlx::query(USER_SET)
+        sql(USER_SET)
             .bind(scope.org.0)
             .bind(id.0)
             .bind(after.name.as_str())
             .bind(after.role.as_str())
             .bind(after.is_active)
             .bind(now.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(name_taken("name"))?;
         if !after.is_active {
@@ -187,19 +186,19 @@ impl Store {
         keep_session: Option<&TokenHash>,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let user = get(&mut tx, scope, id).await?.user;
-        sqlx::query(PASSWORD_SET)
+        sql(PASSWORD_SET)
             .bind(scope.org.0)
             .bind(id.0)
             .bind(hash)
             .bind(now.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         end_sessions(&mut tx, scope, id, keep_session).await?;
         let change = (Some(&user), Some(&user));
         record(&mut tx, scope, "user.set_password", change, now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Deletes the user with its sessions.
@@ -213,42 +212,39 @@ impl Store {
         id: UserId,
         now: UtcMicros,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope, id).await?.user;
         assert_other_admin(&mut tx, scope, &before).await?;
-        sqlx::query(USER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut *tx).await?;
+        sql(USER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut tx).await?;
         record(&mut tx, scope, "user.delete", (Some(&before), None), now).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
-async fn count(connection: &mut SqliteConnection, scope: &Scope) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(USER_COUNT).bind(scope.org.0).fetch_one(connection).await?)
+async fn count(connection: &mut Conn, scope: &Scope) -> Result<i64, StoreError> {
+    sql(USER_COUNT).bind(scope.org.0).scalar(connection).await
 }
 
 async fn get(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     id: UserId,
 ) -> Result<UserCredential, StoreError> {
-    let row = sqlx::query(USER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
+    let row = sql(USER_GET).bind(scope.org.0).bind(id.0).fetch_optional(connection).await?;
     credential(&row.ok_or(StoreError::NotFound { what: "user" })?)
 }
 
 /// Refuses to lose `user` as an administrator if it is the last active one.
 async fn assert_other_admin(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     user: &UserRow,
 ) -> Result<(), StoreError> {
     if !(user.is_active && user.role == Role::Admin) {
         return Ok(());
     }
-    let others: i64 = sqlx::query_scalar(ADMIN_OTHERS)
-        .bind(scope.org.0)
-        .bind(user.id.0)
-        .fetch_one(connection)
-        .await?;
+    let others: i64 =
+        sql(ADMIN_OTHERS).bind(scope.org.0).bind(user.id.0).scalar(connection).await?;
     if others == 0 {
         return Err(StoreError::LastAdmin);
     }
@@ -257,21 +253,20 @@ async fn assert_other_admin(
 
 /// Ends the user's sessions but `keep`; says how many.
 pub(crate) async fn end_sessions(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     scope: &Scope,
     id: UserId,
     keep: Option<&TokenHash>,
 ) -> Result<u64, StoreError> {
-    let ended = sqlx::query(SESSIONS_END)
+    sql(SESSIONS_END)
         .bind(scope.org.0)
         .bind(id.0)
         .bind(keep.map_or(NO_SESSION, |hash| hash.as_slice()))
         .execute(connection)
-        .await?;
-    Ok(ended.rows_affected())
+        .await
 }
 
-pub(crate) fn user_row(row: &SqliteRow) -> Result<UserRow, StoreError> {
+pub(crate) fn user_row(row: &DbRow) -> Result<UserRow, StoreError> {
     Ok(UserRow {
         id: UserId(row.number("id")?),
         name: row.name("name")?,
@@ -282,7 +277,7 @@ pub(crate) fn user_row(row: &SqliteRow) -> Result<UserRow, StoreError> {
     })
 }
 
-fn credential(row: &SqliteRow) -> Result<UserCredential, StoreError> {
+fn credential(row: &DbRow) -> Result<UserCredential, StoreError> {
     Ok(UserCredential { user: user_row(row)?, password_hash: row.value("password_hash")? })
 }
 

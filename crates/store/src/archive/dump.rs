@@ -4,13 +4,14 @@ use std::{fmt, path::Path};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use model::LogPosition;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteRow},
-};
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use super::{RowPart, SchemaMark, TableShape, encode_row, quoted, sequence_shape, shapes};
-use crate::{Applied, Store, StoreError, commit, db::Columns, migrate};
+use crate::{
+    Applied, Store, StoreError, commit,
+    db::{Binder, Conn, DbRow, Sql, sql},
+    migrate,
+};
 
 const BEGIN: &str = "BEGIN";
 // Above organisations: an archive is of the whole installation.
@@ -27,7 +28,7 @@ const ORGANISATIONS_MAX: i64 = 100;
 /// While it is held the database's write-ahead log cannot be cut back: let it go soon.
 #[derive(Debug)]
 pub struct Dump {
-    connection: SqliteConnection,
+    connection: Conn,
     pub tables: Vec<TableShape>,
     pub schema: SchemaMark,
     /// How far the log is applied.
@@ -41,8 +42,7 @@ pub struct Dump {
 impl Store {
     /// Holds this moment, to read all of it.
     pub async fn dump(&self) -> Result<Dump, StoreError> {
-        let options = self.readers().connect_options();
-        Dump::begin(options.connect().await?).await
+        Dump::begin(self.reader().await?).await
     }
 }
 
@@ -54,39 +54,43 @@ impl Dump {
     /// [`StoreError::SchemaTooNew`]: this version does not know what it would leave out.
     pub async fn open(path: &Path) -> Result<Dump, StoreError> {
         let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "ON");
-        Dump::begin(options.connect().await?).await
+        Dump::begin(Conn::Sqlite(options.connect().await?)).await
     }
 
-    async fn begin(mut connection: SqliteConnection) -> Result<Dump, StoreError> {
-        sqlx::query(BEGIN).execute(&mut connection).await?;
+    async fn begin(mut connection: Conn) -> Result<Dump, StoreError> {
+        connection.raw(BEGIN).await?;
         // The first statement that reads is what fixes the moment.
         let schema = migrate::mark(&mut connection).await?;
         let applied = commit::applied(&mut connection).await?;
-        let row = sqlx::query(CHECKPOINT_AT).fetch_one(&mut connection).await?;
+        let row = sql(CHECKPOINT_AT).fetch_one(&mut connection).await?;
         let checkpoint = LogPosition(row.number("position")?);
-        let organisations = sqlx::query_scalar(ORGANISATIONS).bind(ORGANISATIONS_MAX);
-        let organisations = organisations.fetch_all(&mut connection).await?;
+        let organisations = sql(ORGANISATIONS).bind(ORGANISATIONS_MAX);
+        let organisations = organisations.scalars(&mut connection).await?;
         let mut tables = shapes(&mut connection).await?;
         tables.push(sequence_shape());
         Ok(Dump { connection, tables, schema, applied, checkpoint, organisations })
     }
 
     /// Reads the rows of one of [`Dump::tables`].
-    pub fn rows(&mut self, table: &TableShape) -> Rows<'_> {
+    ///
+    /// # Errors
+    ///
+    /// As the database says.
+    pub fn rows(&mut self, table: &TableShape) -> Result<Rows<'_>, StoreError> {
         let text = if *table == sequence_shape() {
             SEQUENCES.to_owned()
         } else {
             let columns: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
             format!("SELECT {} FROM {}", columns.join(", "), quoted(&table.name))
         };
-        let rows = sqlx::query(AssertSqlSafe(text)).fetch(&mut self.connection);
-        Rows { rows, table: table.clone() }
+        let rows = Sql::of(text, Binder::default()).fetch(&mut self.connection)?;
+        Ok(Rows { rows, table: table.clone() })
     }
 }
 
 /// The rows of a table, part by part.
 pub struct Rows<'a> {
-    rows: BoxStream<'a, Result<SqliteRow, sqlx::Error>>,
+    rows: BoxStream<'a, Result<DbRow, StoreError>>,
     table: TableShape,
 }
 

@@ -6,7 +6,11 @@ use std::path::Path;
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use super::SchemaMark;
-use crate::{Applied, Checkpoint, StoreError, commit, migrate, series};
+use crate::{
+    Applied, Checkpoint, StoreError, commit,
+    db::{Conn, sql},
+    migrate, series,
+};
 
 /// As a function it would take the bound number for the name of a table.
 const INTEGRITY: &str = "PRAGMA integrity_check(10)";
@@ -41,8 +45,8 @@ pub struct Inspection {
 pub async fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     // Read-only: a look must not bring the write-ahead log of a crash into the file.
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let mut connection = options.connect().await?;
-    let mut damage: Vec<String> = sqlx::query_scalar(INTEGRITY).fetch_all(&mut connection).await?;
+    let mut connection = Conn::Sqlite(options.connect().await?);
+    let mut damage: Vec<String> = sql(INTEGRITY).scalars(&mut connection).await?;
     damage.retain(|finding| finding != INTACT);
     let schema = migrate::mark(&mut connection).await?;
     let past = migrate::steps_of(&schema, migrate::STEPS)?;
@@ -52,10 +56,7 @@ pub async fn inspect(path: &Path) -> Result<Inspection, StoreError> {
     Ok(Inspection {
         schema,
         damage,
-        dangling: sqlx::query_scalar(DANGLING)
-            .bind(FINDINGS_MAX)
-            .fetch_all(&mut connection)
-            .await?,
+        dangling: sql(DANGLING).bind(FINDINGS_MAX).scalars(&mut connection).await?,
         applied: commit::applied(&mut connection).await?,
         checkpoint: commit::checkpoints(&mut connection).await?.into_iter().next(),
     })

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection,
+    ConnectOptions as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::{
-    Cell, SEQUENCE_TABLE, SchemaMark, TableShape, decode, quoted, refused, sequence_shape, shapes,
+    SEQUENCE_TABLE, SchemaMark, TableShape, decode, quoted, refused, sequence_shape, shapes,
 };
 use crate::{
     StoreError,
-    db::{Binder, created_with, make_private},
+    db::{Binder, Conn, Sql, Value, created_with, make_private, sql},
     migrate::{self, Step},
 };
 
@@ -28,7 +28,7 @@ const VALUES_MAX: usize = 4_096;
 /// A database that is being filled. Nothing of it is durable before the caller syncs the file.
 #[derive(Debug)]
 pub struct Load {
-    connection: SqliteConnection,
+    connection: Conn,
     /// The tables as the archive's schema has them.
     tables: Vec<TableShape>,
     /// What the schema is brought up to.
@@ -59,12 +59,12 @@ impl Load {
             .journal_mode(SqliteJournalMode::Memory)
             .synchronous(SqliteSynchronous::Off)
             .foreign_keys(false);
-        let mut connection = options.connect().await?;
+        let mut connection = Conn::Sqlite(options.connect().await?);
         migrate::migrate(&mut connection, past).await?;
         let mut tables = shapes(&mut connection).await?;
         for table in &tables {
             let text = format!("DELETE FROM {}", quoted(&table.name));
-            sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await?;
+            connection.raw(&text).await?;
         }
         tables.push(sequence_shape());
         Ok(Load { connection, tables, steps })
@@ -80,18 +80,13 @@ impl Load {
             return Err(refused(table, "the schema has no such table with these columns"));
         }
         let rows = decode(table, lines)?;
-        let mut tx = self.connection.begin().await?;
-        if table.name == SEQUENCE_TABLE {
-            for row in &rows {
-                set_sequence(&mut tx, table, row).await?;
-            }
-        } else {
-            let rows_max = (VALUES_MAX / table.columns.len().max(1)).max(1);
-            for chunk in rows.chunks(rows_max) {
-                add(&mut tx, table, chunk).await?;
-            }
+        self.connection.raw("BEGIN").await?;
+        if let Err(error) = add_all(&mut self.connection, table, &rows).await {
+            // What broke may have ended the transaction, too.
+            self.connection.raw("ROLLBACK").await.unwrap_or(());
+            return Err(error);
         }
-        tx.commit().await?;
+        self.connection.raw("COMMIT").await?;
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
@@ -103,20 +98,37 @@ impl Load {
     /// [`StoreError::Archive`] naming the table of a reference without its row.
     pub async fn finish(mut self) -> Result<(), StoreError> {
         migrate::migrate(&mut self.connection, self.steps).await?;
-        let dangling: Option<(String, String)> =
-            sqlx::query_as(DANGLING).fetch_optional(&mut self.connection).await?;
-        if let Some((table, parent)) = dangling {
+        if let Some(row) = sql(DANGLING).fetch_optional(&mut self.connection).await? {
+            let (table, parent): (String, String) = (row.value("table")?, row.value("parent")?);
             let reason = format!("a row refers to one of `{parent}` that is not there");
             return Err(StoreError::Archive { table, reason });
         }
-        Ok(self.connection.close().await?)
+        self.connection.close().await
     }
 }
 
-async fn add(
-    connection: &mut SqliteConnection,
+async fn add_all(
+    connection: &mut Conn,
     table: &TableShape,
-    rows: &[Vec<Cell>],
+    rows: &[Vec<Value>],
+) -> Result<(), StoreError> {
+    if table.name == SEQUENCE_TABLE {
+        for row in rows {
+            set_sequence(connection, table, row).await?;
+        }
+        return Ok(());
+    }
+    let rows_max = (VALUES_MAX / table.columns.len().max(1)).max(1);
+    for chunk in rows.chunks(rows_max) {
+        add(connection, table, chunk).await?;
+    }
+    Ok(())
+}
+
+async fn add(
+    connection: &mut Conn,
+    table: &TableShape,
+    rows: &[Vec<Value>],
 ) -> Result<(), StoreError> {
     let columns: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
     let places = format!("({})", vec!["?"; columns.len()].join(","));
@@ -127,35 +139,30 @@ async fn add(
         vec![places.as_str(); rows.len()].join(",")
     );
     let mut binder = Binder::default();
-    for cell in rows.iter().flatten() {
-        match cell {
-            Cell::Null => binder.add(None::<i64>),
-            Cell::Integer(value) => binder.add(*value),
-            Cell::Real(value) => binder.add(*value),
-            Cell::Text(value) => binder.add(value.clone()),
-            Cell::Bytes(value) => binder.add(value.clone()),
-        };
+    for value in rows.iter().flatten() {
+        binder.add(value.clone());
     }
-    let added = sqlx::query_with(AssertSqlSafe(text), binder.finish()?).execute(connection).await;
-    match added {
+    match Sql::of(text, binder).execute(connection).await {
         Ok(_) => Ok(()),
-        Err(sqlx::Error::Database(error)) => Err(refused(table, error.to_string())),
-        Err(error) => Err(error.into()),
+        Err(StoreError::Database { source: sqlx::Error::Database(said) }) => {
+            Err(refused(table, said.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 
 /// Adding the rows has counted already, but not those that were deleted since.
 async fn set_sequence(
-    connection: &mut SqliteConnection,
+    connection: &mut Conn,
     table: &TableShape,
-    row: &[Cell],
+    row: &[Value],
 ) -> Result<(), StoreError> {
-    let [Cell::Text(name), Cell::Integer(last)] = row else {
+    let [Value::Text(Some(name)), Value::Int(Some(last))] = row else {
         return Err(refused(table, "a row lacks a value"));
     };
     for text in [SEQUENCE_SET, SEQUENCE_ADD] {
-        let done = sqlx::query(text).bind(name).bind(last).execute(&mut *connection).await?;
-        if done.rows_affected() != 0 {
+        let done = sql(text).bind(name).bind(last).execute(&mut *connection).await?;
+        if done != 0 {
             break;
         }
     }
@@ -164,8 +171,6 @@ async fn set_sequence(
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row as _;
-
     use super::*;
     use crate::{ColumnKind, ColumnShape, Store};
 
@@ -195,11 +200,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
         filled(&path, &first()).await.finish().await.unwrap();
-        let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-        let row = sqlx::query("SELECT id, name, colour FROM org").fetch_one(&mut connection);
+        let connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+        let mut connection = Conn::Sqlite(connection);
+        let row = sql("SELECT id, name, colour FROM org").fetch_one(&mut connection);
         let row = row.await.unwrap();
-        assert_eq!(row.get::<i64, _>("id"), 7);
-        assert_eq!(row.get::<String, _>("colour"), "grey");
+        assert_eq!(row.value::<i64>("id").unwrap(), 7);
+        assert_eq!(row.value::<String>("colour").unwrap(), "grey");
         assert_eq!(migrate::version(&mut connection).await.unwrap(), 2);
     }
 

@@ -14,10 +14,12 @@ mod load;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sqlx::{Row, SqliteConnection, TypeInfo, ValueRef, sqlite::SqliteRow};
+use serde_json::Value as Json;
 
-use crate::{StoreError, db::damaged};
+use crate::{
+    StoreError,
+    db::{Cell, Conn, DbRow, Value, damaged, sql},
+};
 
 pub use dump::{Dump, Rows};
 pub use inspect::{Inspection, inspect};
@@ -82,16 +84,6 @@ pub struct RowPart {
     pub lines: Vec<u8>,
 }
 
-/// A value on its way into a table.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
 /// Checks rows of a table without a database and returns how many there are.
 ///
 /// # Errors
@@ -106,13 +98,13 @@ fn refused(table: &TableShape, reason: impl Into<String>) -> StoreError {
 }
 
 /// Writes a row as a line.
-fn encode_row(to: &mut Vec<u8>, table: &TableShape, row: &SqliteRow) -> Result<(), StoreError> {
+fn encode_row(to: &mut Vec<u8>, table: &TableShape, row: &DbRow) -> Result<(), StoreError> {
     to.push(b'[');
     for (index, column) in table.columns.iter().enumerate() {
         if index != 0 {
             to.push(b',');
         }
-        let value = encode_cell(column.kind, row, index)?;
+        let value = encode_cell(column.kind, row.cell(index)?);
         let value = value.ok_or_else(|| damaged(&format!("{}.{}", table.name, column.name)))?;
         // Writing to memory does not fail.
         serde_json::to_writer(&mut *to, &value).unwrap_or(());
@@ -122,34 +114,21 @@ fn encode_row(to: &mut Vec<u8>, table: &TableShape, row: &SqliteRow) -> Result<(
 }
 
 /// A value as JSON; `None` if it is not of the kind that its column says.
-fn encode_cell(
-    kind: ColumnKind,
-    row: &SqliteRow,
-    index: usize,
-) -> Result<Option<Value>, StoreError> {
-    let raw = row.try_get_raw(index)?;
-    if raw.is_null() {
-        return Ok(Some(Value::Null));
+fn encode_cell(kind: ColumnKind, cell: Cell<'_>) -> Option<Json> {
+    match (kind, cell) {
+        (_, Cell::Null) => Some(Json::Null),
+        (ColumnKind::Integer, Cell::Int(value)) => Some(value.into()),
+        (ColumnKind::Real, Cell::Real(value)) => {
+            serde_json::Number::from_f64(value).map(Json::Number)
+        }
+        (ColumnKind::Text, Cell::Text(value)) => Some(value.into()),
+        (ColumnKind::Bytes, Cell::Blob(value)) => Some(STANDARD.encode(value).into()),
+        (ColumnKind::Integer | ColumnKind::Real | ColumnKind::Text | ColumnKind::Bytes, _) => None,
     }
-    // The type of the value itself: SQLite takes anything into any column.
-    let is = |name: &str| raw.type_info().name() == name;
-    Ok(match kind {
-        ColumnKind::Integer if is("INTEGER") => {
-            Some(row.try_get_unchecked::<i64, _>(index)?.into())
-        }
-        ColumnKind::Real if is("REAL") => {
-            serde_json::Number::from_f64(row.try_get_unchecked(index)?).map(Value::Number)
-        }
-        ColumnKind::Text if is("TEXT") => Some(row.try_get_unchecked::<String, _>(index)?.into()),
-        ColumnKind::Bytes if is("BLOB") => {
-            Some(STANDARD.encode(row.try_get_unchecked::<&[u8], _>(index)?).into())
-        }
-        ColumnKind::Integer | ColumnKind::Real | ColumnKind::Text | ColumnKind::Bytes => None,
-    })
 }
 
 /// Reads lines back.
-fn decode(table: &TableShape, lines: &[u8]) -> Result<Vec<Vec<Cell>>, StoreError> {
+fn decode(table: &TableShape, lines: &[u8]) -> Result<Vec<Vec<Value>>, StoreError> {
     let Some(whole) = lines.strip_suffix(b"\n") else {
         return match lines {
             [] => Ok(Vec::new()),
@@ -165,8 +144,8 @@ fn decode(table: &TableShape, lines: &[u8]) -> Result<Vec<Vec<Cell>>, StoreError
     lines.map(row).collect()
 }
 
-fn decode_row(table: &TableShape, line: &[u8]) -> Option<Vec<Cell>> {
-    let values: Vec<Value> = serde_json::from_slice(line).ok()?;
+fn decode_row(table: &TableShape, line: &[u8]) -> Option<Vec<Value>> {
+    let values: Vec<Json> = serde_json::from_slice(line).ok()?;
     if values.len() != table.columns.len() {
         return None;
     }
@@ -174,28 +153,30 @@ fn decode_row(table: &TableShape, line: &[u8]) -> Option<Vec<Cell>> {
     cells.map(|(value, column)| decode_cell(column.kind, value)).collect()
 }
 
-fn decode_cell(kind: ColumnKind, value: Value) -> Option<Cell> {
-    match (kind, value) {
-        (_, Value::Null) => Some(Cell::Null),
-        (ColumnKind::Integer, Value::Number(number)) => number.as_i64().map(Cell::Integer),
-        (ColumnKind::Real, Value::Number(number)) => number.as_f64().map(Cell::Real),
-        (ColumnKind::Text, Value::String(text)) => Some(Cell::Text(text)),
-        (ColumnKind::Bytes, Value::String(text)) => STANDARD.decode(text).ok().map(Cell::Bytes),
-        (_, _) => None,
-    }
+fn decode_cell(kind: ColumnKind, value: Json) -> Option<Value> {
+    Some(match (kind, value) {
+        (ColumnKind::Integer, Json::Null) => Value::Int(None),
+        (ColumnKind::Real, Json::Null) => Value::Real(None),
+        (ColumnKind::Text, Json::Null) => Value::Text(None),
+        (ColumnKind::Bytes, Json::Null) => Value::Blob(None),
+        (ColumnKind::Integer, Json::Number(number)) => Value::Int(Some(number.as_i64()?)),
+        (ColumnKind::Real, Json::Number(number)) => Value::Real(Some(number.as_f64()?)),
+        (ColumnKind::Text, Json::String(text)) => Value::Text(Some(text)),
+        (ColumnKind::Bytes, Json::String(text)) => Value::Blob(Some(STANDARD.decode(text).ok()?)),
+        (_, _) => return None,
+    })
 }
 
 /// The tables of a database that belong into an archive.
-async fn shapes(connection: &mut SqliteConnection) -> Result<Vec<TableShape>, StoreError> {
-    let names: Vec<String> =
-        sqlx::query_scalar(TABLES).bind(SHAPES_MAX).fetch_all(&mut *connection).await?;
+async fn shapes(connection: &mut Conn) -> Result<Vec<TableShape>, StoreError> {
+    let names: Vec<String> = sql(TABLES).bind(SHAPES_MAX).scalars(&mut *connection).await?;
     let mut shapes = Vec::new();
     for name in names.into_iter().filter(|name| !LEFT_OUT.contains(&name.as_str())) {
-        let rows = sqlx::query(COLUMNS).bind(&name).bind(SHAPES_MAX);
+        let rows = sql(COLUMNS).bind(&name).bind(SHAPES_MAX);
         let mut columns = Vec::new();
         for row in rows.fetch_all(&mut *connection).await? {
-            let column: String = row.try_get("name")?;
-            let declared: String = row.try_get("type")?;
+            let column: String = row.value("name")?;
+            let declared: String = row.value("type")?;
             let kind = kind_of(&declared).ok_or_else(|| damaged(&format!("{name}.{column}")))?;
             columns.push(ColumnShape { name: column, kind });
         }
@@ -243,12 +224,7 @@ mod tests {
     #[test]
     fn a_row_reads_as_what_its_columns_say() {
         let rows = decode(&table(), b"[-9223372036854775808,1.5,\"a\\nb\",\"AP8=\"]\n").unwrap();
-        let expected = vec![
-            Cell::Integer(i64::MIN),
-            Cell::Real(1.5),
-            Cell::Text("a\nb".to_owned()),
-            Cell::Bytes(vec![0, 255]),
-        ];
+        let expected = vec![i64::MIN.into(), 1.5.into(), "a\nb".into(), vec![0, 255].into()];
         assert_eq!(rows, [expected]);
         assert_eq!(check_rows(&table(), b"").unwrap(), 0);
         assert_eq!(check_rows(&table(), b"[null,null,null,null]\n").unwrap(), 1);

@@ -16,7 +16,7 @@ type Tables = Vec<(TableShape, Vec<Vec<u8>>)>;
 async fn read(mut dump: Dump) -> Tables {
     let mut all = Vec::new();
     for table in dump.tables.clone() {
-        let mut rows = dump.rows(&table);
+        let mut rows = dump.rows(&table).unwrap();
         let mut parts = Vec::new();
         while let Some(part) = rows.part(100).await.unwrap() {
             assert_eq!(check_rows(&table, &part.lines).unwrap(), part.rows);
@@ -122,7 +122,7 @@ async fn a_value_that_no_column_of_ours_holds_is_named() {
     sqlx::Connection::close(connection).await.unwrap();
     let mut dump = Dump::open(&path).await.unwrap();
     let target = dump.tables.iter().find(|table| table.name == "target").unwrap().clone();
-    let error = dump.rows(&target).part(1).await.unwrap_err();
+    let error = dump.rows(&target).unwrap().part(1).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { column } if column == "target.note"));
 }
 
