@@ -12,9 +12,14 @@ pub(crate) struct View {
     pub(crate) agent: AgentId,
     pub(crate) verdict: Verdict,
     pub(crate) cause: Cause,
-    /// Created, never heard: it can confirm nothing, and nobody waits for it.
-    pub(crate) is_never_seen: bool,
+    /// It has judged since it was assigned, since the address was changed or a pause ended.
+    pub(crate) has_judged: bool,
+    /// It has not, but it is heard and its first rounds are on their way.
+    pub(crate) is_awaited: bool,
 }
+
+/// What all hold before anybody has judged.
+pub(crate) const NOTHING_HELD: (Verdict, Cause) = (Verdict::Unknown, Cause::NotYet);
 
 /// What the pooled loss test says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +38,15 @@ pub(crate) struct Agreement {
     pub(crate) named: Option<AgentId>,
 }
 
-/// Joins what the assigned agents hold.
+/// Joins what the assigned agents hold, given what all hold so far.
 ///
-/// An agent sees the probe if it holds any verdict other than Unknown; agents that were never
-/// heard do not count as assigned.
+/// An agent sees the probe if it holds any verdict other than Unknown. One that has not judged yet
+/// has no voice: that it joins changes nothing until it has an opinion. Only while all hold
+/// nothing, or Down is not confirmed, the first rounds of one that is heard are waited for.
 ///
-/// 1 - Nobody sees it: Unknown with the most telling cause.
-/// 2 - Two or more that see it say Down, or one if only one is assigned: Down.
+/// 1 - Nobody sees it: Unknown with the most telling cause of those that have a voice.
+/// 2 - Two or more that see it say Down, or one if only one has a voice: Down. Down stays while
+///     one says so and nobody sees otherwise: that another went away makes nothing better.
 /// 3 - One says Down and others see it answer: Degraded, `Partial`, naming the one.
 /// 4 - One says Down and nobody else can see: Degraded, `Unconfirmed`, naming the one.
 /// 5 - Two or more say Degraded, or the only one that sees it: Degraded with that cause; loss
@@ -50,19 +57,27 @@ pub(crate) struct Agreement {
 ///     it. The cause keeps it apart from what everybody sees, so that a wall shows it and an alert
 ///     rule can leave it out.
 /// 8 - Otherwise Up.
-pub(crate) fn agree(views: &[View], pooled: Pooled, defects: Defects) -> Agreement {
+pub(crate) fn agree(
+    (held, why_held): (Verdict, Cause),
+    views: &[View],
+    pooled: Pooled,
+    defects: Defects,
+) -> Agreement {
     let count = |verdict| views.iter().filter(|v| v.verdict == verdict).count();
     let first = |verdict| views.iter().find(|v| v.verdict == verdict);
     let down = count(Verdict::Down);
     let degraded = count(Verdict::Degraded);
     let seeing = down + degraded + count(Verdict::Up);
-    let assigned = views.iter().filter(|v| !v.is_never_seen || v.verdict != Verdict::Unknown);
-    let assigned = assigned.count();
+    let is_waiting = held == Verdict::Unknown || why_held == Cause::Unconfirmed;
+    let has_voice = |view: &&View| view.has_judged || (view.is_awaited && is_waiting);
+    let voices = views.iter().filter(has_voice).count();
     let of = |verdict, cause, named| Agreement { verdict, cause, named };
     if seeing == 0 {
-        return of(Verdict::Unknown, most_telling(views.iter().map(|v| v.cause)), None);
+        let causes = views.iter().filter(|view| voices == 0 || has_voice(view)).map(|v| v.cause);
+        return of(Verdict::Unknown, most_telling(causes), None);
     }
-    let is_lone_enough = assigned == 1 || defects.has(Defect::LoneAgentConvicts);
+    let is_held = held == Verdict::Down && seeing == 1;
+    let is_lone_enough = voices == 1 || is_held || defects.has(Defect::LoneAgentConvicts);
     if 2 <= down || (down == 1 && is_lone_enough) {
         return of(Verdict::Down, Cause::NoAnswer, None);
     }
@@ -124,10 +139,16 @@ mod tests {
     /// One line per case: what the agents hold, then `=>` and what all hold together.
     #[track_caller]
     fn check(cases: &str, expected: Expect) {
+        check_held(NOTHING_HELD, cases, expected);
+    }
+
+    /// The same where all held something before.
+    #[track_caller]
+    fn check_held(held: (Verdict, Cause), cases: &str, expected: Expect) {
         let mut text = String::new();
         for case in cases.lines().map(str::trim).filter(|case| !case.is_empty()) {
             let (views, pooled) = parse(case);
-            let agreement = agree(&views, pooled, Defects::default());
+            let agreement = agree(held, &views, pooled, Defects::default());
             let named = agreement.named.map_or(String::new(), |agent| format!(" a{agent}"));
             writeln!(text, "{case} => {} {}{named}", agreement.verdict, agreement.cause)
                 .expect("a string takes everything");
@@ -149,7 +170,8 @@ mod tests {
                 "blind" => (Verdict::Unknown, Cause::AgentBlind),
                 "denied" => (Verdict::Unknown, Cause::NotAsked(NotAsked::Permission)),
                 "silent" => (Verdict::Unknown, Cause::Silent),
-                "never" => (Verdict::Unknown, Cause::NotYet),
+                "never" | "new" => (Verdict::Unknown, Cause::NotYet),
+                "new-offline" => (Verdict::Unknown, Cause::AgentOffline),
                 "pool" => {
                     pooled = Pooled::Many;
                     continue;
@@ -160,7 +182,8 @@ mod tests {
                 }
                 other => panic!("no such word: {other}"),
             };
-            views.push(View { agent, verdict, cause, is_never_seen: word == "never" });
+            let has_judged = !matches!(word, "never" | "new" | "new-offline");
+            views.push(View { agent, verdict, cause, has_judged, is_awaited: word == "new" });
         }
         (views, pooled)
     }
@@ -178,6 +201,8 @@ mod tests {
             down offline
             blind down offline
             down never
+            down new
+            down new-offline
             down denied
             ",
             expect![[r#"
@@ -190,7 +215,60 @@ mod tests {
                 down offline => degraded unconfirmed a1
                 blind down offline => degraded unconfirmed a2
                 down never => down no_answer
+                down new => degraded unconfirmed a1
+                down new-offline => down no_answer
                 down denied => degraded unconfirmed a1
+            "#]],
+        );
+    }
+
+    #[test]
+    fn down_stays_until_somebody_that_sees_says_otherwise() {
+        check_held(
+            (Verdict::Down, Cause::NoAnswer),
+            "
+            down new
+            down new-offline
+            down offline
+            blind down offline
+            down up
+            down lossy
+            offline new
+            ",
+            expect![[r#"
+                down new => down no_answer
+                down new-offline => down no_answer
+                down offline => down no_answer
+                blind down offline => down no_answer
+                down up => degraded partial a1
+                down lossy => degraded partial a1
+                offline new => unknown agent_offline
+            "#]],
+        );
+    }
+
+    #[test]
+    fn who_has_not_judged_is_waited_for_only_while_down_is_not_confirmed() {
+        check_held(
+            (Verdict::Degraded, Cause::Unconfirmed),
+            "
+            down new
+            down new-offline
+            down down
+            ",
+            expect![[r#"
+                down new => degraded unconfirmed a1
+                down new-offline => down no_answer
+                down down => down no_answer
+            "#]],
+        );
+        check_held(
+            (Verdict::Up, Cause::Answering),
+            "down new\n up new\n lossy new-offline",
+            expect![[r#"
+                down new => down no_answer
+                up new => up answering
+                lossy new-offline => degraded loss
             "#]],
         );
     }
@@ -236,6 +314,8 @@ mod tests {
             silent denied offline
             never offline
             never
+            silent new-offline
+            new new-offline
             ",
             expect![[r#"
                 offline offline => unknown agent_offline
@@ -243,8 +323,13 @@ mod tests {
                 silent denied offline => unknown not_asked_permission
                 never offline => unknown agent_offline
                 never => unknown not_yet
+                silent new-offline => unknown silent
+                new new-offline => unknown not_yet
             "#]],
         );
-        assert_eq!(agree(&[], Pooled::Calm, Defects::default()).cause, Cause::NoAgent);
+        assert_eq!(
+            agree(NOTHING_HELD, &[], Pooled::Calm, Defects::default()).cause,
+            Cause::NoAgent
+        );
     }
 }

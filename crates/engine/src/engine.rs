@@ -18,7 +18,7 @@ use crate::{
     defect::Defects,
     minutes::{RUNS_MAX, RUNS_MIN, RUNS_TOTAL},
     rules::{NEVER, Rules},
-    state::{Agent, Decisions, Frame, Monitor, Pair, Probe},
+    state::{Agent, Decisions, Frame, Monitor, Pair, Probe, Word},
     why::{self, PairFacts, Voice},
 };
 
@@ -341,18 +341,32 @@ impl State {
         why::pair(pair.watch.verdict(), pair.watch.cause(), &facts)
     }
 
-    /// What the assigned agents hold together by now.
+    /// Whether the first rounds of a pair are on their way.
+    pub(crate) fn is_awaited(&self, pair: &Pair) -> bool {
+        pair.watch.cause() == Cause::NotYet && self.agent(pair.agent).is_some_and(Agent::is_heard)
+    }
+
+    /// What the assigned agents hold together by now. Those who left speak for those who ask in
+    /// their place until these have judged.
     pub(crate) fn agreement(&self, probe: &Probe, defects: Defects) -> Agreement {
-        let is_never_seen =
-            |id| self.agent(id).is_none_or(|agent| agent.state == AgentState::NeverSeen);
         let view = |pair: &Pair| View {
             agent: pair.agent,
             verdict: pair.watch.verdict(),
             cause: pair.watch.cause(),
-            is_never_seen: is_never_seen(pair.agent),
+            has_judged: pair.has_judged,
+            is_awaited: self.is_awaited(pair),
         };
-        let views: Vec<View> = probe.pairs.iter().map(view).collect();
-        let mut agreement = agree(&views, probe.pooled().0, defects);
+        let word = |(agent, word): (AgentId, &Word)| View {
+            agent,
+            verdict: word.verdict,
+            cause: word.cause,
+            has_judged: true,
+            is_awaited: false,
+        };
+        let pairs = probe.pairs.iter().map(view);
+        let views: Vec<View> = pairs.chain(probe.words(self.now).map(word)).collect();
+        let held = (probe.verdict, probe.cause);
+        let mut agreement = agree(held, &views, probe.pooled().0, defects);
         if probe.is_paused {
             agreement.cause = Cause::Paused;
         }
@@ -367,7 +381,14 @@ impl State {
             cause: pair.watch.cause(),
             text: self.why_pair(probe, pair).text,
         };
-        let voices: Vec<Voice> = probe.pairs.iter().map(voice).collect();
+        let left = |(agent, word): (AgentId, &Word)| Voice {
+            agent: name(agent).to_owned(),
+            verdict: word.verdict,
+            cause: word.cause,
+            text: word.text.clone(),
+        };
+        let voices = probe.pairs.iter().map(voice);
+        let voices: Vec<Voice> = voices.chain(probe.words(self.now).map(left)).collect();
         let (_, lost) = probe.pooled();
         let losers = || {
             let lost = |pair: &&Pair| 0 < probe.pool.lost_of(pair.share);

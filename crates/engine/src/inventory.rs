@@ -15,7 +15,7 @@ use crate::{
     engine::{Engine, frame, pair_facts, rules_of, slot, slot_grown},
     minutes::Accumulated,
     rules::Rules,
-    state::{Agent, Pair, Probe},
+    state::{Agent, Pair, Probe, Word},
     watch::Watch,
     why,
 };
@@ -248,8 +248,8 @@ impl Engine {
 
     /// Ends the pairs that are no longer assigned and begins those that are now.
     ///
-    /// A pair that ends with a verdict turns Unknown, `NoAgent`, so that its span has an end; its
-    /// minutes stop with the last one that was closed.
+    /// A pair of which something was said turns Unknown, `NoAgent`, so that its span has an end;
+    /// the minute that it ended in is its last.
     fn assign_probe(&mut self, id: ProbeId, candidates: &Candidates, now: UtcMicros) {
         let Some(probe) = self.state.probe(id) else {
             return;
@@ -285,14 +285,20 @@ impl Engine {
         let rules = rules_of(&self.state.tiers, probe.tier);
         let frame = frame(now, &self.state.monitor, runs_max, self.defects);
         probe.roll(&rules, &frame, &mut self.decisions);
-        let is_known = |pair: &&Pair| pair.watch.verdict() != Verdict::Unknown;
-        if let Some(pair) = probe.pairs.get(index).filter(is_known) {
+        let mut word = None;
+        let was_told = |pair: &&Pair| pair.watch.cause() != Cause::NotYet;
+        if let Some(pair) = probe.pairs.get(index).filter(was_told) {
             let facts = pair_facts(pair, agent.as_deref(), &rules, now);
+            let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
+            let text = why::left(&why::pair(verdict, cause, &facts).text);
+            let evidence_until = pair.watch.evidence_until();
+            let is_known = verdict != Verdict::Unknown;
+            word = is_known.then_some(Word { verdict, cause, text, evidence_until });
             let turn = (Verdict::Unknown, Cause::NoAgent);
             let why = why::pair(turn.0, turn.1, &facts);
             probe.turn_pair(index, turn, why, &frame, &mut self.decisions);
         }
-        probe.pairs.remove(index);
+        probe.leave(index, word, now);
         self.state.pairs = self.state.pairs.saturating_sub(1);
         if let Some(agent) = agent {
             agent.forget_probe(id);
@@ -300,13 +306,17 @@ impl Engine {
     }
 
     fn begin_pair(&mut self, id: ProbeId, agent_id: AgentId, now: UtcMicros) {
+        let runs_max = self.state.runs_max();
         let probe = slot(&mut self.state.probes, id.0).and_then(Option::as_mut);
         let agent = slot(&mut self.state.agents, agent_id.0).and_then(Option::as_mut);
         let (Some(probe), Some(agent)) = (probe, agent) else {
             return;
         };
         if let Err(index) = probe.pairs.binary_search_by_key(&agent_id, |pair| pair.agent) {
-            probe.pairs.insert(index, Pair::new(agent_id, now));
+            let rules = rules_of(&self.state.tiers, probe.tier);
+            let frame = frame(now, &self.state.monitor, runs_max, self.defects);
+            probe.roll(&rules, &frame, &mut self.decisions);
+            probe.join(index, agent_id, now);
             agent.probes.insert(id);
             self.state.pairs += 1;
         }
@@ -322,6 +332,7 @@ fn new_probe(spec: &ProbeSpec, address: Box<str>, now: UtcMicros) -> Probe {
         is_paused: spec.paused,
         pool: crate::loss::Pool::default(),
         pairs: Vec::new(),
+        left: Vec::new(),
         oldest: minute,
         newest: minute,
         verdict: Verdict::Unknown,

@@ -11,7 +11,7 @@
 use model::{AgentId, Cause, Entity, Minute, Outcome, ProbeId, Round, UtcMicros, Verdict};
 
 use crate::{
-    consensus::{Pooled, View, agree},
+    consensus::{NOTHING_HELD, Pooled, View, agree},
     engine::{Counters, Engine, frame, rules_of, slot},
     lane::{Lane, Late, Way},
     minutes::{Accumulated, Kept, Said},
@@ -522,7 +522,7 @@ impl Probe {
             return false;
         };
         let views = self.views_of(minute, &kept);
-        let agreement = agree(&views, Pooled::Calm, frame.defects);
+        let agreement = agree(NOTHING_HELD, &views, Pooled::Calm, frame.defects);
         let held = kept.accumulated.truth(frame.defects);
         let is_worse = held.0.badness() > agreement.verdict.badness();
         let truth = match (agreement.verdict, held.0) {
@@ -557,7 +557,8 @@ impl Probe {
             (peers.degraded, Verdict::Degraded, degraded),
             (peers.down, Verdict::Down, Cause::NoAnswer),
         ] {
-            let unnamed = View { agent: AgentId(0), verdict, cause, is_never_seen: false };
+            let unnamed =
+                View { agent: AgentId(0), verdict, cause, has_judged: true, is_awaited: false };
             views.extend(std::iter::repeat_n(unnamed, usize::from(count)));
         }
         views

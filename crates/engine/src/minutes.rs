@@ -93,6 +93,16 @@ impl Accumulated {
         self.begin = u8::try_from(first).unwrap_or(0);
     }
 
+    /// Whether the pair came to be after it, and no late round has told of it since.
+    pub(crate) fn is_absent(&self) -> bool {
+        i64::from(self.begin) * SECOND_US == MINUTE_US && self.counts == MinuteCounts::default()
+    }
+
+    /// Whether the pair was there for as much of the minute as its probe.
+    pub(crate) fn began_with(&self, all: &Accumulated) -> bool {
+        self.begin <= all.begin
+    }
+
     pub(crate) fn cover(&mut self, minute: Minute, from: UtcMicros, to: UtcMicros) {
         self.covered |= seconds(minute, from, to);
     }

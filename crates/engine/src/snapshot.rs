@@ -16,7 +16,7 @@ use crate::{
 /// What a checkpoint starts with.
 const MAGIC: [u8; 4] = *b"FLEN";
 /// Counts the forms of [`State`].
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 
 /// Why bytes are no checkpoint that this engine can go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,12 +16,12 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    consensus::{Agreement, Pooled, View, agree},
+    consensus::{Agreement, NOTHING_HELD, Pooled, View, agree},
     defect::Defects,
     lane::{Lane, Late},
     loss::{Pool, PoolShare},
     minutes::{Accumulated, Past, Peers, Said},
-    rules::{NEVER, Rules, after},
+    rules::{GRACE_US, NEVER, Rules, after},
     sight::Sight,
     watch::Watch,
 };
@@ -141,6 +141,8 @@ pub(crate) struct Pair {
     pub(crate) watch: Watch,
     pub(crate) agent: AgentId,
     pub(crate) share: PoolShare,
+    /// It has held a verdict since it began, its address was changed, or a pause ended.
+    pub(crate) has_judged: bool,
     pub(crate) since: UtcMicros,
     /// What the probe's name last stood for, and from when on; of few probes.
     pub(crate) asked: Option<Box<(UtcMicros, IpAddr)>>,
@@ -148,6 +150,33 @@ pub(crate) struct Pair {
     pub(crate) open: [Accumulated; 2],
     pub(crate) past: Option<Box<Past>>,
     pub(crate) late: Option<Box<Late>>,
+}
+
+/// A pair that is no longer asked, until its last minutes are said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Left {
+    pub(crate) pair: Pair,
+    /// When it ended.
+    pub(crate) at: UtcMicros,
+    /// What it held then and why, while that speaks still: whoever asks now has not judged yet.
+    pub(crate) word: Option<Box<Word>>,
+}
+
+/// What a pair held when it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Word {
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Cause,
+    pub(crate) text: String,
+    /// Until when its last round speaks.
+    pub(crate) evidence_until: UtcMicros,
+}
+
+impl Word {
+    /// When silence ends it, as it would have ended the pair's.
+    pub(crate) fn until(&self) -> UtcMicros {
+        after(self.evidence_until, GRACE_US)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +187,8 @@ pub(crate) struct Probe {
     pub(crate) is_paused: bool,
     pub(crate) pool: Pool,
     pub(crate) pairs: Vec<Pair>,
+    /// Pairs that ended lately; of few probes. At most one an agent.
+    pub(crate) left: Vec<Left>,
     /// Oldest and newest open minute: one or two.
     pub(crate) oldest: Minute,
     pub(crate) newest: Minute,
@@ -181,16 +212,19 @@ fn place(minute: Minute) -> usize {
 }
 
 impl Pair {
+    /// Begins one: of the minutes before the one of `now` it has nothing to say.
     pub(crate) fn new(agent: AgentId, now: UtcMicros) -> Pair {
+        let minute = now.minute();
         let mut open = [Accumulated::new(); 2];
-        if let Some(accumulated) = open.get_mut(place(now.minute())) {
-            accumulated.begin_at(now.minute(), now);
-            accumulated.note_held(Verdict::Unknown, Cause::NotYet);
-        }
+        let before = Minute(minute.0 - 1);
+        open[place(before)].begin_at(before, now);
+        open[place(minute)].begin_at(minute, now);
+        open[place(minute)].note_held(Verdict::Unknown, Cause::NotYet);
         Pair {
             watch: Watch::new(),
             agent,
             share: PoolShare::default(),
+            has_judged: false,
             since: now,
             asked: None,
             open,
@@ -256,6 +290,8 @@ impl Probe {
         };
         let from = pair.watch.verdict();
         pair.watch.turn(verdict, cause, now);
+        pair.has_judged = verdict != Verdict::Unknown
+            || (pair.has_judged && !matches!(cause, Cause::Paused | Cause::NotYet));
         pair.since = now;
         pair.open_mut(newest).note_held(verdict, cause);
         if matches!(cause, Cause::AgentOffline | Cause::AgentBlind | Cause::Paused) {
@@ -343,6 +379,58 @@ impl Probe {
         for pair in &mut self.pairs {
             pair.begin_minute(minute, is_carried);
         }
+        self.cover_by_left(minute);
+    }
+
+    /// What those who left heard speaks for all until whoever asks now has judged.
+    fn cover_by_left(&mut self, minute: Minute) {
+        let accumulated = &mut self.open[place(minute)];
+        for left in &self.left {
+            if let Some(word) = &left.word {
+                accumulated.cover(minute, left.at, word.evidence_until);
+            }
+        }
+    }
+
+    /// Ends a pair. Its open minutes are said with what they have when they are closed; its `word`
+    /// counts for as long as its last round speaks, if nobody else has judged.
+    pub(crate) fn leave(&mut self, index: usize, word: Option<Word>, now: UtcMicros) {
+        let mut pair = self.pairs.remove(index);
+        let (oldest, newest) = (self.oldest, self.newest);
+        for minute in [oldest, newest] {
+            pair.open_mut(minute).uncover_from(minute, now);
+        }
+        pair.late = None;
+        self.left.push(Left { pair, at: now, word: word.map(Box::new) });
+        self.cover_by_left(oldest);
+        self.cover_by_left(newest);
+    }
+
+    /// Begins a pair. One that ended within the same minutes goes on with what they have.
+    pub(crate) fn join(&mut self, index: usize, agent: AgentId, now: UtcMicros) {
+        let mut pair = Pair::new(agent, now);
+        if let Some(at) = self.left.iter().position(|left| left.pair.agent == agent) {
+            let mut left = self.left.remove(at);
+            for minute in [self.oldest, self.newest] {
+                if minute <= left.at.minute() {
+                    *pair.open_mut(minute) = *left.pair.open_mut(minute);
+                }
+            }
+            pair.open_mut(self.newest).note_held(Verdict::Unknown, Cause::NotYet);
+            pair.past = left.pair.past;
+        }
+        self.pairs.insert(index, pair);
+    }
+
+    /// What those who left held and still speaks.
+    pub(crate) fn words<'a>(&'a self, now: UtcMicros) -> impl Iterator<Item = (AgentId, &'a Word)> {
+        let word = |left: &'a Left| Some((left.pair.agent, left.word.as_deref()?));
+        self.left.iter().filter_map(word).filter(move |(_, word)| now < word.until())
+    }
+
+    /// Forgets what those held who left: somebody else has judged, or nobody is to.
+    pub(crate) fn forget_words(&mut self) {
+        self.left.iter_mut().for_each(|left| left.word = None);
     }
 
     /// Notes what all hold, if nothing is noted in the newest minute and some pair's rounds have
@@ -403,6 +491,9 @@ impl Probe {
         for pair in &mut self.pairs {
             let (verdict, cause) = (pair.watch.verdict(), pair.watch.cause());
             let accumulated = pair.open_mut(minute);
+            if accumulated.is_absent() {
+                continue;
+            }
             if !accumulated.is_whole() {
                 if was_down {
                     accumulated.note_unknown(Cause::MonitorDown);
@@ -415,7 +506,9 @@ impl Probe {
             let truth = accumulated.truth(frame.defects);
             let entity = Entity::Pair { probe: self.id, agent: pair.agent };
             let said = first_said(truth);
-            views.push(view_of(pair.agent, truth));
+            if accumulated.began_with(&all) {
+                views.push(view_of(pair.agent, truth));
+            }
             say(self.org, entity, minute, &accumulated, &said, frame.now, decisions);
             let is_complete = accumulated.is_whole() || accumulated.is_beginning();
             // A round of this minute may be on its way still, although others speak for it.
@@ -434,14 +527,8 @@ impl Probe {
                 past.keep(minute, 1, accumulated, said, Peers::default(), frame.runs_max);
             }
         }
-        let mut truth = all.truth(frame.defects);
-        if truth.0 == Verdict::Unknown {
-            let agreement = agree(&views, Pooled::Calm, frame.defects);
-            if agreement.verdict != Verdict::Unknown {
-                truth = (agreement.verdict, agreement.cause);
-            }
-        }
-        let said = first_said(truth);
+        self.close_left(minute, (&mut all, &mut views, &mut peers), frame, decisions);
+        let said = first_said(truth_of_all(&all, &views, frame.defects));
         let entity = Entity::Consensus { probe: self.id };
         say(self.org, entity, minute, &all, &said, frame.now, decisions);
         if is_any_kept {
@@ -455,6 +542,37 @@ impl Probe {
             }
         }
         self.oldest = if self.oldest < self.newest { self.newest } else { minute.next() };
+        let is_unsaid = self.unsaid.is_some();
+        self.left.retain(|left| is_unsaid || left.word.is_some() || minute.end() < left.at);
+    }
+
+    /// Says a minute of those who left in it or later. Only who was there to its end has a view of
+    /// it.
+    fn close_left(
+        &mut self,
+        minute: Minute,
+        (all, views, peers): (&mut Accumulated, &mut Vec<View>, &mut Peers),
+        frame: &Frame<'_>,
+        decisions: &mut Decisions,
+    ) {
+        for left in self.left.iter_mut().filter(|left| minute.start() < left.at) {
+            let agent = left.pair.agent;
+            let accumulated = left.pair.open_mut(minute);
+            if accumulated.is_absent() {
+                continue;
+            }
+            all.join(accumulated);
+            // What is after its end is nobody's gap.
+            accumulated.cover(minute, left.at, minute.end());
+            let accumulated = *accumulated;
+            let truth = accumulated.truth(frame.defects);
+            if minute.end() <= left.at && accumulated.began_with(all) {
+                views.push(view_of(agent, truth));
+                peers.add(truth);
+            }
+            let entity = Entity::Pair { probe: self.id, agent };
+            say(self.org, entity, minute, &accumulated, &first_said(truth), frame.now, decisions);
+        }
     }
 
     /// Says skipped minutes, at most `minutes_max` of them; returns whether all are said.
@@ -471,7 +589,8 @@ impl Probe {
         let mut minute = from;
         while minute < until {
             let (org, probe) = (self.org, self.id);
-            for pair in &mut self.pairs {
+            let left = self.left.iter_mut().map(|left| &mut left.pair);
+            for pair in self.pairs.iter_mut().chain(left) {
                 let entity = Entity::Pair { probe, agent: pair.agent };
                 say_kept(org, entity, minute, pair.past.as_deref_mut(), now, decisions);
             }
@@ -502,7 +621,18 @@ impl Peers {
 
 /// How an agent's minute counts in what all hold of it.
 pub(crate) fn view_of(agent: AgentId, (verdict, cause): (Verdict, Cause)) -> View {
-    View { agent, verdict, cause, is_never_seen: cause == Cause::NotYet }
+    View { agent, verdict, cause, has_judged: cause != Cause::NotYet, is_awaited: false }
+}
+
+/// What all held of a minute: what was held live, or else what the agents' minutes amount to.
+fn truth_of_all(all: &Accumulated, views: &[View], defects: Defects) -> (Verdict, Cause) {
+    let truth = all.truth(defects);
+    let agreement = agree(NOTHING_HELD, views, Pooled::Calm, defects);
+    if truth.0 == Verdict::Unknown && agreement.verdict != Verdict::Unknown {
+        (agreement.verdict, agreement.cause)
+    } else {
+        truth
+    }
 }
 
 fn first_said((verdict, cause): (Verdict, Cause)) -> Said {

@@ -232,6 +232,18 @@ impl Engine {
         let Some(probe) = self.state.probe(id) else {
             return;
         };
+        let is_left_to = !probe.is_paused
+            && probe.pairs.iter().all(|pair| !pair.has_judged)
+            && probe.pairs.iter().any(|pair| self.state.is_awaited(pair));
+        let until = probe.words(self.state.now).map(|(_, word)| word.until()).min();
+        if let Some(at) = until.filter(|_| is_left_to) {
+            self.arm_probe(id, at);
+        } else if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {
+            probe.forget_words();
+        }
+        let Some(probe) = self.state.probe(id) else {
+            return;
+        };
         let agreement = self.state.agreement(probe, self.defects);
         if (probe.verdict, probe.cause) == (agreement.verdict, agreement.cause) {
             if let Some(probe) = slot(&mut self.state.probes, id.0).and_then(Option::as_mut) {

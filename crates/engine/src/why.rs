@@ -229,15 +229,9 @@ pub(crate) fn consensus(
             }
         }
         (Verdict::Degraded, Cause::Unconfirmed) => {
-            let blind = voices.iter().filter(|v| v.verdict == Verdict::Unknown);
-            let blind: Vec<String> =
-                blind.take(NAMES_MAX).map(|v| format!("{} ({})", v.agent, v.cause)).collect();
             let it = named.unwrap_or("one agent");
-            format!(
-                "{it} alone says down and nobody confirms it, {} cannot see: {}",
-                blind.join(", "),
-                named_text(),
-            )
+            let others = others_unseeing(voices);
+            format!("{it} alone says down and nobody confirms it{others}: {}", named_text())
         }
         (Verdict::Degraded, _) => match &pooled {
             Some((lost, agents)) if of(Verdict::Degraded).count() == 0 => {
@@ -253,6 +247,28 @@ pub(crate) fn consensus(
         (Verdict::Unknown, _) => unseen(cause, voices),
     };
     Why { cause, text }
+}
+
+/// Who cannot confirm a lone Down, and who has not judged yet.
+fn others_unseeing(voices: &[Voice]) -> String {
+    let unknown = || voices.iter().filter(|v| v.verdict == Verdict::Unknown);
+    let blind = unknown().filter(|v| v.cause != Cause::NotYet).take(NAMES_MAX);
+    let blind: Vec<String> = blind.map(|v| format!("{} ({})", v.agent, v.cause)).collect();
+    let new = unknown().filter(|v| v.cause == Cause::NotYet).take(NAMES_MAX);
+    let new: Vec<&str> = new.map(|v| v.agent.as_str()).collect();
+    let mut text = String::new();
+    if !blind.is_empty() {
+        text.push_str(&format!(", {} cannot see", blind.join(", ")));
+    }
+    if !new.is_empty() {
+        text.push_str(&format!(", no round of {} has come in yet", new.join(", ")));
+    }
+    text
+}
+
+/// What an agent held when it was told to ask no longer, said while it still speaks.
+pub(crate) fn left(text: &str) -> String {
+    format!("{text}; it asks no longer, and no round of who asks now has come in yet")
 }
 
 /// Says why nobody can see it.

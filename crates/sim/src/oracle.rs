@@ -130,6 +130,7 @@ impl Oracle {
                     let text = format!("{:?} turned {} without a word", change.entity, change.to);
                     self.object("6 every decision has evidence", at_us, text);
                 }
+                self.check_down_is_left_for_an_opinion(change, at_us);
                 self.check_conviction(change.entity, change.to, change.why.cause, at_us);
                 self.check_evidence(change, at_us);
                 self.check_not_late(change, at_us);
@@ -165,13 +166,41 @@ impl Oracle {
             return;
         }
         let guilty = self.guilty_paths(entity, at_us);
+        let from_us = at_us.saturating_sub(self.linger_us());
+        let is_asking = |agent: &u32| {
+            self.world.throughout(from_us, at_us, |t| self.world.agent_is_assigned(*agent, t))
+        };
+        let asking = (1..=self.scenario().agents).filter(is_asking).count();
         let asked = match entity {
             Entity::Pair { .. } => 1,
-            Entity::Consensus { .. } => self.scenario().agents.min(2),
+            // One that has just joined may not have judged.
+            Entity::Consensus { .. } => u32::try_from(asking.clamp(1, 2)).unwrap_or(1),
         };
         if guilty < asked {
             let text = format!("{entity:?} turned Down ({cause}) with {guilty} bad paths");
             self.object("2 nobody is convicted who answers", at_us, text);
+        }
+    }
+
+    /// Down is left because somebody sees otherwise, or nobody sees any more: not because an agent
+    /// joined or went away.
+    fn check_down_is_left_for_an_opinion(&mut self, change: &VerdictChange, at_us: u64) {
+        let VerdictChange { entity: entity @ Entity::Consensus { probe }, from, to, .. } = *change
+        else {
+            return;
+        };
+        if from != Verdict::Down || to == Verdict::Down {
+            return;
+        }
+        let agents = 1..=self.scenario().agents;
+        let held: Vec<Verdict> = agents
+            .filter_map(|id| self.held.get(&Entity::Pair { probe, agent: AgentId(id) }).copied())
+            .filter(|verdict| *verdict != Verdict::Unknown)
+            .collect();
+        if !held.is_empty() && held.iter().all(|verdict| *verdict == Verdict::Down) {
+            let text =
+                format!("{entity:?} turned {to}, all that see say Down: {}", change.why.text);
+            self.object("2 Down is left for an opinion", at_us, text);
         }
     }
 
@@ -364,6 +393,7 @@ impl Oracle {
     /// The agent runs, sends, sees and is heard, its uplink smooth.
     pub(crate) fn is_agent_well(&self, agent: u32, at_us: u64) -> bool {
         self.world.agent_runs(agent, at_us)
+            && self.world.agent_is_assigned(agent, at_us)
             && self.world.agent_may_send(agent, at_us)
             && self.world.agent_sees(agent, at_us)
             && !self.world.agent_drops(agent, at_us)
@@ -444,6 +474,10 @@ impl Oracle {
         let margin_us = self.linger_us();
         let from_us = self.us(minute.start()).saturating_sub(margin_us);
         let until_us = self.us(minute.end()) + margin_us;
+        let is_asking = |t: u64| self.world.agent_is_assigned(agent, t);
+        if !self.world.throughout(from_us, until_us, is_asking) {
+            return; // It has no minutes, or began or ended within them.
+        }
         let Some(truth) = self.minutes.get(&(entity, minute)) else {
             let text = format!("{entity:?} has no word for {}", minute.start());
             return self.object("every minute has a truth", end_us, text);

@@ -1,6 +1,6 @@
 //! One scenario from beginning to end: one clock, moved to the earliest wake-up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     AgentId, AgentSpec, Entity, InventoryChange, Name, OrgId, ProbeId, ProbeSpec, Strategy,
@@ -50,6 +50,8 @@ struct Stage {
     server: SimServer,
     oracle: Oracle,
     defect: Option<Defect>,
+    /// Who is to ask, as the running server was told last; only of agents of which that changes.
+    told: BTreeMap<u32, bool>,
 }
 
 /// Plays a scenario and says what was not true.
@@ -68,6 +70,7 @@ pub fn run_restarting(scenario: &Scenario, defect: Option<Defect>, restarts: u64
         oracle: Oracle::new(world.clone(), ORIGIN),
         defect,
         world,
+        told: BTreeMap::new(),
     };
     let end_us = u64::from(scenario.end_s()) * SECOND_US;
     let mut now_us = 0;
@@ -109,6 +112,7 @@ impl Stage {
         let should_run = self.world.server_runs(now_us);
         if !should_run {
             self.server.crash();
+            self.told.clear();
         } else if self.server.running.is_none() {
             let is_first = self.server.disk.log.is_empty();
             if let Some(complaint) = self.server.start(utc(now_us)) {
@@ -121,7 +125,23 @@ impl Stage {
                 }
             }
         }
+        if should_run {
+            self.tell_assigned(now_us);
+        }
         self.oracle.handle_second(now_us);
+    }
+
+    /// Tells the server who is to ask, where that changes. After its start it is told again: what
+    /// it had not synced is lost.
+    fn tell_assigned(&mut self, now_us: u64) {
+        let agents = 1..=self.world.scenario.agents;
+        for id in agents.filter(|&id| !self.world.agent_stays_assigned(id)) {
+            let is_active = self.world.agent_is_assigned(id, now_us);
+            if self.told.insert(id, is_active) != Some(is_active) {
+                let heard = Heard::Inventory(agent_set(id, is_active));
+                self.server.append(Entry { now: utc(now_us), heard }, now_us);
+            }
+        }
     }
 
     fn handle_step(&mut self, now_us: u64) {
@@ -190,7 +210,11 @@ impl Stage {
     /// The last minutes are not closed, so the sums are compared with what the engine heard.
     fn check_counts(&mut self, end_us: u64) {
         let unplaceable = &self.server.unplaceable;
-        for agent in self.agents.iter().filter(|a| !unplaceable.contains(&AgentId(a.id))) {
+        // What an agent sends while it is not to ask is nobody's.
+        let is_counted = |a: &&SimAgent| {
+            !unplaceable.contains(&AgentId(a.id)) && self.world.agent_stays_assigned(a.id)
+        };
+        for agent in self.agents.iter().filter(is_counted) {
             for target in 1..=self.world.scenario.targets {
                 let probe = ProbeId(target);
                 let entity = Entity::Pair { probe, agent: AgentId(agent.id) };
@@ -279,6 +303,11 @@ fn name(kind: &str, number: u32) -> Name {
     Name::parse(&format!("{kind}{number}")).unwrap_or_else(|_| unreachable!("a legal name"))
 }
 
+fn agent_set(id: u32, is_active: bool) -> InventoryChange {
+    let (id, name) = (AgentId(id), name("agent", id));
+    InventoryChange::AgentSet(AgentSpec { id, org: OrgId(1), name, is_active })
+}
+
 /// The inventory of a scenario, as changes.
 fn inventory(scenario: &Scenario) -> Vec<InventoryChange> {
     let tier = Tier {
@@ -287,11 +316,7 @@ fn inventory(scenario: &Scenario) -> Vec<InventoryChange> {
         strategy: Strategy::All,
         ..Tier::standard(TierId(1), name("tier", 1))
     };
-    let agents = (1..=scenario.agents).map(|id| {
-        let spec =
-            AgentSpec { id: AgentId(id), org: OrgId(1), name: name("agent", id), is_active: true };
-        InventoryChange::AgentSet(spec)
-    });
+    let agents = (1..=scenario.agents).map(|id| agent_set(id, true));
     let probes = (1..=scenario.targets).map(|id| {
         InventoryChange::ProbeSet(ProbeSpec {
             id: ProbeId(id),

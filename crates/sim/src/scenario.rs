@@ -70,6 +70,8 @@ pub enum FaultKind {
     AgentDrops { agent: u32 },
     /// The agent is heard, but what it learns does not leave it.
     AgentMute { agent: u32 },
+    /// The agent is not to ask, and joins the others again at the end.
+    AgentUnassigned { agent: u32 },
 }
 
 impl Scenario {
@@ -118,7 +120,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
     let until_s = from_s + u32_between(rng, 1, longest_s);
     let agent = u32_between(rng, 1, agents);
     let target = u32_between(rng, 1, targets);
-    let kind = match rng.between(0, 16) {
+    let kind = match rng.between(0, 17) {
         0..=2 => FaultKind::TargetDown { target },
         3 => FaultKind::PathDown { agent, target },
         4 => FaultKind::TargetLossy { target, loss_ppm: u32_between(rng, 100_000, 400_000) },
@@ -136,6 +138,7 @@ fn draw_fault(rng: &mut Rng, agents: u32, targets: u32) -> Fault {
         13 => FaultKind::SendRefused { agent },
         14 => FaultKind::AgentDrops { agent },
         15 => FaultKind::TargetFlickers { target },
+        16 => FaultKind::AgentUnassigned { agent },
         _ => FaultKind::AgentMute { agent },
     };
     Fault { from_s, until_s, kind }

@@ -95,6 +95,19 @@ impl World {
             .any(|fault| matches!(*fault, FaultKind::AgentMute { agent: a } if a == agent))
     }
 
+    /// Whether the agent is to ask.
+    pub(crate) fn agent_is_assigned(&self, agent: u32, at_us: u64) -> bool {
+        !self
+            .active(at_us)
+            .any(|fault| matches!(*fault, FaultKind::AgentUnassigned { agent: a } if a == agent))
+    }
+
+    /// Whether the agent is always to ask.
+    pub(crate) fn agent_stays_assigned(&self, agent: u32) -> bool {
+        let mut faults = self.scenario.faults.iter();
+        !faults.any(|f| matches!(f.kind, FaultKind::AgentUnassigned { agent: a } if a == agent))
+    }
+
     /// Whether frames pass between agent and server.
     pub(crate) fn uplink_works(&self, agent: u32, at_us: u64) -> bool {
         !self.active(at_us).any(|fault| {

@@ -234,7 +234,7 @@ fn what_an_agent_can_ask_is_told_once_and_kept() {
 }
 
 #[test]
-fn an_ended_pair_closes_its_span_and_says_no_more_minutes() {
+fn an_ended_pair_closes_its_span_and_says_the_minute_that_it_ended_in() {
     let mut engine = Engine::new(noon());
     let at = |seconds: i64| UtcMicros(noon().0 + seconds * 1_000_000);
     engine.handle_change(&InventoryChange::TierSet(tier(1, Duration::from_secs(5))), at(0));
@@ -257,7 +257,7 @@ fn an_ended_pair_closes_its_span_and_says_no_more_minutes() {
             DecisionKind::Agent(_) | DecisionKind::Name(_) => false,
         })
         .collect();
-    assert_eq!(of_pair.len(), 2, "up, then the end: {of_pair:?}");
+    assert_eq!(of_pair.len(), 3, "up, the end, its minute: {of_pair:?}");
     assert!(engine.pair_status(ProbeId(1), AgentId(1)).is_none());
     let status = engine.probe_status(ProbeId(1)).expect("the probe");
     assert_eq!(status.why.text, "no agent is assigned to it");

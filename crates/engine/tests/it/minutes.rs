@@ -564,3 +564,81 @@ fn live_rounds_that_come_before_the_backlog_spoil_nothing() {
         }
     }
 }
+
+#[test]
+fn the_minutes_of_an_agent_begin_and_end_with_it() {
+    check(
+        Show::Minutes,
+        "fra1 ams2",
+        "
+        probe p1
+        1s..300s/5s fra1 p1 good
+        63s ams2 joins
+        65s..145s/5s ams2 p1 good
+        143s ams2 goes
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:01 fra1/p1 up answering 60/60 of 12
+            12:01 ams2/p1 unknown not_yet 55/55 of 11
+            12:01 all/p1 up answering 115/115 of 23
+            12:02 fra1/p1 up answering 60/60 of 12
+            12:02 ams2/p1 up answering 25/25 of 5
+            12:02 all/p1 up answering 85/85 of 17
+            12:03 fra1/p1 up answering 60/60 of 12
+            12:03 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+    // Away for a few seconds only, and back within the minute that it went in.
+    check(
+        Show::Minutes,
+        "fra1 ams2",
+        "
+        probe p1
+        1s..130s/5s fra1 p1 good
+        1s..30s/5s ams2 p1 good
+        30s probe p1 agents=1
+        40s probe p1
+        41s..130s/5s ams2 p1 good
+        ",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 50/50 of 10
+            12:00 ams2/p1 unknown not_yet 50/50 of 10
+            12:00 all/p1 unknown not_yet 100/100 of 20
+            12:01 fra1/p1 up answering 60/60 of 12
+            12:01 ams2/p1 up answering 60/60 of 12
+            12:01 all/p1 up answering 120/120 of 24
+        "#]],
+    );
+}
+
+#[test]
+fn a_minute_in_which_nobody_asked_for_a_while_is_not_up() {
+    // The only one: what it had is said, and the rest of the minute is nobody's.
+    check(
+        Show::Minutes,
+        "fra1",
+        "probe p1\n 1s..80s/5s fra1 p1 good\n 80s fra1 goes\n 200s end",
+        expect![[r#"
+            12:00 fra1/p1 unknown not_yet 60/60 of 12
+            12:00 all/p1 unknown not_yet 60/60 of 12
+            12:01 fra1/p1 up answering 20/20 of 4
+            12:01 all/p1 unknown no_agent 20/20 of 4
+            12:02 all/p1 unknown no_agent 0/0 of 0
+        "#]],
+    );
+    // The first one: what was before it was asked by nobody.
+    check(
+        Show::Minutes,
+        "fra1",
+        "probe p1\n 80s fra1 joins\n 81s..180s/5s fra1 p1 good\n 200s end",
+        expect![[r#"
+            12:00 all/p1 unknown not_yet 0/0 of 0
+            12:01 fra1/p1 unknown not_yet 40/40 of 8
+            12:01 all/p1 unknown not_yet 40/40 of 8
+            12:02 fra1/p1 up answering 60/60 of 12
+            12:02 all/p1 up answering 60/60 of 12
+        "#]],
+    );
+}

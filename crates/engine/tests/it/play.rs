@@ -9,6 +9,8 @@
 //!            [doubtful] [local] [+600s | @600s]
 //! 0s..60s/5s fra1 gw good              (every 5 s from 0 s on, before 60 s)
 //! 20s..90s fra1 dies                   (no heartbeat in that time)
+//! 20s fra1 joins                       (it is not there before)
+//! 90s fra1 goes                        (it is deleted)
 //! 0s server down..200s                 (nothing is handled until 200 s, then it starts)
 //! ```
 //!
@@ -122,10 +124,10 @@ impl Play {
             downtimes: Vec::new(),
             end: 0,
         };
-        for id in 1..=play.agents.len() {
-            let id = u32::try_from(id).expect("few agents");
-            let text = play.agents[id as usize - 1].clone();
-            play.push(0, Happening::Change(agent(id, &text)));
+        for (id, text) in (1..).zip(play.agents.clone()) {
+            if !script.contains(&format!("{text} joins")) {
+                play.push(0, Happening::Change(agent(id, &text)));
+            }
         }
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             play.line(line);
@@ -174,8 +176,17 @@ impl Play {
         }
         let index = self.agents.iter().position(|a| a == words[0]).expect("a known agent");
         let agent = AgentId(u32::try_from(index).expect("few agents") + 1);
-        if words[1] == "dies" {
-            return self.silences.push((agent, from, to));
+        match words[1] {
+            "dies" => return self.silences.push((agent, from, to)),
+            "joins" => {
+                let change = self::agent(agent.0, words[0]);
+                return self.push(from, Happening::Change(change));
+            }
+            "goes" => {
+                let change = InventoryChange::AgentRemoved(agent);
+                return self.push(from, Happening::Change(change));
+            }
+            _ => (),
         }
         let mut at = from;
         loop {

@@ -50,8 +50,11 @@ pub(crate) struct PaddedMinute {
 /// What is needed to tell why a minute is not stored.
 #[derive(Clone, Copy, Debug)]
 struct Context<'a> {
-    /// The minute in which the target was created.
+    /// The minute in which the target was created, or the agent if it is younger.
     created: Minute,
+    /// Whether it is asked now. If not, nobody knows of a time before its first minute or after its
+    /// last whether it would have been.
+    is_asked: bool,
     now: Minute,
     gaps: &'a [MonitorGap],
     /// The verdict held right now and since when; `None` if nobody holds one.
@@ -76,6 +79,8 @@ struct Told {
     held: ProbeStatusView,
     /// Who is to ask it now.
     assigned: Vec<AgentRef>,
+    /// When each agent that was not deleted was created.
+    created: BTreeMap<AgentId, Minute>,
 }
 
 impl Told {
@@ -104,8 +109,11 @@ impl Told {
                 pair.map(|pair| &pair.held)
             }
         };
+        let target = self.target.created_at.minute();
+        let agent_created = agent.and_then(|agent| self.created.get(&agent).copied());
         Context {
-            created: self.target.created_at.minute(),
+            created: agent_created.map_or(target, |minute| minute.max(target)),
+            is_asked: agent.is_none() || live.is_some(),
             now: self.now,
             gaps: &self.gaps,
             held: live.map(|held| (held.verdict, held.why.cause, held.since)),
@@ -188,10 +196,11 @@ impl App {
         let lost = self.store.agent_gaps(scope, from, to).await?;
         let held = self.probe_status(target.probe).await?;
         let ids: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
-        let agents = self.store.agent_list(scope).await?.into_iter();
-        let agents = agents.filter(|agent| ids.contains(&agent.id));
+        let agents = self.store.agent_list(scope).await?;
+        let created = agents.iter().map(|agent| (agent.id, agent.created_at.minute())).collect();
+        let agents = agents.into_iter().filter(|agent| ids.contains(&agent.id));
         let assigned = agents.map(|AgentRow { id, name, .. }| AgentRef { id, name }).collect();
-        Ok((Told { target, now, gaps, lost, held, assigned }, range))
+        Ok((Told { target, now, gaps, lost, held, assigned, created }, range))
     }
 }
 
@@ -221,14 +230,20 @@ fn merge(assigned: impl Iterator<Item = AgentRef>, stored: Vec<MinuteSeries>) ->
 /// Tells every minute of `range`, which ends at the latest after the present one.
 ///
 /// 1 - A stored minute is told as it is stored.
-/// 2 - Before the target existed: Unknown, not yet.
-/// 3 - Wholly in a gap of the monitor: Unknown, monitor down.
+/// 2 - Before the target or the agent existed: Unknown, not yet.
+/// 3 - Wholly in a gap of the monitor: Unknown, monitor down. Of an agent that does not ask it now
+///     only between its first and its last minute.
 /// 4 - After the last stored minute and at most [`OPEN_MINUTES_MAX`] ago: the verdict held now,
 ///     as open; Unknown, not yet, if that verdict began later.
 /// 5 - Partly in a gap of the monitor: Unknown, monitor down.
 /// 6 - Else it should have been stored and is not: Unknown, with the cause of the series.
 fn pad(stored: Vec<MinuteTruth>, range: Range<Minute>, context: Context<'_>) -> Vec<PaddedMinute> {
     let last_stored = stored.last().map(|truth| truth.minute);
+    let asked = match (context.is_asked, stored.first(), last_stored) {
+        (true, ..) => range.clone(),
+        (false, Some(first), Some(last)) => first.minute..last.next(),
+        (false, ..) => range.start..range.start,
+    };
     let mut stored = stored.into_iter().peekable();
     let mut padded = Vec::new();
     let mut minute = range.start;
@@ -236,7 +251,7 @@ fn pad(stored: Vec<MinuteTruth>, range: Range<Minute>, context: Context<'_>) -> 
         while stored.next_if(|truth| truth.minute < minute).is_some() {}
         padded.push(match stored.next_if(|truth| truth.minute == minute) {
             Some(truth) => told(truth),
-            None => untold(minute, last_stored, context),
+            None => untold(minute, last_stored, context.within(&asked, minute)),
         });
         minute = minute.next();
     }
@@ -252,6 +267,14 @@ fn told(truth: MinuteTruth) -> PaddedMinute {
         revision: truth.revision,
         said_first: truth.said_first,
         is_open: false,
+    }
+}
+
+impl Context<'_> {
+    /// Outside the time in which it was asked, the monitor's gaps explain nothing.
+    fn within(self, asked: &Range<Minute>, minute: Minute) -> Self {
+        let gaps = if asked.contains(&minute) { self.gaps } else { &[] };
+        Context { gaps, ..self }
     }
 }
 
@@ -375,6 +398,7 @@ mod tests {
     fn context() -> Context<'static> {
         Context {
             created: Minute(0),
+            is_asked: true,
             now: Minute(5),
             gaps: &[],
             held: Some((Verdict::Down, Cause::NoAnswer, Minute(4).start())),
@@ -401,6 +425,55 @@ mod tests {
                 4 up answering
                 5 down no_answer open
             "#]],
+        );
+    }
+
+    #[test]
+    fn a_monitor_that_was_away_explains_no_minute_of_an_agent_that_was_not_there() {
+        let gap = |minute: i64| MonitorGap {
+            from: Minute(minute).start(),
+            to: Minute(minute).end(),
+            cause: Cause::MonitorDown,
+        };
+        let gaps = [gap(1), gap(3), gap(5)];
+        let (held, missing) = (None, Cause::NoAgent);
+        let gone = Context { is_asked: false, gaps: &gaps, held, missing, ..context() };
+        check(
+            &[(2, Verdict::Up), (4, Verdict::Up)],
+            gone,
+            expect![[r#"
+            0 unknown no_agent
+            1 unknown no_agent
+            2 up answering
+            3 unknown monitor_down
+            4 up answering
+            5 unknown no_agent
+        "#]],
+        );
+        check(
+            &[],
+            gone,
+            expect![[r#"
+            0 unknown no_agent
+            1 unknown no_agent
+            2 unknown no_agent
+            3 unknown no_agent
+            4 unknown no_agent
+            5 unknown no_agent
+        "#]],
+        );
+        let young = Context { created: Minute(3), gaps: &gaps, missing, ..context() };
+        check(
+            &[(4, Verdict::Up)],
+            young,
+            expect![[r#"
+            0 unknown not_yet
+            1 unknown not_yet
+            2 unknown not_yet
+            3 unknown monitor_down
+            4 up answering
+            5 unknown monitor_down
+        "#]],
         );
     }
 
