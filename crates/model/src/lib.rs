@@ -30,7 +30,7 @@ pub use round::{
 };
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
-pub use topology::{DeviceRole, ElementKind, FactKind, FaultMode, PathSource};
+pub use topology::{ElementKind, ElementRole, FactKind, FaultMode, PathSource};
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,
     NameChange, Verdict, VerdictChange, Wakeup, Why,

@@ -64,8 +64,8 @@ words! {
 }
 
 words! {
-    /// What a device is for.
-    DeviceRole {
+    /// What an element is for, or what sort of its kind it is.
+    ElementRole {
         Core = "core",
         Edge = "edge",
         Aggregation = "aggregation",
@@ -73,6 +73,41 @@ words! {
         /// Terminates subscribers' sessions (PPPoE).
         Concentrator = "concentrator",
         CustomerEdge = "customer_edge",
+        /// A link that is a cable, a fibre or a radio.
+        Physical = "physical",
+        /// A link over others: a tunnel, a circuit.
+        Logical = "logical",
+        /// An upstream that carries everything.
+        Transit = "transit",
+        Peering = "peering",
+        /// A shared risk: fibres in one trench.
+        Conduit = "conduit",
+        Ring = "ring",
+        Power = "power",
+    }
+}
+
+impl ElementRole {
+    /// The kinds of element that can have it.
+    pub fn kinds(self) -> &'static [ElementKind] {
+        match self {
+            ElementRole::Core
+            | ElementRole::Edge
+            | ElementRole::Aggregation
+            | ElementRole::Access
+            | ElementRole::Concentrator
+            | ElementRole::CustomerEdge => &[ElementKind::Device],
+            ElementRole::Physical | ElementRole::Logical => {
+                &[ElementKind::Link, ElementKind::Lag, ElementKind::AgentUplink]
+            }
+            ElementRole::Transit | ElementRole::Peering => &[ElementKind::Upstream],
+            ElementRole::Conduit | ElementRole::Ring | ElementRole::Power => &[ElementKind::Srlg],
+        }
+    }
+
+    /// The roles that an element of a kind can have.
+    pub fn of(kind: ElementKind) -> impl Iterator<Item = ElementRole> {
+        ElementRole::ALL.iter().copied().filter(move |role| role.kinds().contains(&kind))
     }
 }
 
@@ -145,7 +180,7 @@ mod tests {
         }
         assert_eq!(PathSource::parse("last_known"), Some(PathSource::LastKnown));
         assert_eq!(FaultMode::parse("one_way"), Some(FaultMode::OneWay));
-        assert_eq!(DeviceRole::parse("concentrator"), Some(DeviceRole::Concentrator));
+        assert_eq!(ElementRole::parse("concentrator"), Some(ElementRole::Concentrator));
         assert_eq!(ElementKind::parse("Device"), None);
     }
 }

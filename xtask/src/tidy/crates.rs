@@ -32,8 +32,18 @@ const PURE: [(&str, &[&str]); 4] = [
     ("model", &["jiff", "serde", "thiserror"]),
     (
         "engine",
-        // The last three read case files: formats, and the place of a fault in one.
-        &["postcard", "siphasher", "thiserror", "serde", "serde_json", "serde_path_to_error"],
+        // All but the first three read and write case files and topologies: formats, and the place
+        // of a fault in one. They see texts, never files.
+        &[
+            "postcard",
+            "siphasher",
+            "thiserror",
+            "csv",
+            "saphyr-parser",
+            "serde",
+            "serde_json",
+            "serde_path_to_error",
+        ],
     ),
     ("sense", &["siphasher", "thiserror"]),
     ("wire", &["prost", "thiserror", "zstd"]),

@@ -1,6 +1,6 @@
 //! A topology as somebody wrote it: names not yet resolved, nothing checked.
 
-use model::{DeviceRole, ElementKind};
+use model::{ElementKind, ElementRole};
 
 /// Elements of one topology, groups and targets included: ten times the largest we aim at.
 pub const ELEMENTS_MAX: usize = 1_000_000;
@@ -8,6 +8,9 @@ pub const ELEMENTS_MAX: usize = 1_000_000;
 pub const ID_BYTES_MAX: usize = 255;
 /// The dearest link: a path over every element stays far below the overflow of its sum.
 pub const COST_MAX: u32 = 1 << 24;
+/// The most subscribers or services behind one element: more than there are people, and a sum over
+/// every element stays far below its overflow.
+pub const COUNT_MAX: u64 = 10_000_000_000;
 
 /// Everything a topology is made of, in the order it was written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,7 +25,7 @@ pub struct Draft {
 pub struct ElementDraft {
     pub id: String,
     pub kind: ElementKind,
-    pub role: Option<DeviceRole>,
+    pub role: Option<ElementRole>,
     pub site: Option<String>,
     pub position: Option<Position>,
     /// Shared risks it takes part in, and the LAG it is a member of.
@@ -35,6 +38,12 @@ pub struct ElementDraft {
     pub cost_back: Option<i64>,
     /// The device that an interface belongs to, or that an agent or upstream is attached to.
     pub device: Option<String>,
+    /// What an agent is called in the inventory, if not by its id.
+    pub name: Option<String>,
+    /// Subscribers whose sessions or lines end here; a count, never persons.
+    pub customers: Option<u64>,
+    /// Services that are given from here.
+    pub services: Option<u64>,
 }
 
 impl ElementDraft {
@@ -51,6 +60,9 @@ impl ElementDraft {
             cost: None,
             cost_back: None,
             device: None,
+            name: None,
+            customers: None,
+            services: None,
         }
     }
 
@@ -66,6 +78,12 @@ impl ElementDraft {
 pub struct Position {
     pub latitude: f64,
     pub longitude: f64,
+}
+
+impl Position {
+    pub fn is_on_earth(self) -> bool {
+        (-90.0..=90.0).contains(&self.latitude) && (-180.0..=180.0).contains(&self.longitude)
+    }
 }
 
 /// Something that is asked, and where it stands.

@@ -6,7 +6,9 @@
 //! says what the packets of each pair cross.
 
 mod cut;
+pub mod document;
 mod draft;
+mod export;
 pub mod import;
 mod paths;
 mod resolve;
@@ -15,8 +17,8 @@ mod tree;
 
 pub use cut::Cut;
 pub use draft::{
-    COST_MAX, Dependency, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, Position, Problem,
-    TargetDraft,
+    COST_MAX, COUNT_MAX, Dependency, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need,
+    Position, Problem, TargetDraft,
 };
 pub use paths::{Crossing, Epoch, PathBook, PathSet, ROUTES_MAX, Route, SetIx, Step, Told, Way};
 pub use topology::{Arc, Element, ElementIx, Requirement, Topology};

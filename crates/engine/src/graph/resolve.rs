@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::ElementKind;
+use model::{ElementKind, ElementRole};
 
 use super::{
     draft::{
-        COST_MAX, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, Problem, TargetDraft,
+        COST_MAX, COUNT_MAX, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, Position,
+        Problem, TargetDraft,
     },
     topology::{Arc, Element, ElementIx, Requirement, Topology},
 };
@@ -83,7 +84,8 @@ impl Resolver {
             return self.problem(place, reason);
         }
         if self.by_id.contains_key(id) {
-            return self.problem(place, format!("the id `{id}` is there twice"));
+            return self
+                .problem(place, format!("the id `{id}` is there twice: give one of them another"));
         }
         let ix = ElementIx(u32::try_from(self.elements.len()).unwrap_or(u32::MAX));
         self.by_id.insert(id.into(), ix);
@@ -99,6 +101,9 @@ impl Resolver {
             cost_back: 1,
             host: None,
             weight: 0,
+            name: None,
+            customers: 0,
+            services: 0,
         });
     }
 
@@ -108,7 +113,10 @@ impl Resolver {
         let kind = found.and_then(|ix| self.elements.get(ix.index())).map(|element| element.kind);
         match kind {
             None => {
-                self.problem(place.to_owned(), format!("there is no element `{id}`"));
+                self.problem(
+                    place.to_owned(),
+                    format!("there is no element `{id}`: add it, or correct the id"),
+                );
                 None
             }
             Some(kind) if kinds.is_empty() || kinds.contains(&kind) => found,
@@ -138,6 +146,11 @@ impl Resolver {
             let ends = self.ends(at, element);
             let cost = self.cost(&place("cost"), element.cost, 1);
             let cost_back = self.cost(&place("cost_back"), element.cost_back, cost);
+            let customers = self.count(place("customers"), element.customers);
+            let services = self.count(place("services"), element.services);
+            self.check_role(place("role"), element);
+            self.check_position(place("latitude"), element.position);
+            self.check_name(place("name"), element);
             if let Some(resolved) = self.elements.get_mut(ix) {
                 resolved.role = element.role;
                 resolved.position = element.position;
@@ -147,6 +160,9 @@ impl Resolver {
                 resolved.host = host;
                 resolved.cost = cost;
                 resolved.cost_back = cost_back;
+                resolved.name = element.name.as_deref().map(Box::from);
+                resolved.customers = customers;
+                resolved.services = services;
             }
         }
         self.refuse_loops(draft);
@@ -184,7 +200,7 @@ impl Resolver {
             let id = id.clone();
             let nodes = ends.map(|end| node_of(&self.elements, end));
             if nodes[0] == nodes[1] {
-                let reason = format!("`{id}` is a link of an element with itself");
+                let reason = format!("`{id}` is a link of an element with itself: name two");
                 self.problem(format!("elements[{at}].ends"), reason);
             }
         }
@@ -202,9 +218,51 @@ impl Resolver {
         }
     }
 
+    fn count(&mut self, place: String, count: Option<u64>) -> u64 {
+        let count = count.unwrap_or(0);
+        if COUNT_MAX < count {
+            self.problem(place, format!("a count is 0 to {COUNT_MAX}; this is {count}"));
+        }
+        count.min(COUNT_MAX)
+    }
+
+    fn check_role(&mut self, place: String, element: &ElementDraft) {
+        let Some(role) = element.role else { return };
+        if role.kinds().contains(&element.kind) {
+            return;
+        }
+        let roles: Vec<&str> = ElementRole::of(element.kind).map(ElementRole::as_str).collect();
+        let kind = element.kind;
+        let reason = if roles.is_empty() {
+            format!("`{role}` is no role of a {kind}, which has none: leave it out")
+        } else {
+            format!("`{role}` is no role of a {kind}: it is {}", roles.join(", "))
+        };
+        self.problem(place, reason);
+    }
+
+    fn check_position(&mut self, place: String, position: Option<Position>) {
+        if let Some(position) = position.filter(|position| !position.is_on_earth()) {
+            let Position { latitude, longitude } = position;
+            let reason = format!(
+                "{latitude}, {longitude} is nowhere: latitudes are -90 to 90 and longitudes -180 \
+                 to 180"
+            );
+            self.problem(place, reason);
+        }
+    }
+
+    fn check_name(&mut self, place: String, element: &ElementDraft) {
+        if element.name.is_some() && element.kind != ElementKind::Agent {
+            let reason = format!("a {} is called by its id: leave `name` out", element.kind);
+            self.problem(place, reason);
+        }
+    }
+
     fn resolve_targets(&mut self, draft: &Draft) {
         for (at, TargetDraft { id, device, weight }) in draft.targets.iter().enumerate() {
             let place = format!("targets[{at}].device");
+            let weight = self.count(format!("targets[{at}].weight"), Some(*weight));
             let host = device.as_deref().and_then(|device| {
                 use ElementKind::{Agent, Device, Interface, Link, Upstream};
                 self.find(&place, device, &[Device, Interface, Upstream, Link, Agent])
@@ -212,7 +270,7 @@ impl Resolver {
             let ix = self.by_id.get(id.as_str()).copied();
             if let Some(target) = ix.and_then(|ix| self.elements.get_mut(ix.index())) {
                 target.host = host.or(target.host);
-                target.weight = *weight;
+                target.weight = weight;
             }
         }
     }
@@ -226,7 +284,7 @@ impl Resolver {
                 on.extend(self.find(&format!("{place}.on[{nth}]"), id, &[]));
             }
             if dependency.on.is_empty() {
-                self.problem(format!("{place}.on"), "it depends on nothing");
+                self.problem(format!("{place}.on"), "it needs nothing: name what, or leave it out");
             }
             if let Some(of) = of {
                 let requirement = Requirement { need: dependency.need, on };
@@ -237,7 +295,7 @@ impl Resolver {
             let name = |ix: &ElementIx| self.elements.get(ix.index()).map_or("", |e| &e.id);
             let names: Vec<&str> = circle.iter().map(name).collect();
             let at = draft.dependencies.iter().position(|d| names.contains(&d.of.as_str()));
-            let reason = format!("`all` in a circle: {}", names.join(" needs "));
+            let reason = format!("`all` in a circle: {}: take one out", names.join(" needs "));
             self.problem(format!("dependencies[{}]", at.unwrap_or(0)), reason);
         }
     }

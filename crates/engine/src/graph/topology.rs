@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{DeviceRole, ElementKind};
+use model::{ElementKind, ElementRole};
 
 use super::draft::{Draft, ElementDraft, Need, Position, Problem};
 use super::resolve;
@@ -25,7 +25,7 @@ impl ElementIx {
 pub struct Element {
     pub id: Box<str>,
     pub kind: ElementKind,
-    pub role: Option<DeviceRole>,
+    pub role: Option<ElementRole>,
     pub site: Option<ElementIx>,
     pub position: Option<Position>,
     pub groups: Vec<ElementIx>,
@@ -36,6 +36,10 @@ pub struct Element {
     pub host: Option<ElementIx>,
     /// Subscribers or services behind a target.
     pub weight: u64,
+    /// Of an agent: what it is called in the inventory, if not by its id.
+    pub name: Option<Box<str>>,
+    pub customers: u64,
+    pub services: u64,
 }
 
 /// One way over a link.
@@ -214,6 +218,9 @@ impl Topology {
                 cost: is_link.then_some(i64::from(element.cost)),
                 cost_back: is_link.then_some(i64::from(element.cost_back)),
                 device: element.host.map(name),
+                name: element.name.as_deref().map(str::to_owned),
+                customers: Some(element.customers).filter(|count| 0 < *count),
+                services: Some(element.services).filter(|count| 0 < *count),
             });
         }
         for (of, requirements) in &self.requirements {

@@ -9,3 +9,4 @@ mod laws;
 mod minutes;
 mod play;
 mod rules;
+mod topology;

@@ -25,8 +25,8 @@ struct Node {
 struct Edge {
     ends: [String; 2],
     id: Option<String>,
-    label: Option<String>,
     cost: Option<i64>,
+    cost_back: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl Parser {
             }
             "edge" => {
                 let ends = [need("source")?, need("target")?];
-                self.edges.push(Edge { ends, id: get("id"), ..Edge::default() });
+                self.edges.push(Edge { ends, ..Edge::default() });
                 self.open = Some(Open::Edge);
             }
             "data" => self.key = get("key"),
@@ -125,9 +125,9 @@ impl Parser {
             (Some(Open::Edge), Some(name)) => {
                 let Some(edge) = self.edges.last_mut() else { return };
                 match name {
-                    "LinkLabel" => edge.label = Some(datum),
                     "cost" | "metric" => edge.cost = datum.trim().parse().ok(),
-                    "id" => edge.id = Some(datum),
+                    "cost_back" => edge.cost_back = datum.trim().parse().ok(),
+                    "faultline_id" => edge.id = Some(datum),
                     _ => {}
                 }
             }
@@ -162,9 +162,11 @@ impl Parser {
             if a == b {
                 return Err(Problem::new(place(), format!("a link of `{a}` with itself")));
             }
-            let name = unique(&mut names, &format!("{a}--{b}"));
+            let ends = format!("{a}--{b}");
+            let name = unique(&mut names, edge.id.as_deref().unwrap_or(&ends));
             let mut link = ElementDraft::link(name, a, b);
             link.cost = edge.cost;
+            link.cost_back = edge.cost_back;
             draft.elements.push(link);
         }
         Ok(draft)

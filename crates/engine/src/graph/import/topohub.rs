@@ -27,6 +27,9 @@ struct Node {
 struct Edge {
     source: u64,
     target: u64,
+    /// Of networks that we wrote.
+    name: Option<String>,
+    cost: Option<i64>,
 }
 
 /// Reads a topohub file.
@@ -55,6 +58,7 @@ pub fn topohub(text: &str) -> Result<Draft, Problem> {
             return Err(Problem::new(format!("nodes[{nth}]"), reason));
         }
         let position = node.pos.map(|[longitude, latitude]| Position { latitude, longitude });
+        let position = position.filter(|position| position.is_on_earth());
         draft
             .elements
             .push(ElementDraft { position, ..ElementDraft::new(name, ElementKind::Device) });
@@ -69,8 +73,10 @@ pub fn topohub(text: &str) -> Result<Draft, Problem> {
         if a == b {
             return Err(Problem::new(place, format!("a link of `{a}` with itself")));
         }
-        let name = unique(&mut names, &format!("{a}--{b}"));
-        draft.elements.push(ElementDraft::link(name, a, b));
+        let ends = format!("{a}--{b}");
+        let name = unique(&mut names, edge.name.as_deref().unwrap_or(&ends));
+        let cost = edge.cost;
+        draft.elements.push(ElementDraft { cost, ..ElementDraft::link(name, a, b) });
     }
     Ok(draft)
 }
