@@ -6,14 +6,15 @@
 //! the same checkpoint, byte for byte, and a restored engine goes on as if it had never stopped.
 //!
 //! Beside it, and pure as well, stands root cause: [`graph`] is the network, [`rca`] judges what
-//! was seen of it, [`case`] reads and plays case files.
+//! was seen of it, [`case`] reads and plays case files, [`live`] does it for the network as it is
+//! now.
 //!
 //! It deliberately does not know alerts or people; it asks nothing and stores nothing. Its driver
 //! feeds it what the log holds, in order, and stores its decisions before anyone acts on them.
 //!
-//! The modules form a line, each using only those before it: `graph`, `rca`, `case`, `assign`,
-//! `defect`, `rules`, `loss`, `watch`, `sight`, `consensus`, `minutes`, `why`, `lane`, `state`,
-//! `engine`, then the engine's parts `inventory`, `rounds`, `late`, `turn`, `snapshot`.
+//! The modules form a line, each using only those before it: `graph`, `rca`, `case`, `live`,
+//! `assign`, `defect`, `rules`, `loss`, `watch`, `sight`, `consensus`, `minutes`, `why`, `lane`,
+//! `state`, `engine`, then the engine's parts `inventory`, `rounds`, `late`, `turn`, `snapshot`.
 
 pub mod assign;
 pub mod case;
@@ -24,6 +25,7 @@ pub mod graph;
 mod inventory;
 mod lane;
 mod late;
+pub mod live;
 mod loss;
 mod minutes;
 pub mod rca;

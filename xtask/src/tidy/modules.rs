@@ -21,6 +21,7 @@ const LINES: [Line; 2] = [
             "graph",
             "rca",
             "case",
+            "live",
             "assign",
             "defect",
             "rules",

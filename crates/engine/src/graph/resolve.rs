@@ -334,6 +334,52 @@ impl Resolver {
     }
 }
 
+/// Adds a link to a topology whose draft has it and was checked; `None` if that is not so.
+pub(super) fn add_link(topology: &mut Topology, draft: &ElementDraft) -> Option<ElementIx> {
+    let [a, b] = draft.ends.as_ref()?;
+    let ends = [topology.find(a)?, topology.find(b)?];
+    let site = match &draft.site {
+        Some(site) => Some(topology.find(site)?),
+        None => None,
+    };
+    let groups: Option<Vec<ElementIx>> =
+        draft.groups.iter().map(|group| topology.find(group)).collect();
+    let cost = |cost: Option<i64>| cost.and_then(|cost| u32::try_from(cost).ok());
+    let there = cost(draft.cost).unwrap_or(1);
+    let element = Element {
+        id: draft.id.as_str().into(),
+        kind: ElementKind::Link,
+        role: draft.role,
+        site,
+        position: draft.position,
+        groups: groups?,
+        ends: Some(ends),
+        cost: there,
+        cost_back: cost(draft.cost_back).unwrap_or(there),
+        host: None,
+        weight: 0,
+        name: None,
+        customers: draft.customers.unwrap_or(0),
+        services: draft.services.unwrap_or(0),
+    };
+    let ix = ElementIx(u32::try_from(topology.elements.len()).ok()?);
+    if topology.by_id.contains_key(&element.id) {
+        return None;
+    }
+    topology.by_id.insert(element.id.clone(), ix);
+    for group in element.groups.iter().copied().chain(element.site) {
+        topology.members.get_mut(group.index())?.push(ix);
+    }
+    for (from, arc) in arcs_of(&topology.elements, &element, ix) {
+        topology.arcs.get_mut(from.index())?.push(arc);
+    }
+    topology.elements.push(element);
+    topology.members.push(Vec::new());
+    topology.behind.push(Vec::new());
+    topology.arcs.push(Vec::new());
+    Some(ix)
+}
+
 /// An interface is its device; everything else stands for itself.
 fn node_of(elements: &[Element], end: ElementIx) -> ElementIx {
     match elements.get(end.index()) {

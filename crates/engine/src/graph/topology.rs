@@ -171,9 +171,39 @@ impl Topology {
         all
     }
 
-    /// Changes what a link costs; `None` if it is no link.
+    /// Adds a link between what is there; `None` if something that it names is not.
+    pub fn add_link(&mut self, link: &ElementDraft) -> Option<ElementIx> {
+        resolve::add_link(self, link)
+    }
+
+    /// Takes a link out. Its index stays empty: the others keep theirs.
+    pub fn forget_link(&mut self, link: ElementIx) {
+        let Some(element) = self.elements.get_mut(link.index()) else { return };
+        let ends = element.ends.take();
+        let groups = std::mem::take(&mut element.groups);
+        let site = element.site.take();
+        let id = std::mem::take(&mut element.id);
+        self.by_id.remove(&id);
+        for group in groups.into_iter().chain(site) {
+            if let Some(members) = self.members.get_mut(group.index()) {
+                members.retain(|member| *member != link);
+            }
+        }
+        let nodes = ends.map(|ends| ends.map(|end| self.node_of(end)));
+        for node in nodes.into_iter().flatten() {
+            if let Some(arcs) = self.arcs.get_mut(node.index()) {
+                arcs.retain(|arc| arc.link != link);
+            }
+        }
+    }
+
+    /// Changes what a link costs, [`u32::MAX`] for not at all; `None` if it is no link.
     pub fn set_cost(&mut self, link: ElementIx, cost: u32, cost_back: u32) -> Option<()> {
         let ends = self.get(link)?.ends?;
+        if let Some(element) = self.elements.get_mut(link.index()) {
+            element.cost = cost;
+            element.cost_back = cost_back;
+        }
         for node in ends.map(|end| self.node_of(end)) {
             let arcs = self.arcs.get_mut(node.index())?;
             for arc in arcs.iter_mut().filter(|arc| arc.link == link) {

@@ -126,6 +126,12 @@ impl Incidents {
         messages
     }
 
+    /// Goes on over a topology whose elements have other indices, which `to` gives; an incident
+    /// whose causes are all gone is forgotten.
+    pub fn translate(&mut self, to: impl Fn(ElementIx) -> Option<ElementIx>) {
+        self.open.retain_mut(|incident| incident.finding.translate(&to));
+    }
+
     /// Open incidents and those that closed with the last assessment, oldest first.
     pub fn list(&self) -> impl Iterator<Item = &Incident> {
         self.open.iter()

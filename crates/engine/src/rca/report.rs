@@ -75,6 +75,30 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Speaks of the same elements by other indices; whether a cause is left. The evidence is left
+    /// out: the next assessment has its own.
+    pub(super) fn translate(&mut self, to: &impl Fn(ElementIx) -> Option<ElementIx>) -> bool {
+        let all = |elements: &mut Vec<ElementIx>| {
+            *elements = elements.iter().filter_map(|element| to(*element)).collect();
+        };
+        for cause in &mut self.causes {
+            all(&mut cause.elements);
+            cause.evidence.clear();
+        }
+        self.causes.retain(|cause| !cause.elements.is_empty());
+        for list in
+            [&mut self.suppressed, &mut self.impact.devices, &mut self.impact.devices_exposed]
+        {
+            all(list);
+        }
+        let pair = |(agent, target): &(ElementIx, ElementIx)| to(*agent).zip(to(*target));
+        self.pairs = self.pairs.iter().filter_map(pair).collect();
+        self.pairs.sort_unstable();
+        !self.causes.is_empty()
+    }
+}
+
 /// A cause that could be, or a class of causes that nothing tells apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankedCause {

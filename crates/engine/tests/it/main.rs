@@ -6,6 +6,7 @@ mod consensus;
 mod defects;
 mod driver;
 mod laws;
+mod live;
 mod minutes;
 mod play;
 mod rules;

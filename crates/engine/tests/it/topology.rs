@@ -154,7 +154,8 @@ fn each_fault_of_json_has_its_line_its_part_and_a_remedy() {
     refused(
         Format::Json,
         &json(
-            "{\"id\":\"a\",\"kind\":\"device\"},{\"id\":\"l\",\"kind\":\"link\",\"ends\":[\"a\",\"a\"]}",
+            "{\"id\":\"a\",\"kind\":\"device\"},\
+             {\"id\":\"l\",\"kind\":\"link\",\"ends\":[\"a\",\"a\"]}",
         ),
         &["line 3: link `l`, ends: `l` is a link of an element with itself: name two"],
     );

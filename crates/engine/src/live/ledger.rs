@@ -1,0 +1,122 @@
+//! The evidence of the last minutes: the rounds of every pair, and what agents said of themselves.
+//!
+//! Bounded: [`ASKS_TOTAL_MAX`] rounds over all pairs, and of one pair no more than a judgement
+//! looks at. What is older goes first.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AgentId, Confirm, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Subject, UtcMicros,
+};
+
+use super::roster::Roster;
+use crate::rca::Ask;
+
+/// Rounds of all pairs: some 100 MB, which gives each of 100,000 pairs all that is looked at.
+pub const ASKS_TOTAL_MAX: usize = 4_000_000;
+/// As many rounds of a pair as a judgement looks at.
+const PAIR_ASKS_MAX: usize = 32;
+/// And so many at least, whatever there are of pairs: a pair without a past says nothing.
+const PAIR_ASKS_MIN: usize = 4;
+
+/// What an agent's gateway did last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gateway {
+    pub(super) at: UtcMicros,
+    /// Since when it does not answer.
+    pub(super) silent_since: Option<UtcMicros>,
+}
+
+/// Rounds by agent and probe.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    pairs: BTreeMap<(AgentId, ProbeId), Vec<Ask>>,
+    gateways: BTreeMap<AgentId, Gateway>,
+    total: usize,
+}
+
+impl Ledger {
+    /// Takes a batch. Rounds that asked nothing, or that may be bent, say nothing.
+    pub fn hear(&mut self, roster: &Roster, batch: &RoundBatch) {
+        for round in &batch.rounds {
+            match round.subject {
+                Subject::Probe(probe) if roster.has_probe(probe) => {
+                    if let Some(ask) = ask(round) {
+                        self.add((batch.agent, probe), ask);
+                    }
+                }
+                Subject::Gateway => self.gateway(batch.agent, round),
+                Subject::Probe(_) | Subject::Witness(_) => {}
+            }
+        }
+    }
+
+    fn add(&mut self, pair: (AgentId, ProbeId), ask: Ask) {
+        let share = ASKS_TOTAL_MAX / self.pairs.len().max(1);
+        let asks_max = share.clamp(PAIR_ASKS_MIN, PAIR_ASKS_MAX);
+        let asks = self.pairs.entry(pair).or_default();
+        // A backlog comes late and in its order; a round that comes again counts once.
+        let at = asks.partition_point(|known| known.at < ask.at);
+        if asks.get(at).is_some_and(|known| known.at == ask.at) {
+            return;
+        }
+        let is_older_than_all = at == 0 && asks_max <= asks.len();
+        if is_older_than_all {
+            return;
+        }
+        asks.insert(at, ask);
+        self.total += 1;
+        let beyond = asks.len().saturating_sub(asks_max);
+        asks.drain(..beyond);
+        self.total -= beyond;
+    }
+
+    fn gateway(&mut self, agent: AgentId, round: &Round) {
+        let Some(ask) = ask(round) else { return };
+        let known = self.gateways.get(&agent).copied();
+        if known.is_some_and(|known| ask.at <= known.at) {
+            return;
+        }
+        let before = known.and_then(|known| known.silent_since);
+        let silent_since = ask.is_dead().then(|| before.unwrap_or(ask.at));
+        self.gateways.insert(agent, Gateway { at: ask.at, silent_since });
+    }
+
+    pub(super) fn gateway_of(&self, agent: AgentId) -> Option<Gateway> {
+        self.gateways.get(&agent).copied()
+    }
+
+    /// Forgets who is no longer in the inventory.
+    pub fn forget_strangers(&mut self, roster: &Roster) {
+        self.pairs.retain(|(agent, probe), _| roster.has_agent(*agent) && roster.has_probe(*probe));
+        self.gateways.retain(|agent, _| roster.has_agent(*agent));
+        self.total = self.pairs.values().map(Vec::len).sum();
+    }
+
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (AgentId, ProbeId, &[Ask])> {
+        self.pairs.iter().map(|((agent, probe), asks)| (*agent, *probe, asks.as_slice()))
+    }
+
+    /// Rounds that are kept.
+    pub fn rounds(&self) -> usize {
+        self.total
+    }
+}
+
+/// What a round says; `None` if nothing.
+///
+/// A burst that was answered after a round that was not makes it loss and no outage; one that was
+/// not answered either is part of the same silence.
+fn ask(round: &Round) -> Option<Ask> {
+    let bent = RoundFlags::DOUBTFUL.0 | RoundFlags::LOCAL.0;
+    let Outcome::Asked { sent, received, rtt, confirm } = round.outcome else { return None };
+    if round.flags.0 & bent != 0 || sent == 0 {
+        return None;
+    }
+    let Confirm { sent: again, received: answered } = confirm;
+    let (sent, received) = match received {
+        0 => (u16::from(sent) + u16::from(again), u16::from(answered)),
+        received => (u16::from(sent), u16::from(received)),
+    };
+    Some(Ask { at: round.at, sent, received, rtt_us: rtt.map(|Rtt { us_mean, .. }| us_mean) })
+}

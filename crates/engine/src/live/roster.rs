@@ -1,0 +1,124 @@
+//! The inventory as far as a topology needs it: what targets and agents are called, and how often
+//! each is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{AgentId, ElementKind, InventoryChange, OrgId, ProbeId, TierId};
+
+use crate::graph::{Draft, ElementDraft, TargetDraft};
+
+/// A tier that nobody named yet is taken as a standard one.
+const INTERVAL_US: i64 = 30_000_000;
+
+#[derive(Clone, Debug)]
+struct Probe {
+    org: OrgId,
+    target: Box<str>,
+    tier: TierId,
+}
+
+#[derive(Clone, Debug)]
+struct Agent {
+    org: OrgId,
+    name: Box<str>,
+}
+
+/// Who asks and who is asked, by id, of all organisations.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    intervals_us: BTreeMap<TierId, i64>,
+    probes: BTreeMap<ProbeId, Probe>,
+    agents: BTreeMap<AgentId, Agent>,
+}
+
+impl Roster {
+    /// Takes a change; whether a topology that was completed before is no longer complete.
+    pub fn change(&mut self, change: &InventoryChange) -> bool {
+        match change {
+            InventoryChange::TierSet(tier) => {
+                let us = i64::try_from(tier.interval.as_micros()).unwrap_or(INTERVAL_US);
+                self.intervals_us.insert(tier.id, us);
+                false
+            }
+            InventoryChange::TierRemoved(id) => {
+                self.intervals_us.remove(id);
+                false
+            }
+            InventoryChange::ProbeSet(spec) => {
+                let target = spec.target_name.as_str();
+                let probe = Probe { org: spec.org, target: target.into(), tier: spec.tier };
+                let before = self.probes.insert(spec.id, probe);
+                before.is_none_or(|before| &*before.target != target || before.org != spec.org)
+            }
+            InventoryChange::ProbeRemoved(id) => self.probes.remove(id).is_some(),
+            InventoryChange::AgentSet(spec) => {
+                let name = spec.name.as_str();
+                let before = if spec.is_active {
+                    self.agents.insert(spec.id, Agent { org: spec.org, name: name.into() })
+                } else {
+                    return self.agents.remove(&spec.id).is_some();
+                };
+                before.is_none_or(|before| &*before.name != name || before.org != spec.org)
+            }
+            InventoryChange::AgentRemoved(id) => self.agents.remove(id).is_some(),
+        }
+    }
+
+    /// The organisations that have something.
+    pub fn orgs(&self) -> BTreeSet<OrgId> {
+        let probes = self.probes.values().map(|probe| probe.org);
+        probes.chain(self.agents.values().map(|agent| agent.org)).collect()
+    }
+
+    pub fn has_probe(&self, probe: ProbeId) -> bool {
+        self.probes.contains_key(&probe)
+    }
+
+    pub fn has_agent(&self, agent: AgentId) -> bool {
+        self.agents.contains_key(&agent)
+    }
+
+    /// Between two rounds of a probe.
+    pub(super) fn interval_us(&self, probe: ProbeId) -> i64 {
+        let tier = self.probes.get(&probe).map(|probe| probe.tier);
+        tier.and_then(|tier| self.intervals_us.get(&tier).copied()).unwrap_or(INTERVAL_US)
+    }
+
+    pub(super) fn agents(&self, org: OrgId) -> impl Iterator<Item = (AgentId, &str)> {
+        let agents = self.agents.iter().filter(move |(_, agent)| agent.org == org);
+        agents.map(|(id, agent)| (*id, &*agent.name))
+    }
+
+    pub(super) fn probes(&self, org: OrgId) -> impl Iterator<Item = (ProbeId, &str)> {
+        let probes = self.probes.iter().filter(move |(_, probe)| probe.org == org);
+        probes.map(|(id, probe)| (*id, &*probe.target))
+    }
+
+    /// The topology with every agent and target of the inventory: those that it does not name
+    /// stand nowhere.
+    pub fn complete(&self, org: OrgId, draft: &Draft) -> Draft {
+        let mut draft = draft.clone();
+        let called: BTreeSet<String> = draft
+            .elements
+            .iter()
+            .filter(|element| element.kind == ElementKind::Agent)
+            .map(|agent| agent.name.clone().unwrap_or_else(|| agent.id.clone()))
+            .collect();
+        let mut taken: BTreeSet<String> =
+            draft.elements.iter().map(|element| element.id.clone()).collect();
+        for (_, name) in self.agents(org).filter(|(_, name)| !called.contains(*name)) {
+            let mut id = name.to_owned();
+            while !taken.insert(id.clone()) {
+                id.push_str(" (agent)");
+            }
+            let name = Some(name.to_owned());
+            draft.elements.push(ElementDraft { name, ..ElementDraft::new(id, ElementKind::Agent) });
+        }
+        let known: BTreeSet<String> =
+            draft.targets.iter().map(|target| target.id.clone()).collect();
+        for (_, name) in self.probes(org).filter(|(_, name)| !known.contains(*name)) {
+            draft.targets.push(TargetDraft { id: name.to_owned(), device: None, weight: 1 });
+        }
+        draft
+    }
+}

@@ -1,0 +1,180 @@
+//! Judges one organisation's network, again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
+
+use super::{
+    ledger::Ledger,
+    net::{Moved, Net},
+    roster::Roster,
+    told::{Report, told},
+};
+use crate::{
+    graph::{Draft, ElementIx, Problem, Topology, document::own_id},
+    rca::{self, Beat, Incidents, Pair, Picture},
+};
+
+/// Between two heartbeats of an agent.
+const HEARTBEAT_US: i64 = 5_000_000;
+/// What a gateway did longer ago says nothing of now.
+const GATEWAY_AGE_US_MAX: i64 = 60_000_000;
+
+/// What there is to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Hearing<'a> {
+    pub now: UtcMicros,
+    pub roster: &'a Roster,
+    pub ledger: &'a Ledger,
+    /// When each agent's heartbeat came last.
+    pub heard: &'a [(AgentId, UtcMicros)],
+    /// Bounds the work, in covers weighed; `None` is no limit.
+    pub budget: Option<u64>,
+}
+
+/// A topology in force, and what is the matter with it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    org: OrgId,
+    net: Option<Net>,
+    incidents: Incidents,
+    agents: BTreeMap<AgentId, ElementIx>,
+    probes: BTreeMap<ProbeId, ElementIx>,
+}
+
+impl Standing {
+    pub fn new(org: OrgId) -> Standing {
+        Standing {
+            org,
+            net: None,
+            incidents: Incidents::default(),
+            agents: BTreeMap::new(),
+            probes: BTreeMap::new(),
+        }
+    }
+
+    pub fn net(&self) -> Option<&Net> {
+        self.net.as_ref()
+    }
+
+    /// Takes the topology that is in force now, or the one before with another inventory. One
+    /// without a device is none: nothing follows from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topology::build`]; then it stays what it was.
+    pub fn set_topology(&mut self, roster: &Roster, draft: &Draft) -> Result<Moved, Vec<Problem>> {
+        let has_device = draft.elements.iter().any(|e| e.kind == ElementKind::Device);
+        if !has_device {
+            *self =
+                Standing { incidents: std::mem::take(&mut self.incidents), ..Self::new(self.org) };
+            self.incidents.translate(|_| None);
+            return Ok(Moved::Rebuilt);
+        }
+        let draft = roster.complete(self.org, draft);
+        let moved = match &mut self.net {
+            Some(net) => {
+                let (moved, before) = net.change(&draft)?;
+                if let Some(before) = before {
+                    self.incidents.translate(|ix| net.topology().find(before.id(ix)));
+                }
+                moved
+            }
+            None => {
+                self.net = Some(Net::new(&draft)?);
+                Moved::Rebuilt
+            }
+        };
+        self.name(roster);
+        Ok(moved)
+    }
+
+    /// Finds which element each agent and probe is.
+    fn name(&mut self, roster: &Roster) {
+        let Some(net) = &self.net else { return };
+        let topology = net.topology();
+        let agents = topology.of_kind(ElementKind::Agent).filter_map(|ix| {
+            let element = topology.get(ix)?;
+            Some((element.name.as_deref().unwrap_or(&element.id), ix))
+        });
+        let by_name: BTreeMap<&str, ElementIx> = agents.collect();
+        self.agents = roster
+            .agents(self.org)
+            .filter_map(|(id, name)| Some((id, *by_name.get(name)?)))
+            .collect();
+        self.probes = roster
+            .probes(self.org)
+            .filter_map(|(id, name)| Some((id, target(topology, name)?)))
+            .collect();
+    }
+
+    /// Judges; `None` without a topology.
+    pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
+        let pairs = self.pairs(hearing);
+        let beats = self.beats(hearing);
+        let rounds = pairs.iter().map(|pair| pair.asks.len()).sum();
+        let (topology, paths) = self.net.as_mut()?.parts();
+        let mut picture = Picture {
+            now: hearing.now,
+            topology,
+            paths,
+            pairs: &pairs,
+            facts: &[],
+            beats: &beats,
+            heartbeat_us: HEARTBEAT_US,
+            works: &[],
+        };
+        let assessment = rca::assess(&mut picture, hearing.budget);
+        let is_answering = |pair: &&Pair<'_>| pair.asks.last().is_some_and(|ask| !ask.is_dead());
+        let answering: BTreeSet<_> =
+            pairs.iter().filter(is_answering).map(|pair| (pair.agent, pair.target)).collect();
+        self.incidents.take(&assessment, &answering);
+        let report = told(topology, hearing.now, &assessment, &self.incidents);
+        Some(Report { pairs: pairs.len(), rounds, ..report })
+    }
+
+    /// In the order of agent and target; of several probes of one target the first.
+    fn pairs<'a>(&self, hearing: &Hearing<'a>) -> Vec<Pair<'a>> {
+        let Hearing { roster, ledger, now, .. } = *hearing;
+        let mut pairs: Vec<Pair<'a>> = ledger
+            .pairs()
+            .filter_map(|(agent, probe, asks)| {
+                // A round of later than now is one of a clock that leapt.
+                let asks = asks.get(..asks.partition_point(|ask| ask.at <= now))?;
+                Some(Pair {
+                    agent: *self.agents.get(&agent)?,
+                    target: *self.probes.get(&probe)?,
+                    interval_us: roster.interval_us(probe),
+                    asks,
+                })
+            })
+            .collect();
+        pairs.sort_by_key(|pair| (pair.agent, pair.target));
+        pairs.dedup_by_key(|pair| (pair.agent, pair.target));
+        pairs
+    }
+
+    /// By agent and time.
+    fn beats(&self, hearing: &Hearing<'_>) -> Vec<Beat> {
+        let mut beats = Vec::new();
+        for (id, at) in hearing.heard {
+            let Some(agent) = self.agents.get(id).copied() else { continue };
+            let gateway = hearing.ledger.gateway_of(*id);
+            let fresh = gateway.filter(|g| hearing.now.0 - g.at.0 < GATEWAY_AGE_US_MAX);
+            let silent = fresh.and_then(|gateway| gateway.silent_since);
+            if let Some(since) = silent.filter(|since| since < at) {
+                beats.push(Beat { agent, at: since, is_gateway_ok: false });
+            }
+            beats.push(Beat { agent, at: *at, is_gateway_ok: silent.is_none() });
+        }
+        beats.sort_by_key(|beat| (beat.agent, beat.at));
+        beats
+    }
+}
+
+/// A target by its name in the inventory.
+fn target(topology: &Topology, name: &str) -> Option<ElementIx> {
+    let is_other =
+        |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
+    topology.find(&own_id(name, is_other))
+}

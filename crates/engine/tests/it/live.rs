@@ -1,0 +1,295 @@
+//! Root cause of the network as it is now: the topology follows its changes, the evidence is kept
+//! in bounds, and what follows is said.
+
+use std::time::Duration;
+
+use engine::{
+    graph::{Draft, ElementDraft, ElementIx, TargetDraft, document},
+    live::{Hearing, Ledger, Moved, Net, Report, Roster, Standing},
+};
+use model::{
+    Address, AgentId, AgentSpec, Confirm, ElementKind, InventoryChange, Name, NotAsked, OrgId,
+    Outcome, ProbeId, ProbeSpec, Round, RoundBatch, RoundFlags, Rtt, Subject, TargetId, Tier,
+    TierId, UtcMicros,
+};
+
+const ORG: OrgId = OrgId(1);
+const SECOND: i64 = 1_000_000;
+
+fn draw(seed: &mut u64, below: u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % below
+}
+
+/// Devices in a tree with as many links more, some agents, a target at each device.
+fn network(seed: &mut u64, devices: u64, agents: u64) -> Draft {
+    let mut draft = Draft::default();
+    for device in 0..devices {
+        draft.elements.push(ElementDraft::new(format!("r{device}"), ElementKind::Device));
+        let device = Some(format!("r{device}"));
+        draft.targets.push(TargetDraft {
+            id: format!("t{}", draft.targets.len()),
+            device,
+            weight: 1,
+        });
+    }
+    for link in 1..devices * 3 / 2 {
+        let a = if link < devices { link } else { draw(seed, devices) };
+        let b = if link < devices { draw(seed, link) } else { draw(seed, devices) };
+        if a != b {
+            draft.elements.push(link_of(seed, link, a, b));
+        }
+    }
+    for agent in 0..agents {
+        let device = Some(format!("r{}", draw(seed, devices)));
+        let id = format!("ag{agent}");
+        draft.elements.push(ElementDraft { device, ..ElementDraft::new(id, ElementKind::Agent) });
+    }
+    draft
+}
+
+fn link_of(seed: &mut u64, link: u64, a: u64, b: u64) -> ElementDraft {
+    let ends = (format!("r{a}"), format!("r{b}"));
+    let cost = i64::try_from(1 + draw(seed, 4)).ok();
+    ElementDraft { cost, ..ElementDraft::link(format!("l{link}"), &ends.0, &ends.1) }
+}
+
+/// Agent, target, and for each way its share in millionths and its elements.
+type Ways = (String, String, Vec<(u64, Vec<String>)>);
+
+/// Every path of a net, by ids.
+fn ways(net: &mut Net) -> Vec<Ways> {
+    let of_kind = |net: &Net, kind| -> Vec<ElementIx> { net.topology().of_kind(kind).collect() };
+    let (agents, targets) = (of_kind(net, ElementKind::Agent), of_kind(net, ElementKind::Target));
+    let mut all = Vec::new();
+    for agent in agents {
+        for target in &targets {
+            let set = net.paths(agent, *target, UtcMicros(0)).expect("a set");
+            let id = |ix: ElementIx| net.topology().id(ix).to_owned();
+            let mut routes: Vec<(u64, Vec<String>)> = set
+                .routes
+                .iter()
+                .map(|route| {
+                    let share = (route.share * 1e6).round() as u64;
+                    (share, route.steps.iter().map(|step| id(step.element)).collect())
+                })
+                .collect();
+            routes.sort();
+            all.push((id(agent), id(*target), routes));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_net_that_follows_its_links_has_the_paths_of_one_built_anew() {
+    let mut seed = 11;
+    for _ in 0..8 {
+        let mut draft = network(&mut seed, 14, 3);
+        let mut net = Net::new(&draft).expect("a good network");
+        ways(&mut net);
+        for step in 0..12 {
+            let links: Vec<usize> = (0..draft.elements.len())
+                .filter(|at| draft.elements[*at].kind == ElementKind::Link)
+                .collect();
+            let at = links[usize::try_from(draw(&mut seed, links.len() as u64)).unwrap()];
+            match step % 3 {
+                0 => {
+                    draft.elements.remove(at);
+                }
+                1 => draft.elements[at].cost = i64::try_from(draw(&mut seed, 5)).ok(),
+                _ => {
+                    let (a, b) = (draw(&mut seed, 7), 7 + draw(&mut seed, 7));
+                    let link = link_of(&mut seed, 100 + step, a, b);
+                    draft.elements.push(link);
+                }
+            }
+            let (moved, _) = net.change(&draft).expect("a good network");
+            assert!(!matches!(moved, Moved::Rebuilt), "step {step} built everything anew");
+            let mut anew = Net::new(&draft).expect("a good network");
+            assert_eq!(ways(&mut net), ways(&mut anew), "step {step}");
+        }
+    }
+}
+
+#[test]
+fn what_is_more_than_links_is_built_anew_and_what_is_wrong_changes_nothing() {
+    let mut seed = 3;
+    let mut draft = network(&mut seed, 10, 2);
+    let mut net = Net::new(&draft).expect("a good network");
+    assert_eq!(net.change(&draft).expect("the same").0, Moved::Nothing);
+    let before = ways(&mut net);
+    let mut wrong = draft.clone();
+    wrong.elements.push(ElementDraft::link("x", "r1", "r99"));
+    assert!(net.change(&wrong).is_err());
+    assert_eq!(ways(&mut net), before);
+    draft.elements.push(ElementDraft::new("new", ElementKind::Device));
+    assert_eq!(net.change(&draft).expect("a good network").0, Moved::Rebuilt);
+    let mut one_way = draft.clone();
+    one_way.elements.iter_mut().filter(|e| e.ends.is_some()).for_each(|e| e.cost_back = Some(9));
+    assert_eq!(net.change(&one_way).expect("a good network").0, Moved::Rebuilt);
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+/// An agent at r1, a chain r1 - r2 - r3 and r2 - r4, and a target at each device, called as it.
+fn chain() -> (Roster, Draft) {
+    let mut roster = Roster::default();
+    let tier = Tier { interval: Duration::from_secs(10), ..Tier::standard(TierId(1), name("t")) };
+    roster.change(&InventoryChange::TierSet(tier));
+    for (id, called) in [(1, "ag1"), (2, "ag2")] {
+        let spec = AgentSpec { id: AgentId(id), org: ORG, name: name(called), is_active: true };
+        assert!(roster.change(&InventoryChange::AgentSet(spec)));
+    }
+    for id in 1..=4 {
+        let spec = ProbeSpec {
+            id: ProbeId(id),
+            org: ORG,
+            target: TargetId(id),
+            target_name: name(&format!("r{id}")),
+            address: Address::parse("192.0.2.1").expect("an address"),
+            tier: TierId(1),
+            paused: false,
+        };
+        assert!(roster.change(&InventoryChange::ProbeSet(spec.clone())));
+        assert!(!roster.change(&InventoryChange::ProbeSet(spec)), "the second time is no news");
+    }
+    let text = "kind,id,device,end_a,end_b,weight,customers\n\
+        device,r1,,,,,\ndevice,r2,,,,,\ndevice,r3,,,,,40\ndevice,r4,,,,,\n\
+        link,r1--r2,,r1,r2,,\nlink,r2--r3,,r2,r3,,\nlink,r2--r4,,r2,r4,,\n\
+        agent,ag1,r1,,,,\nagent,ag2,r4,,,,\n\
+        target,r1,r1,,,1,\ntarget,r2,r2,,,1,\ntarget,r3,r3,,,40,\ntarget,r4,r4,,,1,\n";
+    let document = document::Document::read(document::Format::Csv, text).expect("a text");
+    (roster, document.draft)
+}
+
+fn round(probe: u32, at: i64, received: u8) -> Round {
+    let rtt = (0 < received).then_some(Rtt { us_min: 900, us_mean: 1_000, us_max: 1_100 });
+    let confirm = Confirm { sent: if received == 0 { 3 } else { 0 }, received: 0 };
+    Round {
+        subject: Subject::Probe(ProbeId(probe)),
+        at: UtcMicros(at * SECOND),
+        outcome: Outcome::Asked { sent: 5, received, rtt, confirm },
+        flags: RoundFlags::default(),
+        icmp_error: None,
+    }
+}
+
+/// All agents ask all targets every 10 s until `until`; those of `lost` do not answer from `from`.
+fn play(ledger: &mut Ledger, roster: &Roster, span: (i64, i64), lost: impl Fn(u32, i64) -> bool) {
+    for at in (span.0..span.1).step_by(10) {
+        for agent in [1, 2] {
+            let rounds = (1..=4).map(|probe| {
+                let at = at + i64::from(probe);
+                round(probe, at, if lost(probe, at) { 0 } else { 5 })
+            });
+            ledger.hear(roster, &RoundBatch::new(AgentId(agent), rounds.collect()));
+        }
+    }
+}
+
+fn judge(standing: &mut Standing, roster: &Roster, ledger: &Ledger, now: i64) -> Report {
+    let at = UtcMicros(now * SECOND);
+    let heard = [(AgentId(1), at), (AgentId(2), at)];
+    let hearing = Hearing { now: at, roster, ledger, heard: &heard, budget: None };
+    standing.judge(&hearing).expect("there is a topology")
+}
+
+#[test]
+fn a_cut_is_named_with_whom_it_hits_and_is_over_when_it_heals() {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, &roster, (1_000, 1_100), |_, _| false);
+    assert!(judge(&mut standing, &roster, &ledger, 1_100).incidents.is_empty());
+
+    play(&mut ledger, &roster, (1_100, 1_130), |probe, _| probe == 3);
+    let report = judge(&mut standing, &roster, &ledger, 1_130);
+    let [told] = report.incidents.as_slice() else { panic!("{report:#?}") };
+    assert_eq!(told.causes[0].elements, ["r2--r3", "r3"], "{}", told.sentence);
+    assert!(told.sentence.starts_with("r2--r3 or r3 is down, since 00:18:23"), "{}", told.sentence);
+    assert_eq!((told.hit.targets_down, told.hit.weight, told.hit.customers), (1, 40, 40));
+    assert_eq!(told.suppressed, ["r3 (target)"]);
+    let text = &told.causes[0].evidence[0].text;
+    assert!(text.starts_with("6 of 6 rounds over r2--r3 lost, from 2 agents"), "{text}");
+
+    play(&mut ledger, &roster, (1_130, 1_300), |_, _| false);
+    judge(&mut standing, &roster, &ledger, 1_290);
+    let report = judge(&mut standing, &roster, &ledger, 1_300);
+    assert!(report.incidents.iter().all(|told| !told.is_open), "{report:#?}");
+}
+
+#[test]
+fn an_incident_goes_on_when_the_topology_is_built_anew() {
+    let (roster, mut draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, &roster, (1_000, 1_100), |_, _| false);
+    play(&mut ledger, &roster, (1_100, 1_130), |probe, _| probe == 3);
+    let before = judge(&mut standing, &roster, &ledger, 1_130);
+    draft.elements.insert(0, ElementDraft::new("a0", ElementKind::Device));
+    assert_eq!(standing.set_topology(&roster, &draft).expect("good"), Moved::Rebuilt);
+    let after = judge(&mut standing, &roster, &ledger, 1_131);
+    assert_eq!(before.incidents[0].id, after.incidents[0].id);
+    assert_eq!(before.incidents[0].sentence, after.incidents[0].sentence);
+}
+
+#[test]
+fn the_same_entries_give_the_same_report() {
+    let run = || {
+        let (roster, draft) = chain();
+        let mut standing = Standing::new(ORG);
+        standing.set_topology(&roster, &draft).expect("a good network");
+        let mut ledger = Ledger::default();
+        play(&mut ledger, &roster, (1_000, 1_130), |probe, at| probe == 3 && 1_100 < at);
+        judge(&mut standing, &roster, &ledger, 1_130)
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn without_a_device_nothing_is_judged_and_who_is_not_in_the_topology_stands_nowhere() {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &Draft::default()).expect("nothing");
+    let hearing = Hearing {
+        now: UtcMicros(0),
+        roster: &roster,
+        ledger: &Ledger::default(),
+        heard: &[],
+        budget: None,
+    };
+    assert_eq!(standing.judge(&hearing), None);
+    let small = Draft { targets: Vec::new(), ..draft.clone() };
+    standing.set_topology(&roster, &small).expect("a good network");
+    let net = standing.net().expect("a net");
+    let targets = net.topology().of_kind(ElementKind::Target);
+    assert_eq!(targets.filter(|ix| net.topology().host(*ix).is_none()).count(), 4);
+}
+
+#[test]
+fn the_ledger_keeps_what_counts_once_and_in_order() {
+    let (roster, _) = chain();
+    let mut ledger = Ledger::default();
+    let mut hear = |rounds: Vec<Round>| {
+        ledger.hear(&roster, &RoundBatch::new(AgentId(1), rounds));
+        ledger.rounds()
+    };
+    assert_eq!(hear(vec![round(1, 20, 5), round(1, 10, 5), round(1, 20, 5)]), 2);
+    let bent = Round { flags: RoundFlags::DOUBTFUL, ..round(1, 30, 0) };
+    let outcome = Outcome::NotAsked(NotAsked::NoRoute);
+    let not_asked = Round { outcome, ..round(1, 40, 0) };
+    assert_eq!(hear(vec![bent, not_asked, round(99, 50, 5)]), 2);
+    let many: Vec<Round> = (0..100).map(|n| round(2, 100 + n, 5)).collect();
+    assert_eq!(hear(many), 2 + 32);
+    assert_eq!(hear(vec![round(2, 1, 0)]), 2 + 32, "older than all that is kept");
+    let mut gone = roster.clone();
+    gone.change(&InventoryChange::ProbeRemoved(ProbeId(2)));
+    ledger.forget_strangers(&gone);
+    assert_eq!(ledger.rounds(), 2);
+}
