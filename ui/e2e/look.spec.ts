@@ -35,7 +35,10 @@ for (const scheme of ['light', 'dark'] as const) {
       .getByRole('link')
       .first()
     await first.click()
-    await expect(page.getByRole('grid', { name: 'State over time' })).toBeVisible()
+    await expect(page.getByRole('slider', { name: 'Moment' })).toBeVisible()
+    await expectAccessible(page)
+    await page.getByRole('button', { name: 'Table', exact: true }).click()
+    await expect(page.getByRole('table', { name: /^Values of/ })).toBeVisible()
     await expectAccessible(page)
   })
 }

@@ -16,10 +16,6 @@ export const paths = {
   signIn: '/sign-in',
 } as const
 
-/** The spans a target's page can show, in minutes: each is 60 cells of a strip. */
-export const RANGES_MIN = { '1h': 60, '6h': 360, '24h': 1440 } as const
-export type Range = keyof typeof RANGES_MIN
-
 export interface NavEntry {
   to: '/' | '/targets' | '/agents' | '/tiers' | '/health' | '/users' | '/api-keys' | '/audit'
   label: string

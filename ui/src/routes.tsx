@@ -27,10 +27,11 @@ import {
   usersQuery,
 } from './api/queries'
 import { type TargetFilter, parseFilter } from './domain/filter'
+import { COMPARISONS, type Comparison, RANGES, type Range } from './domain/view'
 import { PageFailure } from './ui/Failure'
 import { Shell } from './ui/Shell'
 import { NotFound } from './ui/NotFound'
-import { RANGES_MIN, type Range, paths } from './paths'
+import { paths } from './paths'
 
 interface Context {
   queryClient: QueryClient
@@ -115,11 +116,17 @@ const targetsRoute = createRoute({
 interface TargetSearch {
   /** The minute whose rounds are shown. */
   minute?: string
-  /** The end of the shown span; none for now. */
-  to?: string
-  /** The agent whose replies the chart shows. */
-  agent?: number
+  /** How long a span is shown, if `from` does not say. */
   range?: Range
+  /** Both ends of the shown span; without `to` it ends now. */
+  from?: string
+  to?: string
+  /** The lines of the chart: ids of agents, or `all` for all together, joined by commas. */
+  lines?: string
+  /** What the span is laid over. */
+  vs?: Comparison
+  /** The values as a table, too. */
+  table?: 'shown'
   dialog?: 'edit'
 }
 
@@ -133,13 +140,18 @@ const targetRoute = createRoute({
       const at = Date.parse(String(search[key] ?? ''))
       return Number.isNaN(at) ? undefined : new Date(at).toISOString().replace('.000', '')
     }
-    const agent = Number.parseInt(String(search['agent'] ?? ''), 10)
-    const range = (Object.keys(RANGES_MIN) as Range[]).find((known) => known === search['range'])
+    const range = RANGES.find((known) => known === search['range'])
+    const lines = String(search['lines'] ?? '')
+      .split(',')
+      .filter((line) => /^(all|\d+)$/.test(line))
     return {
       minute: moment('minute'),
-      to: moment('to'),
-      agent: Number.isNaN(agent) ? undefined : agent,
       range: range === '1h' ? undefined : range,
+      from: moment('from'),
+      to: moment('to'),
+      lines: lines.length === 0 ? undefined : lines.join(','),
+      vs: COMPARISONS.find((known) => known === search['vs']),
+      table: search['table'] === 'shown' ? 'shown' : undefined,
       dialog: dialogOf(search, ['edit']),
     }
   },

@@ -214,6 +214,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Several targets at once, minute by minute or in longer spans
+         * @description Needs the permission `target_read`.
+         */
+        get: operations["history_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live": {
         parameters: {
             query?: never;
@@ -1135,6 +1155,13 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
             why: string;
         };
+        Histories: {
+            from: components["schemas"]["Timestamp"];
+            level: string;
+            /** @description In the order of their ids; a target that does not exist is left out. */
+            targets: components["schemas"]["TargetHistory"][];
+            to: components["schemas"]["Timestamp"];
+        };
         /**
          * @description Every minute or bucket of the range that has begun; one that is not stored is told with its
          *     cause.
@@ -1482,6 +1509,11 @@ export interface components {
             unknown: number;
             /** Format: int64 */
             up: number;
+        };
+        TargetHistory: {
+            /** @description All agents together first, then each agent by name if they were asked for. */
+            series: components["schemas"]["Series"][];
+            target: components["schemas"]["Ref"];
         };
         /** @description A change of what a target's name stands for, as one agent found it. */
         TargetNameChange: {
@@ -2105,6 +2137,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    history_list: {
+        parameters: {
+            query: {
+                /**
+                 * @description The ids of at most 50 targets, with commas between.
+                 * @example 1,2,3
+                 */
+                targets: string;
+                /** @description An hour before `to` if left out. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Excluded; now if left out. All targets together may span 92 days: two of 46 days each. */
+                to?: components["schemas"]["Timestamp"];
+                /** @description As for one target. */
+                level?: string;
+                /** @description `true`: each agent is told, too; only all together if left out. */
+                agents?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every minute or bucket of the range that has begun, by target */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histories"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

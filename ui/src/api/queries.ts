@@ -3,6 +3,7 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 
 import type { TargetFilter } from '../domain/filter'
+import { type Track, tracksOf } from '../domain/history'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import { Problem, api, sent, setCsrfToken } from './client'
 import { serverNow } from './serverTime'
@@ -106,22 +107,73 @@ export const targetChangesQuery = (id: number) =>
       ),
   })
 
-/** The minutes of a span that ends now (`to` null) or at a moment. */
-export const targetHistoryQuery = (id: number, lengthMin: number, to: number | null) =>
+/** What was said of one minute. */
+export const targetMinuteQuery = (id: number, minute: number) =>
   queryOptions({
-    queryKey: [...keys.target(id), 'history', lengthMin, to],
-    queryFn: ({ signal }) => {
-      const end = to ?? minuteOf(serverNow()) + MINUTE_MS
-      const query = {
-        from: new Date(end - lengthMin * MINUTE_MS).toISOString(),
-        to: new Date(end).toISOString(),
-      }
-      const params = { path: { id }, query }
-      // Its other form, CSV, comes only if it is asked for.
-      return sent(api.GET('/api/v1/targets/{id}/history', { params, signal })) as Promise<History>
-    },
+    queryKey: [...keys.target(id), 'minute', minute],
+    queryFn: ({ signal }) =>
+      history(id, { from: minute, to: minute + MINUTE_MS, level: '1m' }, signal),
     placeholderData: keepPreviousData,
   })
+
+interface HistorySpan {
+  from: number
+  to: number
+  /** Chosen by the server if left out: the finest with not too many values. */
+  level?: string
+}
+
+function historyParams({ from, to, level }: HistorySpan) {
+  return { from: new Date(from).toISOString(), to: new Date(to).toISOString(), level }
+}
+
+function history(id: number, span: HistorySpan, signal: AbortSignal): Promise<History> {
+  const params = { path: { id }, query: historyParams(span) }
+  // Its other form, CSV, comes only if it is asked for.
+  return sent(api.GET('/api/v1/targets/{id}/history', { params, signal })) as Promise<History>
+}
+
+/** Where the same is had as CSV: a link, so that the browser saves it. */
+export function historyCsvUrl(id: number, span: HistorySpan): string {
+  const { from, to, level = '' } = historyParams(span)
+  const query = new URLSearchParams({ from, to, level, format: 'csv' })
+  return `/api/v1/targets/${id}/history?${query.toString()}`
+}
+
+/** Up to this length values are minutes, and each new one is told as an event. */
+const MINUTES_MS_MAX = 1440 * MINUTE_MS
+/** A longer span is asked for anew as often as a column of it is new, but not more rarely. */
+const LONG_COLUMNS = 1_000
+const LONG_POLL_MS_MAX = 900_000
+
+/** The history of a span that ends now (`to` null) or at a moment, in columns. */
+export const targetTracksQuery = (
+  id: number,
+  lengthMs: number,
+  to: number | null,
+  level?: string,
+) => {
+  const isLong = lengthMs > MINUTES_MS_MAX
+  return queryOptions({
+    // Not among what each new minute makes old: a year does not change with a minute.
+    queryKey: [...(isLong ? ['history', id] : keys.target(id)), 'tracks', lengthMs, to, level],
+    queryFn: async ({ signal }): Promise<Tracks> => {
+      const end = to ?? minuteOf(serverNow()) + MINUTE_MS
+      const got = await history(id, { from: end - lengthMs, to: end, level }, signal)
+      return { level: got.level, tracks: tracksOf(got) }
+    },
+    placeholderData: keepPreviousData,
+    // Columns are not compared value by value.
+    structuralSharing: false,
+    refetchInterval:
+      isLong && to === null ? Math.min(lengthMs / LONG_COLUMNS, LONG_POLL_MS_MAX) : false,
+  })
+}
+
+export interface Tracks {
+  level: string
+  tracks: Track[]
+}
 
 export interface Rounds {
   items: Round[]

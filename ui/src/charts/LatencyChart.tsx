@@ -1,124 +1,98 @@
 /**
- * Round-trip time over minutes: the band from fastest to slowest, the mean as a line whose pieces
- * carry the loss by colour and dot size, and hatching with its cause where there is no evidence.
+ * Round-trip time over time: for each line the band from fastest to slowest and the median, or the
+ * mean where no median is known; p95 if there is one line; hatching with its cause where nobody
+ * knows anything. Causes are written in a lane of their own, so that no text ever stands on a line.
  *
- * A canvas says nothing to a screen reader: the cells of the strips say the same in words.
+ * A canvas says nothing to a screen reader: the readout and the tables say the same in words.
  */
 
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import { useEffect, useEffectEvent, useRef } from 'react'
+import { memo, useEffect, useRef } from 'react'
 
 import { causeWords } from '../domain/cause'
-import { LOSS_MARKS, type LossMark, lossStep } from '../domain/loss'
-import { MINUTE_MS, type Zone, timeText } from '../domain/time'
-import { type Cell, type Hole, holes } from '../domain/timeline'
-import { loss, rtt } from '../domain/units'
+import { type Hole, type Track, holes, indexAt, isBlank } from '../domain/history'
+import type { View } from '../domain/view'
 import css from './LatencyChart.module.css'
+import { type Frame, type Ink, edgesOf, hatch, inkOf, visible, xOf } from './frame'
+import { type LineStyle, traceShape } from './lines'
+
+export interface Line {
+  id: string
+  name: string
+  style: LineStyle
+  track: Track
+  /** The same so much earlier, moved onto this axis; null if nothing is compared. */
+  past: Track | null
+}
 
 interface Props {
   label: string
-  row: readonly Cell[]
-  from: number
-  to: number
+  lines: readonly Line[]
+  view: View
   tickAt: readonly number[]
-  zone: Zone
-  /** Changes when the colours do. */
-  scheme: string
+  widthPx: number
+  heightPx: number
   /** Room for the axis, so that the plot stands under the strips. */
   gutterPx: number
-  onChoose: (at: number) => void
+  /** Changes when the colours do. */
+  scheme: string
 }
 
-const HEIGHT_PX = 200
-const LINE_PX = 1.8
+/** The lane of the causes, above the plot. */
+const LANE_PX = 18
+const LINE_PX = 1.7
+const SHAPE_PX = 3.4
+/** A shape stands on the line about this often. */
+const SHAPE_EVERY_PX = 170
+/** Of the slowest packets, what is above this part of them may leave the plot at the top. */
+const SHOWN_PART = 0.98
 
-/** Minutes as uPlot wants them: seconds and milliseconds; null is a gap, never zero. */
-function columns(row: readonly Cell[]): uPlot.AlignedData {
-  const ms = (us: number | null | undefined) => (us == null ? null : us / 1000)
-  const answered = (cell: Cell) =>
-    cell.truth !== null && cell.truth.received > 0 ? cell.truth : null
-  return [
-    row.map((cell) => (cell.at + MINUTE_MS / 2) / 1000),
-    row.map((cell) => ms(answered(cell)?.rtt_us_min)),
-    row.map((cell) => ms(answered(cell)?.rtt_us_max)),
-    row.map((cell) => ms(answered(cell)?.rtt_us_mean)),
-  ]
-}
-
-function markOf(cell: Cell | undefined): LossMark {
-  const truth = cell?.truth
-  const step = truth ? lossStep(truth.sent, truth.received) : 'none'
-  return LOSS_MARKS.find((mark) => mark.step === step) ?? (LOSS_MARKS[0] as LossMark)
-}
-
-type Ink = (name: string) => string
-
-function inkOf(element: HTMLElement): Ink {
-  const style = getComputedStyle(element)
-  return (name) => style.getPropertyValue(name).trim()
-}
-
-function hatch(plot: uPlot, hole: Hole, ink: Ink): void {
-  const { ctx, bbox } = plot
-  const scale = devicePixelRatio
-  const left = Math.max(plot.valToPos(hole.from / 1000, 'x', true), bbox.left)
-  const right = Math.min(plot.valToPos(hole.to / 1000, 'x', true), bbox.left + bbox.width)
-  if (right <= left) return
-  ctx.save()
-  ctx.beginPath()
-  ctx.rect(left, bbox.top, right - left, bbox.height)
-  ctx.clip()
-  ctx.fillStyle = ink('--hatch-gap')
-  ctx.fillRect(left, bbox.top, right - left, bbox.height)
-  ctx.strokeStyle = ink('--hatch-ink')
-  ctx.globalAlpha = 0.55
-  ctx.lineWidth = scale
-  ctx.beginPath()
-  for (let x = left - bbox.height; x < right; x += 7 * scale) {
-    ctx.moveTo(x, bbox.top + bbox.height)
-    ctx.lineTo(x + bbox.height, bbox.top)
-  }
-  ctx.stroke()
-  ctx.globalAlpha = 1
-  nameHole(ctx, causeWords(hole.cause), { left, right, top: bbox.top, height: bbox.height }, ink)
-  ctx.restore()
+/** The one value a line goes through: the median, or the mean where there is none. */
+function centre(track: Track, i: number): number {
+  const median = track.p50[i] ?? Number.NaN
+  return Number.isNaN(median) ? (track.mean[i] ?? Number.NaN) : median
 }
 
 /**
- * Writes the cause into its hole: across if there is room, else upright, else only the tip says
- * it.
+ * Returns the top of the axis in milliseconds: room for every line and nearly every packet. One
+ * packet of a thousand that took a second must not press all others to the ground.
  */
-function nameHole(
-  ctx: CanvasRenderingContext2D,
-  words: string,
-  hole: { left: number; right: number; top: number; height: number },
-  ink: Ink,
-): void {
-  const scale = devicePixelRatio
-  ctx.font = `${11.5 * scale}px ${ink('--font')}`
-  const length = ctx.measureText(words).width + 10 * scale
-  const line = 17 * scale
-  const isAcross = length < hole.right - hole.left
-  if (!isAcross && (hole.right - hole.left < line || hole.height < length)) return
-  ctx.translate((hole.left + hole.right) / 2, hole.top + hole.height / 2)
-  if (!isAcross) ctx.rotate(-Math.PI / 2)
-  ctx.fillStyle = ink('--hatch-gap')
-  ctx.fillRect(-length / 2, -line / 2, length, line)
-  ctx.fillStyle = ink('--ink-2')
-  ctx.textAlign = 'center'
-  ctx.textBaseline = 'middle'
-  ctx.fillText(words, 0, 0)
+export function topOf(lines: readonly Line[], view: View): number {
+  let most = 0
+  const slowest: number[] = []
+  for (const line of lines) {
+    for (const track of line.past === null ? [line.track] : [line.track, line.past]) {
+      const [first, last] = visible({ ...view, left: 0, width: 1 }, track)
+      for (let i = first; i <= last; i += 1) {
+        const value = centre(track, i)
+        if (Number.isNaN(value)) continue
+        most = Math.max(most, value)
+        slowest.push(track.p95[i] || value, track.max[i] || value)
+      }
+    }
+  }
+  slowest.sort((a, b) => a - b)
+  const shown = slowest[Math.floor((slowest.length - 1) * SHOWN_PART)] ?? 1000
+  return Math.max((Math.max(most, shown) / 1000) * 1.12, 0.2)
 }
 
-function drawTicks(plot: uPlot, tickAt: readonly number[], ink: Ink): void {
-  const { ctx, bbox } = plot
+function frameOf(plot: uPlot, { view }: Props): Frame {
+  return { ...view, left: plot.bbox.left, width: plot.bbox.width }
+}
+
+function drawTicks(
+  { ctx, bbox }: uPlot,
+  frame: Frame,
+  tickAt: readonly number[],
+  ink: Ink,
+): void {
   ctx.save()
   ctx.strokeStyle = ink('--line')
   ctx.lineWidth = devicePixelRatio
   ctx.beginPath()
   for (const at of tickAt) {
-    const x = Math.round(plot.valToPos(at / 1000, 'x', true)) + 0.5
+    const x = Math.round(xOf(frame, at)) + 0.5
     ctx.moveTo(x, bbox.top)
     ctx.lineTo(x, bbox.top + bbox.height)
   }
@@ -126,69 +100,161 @@ function drawTicks(plot: uPlot, tickAt: readonly number[], ink: Ink): void {
   ctx.restore()
 }
 
-/** The line in pieces: each has the colour of the minute it leads to. */
-function drawMean(plot: uPlot, row: readonly Cell[], ink: Ink): void {
-  const { ctx, bbox } = plot
-  const scale = devicePixelRatio
-  const xs = plot.data[0]
-  const means = plot.data[3] ?? []
-  const point = (i: number): [number, number] | null => {
-    const mean = means[i]
-    const x = xs[i]
-    return mean == null || x === undefined
-      ? null
-      : [plot.valToPos(x, 'x', true), plot.valToPos(mean, 'y', true)]
-  }
+function drawHole({ ctx, bbox }: uPlot, frame: Frame, hole: Hole, ink: Ink): void {
+  const edges = edgesOf(frame, hole.from, hole.to - hole.from)
+  if (edges === null) return
+  const lane = LANE_PX * devicePixelRatio
+  const top = bbox.top - lane
+  hatch(ctx, edges, top, bbox.height + lane, ink)
+  const words = causeWords(hole.cause)
   ctx.save()
-  ctx.lineWidth = LINE_PX * scale
-  ctx.lineCap = 'round'
-  ctx.lineJoin = 'round'
-  const isDense = xs.length > 400
-  for (let i = 0; i < xs.length; i += 1) {
-    const here = point(i)
-    const mark = markOf(row[i])
-    const colour = ink(`--loss-${mark.step}`)
-    if (here === null) {
-      if (mark.step === 'all')
-        drawAllLost(ctx, plot.valToPos(xs[i] ?? 0, 'x', true), bbox, colour)
-      continue
-    }
-    const before = i > 0 ? point(i - 1) : null
-    ctx.strokeStyle = colour
-    ctx.fillStyle = colour
-    if (before !== null) {
-      ctx.beginPath()
-      ctx.moveTo(...before)
-      ctx.lineTo(...here)
-      ctx.stroke()
-    }
-    const isAlone = before === null && point(i + 1) === null
-    const radius = isAlone ? Math.max(mark.radius, 2) : isDense ? mark.radius * 0.6 : mark.radius
-    if (radius > 0) {
-      ctx.beginPath()
-      ctx.arc(here[0], here[1], radius * scale, 0, Math.PI * 2)
-      ctx.fill()
-    }
+  ctx.font = `${11.5 * devicePixelRatio}px ${ink('--font')}`
+  const room = 6 * devicePixelRatio
+  const length = ctx.measureText(words).width + 2 * room
+  if (length <= edges[1] - edges[0]) {
+    // In the middle of what is seen of it.
+    const x = (edges[0] + edges[1] - length) / 2
+    ctx.fillStyle = ink('--hatch-gap')
+    ctx.fillRect(x, top, length, lane)
+    ctx.fillStyle = ink('--ink-2')
+    ctx.textBaseline = 'middle'
+    ctx.fillText(words, x + room, top + lane / 2)
   }
   ctx.restore()
 }
 
-/** Asked and not answered at all: a cross on the ground, where no line can be. */
-function drawAllLost(
-  ctx: CanvasRenderingContext2D,
-  x: number,
-  bbox: uPlot.BBox,
-  colour: string,
+interface Pen {
+  ctx: CanvasRenderingContext2D
+  frame: Frame
+  y: (us: number) => number
+}
+
+/** Cuts a track into stretches of columns that belong together. */
+function stretches(track: Track, frame: Frame): number[][] {
+  const [first, last] = visible(frame, track)
+  const found: number[][] = []
+  let now: number[] = []
+  // One more on either side, so that a line goes on to the edge.
+  for (let i = Math.max(0, first - 1); i <= Math.min(track.length - 1, last + 1); i += 1) {
+    if (!Number.isNaN(centre(track, i))) now.push(i)
+    else if (isBlank(track, i) || (track.sent[i] ?? 0) > 0) {
+      // Nobody knows, or nothing came back: there is no line. Where nothing was due, it goes on.
+      if (now.length > 0) found.push(now)
+      now = []
+    }
+  }
+  if (now.length > 0) found.push(now)
+  return found
+}
+
+const middle = (track: Track, i: number) => track.first + (i + 0.5) * track.stepMs
+
+function trace(
+  { ctx, frame, y }: Pen,
+  track: Track,
+  stretch: readonly number[],
+  value: (i: number) => number,
 ): void {
-  const size = 3.4 * devicePixelRatio
-  const y = bbox.top + bbox.height - size * 2
-  ctx.strokeStyle = colour
+  stretch.forEach((i, place) => {
+    const x = xOf(frame, middle(track, i))
+    if (place === 0) ctx.moveTo(x, y(value(i)))
+    else ctx.lineTo(x, y(value(i)))
+  })
+}
+
+function drawBand(pen: Pen, track: Track, stretch: readonly number[]): void {
+  const { ctx } = pen
   ctx.beginPath()
-  ctx.moveTo(x - size, y - size)
-  ctx.lineTo(x + size, y + size)
-  ctx.moveTo(x + size, y - size)
-  ctx.lineTo(x - size, y + size)
+  trace(pen, track, stretch, (i) => track.max[i] ?? 0)
+  for (const i of stretch.toReversed()) {
+    ctx.lineTo(xOf(pen.frame, middle(track, i)), pen.y(track.min[i] ?? 0))
+  }
+  ctx.closePath()
+  ctx.fill()
+}
+
+function drawLine(pen: Pen, line: Line, isAlone: boolean, ink: Ink): void {
+  const { ctx, frame } = pen
+  const { track, past } = line
+  const scale = devicePixelRatio
+  const colour = ink(line.style.ink)
+  ctx.lineJoin = 'round'
+  ctx.lineCap = 'round'
+  ctx.strokeStyle = colour
+  ctx.fillStyle = colour
+  const parts = stretches(track, frame)
+  // The band of all agents together spans from the nearest to the farthest: it must not shout.
+  ctx.globalAlpha = track.agent === null ? 0.07 : isAlone && past === null ? 0.17 : 0.1
+  for (const part of parts) drawBand(pen, track, part)
+  if (past !== null) {
+    ctx.globalAlpha = 0.75
+    ctx.lineWidth = 1.3 * scale
+    ctx.setLineDash([5 * scale, 4 * scale])
+    ctx.beginPath()
+    for (const part of stretches(past, frame)) trace(pen, past, part, (i) => centre(past, i))
+    ctx.stroke()
+    ctx.setLineDash([])
+  } else if (isAlone) {
+    ctx.globalAlpha = 0.65
+    ctx.lineWidth = scale
+    ctx.beginPath()
+    for (const part of parts) {
+      const known = part.filter((i) => !Number.isNaN(track.p95[i]))
+      trace(pen, track, known, (i) => track.p95[i] ?? 0)
+    }
+    ctx.stroke()
+  }
+  ctx.globalAlpha = 1
+  ctx.lineWidth = LINE_PX * scale
+  ctx.beginPath()
+  for (const part of parts) {
+    trace(pen, track, part, (i) => centre(track, i))
+    // A single value among nothing is a dot: no line can show it.
+    const [only] = part
+    if (part.length === 1 && only !== undefined) {
+      const [x, y] = [xOf(frame, middle(track, only)), pen.y(centre(track, only))]
+      ctx.moveTo(x + 1, y)
+      ctx.arc(x, y, 1, 0, Math.PI * 2)
+    }
+  }
   ctx.stroke()
+}
+
+/** The shapes by which lines are told apart without their hue. */
+function drawShapes(pen: Pen, line: Line, place: number, ink: Ink): void {
+  const { ctx, frame, y } = pen
+  const scale = devicePixelRatio
+  const count = Math.max(1, Math.floor(frame.width / (SHAPE_EVERY_PX * scale)))
+  ctx.beginPath()
+  for (let n = 0; n < count; n += 1) {
+    // Each line has its own phase: shapes of lines that lie on each other do not.
+    const part = (n + 0.3 + (place % 5) * 0.12) / count
+    const i = indexAt(line.track, frame.from + part * (frame.to - frame.from))
+    const value = i === -1 ? Number.NaN : centre(line.track, i)
+    if (Number.isNaN(value)) continue
+    const x = xOf(frame, middle(line.track, i))
+    traceShape(ctx, line.style.shape, x, y(value), SHAPE_PX * scale)
+  }
+  const isRing = line.style.shape === 'ring'
+  ctx.lineWidth = (isRing ? 1.6 : 1.4) * scale
+  ctx.strokeStyle = isRing ? ink(line.style.ink) : ink('--surface')
+  ctx.fillStyle = isRing ? ink('--surface') : ink(line.style.ink)
+  ctx.stroke()
+  ctx.fill()
+}
+
+function drawLines(plot: uPlot, props: Props, ink: Ink): void {
+  const { ctx, bbox } = plot
+  const y = (us: number) => plot.valToPos(us / 1000, 'y', true)
+  const pen = { ctx, frame: frameOf(plot, props), y }
+  const { lines } = props
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+  ctx.clip()
+  for (const line of lines) drawLine(pen, line, lines.length === 1, ink)
+  if (lines.length > 1) lines.forEach((line, place) => drawShapes(pen, line, place, ink))
+  ctx.restore()
 }
 
 /** Values of the axis, with as many digits as the step between them needs. */
@@ -198,152 +264,82 @@ function axisValues(_: uPlot, splits: number[]): string[] {
   return splits.map((value) => value.toFixed(digits))
 }
 
-/** Room above the highest value, and never a scale so narrow that noise looks like trouble. */
-function yRange(_: uPlot, __: number | null, max: number | null): uPlot.Range.MinMax {
-  return [0, Math.max((max ?? 1) * 1.15, 0.2)]
+/** What is drawn is read from the props; uPlot only has to know the corners. */
+function corners({ lines, view }: Props): uPlot.AlignedData {
+  return [
+    [view.from / 1000, view.to / 1000],
+    [0, topOf(lines, view)],
+  ]
 }
 
-export function LatencyChart(props: Props) {
-  const { label, row, from, to, tickAt, scheme, gutterPx } = props
+function optionsOf(props: () => Props, ink: Ink): uPlot.Options {
+  const { widthPx, heightPx, gutterPx } = props()
+  return {
+    width: widthPx,
+    height: heightPx,
+    padding: [LANE_PX, 0, 6, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    scales: {
+      x: { time: false, range: () => [props().view.from / 1000, props().view.to / 1000] },
+      y: { range: (_, __, max) => [0, max] },
+    },
+    axes: [
+      { show: false },
+      {
+        size: gutterPx,
+        gap: 6,
+        stroke: ink('--ink-3'),
+        font: `12px ${ink('--font')}`,
+        grid: { stroke: ink('--line'), width: 1 },
+        ticks: { show: false },
+        space: 34,
+        values: axisValues,
+      },
+    ],
+    series: [{}, { stroke: 'transparent', width: 0, points: { show: false } }],
+    hooks: {
+      drawClear: [
+        (plot) => {
+          const frame = frameOf(plot, props())
+          drawTicks(plot, frame, props().tickAt, ink)
+          for (const hole of holes(props().lines.map((line) => line.track)))
+            drawHole(plot, frame, hole, ink)
+        },
+      ],
+      draw: [
+        (plot) => {
+          drawLines(plot, props(), ink)
+        },
+      ],
+    },
+  }
+}
+
+export const LatencyChart = memo(function LatencyChart(props: Props) {
+  const { label, lines, view, tickAt, widthPx, heightPx, gutterPx, scheme } = props
   const host = useRef<HTMLDivElement>(null)
-  const tip = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   const latest = useRef(props)
   useEffect(() => {
     latest.current = props
   })
-  const choose = useEffectEvent((at: number) => {
-    props.onChoose(at)
-  })
-
   useEffect(() => {
     const element = host.current
     if (element === null) return
-    const ink = inkOf(element)
-    const clear = { stroke: 'transparent', width: 0, points: { show: false } }
-    const options: uPlot.Options = {
-      width: element.clientWidth,
-      height: HEIGHT_PX,
-      padding: [8, 0, 8, 0],
-      legend: { show: false },
-      cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: {
-        x: { time: false, range: () => [latest.current.from / 1000, latest.current.to / 1000] },
-        y: { range: yRange },
-      },
-      axes: [
-        { show: false },
-        {
-          size: gutterPx,
-          gap: 6,
-          stroke: ink('--ink-3'),
-          font: `12px ${ink('--font')}`,
-          grid: { stroke: ink('--line'), width: 1 },
-          ticks: { show: false },
-          space: 34,
-          values: axisValues,
-        },
-      ],
-      series: [{}, clear, clear, clear],
-      bands: [{ series: [2, 1], fill: ink('--band') }],
-      hooks: {
-        drawClear: [
-          (chart) => {
-            drawTicks(chart, latest.current.tickAt, ink)
-            for (const hole of holes(latest.current.row)) hatch(chart, hole, ink)
-          },
-        ],
-        draw: [
-          (chart) => {
-            drawMean(chart, latest.current.row, ink)
-          },
-        ],
-        setCursor: [
-          (chart) => {
-            showTip(chart, tip.current, latest.current)
-          },
-        ],
-      },
-    }
-    const chart = new uPlot(options, columns(latest.current.row), element)
+    const now = () => latest.current
+    const chart = new uPlot(optionsOf(now, inkOf(element)), corners(now()), element)
     plot.current = chart
-    const resize = new ResizeObserver(() => {
-      chart.setSize({ width: element.clientWidth, height: HEIGHT_PX })
-    })
-    resize.observe(element)
-    const onClick = () => {
-      const cell = latest.current.row[chart.cursor.idx ?? -1]
-      if (cell !== undefined) choose(cell.at)
-    }
-    chart.over.addEventListener('click', onClick)
     return () => {
-      resize.disconnect()
       chart.destroy()
       plot.current = null
     }
   }, [scheme, gutterPx])
-
   useEffect(() => {
-    plot.current?.setData(columns(row))
-  }, [row, from, to, tickAt])
-
-  return (
-    <div className={css.frame} role="img" aria-label={label}>
-      <div ref={host} className={css.plot} />
-      <div ref={tip} className={css.tip} hidden />
-    </div>
-  )
-}
-
-function showTip(chart: uPlot, tip: HTMLDivElement | null, { row, zone }: Props): void {
-  const cell = row[chart.cursor.idx ?? -1]
-  if (tip === null) return
-  const left = chart.cursor.left ?? -1
-  tip.hidden = cell === undefined || left < 0
-  if (cell === undefined || left < 0) return
-  const { truth } = cell
-  const lines = [timeText(cell.at, zone, 'minute')]
-  if (truth === null) lines.push('not over yet')
-  else if (truth.received > 0) {
-    lines.push(`mean ${rtt(truth.rtt_us_mean)}`)
-    lines.push(`${rtt(truth.rtt_us_min)} to ${rtt(truth.rtt_us_max)}`)
-    lines.push(`loss ${loss(truth.sent, truth.received)} of ${truth.sent}`)
-  } else lines.push(causeWords(truth.cause))
-  tip.replaceChildren(
-    ...lines.map((line) => {
-      const div = document.createElement('div')
-      div.textContent = line
-      return div
-    }),
-  )
-  const isRight = left > chart.over.clientWidth / 2
-  const x = chart.over.offsetLeft + left
-  tip.style.transform = `translateX(${isRight ? x - tip.offsetWidth - 12 : x + 12}px)`
-}
-
-export function LossLegend() {
-  return (
-    <ul className={css.legend} aria-label="Loss">
-      {LOSS_MARKS.map((mark) => (
-        <li key={mark.step}>
-          <svg width="18" height="12" aria-hidden style={{ color: `var(--loss-${mark.step})` }}>
-            {mark.step === 'all' ? (
-              <path
-                d="M6 3l6 6M12 3l-6 6"
-                stroke="currentColor"
-                strokeWidth="1.8"
-                strokeLinecap="round"
-              />
-            ) : (
-              <>
-                <path d="M1 6h16" stroke="currentColor" strokeWidth="1.8" strokeLinecap="round" />
-                <circle cx="9" cy="6" r={mark.radius} fill="currentColor" />
-              </>
-            )}
-          </svg>
-          {mark.words}
-        </li>
-      ))}
-    </ul>
-  )
-}
+    plot.current?.setSize({ width: widthPx, height: heightPx })
+  }, [widthPx, heightPx])
+  useEffect(() => {
+    plot.current?.setData(corners(latest.current))
+  }, [lines, view, tickAt])
+  return <div ref={host} className={css.plot} role="img" aria-label={label} />
+})

@@ -1,172 +1,99 @@
 /**
- * Sixty cells a row, one row for each series, all on one axis of time.
+ * One row of state: a column for each value, as bad as the worst in it.
  *
  * A verdict is told by height and pattern as well as by colour: Up is low, Degraded higher, Down
- * full, Unknown hatched. It is a grid for the keyboard: arrows walk it, Enter opens a cell.
+ * full, Unknown hatched. The words stand in the readout and in the tables; a canvas has none.
  */
 
-import { type KeyboardEvent, type ReactNode, memo, useState } from 'react'
+import { memo, useLayoutEffect, useRef } from 'react'
 
-import { causeWords } from '../domain/cause'
-import { MINUTE_MS, type Zone, bareTime, timeText, zoneOffsetMin } from '../domain/time'
-import { type Slot, ticks } from '../domain/timeline'
-import { loss, rtt } from '../domain/units'
-import { verdictMark } from '../domain/verdict'
+import { BY_BADNESS, type Track, sampleAt } from '../domain/history'
+import type { View } from '../domain/view'
+import { type Ink, edgesOf, hatch, inkOf, penOf, visible } from './frame'
 import css from './StateStrip.module.css'
 
-export interface StripRow {
-  id: string
-  label: ReactNode
-  name: string
-  slots: readonly Slot[]
-}
-
 interface Props {
-  rows: readonly StripRow[]
-  zone: Zone
-  /** The start of the chosen minute. */
-  chosen: number | null
-  onChoose: (slot: Slot) => void
+  track: Track
+  view: View
+  widthPx: number
+  heightPx: number
+  isFaint?: boolean
+  /** Changes when the colours do. */
+  scheme: string
 }
 
-export function StateStrip({ rows, zone, chosen, onChoose }: Props) {
-  const length = rows[0]?.slots.length ?? 0
-  const chosenColumn = columnOf(rows[0]?.slots, chosen)
-  const [focus, setFocus] = useState<{ row: number; column: number } | null>(null)
-  const at = focus ?? { row: 0, column: chosenColumn ?? length - 1 }
+const HEIGHT = { up: 0.38, degraded: 0.7, down: 1 } as const
+const FILL = { up: '--good-fill', degraded: '--warn-fill', down: '--bad-fill' } as const
+/** Columns narrower than this stand side by side without a gap. */
+const GAP_FROM_PX = 5
+/** What may still change is drawn lighter, and what was before the first round hardly at all. */
+const OPEN_ALPHA = 0.55
+const BEFORE_ALPHA = 0.35
 
-  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
-    const step: [number, number] | undefined = {
-      ArrowLeft: [0, -1],
-      ArrowRight: [0, 1],
-      ArrowUp: [-1, 0],
-      ArrowDown: [1, 0],
-      Home: [0, -length],
-      End: [0, length],
-    }[event.key] as [number, number] | undefined
-    if (step === undefined) return
-    event.preventDefault()
-    const row = Math.min(Math.max(at.row + step[0], 0), rows.length - 1)
-    const column = Math.min(Math.max(at.column + step[1], 0), length - 1)
-    setFocus({ row, column })
-    event.currentTarget.querySelector<HTMLElement>(`[data-at="${row}/${column}"]`)?.focus()
-  }
+export const StateStrip = memo(function StateStrip(props: Props) {
+  const { widthPx, heightPx, isFaint = false } = props
+  const canvas = useRef<HTMLCanvasElement>(null)
+  useLayoutEffect(() => {
+    const element = canvas.current
+    const ctx = element && penOf(element, widthPx, heightPx)
+    if (element && ctx) draw(ctx, props, inkOf(element))
+  })
   return (
-    // eslint-disable-next-line jsx-a11y/interactive-supports-focus -- its cells take the focus
-    <div role="grid" aria-label="State over time" className={css.grid} onKeyDown={onKeyDown}>
-      {rows.map((row, index) => (
-        <Row
-          key={row.id}
-          row={row}
-          index={index}
-          zone={zone}
-          chosenColumn={chosenColumn}
-          focusColumn={at.row === index ? at.column : null}
-          onChoose={onChoose}
-        />
-      ))}
-    </div>
-  )
-}
-
-function columnOf(row: readonly Slot[] | undefined, at: number | null): number | null {
-  if (row === undefined || at === null) return null
-  const found = row.findIndex(
-    (slot) => slot.at <= at && at < slot.at + slot.lengthMin * MINUTE_MS,
-  )
-  return found === -1 ? null : found
-}
-
-interface RowProps {
-  row: StripRow
-  index: number
-  zone: Zone
-  chosenColumn: number | null
-  focusColumn: number | null
-  onChoose: (slot: Slot) => void
-}
-
-const Row = memo(function Row({
-  row,
-  index,
-  zone,
-  chosenColumn,
-  focusColumn,
-  onChoose,
-}: RowProps) {
-  return (
-    <div role="row" aria-label={row.name} className={css.row}>
-      <div role="rowheader" className={css.label}>
-        {row.label}
-      </div>
-      <div role="presentation" className={css.cells}>
-        {row.slots.map((slot, column) => (
-          <div
-            key={slot.at}
-            role="gridcell"
-            tabIndex={focusColumn === column ? 0 : -1}
-            aria-label={describe(slot, zone)}
-            aria-selected={chosenColumn === column}
-            title={describe(slot, zone)}
-            data-at={`${index}/${column}`}
-            data-verdict={slot.worst?.verdict ?? 'none'}
-            data-revised={slot.isRevised || undefined}
-            data-open={slot.isOpen || undefined}
-            data-before={slot.worst?.cause === 'not_yet' || undefined}
-            className={css.cell}
-            onClick={() => {
-              onChoose(slot)
-            }}
-            onKeyDown={(event) => {
-              if (event.key !== 'Enter' && event.key !== ' ') return
-              event.preventDefault()
-              onChoose(slot)
-            }}
-          >
-            <span className={slot.worst?.verdict === 'unknown' ? 'hatched' : undefined} />
-          </div>
-        ))}
-      </div>
-    </div>
+    <canvas
+      ref={canvas}
+      className={css.strip}
+      style={{ width: widthPx, height: heightPx, opacity: isFaint ? 0.55 : 1 }}
+      aria-hidden
+    />
   )
 })
 
-/** Says a cell in words: for ears, and for the pointer that rests on it. */
-function describe(slot: Slot, zone: Zone): string {
-  const end = slot.at + slot.lengthMin * MINUTE_MS
-  const when =
-    slot.lengthMin === 1
-      ? timeText(slot.at, zone, 'minute')
-      : `${bareTime(slot.at, zone, 'minute')} to ${timeText(end, zone, 'minute')}`
-  const { worst } = slot
-  if (worst === null) return `${when}: not over yet`
-  const parts = [`${when}: ${verdictMark(worst.verdict).word}, ${causeWords(worst.cause)}`]
-  if (worst.sent > 0) parts.push(`loss ${loss(worst.sent, worst.received)}`)
-  if (worst.received > 0) parts.push(`mean ${rtt(worst.rtt_us_mean)}`)
-  if (slot.isOpen) parts.push('not closed yet')
-  if (slot.isRevised) parts.push('revised by late rounds')
-  return parts.join(', ')
+function draw(
+  ctx: CanvasRenderingContext2D,
+  { track, view, widthPx, heightPx }: Omit<Props, 'scheme' | 'isFaint'>,
+  ink: Ink,
+): void {
+  const scale = devicePixelRatio
+  const frame = { ...view, left: 0, width: Math.round(widthPx * scale) }
+  const height = Math.round(heightPx * scale)
+  const columnPx = (track.stepMs / (view.to - view.from)) * widthPx
+  const gap = columnPx >= GAP_FROM_PX ? Math.round(scale) : 0
+  ctx.fillStyle = ink('--line')
+  ctx.fillRect(0, height - Math.round(scale), frame.width, Math.round(scale))
+  const [first, last] = visible(frame, track)
+  for (let i = first; i <= last; i += 1) {
+    const sample = sampleAt(track, i)
+    const edges = sample && edgesOf(frame, sample.at, sample.lengthMs)
+    if (!edges) continue
+    const box: [number, number] = [edges[0], Math.max(edges[0] + 1, edges[1] - gap)]
+    ctx.globalAlpha = sample.isOpen ? OPEN_ALPHA : sample.cause === 'not_yet' ? BEFORE_ALPHA : 1
+    const bar = (verdict: keyof typeof HEIGHT) => {
+      const part = Math.round(height * HEIGHT[verdict])
+      ctx.fillStyle = ink(FILL[verdict])
+      ctx.fillRect(box[0], height - part, box[1] - box[0], part)
+    }
+    if (sample.verdict === 'unknown') {
+      hatch(ctx, box, 0, height, ink)
+      // Of a longer column some minutes may be known all the same: it stands on their foot.
+      if (sample.minutes.up > 0) bar('up')
+    } else bar(sample.verdict)
+    ctx.globalAlpha = 1
+  }
 }
 
-/** The times under the strips and over the chart. */
-export function TimeAxis({
-  from,
-  to,
-  stepMin,
-  zone,
-}: {
-  from: number
-  to: number
-  stepMin: number
-  zone: Zone
-}) {
+/** Draws a row of state where there is room for a few pixels only, as in a list. */
+export { draw as drawStrip }
+
+export function StateLegend() {
+  const words = { up: 'up', degraded: 'degraded', down: 'down', unknown: 'unknown' }
   return (
-    <div className={css.axis} aria-hidden>
-      {ticks(from, to, stepMin, zoneOffsetMin(zone, from)).map((at) => (
-        <span key={at} style={{ left: `${((at - from) / (to - from)) * 100}%` }}>
-          {bareTime(at, zone, 'minute')}
-        </span>
+    <ul className={css.legend} aria-label="State">
+      {BY_BADNESS.map((verdict) => (
+        <li key={verdict}>
+          <i data-verdict={verdict} className={verdict === 'unknown' ? 'hatched' : undefined} />
+          {words[verdict]}
+        </li>
       ))}
-    </div>
+    </ul>
   )
 }

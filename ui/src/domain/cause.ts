@@ -26,6 +26,7 @@ const WORDS: Record<string, string> = {
   doubtful: 'rounds are doubtful',
   minutes_missing: 'no minute recorded',
   dropped: 'dropped at the agent',
+  expired: 'no longer kept',
 }
 
 /** Returns the words of a cause; a code of a newer server is shown as it is. */

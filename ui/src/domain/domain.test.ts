@@ -9,19 +9,7 @@ import { importType } from './importing'
 import { lossStep } from './loss'
 import { fleetSentence, intakeSentence } from './summary'
 import { STANDARD, bitsPerSecond, checkTier, downWithinS, packetsPerSecond } from './tier'
-import { bareTime, minuteOf, parseTime, timeText, whenText, zoneName } from './time'
-import {
-  axis,
-  cells,
-  holes,
-  puzzle,
-  slots,
-  tally,
-  tallyWords,
-  ticks,
-  withRounds,
-  type Minute,
-} from './timeline'
+import { bareTime, parseTime, timeText, whenText, zoneName } from './time'
 import * as units from './units'
 import { VERDICTS, agentMark, changeMark, verdictMark, type AgentState } from './verdict'
 import { consensusWords, pairWords, type HeldTarget } from './waiting'
@@ -154,125 +142,6 @@ describe('time', () => {
     expect(parseTime('2026-07-03T22:05:09.000000Z')).toBe(at)
     expect(parseTime(null)).toBeNull()
     expect(parseTime('never')).toBeNull()
-  })
-})
-
-describe('timeline', () => {
-  const noon = Date.UTC(2026, 0, 1, 12)
-  const minute = (at: number, verdict: Minute['verdict'], cause: string): Minute => ({
-    minute: new Date(at).toISOString(),
-    verdict,
-    cause,
-    rounds: 2,
-    not_asked: 0,
-    sent: 10,
-    received: 10,
-    revision: 0,
-    is_open: false,
-  })
-
-  it('ends with the minute that is under way', () => {
-    const starts = axis(noon + 30_000, 3)
-    expect(starts).toEqual([noon - 120_000, noon - 60_000, noon])
-    expect(minuteOf(noon + 59_999)).toBe(noon)
-  })
-
-  it('leaves a minute empty that nobody spoke about', () => {
-    const row = cells([minute(noon - 60_000, 'up', 'answering')], axis(noon, 3))
-    expect(row.map((cell) => cell.truth?.verdict ?? null)).toEqual([null, 'up', null])
-  })
-
-  it('joins neighbours of one cause and keeps causes apart', () => {
-    const causes = ['monitor_down', 'monitor_down', 'agent_blind', null, 'agent_blind']
-    const starts = axis(noon, causes.length)
-    const minutes = starts.flatMap((at, i) => {
-      const cause = causes[i]
-      return cause == null ? [minute(at, 'up', 'answering')] : [minute(at, 'unknown', cause)]
-    })
-    const found = holes(cells(minutes, starts)).map((h) => [h.cause, (h.to - h.from) / 60_000])
-    expect(found).toEqual([
-      ['monitor_down', 2],
-      ['agent_blind', 1],
-      ['agent_blind', 1],
-    ])
-  })
-
-  it('folds minutes into slots that are as bad as their worst minute', () => {
-    const starts = axis(noon, 6)
-    const said: [Minute['verdict'], string][] = [
-      ['up', 'answering'],
-      ['unknown', 'silent'],
-      ['up', 'answering'],
-      ['down', 'no_answer'],
-      ['degraded', 'loss'],
-      ['up', 'answering'],
-    ]
-    const minutes = starts.map((at, i) => minute(at, ...(said[i] ?? ['up', ''])))
-    const folded = slots(cells(minutes, starts), 3)
-    expect(folded.map((slot) => slot.worst?.verdict)).toEqual(['unknown', 'down'])
-    expect(folded[1]?.at).toBe(starts[3])
-  })
-
-  it('fills an open minute with its rounds, and leaves a closed one alone', () => {
-    const open = {
-      ...minute(noon, 'up', 'answering'),
-      is_open: true,
-      rounds: 0,
-      sent: 0,
-      received: 0,
-    }
-    const row = cells([minute(noon - 60_000, 'up', 'answering'), open], axis(noon, 2))
-    const round = (at: number, received: number, mean: number | null) => ({
-      agent: { id: 1 },
-      at: new Date(at).toISOString(),
-      sent: 5,
-      received,
-      rtt_us_min: mean && mean - 100,
-      rtt_us_mean: mean,
-      rtt_us_max: mean && mean + 100,
-      not_asked: null,
-    })
-    const rounds = [
-      round(noon - 30_000, 0, null),
-      round(noon + 1_000, 5, 1_000),
-      round(noon + 31_000, 0, null),
-    ]
-    const [closed, filled] = withRounds(row, rounds)
-    expect(closed?.truth?.sent).toBe(10)
-    expect(filled?.truth).toMatchObject({
-      rounds: 2,
-      sent: 10,
-      received: 5,
-      rtt_us_min: 900,
-      rtt_us_mean: 1_000,
-    })
-  })
-
-  it('explains a minute whose colour its packets do not', () => {
-    const away = minute(noon, 'unknown', 'agent_offline')
-    expect(puzzle(away)).toMatch(/^Unknown although every packet .* \(agent offline\)\.$/)
-    expect(puzzle({ ...away, received: 9 })).toContain('9 of 10 packets')
-    expect(puzzle({ ...away, sent: 0, received: 0 })).toBeNull()
-    expect(puzzle({ ...away, is_open: true })).toBeNull()
-    expect(puzzle(minute(noon, 'up', 'answering'))).toBeNull()
-  })
-
-  it('labels round times of the shown zone', () => {
-    expect(ticks(noon - 25 * 60_000, noon, 10, 0).map((at) => (at - noon) / 60_000)).toEqual([
-      -20, -10,
-    ])
-    // UTC+5:30: three o'clock there is half past nine in UTC.
-    expect(ticks(noon - 240 * 60_000, noon, 180, 330)).toEqual([noon - 150 * 60_000])
-  })
-
-  it('tells the sum in words, worst first', () => {
-    const starts = axis(noon, 3)
-    const row = cells(
-      [minute(noon, 'up', 'answering'), minute(noon - 60_000, 'down', 'no_answer')],
-      starts,
-    )
-    expect(tallyWords(tally(row))).toBe('1 min down, 1 min up')
-    expect(tallyWords(tally([]))).toBe('nothing recorded yet')
   })
 })
 

@@ -1,5 +1,5 @@
 /**
- * Loss of a round or a minute as one of five steps, each with its own colour and its own dot size.
+ * Loss of a round or a minute as one of five steps, each with its own colour and its own height.
  */
 
 export type LossStep = 'none' | 'some' | 'much' | 'most' | 'all'
@@ -7,17 +7,17 @@ export type LossStep = 'none' | 'some' | 'much' | 'most' | 'all'
 export interface LossMark {
   step: LossStep
   words: string
-  /** Radius of the dot in CSS pixels: loss is told by size as well as by colour. */
-  radius: number
+  /** Height of the bar in a legend, in CSS pixels: loss is told by size as well as by colour. */
+  heightPx: number
 }
 
 /** In the order of badness, as the legend shows them. */
 export const LOSS_MARKS: readonly LossMark[] = [
-  { step: 'none', words: 'no loss', radius: 0 },
-  { step: 'some', words: 'up to 10 %', radius: 2.5 },
-  { step: 'much', words: 'up to 30 %', radius: 3.5 },
-  { step: 'most', words: 'more', radius: 4.5 },
-  { step: 'all', words: 'all lost', radius: 5 },
+  { step: 'none', words: 'no loss', heightPx: 0 },
+  { step: 'some', words: 'up to 10 %', heightPx: 4 },
+  { step: 'much', words: 'up to 30 %', heightPx: 6 },
+  { step: 'most', words: 'more', heightPx: 9 },
+  { step: 'all', words: 'all lost', heightPx: 12 },
 ]
 
 /**

@@ -4,7 +4,7 @@ export type Zone = 'utc' | 'local'
 
 export const MINUTE_MS = 60_000
 
-type Style = 'time' | 'minute' | 'dayMinute' | 'moment' | 'day'
+type Style = 'time' | 'minute' | 'dayMinute' | 'moment' | 'day' | 'dayOnly' | 'month' | 'year'
 
 const OPTIONS: Record<Style, Intl.DateTimeFormatOptions> = {
   time: { hour: '2-digit', minute: '2-digit', second: '2-digit' },
@@ -18,6 +18,9 @@ const OPTIONS: Record<Style, Intl.DateTimeFormatOptions> = {
     second: '2-digit',
   },
   day: { day: '2-digit', month: 'short', year: 'numeric' },
+  dayOnly: { day: 'numeric', month: 'short' },
+  month: { month: 'short' },
+  year: { year: 'numeric' },
 }
 
 const FORMATS = new Map<string, Intl.DateTimeFormat>()

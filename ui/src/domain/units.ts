@@ -31,6 +31,7 @@ export function loss(sent: number, received: number): string {
   if (sent === 0) return NONE
   const percent = ((sent - received) / sent) * 100
   if (percent === 0) return '0 %'
+  if (percent < 0.1) return '< 0.1 %'
   if (percent < 1) return `${percent.toFixed(1)} %`
   return `${Math.round(percent)} %`
 }

@@ -9,18 +9,29 @@ import css from './Failure.module.css'
 import { Icon } from './Icon'
 import { Words } from './Words'
 
-export function Failure({ error }: { error: Error | null }) {
+interface Props {
+  error: Error | null
+  /** Where no form shows them, the refused fields are the reason. */
+  hasNoForm?: boolean
+}
+
+export function Failure({ error, hasNoForm = false }: Props) {
   if (error === null) return null
   const requestId = error instanceof Problem ? error.requestId : null
   return (
     <div role="alert" className={css.failure}>
       <Icon name="warning" />
       <span>
-        <Words text={error.message} />
+        <Words text={hasNoForm ? fieldWords(error) : error.message} />
         {requestId !== null && <small className={css.request}> request {requestId}</small>}
       </span>
     </div>
   )
+}
+
+function fieldWords(error: Error): string {
+  if (!(error instanceof Problem) || error.fields.length === 0) return error.message
+  return error.fields.map(({ field, reason }) => `${field} ${reason}`).join('; ')
 }
 
 export function PageFailure({ error, reset }: ErrorComponentProps) {

@@ -12,6 +12,7 @@ mod caller;
 mod console;
 mod extract;
 mod health;
+mod histories;
 mod import;
 mod live;
 mod openapi;

@@ -215,8 +215,6 @@ pub(crate) async fn target_history(
             false
         }
     };
-    let parse_level =
-        |text: &str| Level::parse(text).ok_or_else(|| "must be 1m, 5m, 1h or 1d".to_owned());
     let level = fields.take_some("level", query.level.as_deref().map(parse_level));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
@@ -520,7 +518,11 @@ pub(crate) async fn target_rounds(
     }))
 }
 
-fn parse_range(
+pub(super) fn parse_level(text: &str) -> Result<Level, &'static str> {
+    Level::parse(text).ok_or("must be 1m, 5m, 1h or 1d")
+}
+
+pub(super) fn parse_range(
     fields: &mut Fields,
     now: UtcMicros,
     from: Option<String>,

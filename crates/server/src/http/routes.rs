@@ -13,7 +13,7 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agents, api_keys, audit, backup, caller, health, import, live, openapi, overview,
+    agents, api_keys, audit, backup, caller, health, histories, import, live, openapi, overview,
     permission::Permission, probes, rounds, session, targets, tiers, users,
 };
 use crate::app::App;
@@ -71,6 +71,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(targets::target_delete, Needs(P::TargetWrite)),
         route!(targets::target_status, Needs(P::TargetRead)),
         route!(rounds::target_history, Needs(P::TargetRead)),
+        route!(histories::history_list, Needs(P::TargetRead)),
         route!(rounds::target_rounds, Needs(P::TargetRead)),
         route!(rounds::target_changes, Needs(P::TargetRead)),
         route!(live::live, Needs(P::TargetRead)),

@@ -5,12 +5,12 @@ import { useMediaQuery } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import type { KeyboardEvent } from 'react'
 
-import { roundsQuery, targetChangesQuery, targetHistoryQuery } from '../../api/queries'
+import { roundsQuery, targetChangesQuery, targetMinuteQuery } from '../../api/queries'
 import type { History, Round } from '../../api/types'
 import { causeWords, flagWords, icmpErrorWords, notAskedWords } from '../../domain/cause'
 import { LOSS_MARKS, lossStep } from '../../domain/loss'
 import { MINUTE_MS, parseTime } from '../../domain/time'
-import { puzzle } from '../../domain/timeline'
+import { puzzle } from '../../domain/reading'
 import { NONE, loss, many, rtt } from '../../domain/units'
 import { verdictMark } from '../../domain/verdict'
 import { Failure } from '../../ui/Failure'
@@ -90,7 +90,7 @@ function Step({
 
 /** What was said of the minute, by everyone. */
 function Said({ id, minute }: { id: number; minute: number }) {
-  const { data, error } = useQuery(targetHistoryQuery(id, 1, minute + MINUTE_MS))
+  const { data, error } = useQuery(targetMinuteQuery(id, minute))
   if (error) return <Failure error={error} />
   return (
     <ul className={css.said} aria-label="What was said of this minute">

@@ -43,12 +43,12 @@ export default function TargetPage() {
     })
   }
   return (
-    <div className={css.page}>
+    <div className={css.page} data-wide>
       <TargetHead status={status} />
       <TimePanel
         status={status}
-        chosen={minute === undefined ? null : Date.parse(minute)}
-        onChoose={chooseMinute}
+        opened={minute === undefined ? null : Date.parse(minute)}
+        onOpen={chooseMinute}
       />
       <Panel title="What each agent sees" isFlush>
         <AgentTable status={status} />

@@ -1,259 +1,176 @@
-/** The strips of all agents and the chart of one, on the same axis of time. */
+/**
+ * The history of the target: state of all and of each agent, round-trip times and loss on one axis
+ * of time, which is moved and stretched; what it says at the cursor, and all of it as a table.
+ */
 
-import { ActionIcon, Button, SegmentedControl, useComputedColorScheme } from '@mantine/core'
-import { useMediaQuery } from '@mantine/hooks'
+import { useComputedColorScheme } from '@mantine/core'
+import { useElementSize, useMediaQuery } from '@mantine/hooks'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { useNavigate, useSearch } from '@tanstack/react-router'
-import { useMemo } from 'react'
+import { useSearch } from '@tanstack/react-router'
+import { useMemo, useState } from 'react'
 
-import { roundsQuery, targetHistoryQuery } from '../../api/queries'
-import type { History, Round, TargetStatus } from '../../api/types'
-import { LatencyChart, LossLegend } from '../../charts/LatencyChart'
-import { StateStrip, type StripRow, TimeAxis } from '../../charts/StateStrip'
-import { MINUTE_MS, zoneOffsetMin } from '../../domain/time'
-import {
-  type Slot,
-  axis,
-  cells,
-  slots,
-  tally,
-  tallyWords,
-  ticks,
-  withRounds,
-} from '../../domain/timeline'
-import { RANGES_MIN, type Range } from '../../paths'
+import { roundsQuery, targetTracksQuery } from '../../api/queries'
+import type { TargetStatus } from '../../api/types'
+import { HistoryChart } from '../../charts/HistoryChart'
+import { LossLegend } from '../../charts/LossLane'
+import { StateLegend } from '../../charts/StateStrip'
+import { groupOf, indexAt, sampleAt } from '../../domain/history'
+import { sampleWords, spanText } from '../../domain/reading'
+import { MINUTE_MS } from '../../domain/time'
+import { duration } from '../../domain/units'
+import { COMPARISON_WORDS, RANGE_WORDS, type View, settled } from '../../domain/view'
 import { Failure } from '../../ui/Failure'
-import { Icon } from '../../ui/Icon'
 import { Panel } from '../../ui/Panel'
 import { useMinute, useTimeText } from '../../ui/clock'
-import css from './TargetPage.module.css'
+import { LineTable } from './LineTable'
+import { Readout } from './Readout'
+import { RowLabel } from './RowLabel'
+import css from './TimePanel.module.css'
+import { TimeTools } from './TimeTools'
+import { ValueTable } from './ValueTable'
+import { usePast, useLines } from './lines'
+import { useSpan } from './useSpan'
 
-const CELLS = 60
+/** A column is at least so wide: what is narrower is folded into it, and the worst is shown. */
+const COLUMN_PX_MIN = 2
 /** Minutes before this one that may still be open: their rounds are drawn as they come. */
 const OPEN_MIN = 3
 const POLL_MS_MIN = 5_000
-const NO_ROUNDS: readonly Round[] = []
-const LAST = { '1h': 'Last 60 minutes', '6h': 'Last 6 hours', '24h': 'Last 24 hours' } as const
 const LABEL_PX = 132
 const LABEL_PHONE_PX = 34
+/** A column that is opened is shown with as many of its neighbours, but an hour at least. */
+const AROUND = 6
+const AROUND_MS_MIN = 30 * MINUTE_MS
 
 interface Props {
   status: TargetStatus
-  chosen: number | null
-  onChoose: (at: number | null) => void
+  /** The minute whose rounds are shown beside the page. */
+  opened: number | null
+  onOpen: (at: number | null) => void
 }
 
-export function TimePanel({ status, chosen, onChoose }: Props) {
-  const { to: toText, range = '1h', agent } = useSearch({ from: '/inside/targets/$id' })
-  const navigate = useNavigate()
+export function TimePanel({ status, opened, onOpen }: Props) {
+  const { id, name } = status.target
+  const { vs, table } = useSearch({ from: '/inside/targets/$id' })
   const { zone, text } = useTimeText()
   const scheme = useComputedColorScheme()
   const isPhone = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false })
   const minuteNow = useMinute()
-  const lengthMin = RANGES_MIN[range]
-  const to = toText === undefined ? null : Date.parse(toText)
-  const history = useQuery(targetHistoryQuery(status.target.id, lengthMin, to))
-  const end = to ?? minuteNow + MINUTE_MS
-  const from = end - lengthMin * MINUTE_MS
-  const recent = useQuery({
-    ...roundsQuery(status.target.id, minuteNow - OPEN_MIN * MINUTE_MS, OPEN_MIN + 1),
-    enabled: to === null,
+  const { ref, width } = useElementSize()
+  const span = useSpan()
+  const [draft, setDraft] = useState<View | null>(null)
+  const view = draft ?? span.view
+  const [cursor, setCursor] = useState<{ at: number; isPinned: boolean } | null>(null)
+
+  const length = span.view.to - span.view.from
+  const asked = useQuery(targetTracksQuery(id, length, span.isLive ? null : span.view.to))
+  const level = asked.data?.level
+  const rounds = useQuery({
+    ...roundsQuery(id, minuteNow - OPEN_MIN * MINUTE_MS, OPEN_MIN + 1),
+    enabled: span.isLive && level === '1m',
     refetchInterval: Math.max(status.interval_s * 1000, POLL_MS_MIN),
     placeholderData: keepPreviousData,
   })
-  const rounds = to === null ? recent.data?.items : undefined
-  const { rows, chart } = useRows(status, history.data, rounds, { end, lengthMin, agent })
-  const stepMin = { '1h': 10, '6h': 60, '24h': 180 }[range] * (isPhone ? 2 : 1)
-  const tickAt = useMemo(
-    () => ticks(from, end, stepMin, zoneOffsetMin(zone, from)),
-    [from, end, stepMin, zone],
-  )
+  const past = usePast(id, vs, span, level)
 
-  const look = (next: { range?: Range; to?: number | null }) => {
-    void navigate({
-      to: '.',
-      search: (old) => ({
-        ...old,
-        minute: undefined,
-        range: next.range === '1h' ? undefined : (next.range ?? old.range),
-        to:
-          next.to == null || next.to > minuteNow
-            ? undefined
-            : new Date(next.to).toISOString().replace('.000', ''),
+  const gutterPx = isPhone ? LABEL_PHONE_PX : LABEL_PX
+  const widthPx = Math.floor(width)
+  const stepMs = asked.data?.tracks[0]?.stepMs ?? MINUTE_MS
+  const group = groupOf(
+    view.to - view.from,
+    stepMs,
+    Math.max(1, widthPx - gutterPx) / COLUMN_PX_MIN,
+  )
+  const series = useLines(status, asked.data?.tracks, past, rounds.data?.items, group)
+  const lines = useMemo(() => series.filter((one) => one.isChosen), [series])
+  const columnMs = stepMs * group
+  // What was looked at may have left the view.
+  const isSeen = cursor !== null && view.from <= cursor.at && cursor.at < view.to
+  const at = isSeen ? Math.floor(cursor.at / columnMs) * columnMs : null
+  const open = (moment: number) => {
+    const start = Math.floor(moment / columnMs) * columnMs
+    if (columnMs === MINUTE_MS) {
+      onOpen(start)
+      return
+    }
+    const around = Math.max(AROUND * columnMs, AROUND_MS_MIN)
+    const middle = start + columnMs / 2
+    span.show(settled({ from: middle - around, to: middle + around }, minuteNow))
+  }
+  const rows = useMemo(
+    () =>
+      series.flatMap((one) => {
+        const own = {
+          id: one.id,
+          label: <RowLabel series={one} all={series} />,
+          track: one.track,
+        }
+        if (one.id !== 'all' || one.past === null) return [own]
+        const label = <span className={css.past}>{vs && COMPARISON_WORDS[vs]}</span>
+        return [own, { id: 'past', label, track: one.past, isPast: true }]
       }),
+    [series, vs],
+  )
+  const words = useMemo(() => {
+    if (at === null) return 'no moment chosen'
+    const said = series.flatMap((one) => {
+      const sample = sampleAt(one.track, indexAt(one.track, at))
+      return sample === null ? [] : [`${one.name} ${sampleWords(sample)}`]
     })
-  }
-  const choose = (slot: Pick<Slot, 'at' | 'lengthMin'>) => {
-    if (slot.lengthMin === 1) onChoose(slot.at)
-    // A slot of many minutes opens as the hour around it.
-    else look({ range: '1h', to: slot.at + (slot.lengthMin / 2 + CELLS / 2) * MINUTE_MS })
-  }
+    return `${spanText(at, columnMs, zone)}: ${said.join('; ') || 'nothing recorded'}`
+  }, [at, series, columnMs, zone])
+  const isNamed = span.range !== null && span.isLive
+  const title = isNamed
+    ? RANGE_WORDS[span.range ?? '1h']
+    : `${text(view.from, 'dayMinute')} to ${text(view.to, 'dayMinute')}`
   return (
     <Panel
-      title={to === null ? LAST[range] : `${text(from, 'moment')} to ${text(end, 'minute')}`}
-      aside={<Span {...{ range, end, lengthMin, isLive: to === null, look }} />}
+      title={title}
+      aside={
+        asked.data !== undefined && (
+          <span className={css.step}>each column {duration(columnMs)}</span>
+        )
+      }
     >
-      <Failure error={history.error} />
-      <div
-        className={css.time}
-        style={{ ['--label-width' as string]: `${isPhone ? LABEL_PHONE_PX : LABEL_PX}px` }}
-      >
-        <StateStrip rows={rows} zone={zone} chosen={chosen} onChoose={choose} />
-        <TimeAxis from={from} to={end} stepMin={stepMin} zone={zone} />
-        {chart && (
+      <TimeTools id={id} span={span} level={level} isPhone={isPhone} />
+      <Failure error={asked.error} hasNoForm />
+      <div ref={ref} className={css.time} data-loading={asked.isPlaceholderData || undefined}>
+        {asked.isPending && <p className={css.hint}>Reading the history</p>}
+        {widthPx > 0 && asked.data !== undefined && (
           <>
-            <div className={css.chartHead}>
-              <h3>Round-trip time in ms, asked by {chart.name}</h3>
-              <LossLegend />
-            </div>
-            <LatencyChart
-              label={`Round-trip time as ${chart.name} sees it: ${tallyWords(tally(chart.row))}`}
-              row={chart.row}
-              from={from}
-              to={end}
-              tickAt={tickAt}
-              zone={zone}
-              scheme={scheme}
-              gutterPx={isPhone ? LABEL_PHONE_PX : LABEL_PX}
-              onChoose={(at) => {
-                choose({ at, lengthMin: lengthMin / CELLS })
+            <Readout
+              series={series}
+              view={view}
+              at={at}
+              columnMs={columnMs}
+              isPinned={cursor?.isPinned ?? false}
+              onOpen={open}
+            />
+            <HistoryChart
+              label={`Round-trip time of ${name}: ${lines.map((line) => line.name).join(', ')}`}
+              {...{ rows, lines, view, zone, widthPx, gutterPx, isPhone, scheme }}
+              stepMs={columnMs}
+              cursor={at}
+              words={words}
+              opened={opened}
+              now={() => minuteNow}
+              onCursor={(moment, isPinned) => {
+                setCursor(moment === null ? null : { at: moment, isPinned })
               }}
+              onChoose={open}
+              onDraft={setDraft}
+              onView={span.show}
+              onReset={span.reset}
             />
           </>
         )}
       </div>
+      <div className={css.legends}>
+        <StateLegend />
+        <LossLegend />
+      </div>
+      {series.length > 0 && <LineTable series={series} view={view} at={at} comparison={vs} />}
+      {table === 'shown' && <ValueTable key={`${length}`} series={series} view={view} />}
     </Panel>
-  )
-}
-
-interface View {
-  end: number
-  lengthMin: number
-  agent: number | undefined
-}
-
-/** Lays all series on the axis; consensus first, then the agents by name. */
-function useRows(
-  status: TargetStatus,
-  history: History | undefined,
-  rounds: readonly Round[] = NO_ROUNDS,
-  { end, lengthMin, agent }: View,
-) {
-  return useMemo(() => {
-    const starts = axis(end - MINUTE_MS, lengthMin)
-    const series = (history?.series ?? [{ agent: null, minutes: [] }]).map((one) => ({
-      agent: one.agent ?? null,
-      row: withRounds(
-        cells(one.minutes, starts),
-        rounds.filter((round) => one.agent === null || round.agent.id === one.agent.id),
-      ),
-    }))
-    const agents = series.filter((one) => one.agent !== null)
-    // Of those who hold what all hold, one that has something to show.
-    const seeing = status.agents.filter((one) => one.last_round_at !== null)
-    const same = seeing.find((one) => one.verdict === status.consensus.verdict)
-    const worst = (same ?? seeing[0])?.agent.id
-    const charted =
-      agents.find((one) => one.agent?.id === agent) ??
-      agents.find((one) => one.agent?.id === worst) ??
-      agents[0]
-    const rows: StripRow[] = series.map((one) => ({
-      id: String(one.agent?.id ?? 'all'),
-      name: one.agent?.name ?? 'Consensus',
-      slots: slots(one.row, lengthMin / CELLS),
-      label: <RowLabel agent={one.agent} isCharted={one === charted} />,
-    }))
-    return {
-      rows,
-      chart: charted && { name: charted.agent?.name ?? '', row: charted.row },
-    }
-  }, [status.agents, status.consensus.verdict, history, rounds, end, lengthMin, agent])
-}
-
-function RowLabel({
-  agent,
-  isCharted,
-}: {
-  agent: { id: number; name: string } | null
-  isCharted: boolean
-}) {
-  const navigate = useNavigate()
-  if (agent === null) return <span className={css.rowLabel}>Consensus</span>
-  return (
-    <span className={css.rowLabel}>
-      <button
-        type="button"
-        aria-pressed={isCharted}
-        title={`Show the round-trip time that ${agent.name} sees`}
-        onClick={() =>
-          void navigate({
-            to: '.',
-            search: (old) => ({ ...old, agent: agent.id }),
-            replace: true,
-          })
-        }
-      >
-        {agent.name}
-      </button>
-    </span>
-  )
-}
-
-interface SpanProps {
-  range: Range
-  end: number
-  lengthMin: number
-  isLive: boolean
-  look: (next: { range?: Range; to?: number | null }) => void
-}
-
-function Span({ range, end, lengthMin, isLive, look }: SpanProps) {
-  const step = lengthMin * MINUTE_MS
-  return (
-    <div className={css.span}>
-      <ActionIcon
-        variant="default"
-        size={26}
-        aria-label="Earlier"
-        onClick={() => {
-          look({ to: end - step })
-        }}
-      >
-        <span style={{ display: 'inline-flex', rotate: '180deg' }}>
-          <Icon name="chevron" size={12} />
-        </span>
-      </ActionIcon>
-      <ActionIcon
-        variant="default"
-        size={26}
-        aria-label="Later"
-        disabled={isLive}
-        onClick={() => {
-          look({ to: end + step })
-        }}
-      >
-        <Icon name="chevron" size={12} />
-      </ActionIcon>
-      {!isLive && (
-        <Button
-          size="compact-xs"
-          variant="default"
-          onClick={() => {
-            look({ to: null })
-          }}
-        >
-          Now
-        </Button>
-      )}
-      <SegmentedControl
-        size="xs"
-        aria-label="Span"
-        value={range}
-        data={['1h', '6h', '24h']}
-        onChange={(next) => {
-          look({ range: next as Range, to: isLive ? null : end })
-        }}
-      />
-    </div>
   )
 }

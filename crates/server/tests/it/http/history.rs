@@ -118,6 +118,46 @@ async fn every_bucket_that_has_begun_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_targets_are_told_in_one_request() {
+    let site = Site::start().await;
+    let core = site.target("core1", "192.0.2.1").await;
+    let edge = site.target("edge1", "192.0.2.2").await;
+    // Before they existed: nothing that happens meanwhile changes it.
+    let range = "from=2026-11-21T05:32:00Z&to=2026-11-21T05:40:00Z";
+    // One that is gone, or never was, takes nothing from the others.
+    let all = site.get(&format!("/history?targets={edge},{core},999&{range}")).await;
+    let told = all["targets"].as_array().expect("targets");
+    let names: Vec<String> = told.iter().map(|one| text(&one["target"]["name"])).collect();
+    assert_eq!(names, ["core1", "edge1"], "in the order of their ids");
+    assert_eq!(text(&all["level"]), "1m");
+    let single = site.get(&format!("/targets/{core}/history?{range}")).await;
+    assert_eq!(told[0]["series"], single["series"], "as each is told alone");
+    assert_eq!(told[0]["series"].as_array().map(Vec::len), Some(1), "all together only");
+    let days = site.get(&format!("/history?targets={core}&{range}&level=1d&agents=true")).await;
+    assert_eq!(days["targets"][0]["series"][0]["buckets"].as_array().map(Vec::len), Some(1));
+
+    let refuse = async |query: &str| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        errors(&site.expect(status, Method::GET, &format!("/history?{query}"), None).await)
+    };
+    let many: Vec<String> = (1..=51).map(|id| id.to_string()).collect();
+    assert_eq!(
+        refuse(&format!("targets={}&level=2m&agents=maybe", many.join(","))).await,
+        "targets: must be at most 50 ids\nlevel: must be 1m, 5m, 1h or 1d\n\
+         agents: must be true or false\n"
+    );
+    assert_eq!(
+        refuse("targets=1,x").await,
+        "targets: must be ids with commas between; `x` is none\n"
+    );
+    assert_eq!(
+        refuse("targets=1,2&from=2026-08-30T00:00:00Z&to=2026-11-21T00:00:00Z").await,
+        "targets: together may span 92 days; take fewer of them, or a shorter range\n"
+    );
+    site.expect(StatusCode::BAD_REQUEST, Method::GET, "/history", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_cannot_be_told_says_why() {
     let site = Site::start().await;
     let id = site.target("core1", "192.0.2.1").await;

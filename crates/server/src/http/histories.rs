@@ -1,0 +1,150 @@
+//! What happened to several targets, in one request: for a list of them, where one request each
+//! would be a storm.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use axum::extract::State;
+use model::{Minute, TargetId};
+use serde::{Deserialize, Serialize};
+use store::Scope;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    caller::Caller,
+    extract::{Json, Query},
+    permission::Permission,
+    problem::ApiError,
+    rounds::{SeriesView, parse_level, parse_range},
+    views::{RefView, Timestamp, parse_flag},
+};
+use crate::app::{
+    App, AppError, Fields,
+    buckets::Level,
+    history::{self, MINUTES_MAX},
+};
+
+/// Targets of one request: more rows than a screen shows at once.
+const TARGETS_MAX: usize = 50;
+/// Minutes of one request over all its targets, whatever the level: each is read for it. A day of
+/// as many targets as can be asked for, or a quarter of one.
+const TARGET_MINUTES_MAX: i64 = 92 * MINUTES_MAX;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoriesQuery {
+    /// The ids of at most 50 targets, with commas between.
+    #[param(example = "1,2,3")]
+    targets: String,
+    /// An hour before `to` if left out.
+    #[param(value_type = Option<Timestamp>)]
+    from: Option<String>,
+    /// Excluded; now if left out. All targets together may span 92 days: two of 46 days each.
+    #[param(value_type = Option<Timestamp>)]
+    to: Option<String>,
+    /// As for one target.
+    level: Option<String>,
+    /// `true`: each agent is told, too; only all together if left out.
+    #[param(value_type = Option<bool>)]
+    agents: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Histories)]
+pub(crate) struct HistoriesView {
+    from: Timestamp,
+    to: Timestamp,
+    level: &'static str,
+    /// In the order of their ids; a target that does not exist is left out.
+    targets: Vec<TargetHistoryView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TargetHistory)]
+pub(crate) struct TargetHistoryView {
+    target: RefView,
+    /// All agents together first, then each agent by name if they were asked for.
+    series: Vec<SeriesView>,
+}
+
+/// Several targets at once, minute by minute or in longer spans
+#[utoipa::path(
+    get, path = "/api/v1/history", tag = "history", params(HistoriesQuery),
+    responses((
+        status = 200, description = "Every minute or bucket of the range that has begun, by target",
+        body = HistoriesView
+    ))
+)]
+pub(crate) async fn history_list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<HistoriesQuery>,
+) -> Result<Json<HistoriesView>, ApiError> {
+    let scope = caller.authorize(Permission::TargetRead)?;
+    let mut fields = Fields::default();
+    let ids = fields.take("targets", parse_ids(&query.targets)).unwrap_or_default();
+    let level = fields.take_some("level", query.level.as_deref().map(parse_level));
+    let agents = fields.take_some("agents", query.agents.as_deref().map(parse_flag));
+    let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
+    fields.check()?;
+    let (range, level) = history::range(from, to, level).map_err(|(field, reason)| {
+        fields.refuse(field, reason);
+        fields.error()
+    })?;
+    let minutes = range.end.0.saturating_sub(range.start.0);
+    if TARGET_MINUTES_MAX < minutes.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX)) {
+        let days = TARGET_MINUTES_MAX / MINUTES_MAX;
+        fields.refuse(
+            "targets",
+            format!("together may span {days} days; take fewer of them, or a shorter range"),
+        );
+        fields.check()?;
+    }
+    let mut targets = Vec::with_capacity(ids.len());
+    for id in ids {
+        let told = target_history(&app, &scope, id, range.clone(), level).await;
+        let mut view = match told {
+            Ok(view) => view,
+            Err(AppError::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if agents != Some(true) {
+            view.series.truncate(1);
+        }
+        targets.push(view);
+    }
+    Ok(Json(HistoriesView {
+        from: range.start.start().into(),
+        to: range.end.start().into(),
+        level: level.as_str(),
+        targets,
+    }))
+}
+
+async fn target_history(
+    app: &App,
+    scope: &Scope,
+    id: TargetId,
+    range: Range<Minute>,
+    level: Level,
+) -> Result<TargetHistoryView, AppError> {
+    let (target, series) = if level == Level::Minute {
+        let (target, series) = app.history(scope, id, range).await?;
+        (target, series.iter().map(SeriesView::from).collect())
+    } else {
+        let (target, series) = app.history_buckets(scope, id, range, level).await?;
+        (target, series.iter().map(SeriesView::from).collect())
+    };
+    let target = RefView { id: target.id.0, name: target.name.to_string() };
+    Ok(TargetHistoryView { target, series })
+}
+
+fn parse_ids(text: &str) -> Result<BTreeSet<TargetId>, String> {
+    let parse = |part: &str| part.trim().parse::<TargetId>().map_err(|_| part.to_owned());
+    let ids: Result<BTreeSet<TargetId>, String> = text.split(',').map(parse).collect();
+    let ids = ids.map_err(|part| format!("must be ids with commas between; `{part}` is none"))?;
+    if TARGETS_MAX < ids.len() {
+        return Err(format!("must be at most {TARGETS_MAX} ids"));
+    }
+    Ok(ids)
+}
