@@ -71,6 +71,23 @@ test('every span is one press away, and says how long its columns are', async ({
   await expect(moment(page)).toHaveAttribute('aria-valuetext', /Consensus Unknown: no round yet/)
 })
 
+test('each row of the list shows its last hour, and rows are asked for together', async ({
+  console: page,
+}) => {
+  const asked: string[] = []
+  page.on('request', (request) => {
+    if (request.url().includes('/history?targets=')) asked.push(request.url())
+  })
+  await page.goto('/targets')
+  const rows = page
+    .getByRole('grid', { name: 'Targets' })
+    .getByRole('img', { name: /^Last hour/ })
+  await expect(rows.first()).toBeVisible()
+  const shown = await rows.count()
+  expect(shown).toBeGreaterThan(0)
+  expect(asked.length).toBeLessThanOrEqual(Math.ceil(shown / 25) + 1)
+})
+
 test('a stretch is chosen by dragging, and Back and a double click undo it', async ({
   console: page,
 }) => {

@@ -170,6 +170,33 @@ export const targetTracksQuery = (
   })
 }
 
+/** How often the last hour of the rows of a list is asked for anew. */
+const HOUR_POLL_MS = 60_000
+/** Minutes that a row of a list shows. */
+export const HOUR_MIN = 60
+
+/** The last hour of several targets, all agents together, in one request. */
+export const hourQuery = (ids: readonly number[]) =>
+  queryOptions({
+    queryKey: ['hour', ids],
+    queryFn: async ({ signal }): Promise<ReadonlyMap<number, Track>> => {
+      const to = minuteOf(serverNow()) + MINUTE_MS
+      const query = {
+        targets: ids.join(','),
+        ...historyParams({ from: to - HOUR_MIN * MINUTE_MS, to, level: '1m' }),
+      }
+      const got = await sent(api.GET('/api/v1/history', { params: { query }, signal }))
+      return new Map(
+        got.targets.flatMap(({ target, series }) => {
+          const [track] = tracksOf({ level: got.level, series })
+          return track === undefined ? [] : [[target.id, track] as const]
+        }),
+      )
+    },
+    structuralSharing: false,
+    refetchInterval: HOUR_POLL_MS,
+  })
+
 export interface Tracks {
   level: string
   tracks: Track[]

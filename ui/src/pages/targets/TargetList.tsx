@@ -1,6 +1,6 @@
 /** The rows: a window onto a list of any length, fetched as it is scrolled. */
 
-import { ActionIcon, Menu } from '@mantine/core'
+import { ActionIcon, Menu, useComputedColorScheme } from '@mantine/core'
 import { useMediaQuery } from '@mantine/hooks'
 import type { UseInfiniteQueryResult } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
@@ -8,6 +8,7 @@ import { useWindowVirtualizer } from '@tanstack/react-virtual'
 import {
   type KeyboardEvent,
   type ReactNode,
+  useDeferredValue,
   useEffect,
   useLayoutEffect,
   useMemo,
@@ -18,15 +19,20 @@ import {
 import { useTargetChange } from '../../api/commands'
 import type { Target } from '../../api/types'
 import type { Sort, TargetFilter } from '../../domain/filter'
+import { HOUR_MIN } from '../../api/queries'
+import { MINUTE_MS } from '../../domain/time'
 import { verdictMark } from '../../domain/verdict'
 import { Icon } from '../../ui/Icon'
 import { Reason } from '../../ui/Reason'
 import { Age } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
+import { useMinute } from '../../ui/clock'
+import { RowHistory } from './RowHistory'
+import { useHistories } from './useHistories'
 import css from './TargetsPage.module.css'
 
 const ROW_PX = 40
-const CARD_PX = 88
+const CARD_PX = 124
 /** Rows drawn beyond the window, so that fast scrolling shows no holes. */
 const OVERSCAN = 12
 /** The next page is asked for when this many rows are left. */
@@ -59,6 +65,14 @@ export function TargetList({ query, filter, mayWrite, onEdit, onDelete }: Props)
   useEffect(() => {
     if (hasNextPage && !isFetchingNextPage && last >= items.length - AHEAD) void fetchNextPage()
   }, [hasNextPage, isFetchingNextPage, fetchNextPage, last, items.length])
+  const first = shown[0]?.index ?? 0
+  const histories = useHistories(items, useDeferredValue(first), useDeferredValue(last))
+  const scheme = useComputedColorScheme()
+  const minute = useMinute()
+  const hour = useMemo(
+    () => ({ from: minute + MINUTE_MS - HOUR_MIN * MINUTE_MS, to: minute + MINUTE_MS }),
+    [minute],
+  )
   useLayoutEffect(() => {
     rows.measure()
     const top = body.current?.getBoundingClientRect().top ?? 0
@@ -123,6 +137,9 @@ export function TargetList({ query, filter, mayWrite, onEdit, onDelete }: Props)
                 {target ? (
                   <Cells
                     target={target}
+                    hour={
+                      <RowHistory track={histories.get(target.id)} view={hour} scheme={scheme} />
+                    }
                     menu={mayWrite && <RowMenu {...{ target, onEdit, onDelete }} />}
                   />
                 ) : (
@@ -139,7 +156,7 @@ export function TargetList({ query, filter, mayWrite, onEdit, onDelete }: Props)
   )
 }
 
-function Cells({ target, menu }: { target: Target; menu: ReactNode }) {
+function Cells({ target, hour, menu }: { target: Target; hour: ReactNode; menu: ReactNode }) {
   return (
     <>
       <div role="gridcell" className={css.verdict}>
@@ -152,6 +169,9 @@ function Cells({ target, menu }: { target: Target; menu: ReactNode }) {
       </div>
       <div role="gridcell" className={css.address} title={target.address}>
         {target.address}
+      </div>
+      <div role="gridcell" className={css.past}>
+        {hour}
       </div>
       <div role="gridcell" className={`${css.why} ${css.wide}`} title={target.why}>
         <Reason {...target} />
@@ -173,6 +193,7 @@ const HEADS: readonly { label: string; sort?: Sort; back?: Sort; isWide?: boolea
   { label: 'Verdict', sort: 'verdict' },
   { label: 'Name', sort: 'name', back: '-name' },
   { label: 'Address', sort: 'address' },
+  { label: 'Last hour' },
   { label: 'Why', isWide: true },
   { label: 'Since', sort: 'since' },
   { label: 'Tier', isWide: true },
