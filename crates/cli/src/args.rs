@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use engine::graph::document::Format;
 
 use crate::serve;
 
@@ -85,6 +86,12 @@ pub(crate) enum Command {
     /// Add, list, import and remove targets.
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Describe the network: sites, devices, links, what targets stand behind.
+    ///
+    /// Root cause goes by it. Files are CSV, YAML, JSON, GraphML or topohub JSON; docs/topology.md
+    /// says how they look.
+    #[command(subcommand)]
+    Topology(TopologyCommand),
     /// Set or reset the password of a user.
     #[command(subcommand)]
     User(UserCommand),
@@ -286,6 +293,55 @@ pub(crate) enum TargetCommand {
         /// Name of the target.
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopologyCommand {
+    /// Take over a file: all of it or, if it has a problem, nothing; exit status 1 then.
+    Import {
+        /// What it is follows from the end of its name: .csv, .yaml, .json, .graphml.
+        file: PathBuf,
+        /// csv, yaml, json, graphml or topohub.
+        #[arg(long, value_parser = parse_format)]
+        format: Option<Format>,
+        /// Only say what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// What the file does not name goes. Without this it stays.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Write the server's topology to standard output.
+    Export {
+        /// yaml (if not given), json, csv, graphml or topohub.
+        #[arg(long, value_parser = parse_format)]
+        format: Option<Format>,
+    },
+    /// List what the server's topology is made of.
+    Show {
+        /// Only what stands at this site.
+        #[arg(long)]
+        site: Option<String>,
+        /// Only this device and what is attached to it.
+        #[arg(long)]
+        device: Option<String>,
+        /// Only this kind, for example link or target.
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// Check a file offline; each problem with its line, exit status 1 if there is one.
+    Check {
+        /// A file as for import.
+        file: PathBuf,
+        /// csv, yaml, json, graphml or topohub.
+        #[arg(long, value_parser = parse_format)]
+        format: Option<Format>,
+    },
+}
+
+fn parse_format(text: &str) -> Result<Format, String> {
+    let names: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+    Format::parse(text).ok_or_else(|| format!("it is one of {}", names.join(", ")))
 }
 
 #[derive(Debug, Subcommand)]

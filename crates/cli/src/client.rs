@@ -86,6 +86,25 @@ impl Client {
         self.call(Method::POST, path, Some((content_type, body))).await
     }
 
+    /// Gets a text as it is, with one of its headers.
+    pub(crate) async fn text(
+        &self,
+        path: &str,
+        header: &str,
+    ) -> anyhow::Result<(String, Option<String>)> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let request = self.http.get(&url).bearer_auth(&self.key);
+        let response = request.send().await.map_err(|error| no_answer(&self.url, &error))?;
+        let status = response.status();
+        let value = response.headers().get(header).and_then(|value| value.to_str().ok());
+        let value = value.map(str::to_owned);
+        let text = response.text().await.context("the server's answer broke off")?;
+        if !status.is_success() {
+            bail!(problem(status, &text).unwrap_or_else(|| stranger(&self.url, status)));
+        }
+        Ok((text, value))
+    }
+
     /// Writes what the server sends into `to`, as it comes.
     pub(crate) async fn download(&self, path: &str, to: &mut impl Write) -> anyhow::Result<()> {
         let url = format!("{}/api/v1{path}", self.url);

@@ -19,17 +19,17 @@ const LIST_ROWS_MAX: usize = 100_000;
 const AGENTS_PATH: &str = "/agents";
 
 /// Says it to whoever reads; one that went away, as `head` does, wants no more.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).ok();
 }
 
-fn say_json(value: &Value) -> anyhow::Result<()> {
+pub(crate) fn say_json(value: &Value) -> anyhow::Result<()> {
     say(&format!("{}\n", serde_json::to_string_pretty(value)?));
     Ok(())
 }
 
 /// A field as text for a table cell; what is absent is a dash.
-fn cell(value: &Value, pointer: &str) -> String {
+pub(crate) fn cell(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),

@@ -13,6 +13,7 @@ mod password;
 mod pin;
 mod serve;
 mod table;
+mod topology;
 mod up;
 
 use std::process::ExitCode;
@@ -70,6 +71,9 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Diagnose(_) => {} // Done before: it needs no runtime.
             Command::Agent(agent) => commands::agent(args.connection, agent).await?,
             Command::Target(target) => commands::target(args.connection, target).await?,
+            Command::Topology(topology) => {
+                return topology::run(args.connection, topology).await;
+            }
             Command::User(user) => commands::user(args.connection, user).await?,
             Command::Status => commands::status(args.connection).await?,
             Command::Doctor(doctor) => return doctor::run(args.connection, doctor).await,

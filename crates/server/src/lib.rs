@@ -15,6 +15,7 @@ mod budget;
 pub mod clock;
 pub mod conductor;
 pub mod config;
+mod diagnosis;
 mod first;
 #[doc(hidden)]
 pub mod fuzz;

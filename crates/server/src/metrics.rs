@@ -62,6 +62,9 @@ pub(crate) struct Metrics {
     pub(crate) clock_steps: Counter,
     pub(crate) agent_clock_steps: Counter,
     pub(crate) task_failures: Counter,
+    /// Batches that the diagnosis had no room for.
+    pub(crate) diagnosis_missed: Counter,
+    pub(crate) diagnosis_seconds: Histogram,
     pub(crate) backups: Counter,
     pub(crate) backup_failures: Counter,
     pub(crate) history_sealed: Counter,
@@ -182,6 +185,8 @@ impl Default for Metrics {
             clock_steps: Counter::default(),
             agent_clock_steps: Counter::default(),
             task_failures: Counter::default(),
+            diagnosis_missed: Counter::default(),
+            diagnosis_seconds: seconds(),
             backups: Counter::default(),
             backup_failures: Counter::default(),
             history_sealed: Counter::default(),
@@ -281,6 +286,11 @@ impl Metrics {
             ("clock_steps", "Steps of the wall clock", &self.clock_steps),
             ("agent_clock_steps", "Steps of the agents' wall clocks", &self.agent_clock_steps),
             ("task_failures", "Failures of periodic tasks", &self.task_failures),
+            (
+                "diagnosis_batches_missed",
+                "Batches that the diagnosis had no room for",
+                &self.diagnosis_missed,
+            ),
             ("backups", "Scheduled backups made and read back", &self.backups),
             (
                 "backup_failures",
@@ -297,6 +307,7 @@ impl Metrics {
         let histograms = [
             ("log_sync_seconds", "Time of one sync of the log", &self.log_sync_seconds),
             ("store_commit_seconds", "Time of one commit", &self.commit_seconds),
+            ("diagnosis_seconds", "Time of one diagnosis", &self.diagnosis_seconds),
         ];
         for (name, help, histogram) in histograms {
             self.registry.register(name, help, histogram.clone());

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// Names are unique per organisation.
     #[error("this {field} is already taken")]
     NameTaken { field: &'static str },
+    /// It is no longer what the change was made on.
+    #[error("the {what} was changed meanwhile")]
+    Stale { what: &'static str },
     /// It cannot go while others refer to it.
     #[error("the {what} is still used by {count} others")]
     InUse { what: &'static str, count: u64 },

@@ -76,6 +76,8 @@ pub(crate) enum Kind {
     Tier,
     Target,
     Agent,
+    /// All of a network: its parts have texts for ids. The object's id is 0.
+    Topology,
 }
 
 impl Kind {
@@ -84,6 +86,7 @@ impl Kind {
             Kind::Tier => "tier",
             Kind::Target => "target",
             Kind::Agent => "agent",
+            Kind::Topology => "topology",
         }
     }
 }

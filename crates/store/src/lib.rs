@@ -37,6 +37,7 @@ mod streams;
 mod target_list;
 mod targets;
 mod tiers;
+mod topology;
 mod users;
 
 pub use archive::{
@@ -56,5 +57,7 @@ pub const LIST_ROWS_MAX: u32 = 1_000;
 pub const TARGET_TAGS_MAX: usize = 32;
 /// Rows of one import: as many as the largest installation has targets, some seconds of work.
 pub const IMPORT_ROWS_MAX: usize = 100_000;
+/// Elements and targets of one topology: the largest network we aim at, with each of its targets.
+pub const TOPOLOGY_PARTS_MAX: usize = 200_000;
 /// Minutes of one history request: a day.
 pub const MINUTES_MAX: u32 = 1_440;

@@ -18,6 +18,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "streams", text: include_str!("../migrations/sqlite/0002_streams.sql") },
     Step { name: "chunks", text: include_str!("../migrations/sqlite/0003_chunks.sql") },
     Step { name: "names", text: include_str!("../migrations/sqlite/0004_names.sql") },
+    Step { name: "topology", text: include_str!("../migrations/sqlite/0005_topology.sql") },
 ];
 
 const SCHEMA_STEP: &str = "

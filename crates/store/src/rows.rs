@@ -133,6 +133,43 @@ pub struct Changed<T> {
     pub changes: Vec<InventoryChange>,
 }
 
+/// One element of a topology, or where one target stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyPart {
+    /// `element` or `target`.
+    pub section: String,
+    pub id: String,
+    pub kind: String,
+    /// Everything that is said of it, as JSON.
+    pub body: String,
+}
+
+/// A topology as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopologyRow {
+    /// Of the inventory, at the last change; 0 before the first.
+    pub version: u64,
+    pub updated_at: Option<UtcMicros>,
+    /// By section and id.
+    pub parts: Vec<TopologyPart>,
+}
+
+/// A change of a topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopologyEdit {
+    /// The version that it was made on.
+    pub basis: u64,
+    pub sets: Vec<TopologyPart>,
+    /// Section and id.
+    pub removes: Vec<(String, String)>,
+    /// As the audit says it.
+    pub action: &'static str,
+    /// The one part that it is about; `None` for many.
+    pub name: Option<String>,
+    /// That part as it was.
+    pub before: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierRow {
     pub tier: Tier,

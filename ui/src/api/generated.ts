@@ -194,6 +194,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/diagnosis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the diagnosis
+         * @description What failed, how surely, what speaks for it and against it, and whom it hits: the same judgement
+         *     as `faultline diagnose` makes of a case file, on the network as it is now.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["diagnosis_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -290,6 +313,28 @@ export interface paths {
          * @description Needs the permission `target_read`.
          */
         get: operations["overview_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/paths": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the paths of a pair
+         * @description Which elements the packets of an agent cross to a target, equal ways as alternatives.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["paths_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -557,6 +602,129 @@ export interface paths {
          * @description Needs the permission `tier_write`.
          */
         patch: operations["tier_update"];
+        trace?: never;
+    };
+    "/api/v1/topology": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the topology
+         * @description All of it, or what stands at a site or is attached to a device.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["topology_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/elements/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an element
+         * @description Needs the permission `topology_read`.
+         */
+        get: operations["topology_element_get"];
+        /**
+         * Create or replace an element
+         * @description The whole network must still make sense with it: every id that it names is there, nothing needs
+         *     itself.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        put: operations["topology_element_set"];
+        post?: never;
+        /**
+         * Delete an element
+         * @description Refused while others name it.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        delete: operations["topology_element_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the topology
+         * @description Needs the permission `topology_read`.
+         */
+        get: operations["topology_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a topology
+         * @description All of the file or nothing. A problem is told with its line.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        post: operations["topology_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/targets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say where a target stands
+         * @description Needs the permission `topology_write`.
+         */
+        put: operations["topology_target_set"];
+        post?: never;
+        /**
+         * Forget where a target stands
+         * @description The target itself stays.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        delete: operations["topology_target_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/users": {
@@ -992,6 +1160,129 @@ export interface components {
          * @enum {string}
          */
         Code: "bad_body" | "bad_query" | "bad_path" | "invalid" | "not_signed_in" | "bad_credentials" | "bad_csrf_token" | "forbidden" | "not_found" | "method_not_allowed" | "conflict" | "too_large" | "bad_media_type" | "too_many_attempts" | "internal" | "unavailable";
+        Crossing: {
+            id: string;
+            /** @example link */
+            kind: string;
+            /** Format: double */
+            share: number;
+        };
+        /** @description What was found last. It is shown and never acted upon. */
+        Diagnosis: {
+            at: components["schemas"]["Timestamp"] | null;
+            /** Format: int64 */
+            at_us: number | null;
+            /** @description Agents whose rounds speak of themselves. */
+            blind_agents: string[];
+            evidence_since: components["schemas"]["Timestamp"] | null;
+            /** @description Open ones and those that just closed: what hits most comes first. */
+            incidents: components["schemas"]["DiagnosisIncident"][];
+            /** Format: int64 */
+            inventory_version: number;
+            /** @description The budget ran out: what is here is right as far as it goes. */
+            is_cut_short: boolean;
+            /**
+             * Format: int64
+             * @description Everything up to here was heard.
+             */
+            log_position: number;
+            /** @description What is missing for a judgement, or makes it weaker, and what to do about it. */
+            missing: string[];
+            /** @description Pairs of agent and target, and rounds of them, that it was made of. */
+            pairs: number;
+            rounds: number;
+            state: components["schemas"]["DiagnosisState"];
+            /** Format: int64 */
+            took_us: number;
+            /** @description Pairs that are out, and nobody knows why; at most 500. */
+            unexplained: components["schemas"]["DiagnosisPair"][];
+            unexplained_total: number;
+        };
+        /** @description A cause, or a class of causes that nothing observed tells apart. */
+        DiagnosisCause: {
+            elements: string[];
+            evidence: components["schemas"]["DiagnosisEvidence"][];
+            /** @example link */
+            kind: string;
+            /** Format: int64 */
+            loss_ppm: number | null;
+            /**
+             * @description `down`, `lossy`, `slow`, `one_way`, `reroute` or `flapping`.
+             * @example down
+             */
+            mode: string;
+            /** Format: double */
+            probability: number;
+            /** Format: int64 */
+            rtt_us_added: number | null;
+            /** @description What would tell the members apart. */
+            to_disambiguate: string | null;
+        };
+        DiagnosisEvidence: {
+            /**
+             * Format: double
+             * @description Natural logarithm of how much likelier it is with the cause than without.
+             */
+            log_ratio: number;
+            refs: components["schemas"]["DiagnosisPair"][];
+            supports: boolean;
+            text: string;
+        };
+        DiagnosisImpact: {
+            /**
+             * Format: int64
+             * @description Behind devices that are down or cut off.
+             */
+            customers: number;
+            /** @description Down or cut off; at most 500, as below. */
+            devices: string[];
+            /** @description One failure more and these are cut off. */
+            devices_exposed: string[];
+            /** Format: int64 */
+            services: number;
+            /** Format: int64 */
+            targets_degraded: number;
+            /** Format: int64 */
+            targets_down: number;
+            /** Format: int64 */
+            weight: number;
+            /** Format: int64 */
+            weight_total: number;
+        };
+        /** @description One cause and everything it explains. */
+        DiagnosisIncident: {
+            /** @description The likeliest first. */
+            causes: components["schemas"]["DiagnosisCause"][];
+            /** @example i1 */
+            id: string;
+            impact: components["schemas"]["DiagnosisImpact"];
+            /** @description It began after the first moment and not after the second. */
+            onset_us: number[];
+            /** Format: double */
+            other_probability: number;
+            /**
+             * Format: int64
+             * @description Grows when the cause, its mode or what it hits changes.
+             */
+            revision: number;
+            /** @example link fra1--ber1 is down, since 12:00:49 (probability 97.0 %) */
+            sentence: string;
+            since: components["schemas"]["Timestamp"];
+            /**
+             * @description `open`, or `resolved` in the last judgement that shows it.
+             * @example open
+             */
+            state: string;
+            /** @description Targets whose alert it stands for; at most 500. */
+            suppressed: string[];
+            suppressed_total: number;
+        };
+        DiagnosisPair: {
+            agent: string;
+            target: string;
+        };
+        /** @enum {string} */
+        DiagnosisState: "waiting" | "no_topology" | "bad_topology" | "judged";
         /** @enum {string} */
         DropCause: "size" | "age" | "unreadable" | "refused" | "unwritten" | "overrun" | "renamed";
         /** @description A one-time token. It is shown once. */
@@ -1328,8 +1619,25 @@ export interface components {
         PasswordReset: {
             password: string;
         };
+        /** @description What the packets of an agent cross to a target. */
+        Paths: {
+            agent: string;
+            /** @description Every element crossed, with the share of flows that cross it. */
+            elements: components["schemas"]["Crossing"][];
+            /** @description Alternatives, each with the share of flows that take it. */
+            routes: components["schemas"]["Route"][];
+            since: components["schemas"]["Timestamp"] | null;
+            /**
+             * @description Who says so: `spf` is computed of links and costs, `unknown` is nobody.
+             * @example spf
+             */
+            source: string;
+            target: string;
+            /** Format: int64 */
+            topology_version: number;
+        };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read" | "backup_create";
         /** @description Problem details as RFC 9457 defines them, with this API's `code`, `request_id` and `errors`. */
         Problem: {
             code: components["schemas"]["Code"];
@@ -1407,6 +1715,19 @@ export interface components {
             /** @description Oldest first. */
             items: components["schemas"]["Round"][];
             next_cursor: string | null;
+        };
+        Route: {
+            /** @description In the order walked from the agent. */
+            elements: components["schemas"]["RouteStep"][];
+            /** Format: double */
+            share: number;
+        };
+        RouteStep: {
+            id: string;
+            /** @example link */
+            kind: string;
+            /** @description Of a link: `forward` from its first end to its second, `back`; null of all else. */
+            way: string | null;
         };
         Series: {
             agent: components["schemas"]["Ref"] | null;
@@ -1688,6 +2009,109 @@ export interface components {
          * @example 2026-11-21T05:54:33.25Z
          */
         Timestamp: string;
+        Topology: {
+            /** @description By id. */
+            elements: components["schemas"]["TopologyElement"][];
+            /** @description Of the whole topology, whatever was asked for. */
+            elements_total: number;
+            /** @description By id. */
+            targets: components["schemas"]["TopologyTarget"][];
+            targets_total: number;
+            updated_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Of the inventory, at the last change; 0 before the first.
+             */
+            version: number;
+        };
+        /** @description One element of the network. What does not apply to its kind is left out. */
+        TopologyElement: {
+            /**
+             * Format: int64
+             * @description From the first end to the second; 1 if left out.
+             */
+            cost?: number | null;
+            /**
+             * Format: int64
+             * @description From the second end to the first; as `cost` if left out.
+             */
+            cost_back?: number | null;
+            /**
+             * Format: int64
+             * @description Subscribers whose lines or sessions end here: a count.
+             */
+            customers?: number | null;
+            /** @description The device of an interface, or that an agent or upstream is attached to. */
+            device?: string | null;
+            /** @description The two devices, or interfaces, that a link connects. */
+            ends?: string[] | null;
+            /** @example fra1--ber1 */
+            id: string;
+            /**
+             * @description `device`, `interface`, `link`, `lag`, `site`, `srlg`, `upstream`, `agent` or `agent_uplink`.
+             * @example link
+             */
+            kind: string;
+            /** Format: double */
+            latitude?: number | null;
+            /** Format: double */
+            longitude?: number | null;
+            /** @description Of an agent: what it is called in the inventory, if not by its id. */
+            name?: string | null;
+            /** @description What it needs beside links. */
+            needs?: components["schemas"]["TopologyNeed"][] | null;
+            /**
+             * @description Of a device: `core`, `edge`, `aggregation`, `access`, `concentrator`, `customer_edge`; of a
+             *     link or LAG: `physical`, `logical`; of an upstream: `transit`, `peering`; of a shared risk:
+             *     `conduit`, `ring`, `power`.
+             */
+            role?: string | null;
+            /** Format: int64 */
+            services?: number | null;
+            site?: string | null;
+            /** @description Shared risks that it takes part in, and the LAG that it is a member of. */
+            srlg?: string[] | null;
+        };
+        /** @description What an import did, or would do: all of it or nothing. */
+        TopologyImportReport: {
+            added: components["schemas"]["TopologyKeys"];
+            changed: components["schemas"]["TopologyKeys"];
+            /** @description What is probably a mistake and harmless. */
+            doubts: string[];
+            dry_run: boolean;
+            /** @description Why nothing would be done: each with its line, as far as the format has lines. */
+            problems: components["schemas"]["ProblemField"][];
+            removed: components["schemas"]["TopologyKeys"];
+            unchanged: number;
+        };
+        /** @description Some ids, and how many there are. */
+        TopologyKeys: {
+            /** @description At most 1,000; those of targets with `target ` before them. */
+            ids: string[];
+            total: number;
+        };
+        /** @description One of these is enough (`any`), or it takes each (`all`). */
+        TopologyNeed: {
+            any: string[];
+        } | {
+            all: string[];
+        };
+        /** @description Where a target of the inventory stands, by its name. */
+        TopologyTarget: {
+            /** @description What it stands behind: a device, interface, link, upstream or agent. */
+            device?: string | null;
+            /**
+             * @description Its name in the inventory.
+             * @example core1.fra
+             */
+            id: string;
+            needs?: components["schemas"]["TopologyNeed"][] | null;
+            /**
+             * Format: int64
+             * @description Subscribers or services behind it; 1 if left out.
+             */
+            weight?: number | null;
+        };
         User: {
             created_at: components["schemas"]["Timestamp"];
             /** Format: int64 */
@@ -2121,6 +2545,35 @@ export interface operations {
             };
         };
     };
+    diagnosis_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found last */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     health_get: {
         parameters: {
             query?: never;
@@ -2270,6 +2723,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    paths_get: {
+        parameters: {
+            query?: {
+                /** @description Name of an agent. */
+                agent?: string;
+                /** @description Name of a target. */
+                target?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The paths */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Paths"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
@@ -2918,6 +3405,283 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Tier"];
                 };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_get: {
+        parameters: {
+            query?: {
+                /** @description Only what stands at this site, with its links and targets. */
+                site?: string;
+                /** @description Only this device, with what is attached to it. */
+                device?: string;
+                /** @description Only elements of this kind; `target` for targets. */
+                kind?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The topology */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Topology"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_element_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The element */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyElement"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_element_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopologyElement"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyElement"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_element_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_export: {
+        parameters: {
+            query?: {
+                /**
+                 * @description `json` (if left out), `yaml`, `csv`, `graphml` or `topohub`. The last two have room for
+                 *     devices and links alone; the header `x-left-out` counts the rest.
+                 */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_import: {
+        parameters: {
+            query?: {
+                /** @description `json`, `yaml`, `csv`, `graphml` or `topohub`; by the body's media type if left out. */
+                format?: string;
+                /** @description `merge` (if left out): what the file does not name stays. `replace`: it goes. */
+                mode?: string;
+                /** @description Only say what would be done. False if left out. */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": string;
+                "application/xml": string;
+                "application/yaml": string;
+                /**
+                 * @example kind,id,end_a,end_b
+                 *     device,r1,,
+                 */
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description The report */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyImportReport"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_target_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TopologyTarget"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyTarget"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_target_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forgotten */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
             default: {

@@ -21,10 +21,13 @@ const ROUNDS_PER_PAGE = 500
 const ROUND_PAGES_MAX = 10
 /** How old the counts of all may get without an event, also in a tab that nobody looks at. */
 const OVERVIEW_POLL_MS = 30_000
+/** As often as what is said of the cause changes usefully. */
+const DIAGNOSIS_POLL_MS = 3_000
 
 export const keys = {
   session: ['session'],
   overview: ['overview'],
+  diagnosis: ['diagnosis'],
   targets: ['targets'],
   target: (id: number) => ['target', id],
   tiers: ['tiers'],
@@ -57,6 +60,13 @@ export const overviewQuery = queryOptions({
   refetchInterval: OVERVIEW_POLL_MS,
   // The window's title says how many are down while another tab is looked at.
   refetchIntervalInBackground: true,
+})
+
+/** What is the matter with the network. It is judged anew every second or so. */
+export const diagnosisQuery = queryOptions({
+  queryKey: keys.diagnosis,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/diagnosis', { signal })),
+  refetchInterval: DIAGNOSIS_POLL_MS,
 })
 
 /** The worst targets, for the overview. */

@@ -5,6 +5,8 @@ export type Permission =
   | 'target_write'
   | 'tier_read'
   | 'tier_write'
+  | 'topology_read'
+  | 'topology_write'
   | 'agent_read'
   | 'agent_write'
   | 'health_read'

@@ -59,6 +59,7 @@ const LINES: [Line; 2] = [
             "log",
             "archive",
             "conductor",
+            "diagnosis",
             "backup",
             "restore",
             "verify",

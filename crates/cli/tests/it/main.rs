@@ -8,4 +8,5 @@ mod errors;
 mod help;
 mod manager;
 mod program;
+mod topology;
 mod up;

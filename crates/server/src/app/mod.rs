@@ -20,6 +20,7 @@ pub(crate) mod readiness;
 pub(crate) mod sessions;
 pub(crate) mod targets;
 pub(crate) mod tiers;
+pub(crate) mod topology;
 pub(crate) mod users;
 
 use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
@@ -29,10 +30,12 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
-pub(crate) use crate::{config::Network, panics::Panics};
+pub(crate) use crate::{config::Network, diagnosis, panics::Panics};
 use attempts::Attempts;
 use backup::Backups;
+use diagnosis::Diagnosis;
 use readiness::Readiness;
+use topology::Topologies;
 
 /// What the HTTP API works with. A clone is the same server.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct App {
     attempts: Arc<Attempts>,
     readiness: Arc<Readiness>,
     backups: Arc<Backups>,
+    topologies: Topologies,
+    pub(crate) diagnosis: Diagnosis,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
     /// Changes under way. They end even if the caller hangs up between commit and hand-over.
@@ -109,6 +114,10 @@ impl From<StoreError> for AppError {
             StoreError::LastAdmin => conflict(
                 "role",
                 "nobody could administer this server: make another user an admin first".to_owned(),
+            ),
+            StoreError::Stale { what } => conflict(
+                "",
+                format!("the {what} was changed by somebody else meanwhile: read it again"),
             ),
             StoreError::AgentRevoked => {
                 conflict("", "the agent was revoked: it needs a new token".to_owned())
@@ -225,6 +234,8 @@ impl App {
             attempts: Arc::default(),
             readiness: Arc::default(),
             backups: Arc::default(),
+            topologies: Topologies::default(),
+            diagnosis: Diagnosis::default(),
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }

@@ -11,12 +11,12 @@ use std::{
     },
 };
 
-use model::{AgentId, LogPosition, UtcMicros};
-use tokio::sync::watch;
+use model::{AgentId, LogPosition, RoundBatch, UtcMicros};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentVitals, Live, Rival, ServerVitals,
+    AgentVitals, Heard, Live, Rival, ServerVitals,
     intake::Intake,
     lease::{Claim, Held, Holder, decide},
 };
@@ -34,6 +34,8 @@ pub(crate) struct Board {
     pub(super) position: watch::Sender<LogPosition>,
     /// Counts what may have changed an assignment.
     pub(super) assignments: watch::Sender<u64>,
+    /// Who listens to rounds. He never holds anybody up.
+    pub(super) listener: OnceLock<mpsc::Sender<Heard>>,
     started_at: UtcMicros,
     is_ready: AtomicBool,
     progress: Mutex<Progress>,
@@ -141,6 +143,7 @@ impl Board {
             metrics,
             position: watch::Sender::new(position),
             assignments: watch::Sender::new(0),
+            listener: OnceLock::new(),
             started_at,
             is_ready: AtomicBool::new(false),
             progress: Mutex::default(),
@@ -158,6 +161,15 @@ impl Board {
 
     pub(super) fn turns(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Hands rounds to who listens, if there is room.
+    pub(super) fn hand_on(&self, rounds: Vec<RoundBatch>) {
+        let Some(listener) = self.listener.get().filter(|_| !rounds.is_empty()) else { return };
+        let batches = rounds.len() as u64;
+        if listener.try_send(Heard { rounds }).is_err() {
+            self.metrics.diagnosis_missed.inc_by(batches);
+        }
     }
 
     pub(super) fn is_ready(&self) -> bool {

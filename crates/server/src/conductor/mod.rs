@@ -18,8 +18,8 @@ mod vitals;
 use std::sync::Arc;
 
 use model::{
-    Address, AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, ProbeId, Tier,
-    TierId, UtcMicros,
+    Address, AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, ProbeId, RoundBatch,
+    Tier, TierId, UtcMicros,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ use board::Board;
 
 /// Questions that may wait for the owner: each is one page of one person, or one agent's session.
 const REQUESTS_MAX: usize = 256;
+/// Turns whose rounds may wait for who listens: what does not fit is dropped there and counted.
+const HEARD_MAX: usize = 1_024;
 /// Changes in one entry of the log: keeps an entry of a large import below its size limit.
 const CHANGES_PER_ENTRY_MAX: usize = 5_000;
 
@@ -64,6 +66,12 @@ pub(crate) struct AgentAssignment {
     /// Those that `probes` name, in the order of their ids.
     pub(crate) tiers: Vec<Tier>,
     pub(crate) probes: Vec<(ProbeId, TierId, Address)>,
+}
+
+/// Rounds that the engine has heard and that are stored.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) rounds: Vec<RoundBatch>,
 }
 
 /// What the owner is asked.
@@ -208,6 +216,12 @@ impl Conductor {
     /// Lets every session look whether its agent's assignment says something else now.
     pub(crate) fn renew_assignments(&self) {
         self.board.assignments.send_modify(|count| *count += 1);
+    }
+
+    /// Listens to every round that is heard from now on; `None` for the second who asks.
+    pub(crate) fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
+        let (sender, heard) = mpsc::channel(HEARD_MAX);
+        self.board.listener.set(sender).is_ok().then_some(heard)
     }
 
     /// Where to subscribe to what changed.

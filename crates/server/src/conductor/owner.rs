@@ -157,6 +157,7 @@ impl Owner {
         // Whoever read a page at this position has missed nothing.
         self.board.live.tell(turn.position, Vec::new());
         self.board.set_applied(turn.position, turn.at, self.judge.inventory_version);
+        self.board.hand_on(turn.rounds);
         if turn.is_assignment_changed {
             self.assigned_at = turn.position;
             self.board.assignments.send_modify(|count| *count += 1);

@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod caller;
 mod console;
+mod diagnosis;
 mod extract;
 mod health;
 mod histories;
@@ -27,6 +28,7 @@ mod session;
 mod shell;
 mod targets;
 mod tiers;
+mod topology;
 mod users;
 mod views;
 

@@ -14,6 +14,10 @@ pub enum Permission {
     TargetWrite,
     TierRead,
     TierWrite,
+    /// See the topology, paths through it, and what is the matter with it.
+    TopologyRead,
+    /// Create, change, import and delete what the topology is made of.
+    TopologyWrite,
     AgentRead,
     /// Create agents, make enrolment tokens, revoke certificates.
     AgentWrite,
@@ -30,11 +34,13 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 11] = [
+    pub const ALL: [Permission; 13] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
         Permission::TierWrite,
+        Permission::TopologyRead,
+        Permission::TopologyWrite,
         Permission::AgentRead,
         Permission::AgentWrite,
         Permission::HealthRead,
@@ -51,6 +57,8 @@ impl Permission {
             Permission::TargetWrite => "target_write",
             Permission::TierRead => "tier_read",
             Permission::TierWrite => "tier_write",
+            Permission::TopologyRead => "topology_read",
+            Permission::TopologyWrite => "topology_write",
             Permission::AgentRead => "agent_read",
             Permission::AgentWrite => "agent_write",
             Permission::HealthRead => "health_read",
@@ -66,14 +74,21 @@ impl Permission {
     }
 }
 
-const VIEWER: &[Permission] =
-    &[Permission::TargetRead, Permission::TierRead, Permission::AgentRead, Permission::HealthRead];
+const VIEWER: &[Permission] = &[
+    Permission::TargetRead,
+    Permission::TierRead,
+    Permission::TopologyRead,
+    Permission::AgentRead,
+    Permission::HealthRead,
+];
 
 const OPERATOR: &[Permission] = &[
     Permission::TargetRead,
     Permission::TargetWrite,
     Permission::TierRead,
     Permission::TierWrite,
+    Permission::TopologyRead,
+    Permission::TopologyWrite,
     Permission::AgentRead,
     Permission::HealthRead,
 ];

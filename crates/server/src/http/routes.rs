@@ -13,8 +13,8 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agents, api_keys, audit, backup, caller, health, histories, import, live, openapi, overview,
-    permission::Permission, probes, rounds, session, targets, tiers, users,
+    agents, api_keys, audit, backup, caller, diagnosis, health, histories, import, live, openapi,
+    overview, permission::Permission, probes, rounds, session, targets, tiers, topology, users,
 };
 use crate::app::App;
 
@@ -35,6 +35,8 @@ pub enum Access {
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The rows of the largest import at some 160 bytes each.
 const IMPORT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The parts of the largest topology at some 300 bytes each.
+const TOPOLOGY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One path with one method.
 pub(crate) struct Route {
@@ -57,6 +59,7 @@ pub(crate) fn table() -> Vec<Route> {
     use Access::{LocalOr, Needs, Person, Public};
     use Permission as P;
     let import = route!(import::target_import, Needs(P::TargetWrite));
+    let topology = route!(topology::topology_import, Needs(P::TopologyWrite));
     vec![
         route!(session::session_create, Public),
         route!(session::session_get, Person),
@@ -80,6 +83,16 @@ pub(crate) fn table() -> Vec<Route> {
         route!(tiers::tier_get, Needs(P::TierRead)),
         route!(tiers::tier_update, Needs(P::TierWrite)),
         route!(tiers::tier_delete, Needs(P::TierWrite)),
+        route!(topology::topology_get, Needs(P::TopologyRead)),
+        route!(topology::topology_export, Needs(P::TopologyRead)),
+        Route { body_bytes_max: TOPOLOGY_BODY_BYTES_MAX, ..topology },
+        route!(topology::topology_element_get, Needs(P::TopologyRead)),
+        route!(topology::topology_element_set, Needs(P::TopologyWrite)),
+        route!(topology::topology_element_delete, Needs(P::TopologyWrite)),
+        route!(topology::topology_target_set, Needs(P::TopologyWrite)),
+        route!(topology::topology_target_delete, Needs(P::TopologyWrite)),
+        route!(diagnosis::paths_get, Needs(P::TopologyRead)),
+        route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
         route!(agents::agent_list, Needs(P::AgentRead)),
         route!(agents::agent_create, Needs(P::AgentWrite)),
         route!(agents::agent_get, Needs(P::AgentRead)),

@@ -12,6 +12,7 @@ mod inventory;
 mod list;
 mod open;
 mod people;
+mod topology;
 
 use model::{Address, Name, TargetId, UtcMicros};
 use store::{NewTarget, ORG_DEFAULT, Scope, Store, TargetRow};

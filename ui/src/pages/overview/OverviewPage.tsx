@@ -16,6 +16,7 @@ import { Moment } from '../../ui/Time'
 import { useTimeText } from '../../ui/clock'
 import { useCan } from '../../ui/session'
 import { AgentStrip } from './AgentStrip'
+import { CausePanel } from './CausePanel'
 import { ChangeFeed } from './ChangeFeed'
 import css from './OverviewPage.module.css'
 import { TroubleList } from './TroubleList'
@@ -25,6 +26,7 @@ export default function OverviewPage() {
   const { data: trouble } = useSuspenseQuery(troubleQuery)
   const { data: agents } = useSuspenseQuery(agentsQuery)
   const { targets } = overview
+  const mayRead = useCan('topology_read')
   const { zone } = useTimeText()
   const now = parseTime(overview.as_of) ?? 0
   return (
@@ -41,6 +43,7 @@ export default function OverviewPage() {
         }
       />
       {targets.total === 0 ? <FirstTarget /> : <Tiles targets={targets} />}
+      {targets.total > 0 && mayRead && <CausePanel />}
       <AgentStrip agents={agents.items} />
       <div className={css.columns} data-single={targets.total === 0 || undefined}>
         {targets.total > 0 && <TroubleList items={trouble.items} total={trouble.total} />}

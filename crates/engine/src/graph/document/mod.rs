@@ -148,6 +148,26 @@ impl Document {
         }
     }
 
+    /// The same over what is there already: that stays where it has no part of the same id.
+    #[must_use]
+    pub fn onto(self, base: Draft) -> Document {
+        let Document { draft: own, lines } = self;
+        let counts = (own.elements.len(), own.targets.len(), own.dependencies.len());
+        let mut draft = base;
+        draft.merge(own);
+        let behind = |all: usize, own: usize, lines: Vec<u32>| {
+            let mut all = vec![0; all.saturating_sub(own)];
+            all.extend(lines);
+            all
+        };
+        let lines = Lines {
+            elements: behind(draft.elements.len(), counts.0, lines.elements),
+            targets: behind(draft.targets.len(), counts.1, lines.targets),
+            dependencies: behind(draft.dependencies.len(), counts.2, lines.dependencies),
+        };
+        Document { draft, lines }
+    }
+
     /// Makes the topology that it describes.
     ///
     /// # Errors
@@ -209,7 +229,9 @@ impl Document {
             Some((kind, id)) => format!("{kind} `{id}`{field}"),
             None => place.clone(),
         };
-        Fault { line: lines.get(at).copied(), place, reason }
+        // What was there before the text has no line.
+        let line = lines.get(at).copied().filter(|line| 0 < *line);
+        Fault { line, place, reason }
     }
 }
 

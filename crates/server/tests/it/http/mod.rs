@@ -10,6 +10,7 @@ mod openapi;
 mod problems;
 mod sessions;
 mod targets;
+mod topology;
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,0 +1,287 @@
+//! What is the matter with the network right now: judged again and again, on a task of its own.
+//!
+//! It listens to what the conductor has stored, keeps the evidence of the last minutes, and judges
+//! it at most once a second and for at most a tenth of the time. It is fed by a queue that drops
+//! what does not fit: nothing that counts waits for it. What it says is shown and never acted
+//! upon, so it is no decision of the log; it says at which position it was made, and after a
+//! restart its evidence begins anew.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use engine::{
+    graph::{
+        Draft,
+        document::{Fault, Section},
+    },
+    live::{Hearing, Ledger, Moved, Report, Roster, Standing},
+};
+use model::{AgentId, LogPosition, OrgId, UtcMicros};
+use store::{ORG_DEFAULT, Scope, Store, StoreError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    conductor::{Conductor, Heard},
+};
+
+/// Not more often: what a person reads does not change faster.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest pause after a judgement that took long.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// So many times as long as it took, it pauses: one part in ten of one core.
+const PAUSE_PARTS: u32 = 9;
+/// Causes weighed in one judgement. What was found by then is said.
+const COVERS_MAX: u64 = 200_000;
+/// Heartbeats of longer ago are of agents that are long known to be gone.
+const HEARD_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What was found for one organisation.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) at: UtcMicros,
+    /// Everything up to here was heard, but what did not fit.
+    pub(crate) position: LogPosition,
+    pub(crate) inventory_version: u64,
+    /// Since when evidence is kept.
+    pub(crate) since: UtcMicros,
+    pub(crate) took_us: u64,
+    /// Batches that did not fit into the queue since the start.
+    pub(crate) batches_missed: u64,
+    pub(crate) state: ShownState,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum ShownState {
+    /// There is no device in the topology: nothing follows from rounds alone.
+    NoTopology,
+    /// What is stored cannot be built.
+    BadTopology(String),
+    Judged(Report),
+}
+
+/// The handle: what was found last. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diagnosis {
+    shown: Arc<Mutex<BTreeMap<OrgId, Arc<Shown>>>>,
+}
+
+impl Diagnosis {
+    /// What was found last for an organisation; `None` before the first time.
+    pub(crate) fn of(&self, org: OrgId) -> Option<Arc<Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(&org).cloned()
+    }
+
+    /// Judges until `stop`. A panic of a judgement ends with that judgement; the evidence then
+    /// begins anew.
+    pub(crate) async fn run(
+        self,
+        store: Store,
+        conductor: Conductor,
+        clock: Clock,
+        stop: CancellationToken,
+    ) {
+        let Some(mut heard) = conductor.listen() else { return };
+        let mut desk = Desk::new(clock.now());
+        let mut pause = PAUSE_MIN;
+        loop {
+            if !desk.hear(&mut heard, pause, &stop).await {
+                return;
+            }
+            let caught_up = desk.catch_up(&store, &conductor).await;
+            if let Err(error) = caught_up {
+                let error = crate::chain(&error);
+                tracing::warn!(%error, "the diagnosis goes by an older inventory");
+            }
+            let begun = clock.now();
+            desk.now = begun;
+            let since = UtcMicros(begun.0.saturating_sub(in_micros(HEARD_AGE)));
+            desk.heard = conductor.heard_since(since);
+            desk.position = conductor.position();
+            desk.missed = conductor.metrics().diagnosis_missed.get();
+            let judged = tokio::task::spawn_blocking(move || {
+                let shown = desk.judge();
+                (desk, shown)
+            });
+            let Ok((back, shown)) = judged.await else {
+                tracing::error!("a diagnosis panicked: its evidence begins anew");
+                conductor.metrics().task_failures.inc();
+                desk = Desk::new(clock.now());
+                pause = PAUSE_MAX;
+                continue;
+            };
+            desk = back;
+            let took = clock.now().since(begun);
+            conductor.metrics().diagnosis_seconds.observe(took.as_secs_f64());
+            self.show(shown, took);
+            pause = (took * PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX);
+        }
+    }
+
+    fn show(&self, shown: BTreeMap<OrgId, Shown>, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let with_time = |(org, shown)| (org, Arc::new(Shown { took_us, ..shown }));
+        let all = shown.into_iter().map(with_time).collect();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+}
+
+fn in_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Everything that a judgement is made of.
+struct Desk {
+    roster: Roster,
+    ledger: Ledger,
+    /// The version of the inventory that `roster` and `drafts` are of; `None` before the first.
+    version: Option<u64>,
+    drafts: BTreeMap<OrgId, (u64, Arc<Draft>)>,
+    /// Whose topology is another than the one that is judged by.
+    changed: BTreeSet<OrgId>,
+    standings: BTreeMap<OrgId, Standing>,
+    bad: BTreeMap<OrgId, String>,
+    since: UtcMicros,
+    now: UtcMicros,
+    heard: Vec<(AgentId, UtcMicros)>,
+    position: LogPosition,
+    missed: u64,
+}
+
+impl Desk {
+    fn new(now: UtcMicros) -> Desk {
+        Desk {
+            roster: Roster::default(),
+            ledger: Ledger::default(),
+            version: None,
+            drafts: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            standings: BTreeMap::new(),
+            bad: BTreeMap::new(),
+            since: now,
+            now,
+            heard: Vec::new(),
+            position: LogPosition::default(),
+            missed: 0,
+        }
+    }
+
+    /// Takes what comes for a while; whether to go on.
+    async fn hear(
+        &mut self,
+        heard: &mut mpsc::Receiver<Heard>,
+        pause: Duration,
+        stop: &CancellationToken,
+    ) -> bool {
+        let over = tokio::time::sleep(pause);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = &mut over => return true,
+                next = heard.recv() => {
+                    let Some(Heard { rounds }) = next else { return false };
+                    rounds.iter().for_each(|batch| self.ledger.hear(&self.roster, batch));
+                }
+            }
+        }
+    }
+
+    /// Follows the inventory and the topologies as far as the engine has them.
+    async fn catch_up(&mut self, store: &Store, conductor: &Conductor) -> Result<(), StoreError> {
+        let wanted = conductor.inventory_version();
+        if self.version == Some(wanted) {
+            return Ok(());
+        }
+        let (version, changes) = match self.version {
+            Some(version) => store.inventory_since(version).await?,
+            None => store.inventory_snapshot().await?,
+        };
+        let mut is_renamed = false;
+        for change in &changes {
+            is_renamed |= self.roster.change(change);
+        }
+        if is_renamed {
+            self.ledger.forget_strangers(&self.roster);
+        }
+        let mut orgs = self.roster.orgs();
+        orgs.insert(ORG_DEFAULT);
+        for org in orgs {
+            let scope = Scope::system(org);
+            let stored = store.topology_version(&scope).await?;
+            if self.drafts.get(&org).map(|(version, _)| *version) != Some(stored) {
+                let row = store.topology(&scope).await?;
+                let parts = row
+                    .parts
+                    .iter()
+                    .filter_map(|part| Some((Section::parse(&part.section)?, part.body.as_str())));
+                match Draft::from_parts(parts) {
+                    Ok(draft) => {
+                        self.drafts.insert(org, (row.version, Arc::new(draft)));
+                        self.changed.insert(org);
+                    }
+                    Err(faults) => self.note_bad(org, &faults),
+                }
+            } else if is_renamed {
+                self.changed.insert(org);
+            }
+        }
+        self.version = Some(version.max(wanted));
+        Ok(())
+    }
+
+    fn note_bad(&mut self, org: OrgId, faults: &[Fault]) {
+        let first = faults.first().map(Fault::to_string).unwrap_or_default();
+        self.bad.insert(org, first);
+    }
+
+    fn judge(&mut self) -> BTreeMap<OrgId, Shown> {
+        for org in std::mem::take(&mut self.changed) {
+            let Some((_, draft)) = self.drafts.get(&org) else { continue };
+            let standing = self.standings.entry(org).or_insert_with(|| Standing::new(org));
+            match standing.set_topology(&self.roster, draft) {
+                Ok(moved) => {
+                    self.bad.remove(&org);
+                    if let Moved::Followed { links, paths } = moved {
+                        tracing::debug!(links, paths, "the topology followed its links");
+                    }
+                }
+                Err(problems) => {
+                    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+                    self.bad.insert(org, first);
+                }
+            }
+        }
+        let orgs: Vec<OrgId> = self.drafts.keys().chain(self.bad.keys()).copied().collect();
+        orgs.into_iter().map(|org| (org, self.shown(org))).collect()
+    }
+
+    fn shown(&mut self, org: OrgId) -> Shown {
+        let hearing = Hearing {
+            now: self.now,
+            roster: &self.roster,
+            ledger: &self.ledger,
+            heard: &self.heard,
+            budget: Some(COVERS_MAX),
+        };
+        let report = self.standings.get_mut(&org).and_then(|standing| standing.judge(&hearing));
+        let state = match (self.bad.get(&org), report) {
+            (Some(reason), _) => ShownState::BadTopology(reason.clone()),
+            (None, Some(report)) => ShownState::Judged(report),
+            (None, None) => ShownState::NoTopology,
+        };
+        Shown {
+            at: self.now,
+            position: self.position,
+            inventory_version: self.version.unwrap_or(0),
+            since: self.since,
+            took_us: 0,
+            batches_missed: self.missed,
+            state,
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! What is the matter with the network right now, and which ways packets take through it.
+
+use axum::extract::State;
+use engine::{
+    graph::{PathSet, Topology, Way},
+    live::{Blame, Clue, Hit, Report, Told},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    caller::Caller,
+    extract::{Json, Query},
+    permission::Permission,
+    problem::ApiError,
+    views::Timestamp,
+};
+use crate::app::{App, Fields, diagnosis::ShownState};
+
+/// What was found last. It is shown and never acted upon.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Diagnosis)]
+pub(crate) struct DiagnosisView {
+    state: DiagnosisStateView,
+    /// What is missing for a judgement, or makes it weaker, and what to do about it.
+    missing: Vec<String>,
+    /// When it was judged; null before the first time.
+    #[schema(required)]
+    at: Option<Timestamp>,
+    #[schema(required)]
+    at_us: Option<i64>,
+    /// Everything up to here was heard.
+    log_position: u64,
+    inventory_version: u64,
+    /// Since when evidence is kept: since this server started.
+    #[schema(required)]
+    evidence_since: Option<Timestamp>,
+    /// Pairs of agent and target, and rounds of them, that it was made of.
+    pairs: usize,
+    rounds: usize,
+    took_us: u64,
+    /// Open ones and those that just closed: what hits most comes first.
+    incidents: Vec<DiagnosisIncidentView>,
+    /// Agents whose rounds speak of themselves.
+    blind_agents: Vec<String>,
+    /// Pairs that are out, and nobody knows why; at most 500.
+    unexplained: Vec<DiagnosisPairView>,
+    unexplained_total: usize,
+    /// The budget ran out: what is here is right as far as it goes.
+    is_cut_short: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DiagnosisState)]
+pub(crate) enum DiagnosisStateView {
+    /// The server has just started.
+    Waiting,
+    /// There is no device in the topology.
+    NoTopology,
+    /// The topology that is stored cannot be used.
+    BadTopology,
+    Judged,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisPair)]
+pub(crate) struct DiagnosisPairView {
+    agent: String,
+    target: String,
+}
+
+impl From<&(String, String)> for DiagnosisPairView {
+    fn from((agent, target): &(String, String)) -> DiagnosisPairView {
+        DiagnosisPairView { agent: agent.clone(), target: target.clone() }
+    }
+}
+
+/// One cause and everything it explains.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisIncident)]
+pub(crate) struct DiagnosisIncidentView {
+    #[schema(example = "i1")]
+    id: String,
+    /// Grows when the cause, its mode or what it hits changes.
+    revision: u32,
+    /// `open`, or `resolved` in the last judgement that shows it.
+    #[schema(example = "open")]
+    state: &'static str,
+    #[schema(example = "link fra1--ber1 is down, since 12:00:49 (probability 97.0 %)")]
+    sentence: String,
+    /// The likeliest first.
+    causes: Vec<DiagnosisCauseView>,
+    other_probability: f64,
+    /// It began after the first moment and not after the second.
+    onset_us: Vec<i64>,
+    since: Timestamp,
+    impact: DiagnosisImpactView,
+    /// Targets whose alert it stands for; at most 500.
+    suppressed: Vec<String>,
+    suppressed_total: usize,
+}
+
+/// A cause, or a class of causes that nothing observed tells apart.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisCause)]
+pub(crate) struct DiagnosisCauseView {
+    elements: Vec<String>,
+    #[schema(example = "link")]
+    kind: &'static str,
+    /// `down`, `lossy`, `slow`, `one_way`, `reroute` or `flapping`.
+    #[schema(example = "down")]
+    mode: &'static str,
+    #[schema(required)]
+    loss_ppm: Option<u32>,
+    #[schema(required)]
+    rtt_us_added: Option<i64>,
+    probability: f64,
+    evidence: Vec<DiagnosisEvidenceView>,
+    /// What would tell the members apart.
+    #[schema(required)]
+    to_disambiguate: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisEvidence)]
+pub(crate) struct DiagnosisEvidenceView {
+    supports: bool,
+    /// Natural logarithm of how much likelier it is with the cause than without.
+    log_ratio: f64,
+    text: String,
+    refs: Vec<DiagnosisPairView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisImpact)]
+pub(crate) struct DiagnosisImpactView {
+    targets_down: u32,
+    targets_degraded: u32,
+    weight: u64,
+    weight_total: u64,
+    /// Down or cut off; at most 500, as below.
+    devices: Vec<String>,
+    /// One failure more and these are cut off.
+    devices_exposed: Vec<String>,
+    /// Behind devices that are down or cut off.
+    customers: u64,
+    services: u64,
+}
+
+/// Four digits say all that a probability knows.
+fn rounded(number: f64) -> f64 {
+    (number * 10_000.0).round() / 10_000.0
+}
+
+impl From<&Told> for DiagnosisIncidentView {
+    fn from(told: &Told) -> DiagnosisIncidentView {
+        let (after, until) = told.onset;
+        DiagnosisIncidentView {
+            id: format!("i{}", told.id),
+            revision: told.revision,
+            state: if told.is_open { "open" } else { "resolved" },
+            sentence: told.sentence.clone(),
+            causes: told.causes.iter().map(DiagnosisCauseView::from).collect(),
+            other_probability: rounded(told.other_probability),
+            onset_us: vec![after.0, until.0],
+            since: until.into(),
+            impact: (&told.hit).into(),
+            suppressed: told.suppressed.clone(),
+            suppressed_total: told.suppressed_total,
+        }
+    }
+}
+
+impl From<&Blame> for DiagnosisCauseView {
+    fn from(blame: &Blame) -> DiagnosisCauseView {
+        DiagnosisCauseView {
+            elements: blame.elements.clone(),
+            kind: blame.kind.as_str(),
+            mode: blame.mode.as_str(),
+            loss_ppm: blame.loss_ppm,
+            rtt_us_added: blame.rtt_us_added,
+            probability: rounded(blame.probability),
+            evidence: blame.evidence.iter().map(DiagnosisEvidenceView::from).collect(),
+            to_disambiguate: blame.to_disambiguate.clone(),
+        }
+    }
+}
+
+impl From<&Clue> for DiagnosisEvidenceView {
+    fn from(clue: &Clue) -> DiagnosisEvidenceView {
+        DiagnosisEvidenceView {
+            supports: clue.supports,
+            log_ratio: (clue.log_ratio * 100.0).round() / 100.0,
+            text: clue.text.clone(),
+            refs: clue.refs.iter().map(DiagnosisPairView::from).collect(),
+        }
+    }
+}
+
+impl From<&Hit> for DiagnosisImpactView {
+    fn from(hit: &Hit) -> DiagnosisImpactView {
+        DiagnosisImpactView {
+            targets_down: hit.targets_down,
+            targets_degraded: hit.targets_degraded,
+            weight: hit.weight,
+            weight_total: hit.weight_total,
+            devices: hit.devices.clone(),
+            devices_exposed: hit.devices_exposed.clone(),
+            customers: hit.customers,
+            services: hit.services,
+        }
+    }
+}
+
+/// Read the diagnosis
+///
+/// What failed, how surely, what speaks for it and against it, and whom it hits: the same judgement
+/// as `faultline diagnose` makes of a case file, on the network as it is now.
+#[utoipa::path(
+    get, path = "/api/v1/diagnosis", tag = "topology",
+    responses((status = 200, description = "What was found last", body = DiagnosisView))
+)]
+pub(crate) async fn diagnosis_get(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<DiagnosisView>, ApiError> {
+    let scope = caller.authorize(Permission::TopologyRead)?;
+    let Some(shown) = app.diagnosis(&scope) else {
+        let missing = vec!["the server has just started: the first judgement comes in a second"];
+        let missing = missing.into_iter().map(str::to_owned).collect();
+        return Ok(Json(view(DiagnosisStateView::Waiting, missing, &Report::default())));
+    };
+    let mut missing = Vec::new();
+    let nothing = Report::default();
+    let (state, report) = match &shown.state {
+        ShownState::NoTopology => {
+            missing.push(
+                "there is no topology: describe the network, for example with `faultline topology \
+                 import FILE`"
+                    .to_owned(),
+            );
+            (DiagnosisStateView::NoTopology, &nothing)
+        }
+        ShownState::BadTopology(reason) => {
+            missing.push(format!("the stored topology cannot be used: {reason}; import it again"));
+            (DiagnosisStateView::BadTopology, &nothing)
+        }
+        ShownState::Judged(report) => (DiagnosisStateView::Judged, report),
+    };
+    if state == DiagnosisStateView::Judged {
+        missing.extend(app.diagnosis_gaps(&scope, report.pairs).await?);
+    }
+    if 0 < shown.batches_missed {
+        missing.push(format!(
+            "{} batches were not looked at, as judging was behind: evidence has holes",
+            shown.batches_missed
+        ));
+    }
+    Ok(Json(DiagnosisView {
+        at: Some(shown.at.into()),
+        at_us: Some(shown.at.0),
+        log_position: shown.position.0,
+        inventory_version: shown.inventory_version,
+        evidence_since: Some(shown.since.into()),
+        took_us: shown.took_us,
+        ..view(state, missing, report)
+    }))
+}
+
+fn view(state: DiagnosisStateView, missing: Vec<String>, report: &Report) -> DiagnosisView {
+    DiagnosisView {
+        state,
+        missing,
+        at: None,
+        at_us: None,
+        log_position: 0,
+        inventory_version: 0,
+        evidence_since: None,
+        pairs: report.pairs,
+        rounds: report.rounds,
+        took_us: 0,
+        incidents: report.incidents.iter().map(DiagnosisIncidentView::from).collect(),
+        blind_agents: report.blind.clone(),
+        unexplained: report.unexplained.iter().map(DiagnosisPairView::from).collect(),
+        unexplained_total: report.unexplained_total,
+        is_cut_short: report.is_cut_short,
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PathsQuery {
+    /// Name of an agent.
+    agent: Option<String>,
+    /// Name of a target.
+    target: Option<String>,
+}
+
+/// What the packets of an agent cross to a target.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Paths)]
+pub(crate) struct PathsView {
+    agent: String,
+    target: String,
+    topology_version: u64,
+    /// Since when these hold: since the topology changed last.
+    #[schema(required)]
+    since: Option<Timestamp>,
+    /// Who says so: `spf` is computed of links and costs, `unknown` is nobody.
+    #[schema(example = "spf")]
+    source: &'static str,
+    /// Alternatives, each with the share of flows that take it.
+    routes: Vec<RouteView>,
+    /// Every element crossed, with the share of flows that cross it.
+    elements: Vec<CrossingView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Route)]
+pub(crate) struct RouteView {
+    share: f64,
+    /// In the order walked from the agent.
+    elements: Vec<RouteStepView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RouteStep)]
+pub(crate) struct RouteStepView {
+    id: String,
+    #[schema(example = "link")]
+    kind: &'static str,
+    /// Of a link: `forward` from its first end to its second, `back`; null of all else.
+    #[schema(required)]
+    way: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Crossing)]
+pub(crate) struct CrossingView {
+    id: String,
+    #[schema(example = "link")]
+    kind: &'static str,
+    share: f64,
+}
+
+fn routes(topology: &Topology, set: &PathSet) -> Vec<RouteView> {
+    let step = |step: &engine::graph::Step| RouteStepView {
+        id: topology.id(step.element).to_owned(),
+        kind: topology.kind(step.element).as_str(),
+        way: match step.way {
+            Way::Through => None,
+            Way::Forward => Some("forward"),
+            Way::Back => Some("back"),
+        },
+    };
+    let route = |route: &engine::graph::Route| RouteView {
+        share: rounded(route.share),
+        elements: route.steps.iter().map(step).collect(),
+    };
+    set.routes.iter().map(route).collect()
+}
+
+/// Read the paths of a pair
+///
+/// Which elements the packets of an agent cross to a target, equal ways as alternatives.
+#[utoipa::path(
+    get, path = "/api/v1/paths", tag = "topology", params(PathsQuery),
+    responses((status = 200, description = "The paths", body = PathsView))
+)]
+pub(crate) async fn paths_get(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<PathsQuery>,
+) -> Result<Json<PathsView>, ApiError> {
+    let scope = caller.authorize(Permission::TopologyRead)?;
+    let mut fields = Fields::default();
+    for (field, given) in [("agent", &query.agent), ("target", &query.target)] {
+        if given.is_none() {
+            fields.refuse(field, "is missing: give a name");
+        }
+    }
+    fields.check()?;
+    let (agent, target) = (query.agent.unwrap_or_default(), query.target.unwrap_or_default());
+    let found = app.pair_paths(&scope, &agent, &target).await?;
+    let topology = &found.held.topology;
+    let crossing = |crossing: &engine::graph::Crossing| CrossingView {
+        id: topology.id(crossing.element).to_owned(),
+        kind: topology.kind(crossing.element).as_str(),
+        share: rounded(crossing.share),
+    };
+    Ok(Json(PathsView {
+        topology_version: found.held.version,
+        since: found.held.updated_at.map(Timestamp::from),
+        source: found.set.source.as_str(),
+        routes: routes(topology, &found.set),
+        elements: found.set.crossings.iter().map(crossing).collect(),
+        agent,
+        target,
+    }))
+}
