@@ -7,9 +7,11 @@
 
 mod baselines;
 mod dice;
+mod grow;
 mod net;
 mod scenario;
 mod score;
+mod sized;
 mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -34,8 +36,11 @@ const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 #[command(name = "cargo xtask bench rca")]
 struct Args {
     /// Folder of GraphML and topohub files.
-    #[arg(long, required_unless_present = "case")]
+    #[arg(long, required_unless_present_any = ["case", "size"])]
     topologies: Option<PathBuf>,
+    /// Grow a network of this size instead, and measure time and memory too.
+    #[arg(long, ignore_case = true, conflicts_with = "topologies")]
+    size: Option<grow::Size>,
     /// Only judge this case file, and say what each cause explains.
     #[arg(long)]
     case: Option<PathBuf>,
@@ -98,6 +103,9 @@ type Results = BTreeMap<(&'static str, Cell, String), Tally>;
 fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(file) = &args.case {
         return judge(file);
+    }
+    if let Some(size) = args.size {
+        return sized::run(size, args.scenarios, args.seed, args.json);
     }
     let folder = args.topologies.as_deref().unwrap_or(std::path::Path::new("."));
     let nets = net::load(folder)?;
@@ -201,10 +209,10 @@ fn experiment(
 
 /// What else the engine did.
 #[derive(Default)]
-struct Judged {
-    messages: u32,
-    suppressed: u32,
-    suppressed_wrongly: u32,
+pub(crate) struct Judged {
+    pub(crate) messages: u32,
+    pub(crate) suppressed: u32,
+    pub(crate) suppressed_wrongly: u32,
 }
 
 fn engine_answer(scenario: &Scenario) -> (Answer, Option<f64>, Judged) {

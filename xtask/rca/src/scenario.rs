@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     case::{Case, Counted, Seen},
-    graph::{ElementIx, PathBook, Told, Topology},
+    graph::{Arc, ElementIx, PathBook, Told, Topology},
     rca::{Ask, Fact},
 };
-use model::{ElementKind, FactKind, PathSource, UtcMicros};
+use model::{DeviceRole, ElementKind, FactKind, PathSource, UtcMicros};
 
 use crate::dice::Dice;
 
@@ -23,6 +23,13 @@ const LOSSY_PACKETS: u16 = 20;
 pub(crate) enum Failure {
     Link,
     Device,
+    /// An access device, of a grown network.
+    Access,
+    /// Everything that stands at a site without an agent.
+    Site,
+    /// All links of a conduit.
+    Conduit,
+    Upstream,
     TwoLinks,
     /// Percent of packets.
     Lossy(u32),
@@ -81,9 +88,10 @@ pub(crate) struct Scenario {
 pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<Scenario> {
     let broken = broken(topology, cell.failure, dice);
     let mut book = PathBook::default();
-    let gone = without(topology, &broken);
+    let fate: BTreeSet<ElementIx> = broken.iter().flat_map(|ix| topology.fate(*ix)).collect();
+    let gone = without(topology, &fate);
     let mut book_after = PathBook::default();
-    let mut world = World { topology, cell, broken: &broken, dice: dice.fork(1) };
+    let mut world = World { topology, cell, broken: &broken, fate: &fate, dice: dice.fork(1) };
     let mut told = Vec::new();
     let mut seen = Vec::new();
     let mut rows = Vec::new();
@@ -145,15 +153,28 @@ fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> Vec<Element
             devices.retain(|device| !hosts.contains(device));
             dice.some(&devices, 1)
         }
+        Failure::Access => {
+            let mut devices = of(ElementKind::Device);
+            let role = |ix: &ElementIx| topology.get(*ix).and_then(|element| element.role);
+            devices.retain(|device| role(device) == Some(DeviceRole::Access));
+            dice.some(&devices, 1)
+        }
+        Failure::Site => {
+            let mut sites = of(ElementKind::Site);
+            sites.retain(|site| topology.fate(*site).iter().all(|member| !hosts.contains(member)));
+            dice.some(&sites, 1)
+        }
+        Failure::Conduit => dice.some(&of(ElementKind::Srlg), 1),
+        Failure::Upstream => dice.some(&of(ElementKind::Upstream), 1),
         Failure::AgentBlind | Failure::AgentDead => dice.some(&of(ElementKind::Agent), 1),
         Failure::Nothing => Vec::new(),
     }
 }
 
 /// The topology as routing sees it once it has noticed.
-fn without(topology: &Topology, broken: &[ElementIx]) -> Topology {
+fn without(topology: &Topology, fate: &BTreeSet<ElementIx>) -> Topology {
     let mut gone = topology.clone();
-    for element in broken {
+    for element in fate {
         let links: Vec<ElementIx> = if topology.kind(*element) == ElementKind::Device {
             topology.arcs(*element).iter().map(|arc| arc.link).collect()
         } else {
@@ -170,6 +191,8 @@ struct World<'a> {
     topology: &'a Topology,
     cell: Cell,
     broken: &'a [ElementIx],
+    /// What broke, and what went with it.
+    fate: &'a BTreeSet<ElementIx>,
     dice: Dice,
 }
 
@@ -211,7 +234,7 @@ impl World<'_> {
     }
 
     fn is_hit(&self, agent: ElementIx, path: &[ElementIx]) -> bool {
-        self.broken.iter().any(|element| path.contains(element) || *element == agent)
+        self.fate.contains(&agent) || path.iter().any(|element| self.fate.contains(element))
     }
 
     /// Rounds before and after; the moment within the interval is the pair's own.
@@ -275,9 +298,10 @@ impl World<'_> {
             let fact = Fact { element: link, end, agent: None, kind, at, until: None, value: None };
             facts.insert((link, end), fact);
         };
-        for element in self.broken {
+        for element in self.fate {
             if topology.kind(*element) == ElementKind::Device {
-                for arc in topology.arcs(*element) {
+                let alive = |arc: &&Arc| !self.fate.contains(&arc.to);
+                for arc in topology.arcs(*element).iter().filter(alive) {
                     if self.dice.chance(NOISE.telemetry) {
                         report(arc.link, arc.to, &mut self.dice);
                     }

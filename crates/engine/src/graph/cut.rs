@@ -17,16 +17,14 @@ impl Cut {
     /// Takes `gone` (sorted) away, links and nodes alike; a device takes its interfaces along.
     pub fn new(topology: &Topology, gone: &[ElementIx]) -> Cut {
         let is_gone = |ix: ElementIx| gone.binary_search(&ix).is_ok();
-        let count = topology.elements().len();
-        let mut piece = vec![GONE; count];
+        let mut piece = vec![GONE; topology.elements().len()];
         let mut pieces = 0;
         let mut rest = Vec::new();
-        for start in (0..u32::try_from(count).unwrap_or(u32::MAX)).map(ElementIx) {
-            let is_node = topology.kind(start) == ElementKind::Device;
-            if !is_node || piece.get(start.index()) != Some(&GONE) || is_gone(start) {
+        for start in topology.devices() {
+            if piece.get(start.index()) != Some(&GONE) || is_gone(*start) {
                 continue;
             }
-            rest.push(start);
+            rest.push(*start);
             while let Some(node) = rest.pop() {
                 match piece.get_mut(node.index()) {
                     Some(slot) if *slot == GONE => *slot = pieces,

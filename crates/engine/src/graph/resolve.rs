@@ -330,7 +330,10 @@ impl Resolver {
                 }
             }
         }
-        Topology { elements, by_id, arcs, members, behind, requirements, is_asymmetric }
+        let is_device = |(element, _): &(&Element, u32)| element.kind == ElementKind::Device;
+        let devices = elements.iter().zip(0..).filter(is_device);
+        let devices = devices.map(|(_, ix)| ElementIx(ix)).collect();
+        Topology { elements, by_id, devices, arcs, members, behind, requirements, is_asymmetric }
     }
 }
 

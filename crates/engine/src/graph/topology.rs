@@ -69,6 +69,7 @@ pub struct Requirement {
 pub struct Topology {
     pub(super) elements: Vec<Element>,
     pub(super) by_id: BTreeMap<Box<str>, ElementIx>,
+    pub(super) devices: Vec<ElementIx>,
     pub(super) arcs: Vec<Vec<Arc>>,
     /// Of a site, group or LAG: what is in it. Of a device: its interfaces, agents and upstreams.
     pub(super) members: Vec<Vec<ElementIx>>,
@@ -137,6 +138,11 @@ impl Topology {
     /// Whether some link costs more one way than the other, so that answers may take another path.
     pub fn is_asymmetric(&self) -> bool {
         self.is_asymmetric
+    }
+
+    /// Every device, by index.
+    pub fn devices(&self) -> &[ElementIx] {
+        &self.devices
     }
 
     pub fn of_kind(&self, kind: ElementKind) -> impl Iterator<Item = ElementIx> + '_ {

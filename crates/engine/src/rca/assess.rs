@@ -27,6 +27,11 @@ use crate::graph::ElementIx;
 const CANDIDATES_MAX: usize = 400;
 /// Covers that explain this much less than nothing are not kept as alternatives.
 const ALTERNATIVE_MIN: f64 = -12.0;
+/// The share of pairs that lose a round of the window by noise, at least and at most.
+const NOISE_MIN: f64 = 0.005;
+const NOISE_MAX: f64 = 0.03;
+/// Standard deviations by which lost rounds exceed noise on what is worth a look.
+const BEYOND_NOISE: f64 = 3.0;
 /// A row whose loss says less than this is quiet.
 const LOSSY_ROW_MIN: f64 = 2.5;
 
@@ -119,7 +124,9 @@ fn candidates(scorer: &Scorer<'_, '_>, suspicion: &BTreeMap<ElementIx, f64>) -> 
     elements
 }
 
-fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
+/// Elements with more lost rounds on them than noise would lose, or with something that speaks for
+/// them beside rounds.
+fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
     let is_bad = |row: &&rows::Row| {
         let lost = row.lots.iter().any(|lot| lot.asks.iter().any(|ask| ask.is_dead()));
         lost || row.fixed.iter().any(|(_, ratio)| 0.0 < *ratio)
@@ -129,6 +136,8 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
         (row, 0.2 + dead as f64)
     });
     let mut suspicion = crossed(scorer, bad);
+    let noise = noise_share(&scorer.board.rows);
+    suspicion.retain(|element, _| scorer.is_beyond_noise(*element, noise));
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
         if let Some(ends) = scorer.picture.topology.get(element).and_then(|e| e.ends) {
@@ -137,6 +146,20 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
             }
         }
     }
+    suspicion
+}
+
+/// The share of pairs that noise took a round from: the median of the rows.
+fn noise_share(rows: &[rows::Row]) -> f64 {
+    let rounds = rows.iter().filter(|row| row.set.is_some());
+    let mut shares: Vec<f64> =
+        rounds.map(|row| row.lots.len() as f64 / (row.pairs() as f64).max(1.0)).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.get(shares.len() / 2).map_or(NOISE_MIN, |share| share.clamp(NOISE_MIN, NOISE_MAX))
+}
+
+fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
+    let suspicion = outage_suspicion(scorer);
     let elements = candidates(scorer, &suspicion);
     let mut covers: Vec<Cover> =
         elements.into_iter().filter_map(|element| scorer.down(element)).collect();
@@ -232,6 +255,27 @@ fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec
 pub(super) fn explains(channel: &Channel, row: u32, lot: usize) -> bool {
     let chosen = channel.chosen.iter().filter_map(|at| channel.covers.get(*at));
     chosen.into_iter().any(|cover| cover.explains(row, lot))
+}
+
+impl Scorer<'_, '_> {
+    /// Whether more pairs over an element lost rounds than noise would take, or something that is
+    /// no round speaks for it.
+    fn is_beyond_noise(&self, element: ElementIx, noise: f64) -> bool {
+        let (mut lots, mut pairs) = (0.0, 0.0);
+        for row in self.board.of_element.get(element.index()).into_iter().flatten() {
+            let Some(row) = self.board.rows.get(*row as usize) else { continue };
+            if row.fixed.iter().any(|(of, ratio)| *of == element && 0.0 < *ratio) {
+                return true;
+            }
+            let set = row.set.and_then(|set| self.picture.paths.get(set));
+            let share = set.and_then(|set| set.crossing(element)).map_or(0.0, |c| c.share);
+            lots += share * row.lots.len() as f64;
+            pairs += share * row.pairs() as f64;
+        }
+        let expected = noise * pairs;
+        let spread = (expected * (1.0 - noise)).max(noise).sqrt();
+        BEYOND_NOISE * spread < lots - expected
+    }
 }
 
 impl Cover {

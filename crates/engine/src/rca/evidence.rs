@@ -149,7 +149,8 @@ fn answered(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Opti
         if sum == 0.0 {
             continue;
         }
-        let quiet = row.quiet_times.iter().filter(|at| cover.onset.0 <= **at).count();
+        let before = row.quiet_times.partition_point(|at| *at < cover.onset.0);
+        let quiet = row.quiet_times.len() - before;
         rounds += if effect.rest < 0.0 { quiet } else { 0 };
         for (lot, _) in row.lots.iter().zip(&effect.lots).filter(|(_, ratio)| **ratio < 0.0) {
             rounds += lot.asks.iter().filter(|ask| cover.onset <= ask.at && !ask.is_dead()).count();

@@ -1,6 +1,6 @@
 //! Who is affected by a cause, and what one more failure would do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use model::{ElementKind, FaultMode};
 
@@ -35,21 +35,10 @@ pub(super) fn of(
 ) -> Impact {
     let topology = picture.topology;
     let asked: BTreeSet<ElementIx> = pairs.iter().map(|(_, target)| *target).collect();
-    let mut seen: BTreeMap<ElementIx, (u32, u32)> = BTreeMap::new(); // (out, fine)
-    for (at, pair) in picture.pairs.iter().enumerate() {
-        if !asked.contains(&pair.target) || pair.asks.is_empty() {
-            continue;
-        }
-        let counts = seen.entry(pair.target).or_default();
-        match board.regimes.get(&at) {
-            Some(regime) if regime.is_dead => counts.0 += 1,
-            _ => counts.1 += 1,
-        }
-    }
     let mut impact = Impact::default();
     let is_outage = !matches!(cover.mode, FaultMode::Lossy | FaultMode::Slow);
     for target in &asked {
-        let (out, fine) = seen.get(target).copied().unwrap_or_default();
+        let (out, fine) = seen(picture, board, *target);
         let weight = topology.get(*target).map_or(0, |target| target.weight);
         match (is_outage, out, fine) {
             (true, 1.., 0) => impact.targets_down += 1,
@@ -71,6 +60,21 @@ pub(super) fn of(
     impact
 }
 
+/// Pairs of a target that are out, and those that are not.
+fn seen(picture: &Picture<'_>, board: &Board, target: ElementIx) -> (u32, u32) {
+    let (mut out, mut fine) = (0, 0);
+    for at in board.pairs_of(target).iter().map(|at| *at as usize) {
+        if picture.pairs.get(at).is_none_or(|pair| pair.asks.is_empty()) {
+            continue;
+        }
+        match board.regimes.get(&at) {
+            Some(regime) if regime.is_dead => out += 1,
+            _ => fine += 1,
+        }
+    }
+    (out, fine)
+}
+
 /// Where the agents stand.
 fn roots(picture: &Picture<'_>) -> Vec<ElementIx> {
     let agents = picture.topology.of_kind(ElementKind::Agent);
@@ -85,11 +89,11 @@ pub(super) fn cut_off(
 ) -> Vec<ElementIx> {
     let before = Cut::new(topology, &[]);
     let after = Cut::new(topology, fate);
-    let devices = topology.of_kind(ElementKind::Device).filter(|device| {
-        let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, *device));
+    let devices = topology.devices().iter().filter(|device| {
+        let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, **device));
         fate.binary_search(device).is_ok() || (reached(&before) && !reached(&after))
     });
-    devices.take(DEVICES_MAX).collect()
+    devices.take(DEVICES_MAX).copied().collect()
 }
 
 /// Devices that survive the loss of `fate` but not that of one link more, and would have survived
@@ -110,9 +114,8 @@ pub(super) fn exposed(
         more.push(link);
         more.sort_unstable();
         let (alone, both) = (Cut::new(topology, &[link]), Cut::new(topology, &more));
-        let devices = topology.of_kind(ElementKind::Device);
-        all.extend(devices.filter(|device| {
-            let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, *device));
+        all.extend(topology.devices().iter().filter(|device| {
+            let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, **device));
             !lost.contains(device) && reached(&alone) && !reached(&both)
         }));
     }

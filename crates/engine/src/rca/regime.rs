@@ -101,16 +101,19 @@ fn tell(asks: &[Ask], is_out: &[bool]) -> Regime {
 /// By how much the last answers are later than those before; 0 if they are not, `None` if nothing
 /// is there to compare. The fastest of the last ones counts: queues only add.
 pub(super) fn shift_us(asks: &[Ask], recent: &[Ask]) -> Option<i64> {
-    let rtts = |asks: &[Ask]| -> Vec<i64> {
-        asks.iter().filter_map(|ask| ask.rtt_us).map(i64::from).collect()
-    };
+    fn rtts(asks: &[Ask]) -> impl Iterator<Item = i64> {
+        asks.iter().filter_map(|ask| ask.rtt_us).map(i64::from)
+    }
     let split = recent.len().min(RECENT_MAX);
-    let late = rtts(recent.get(recent.len() - split..)?);
-    let mut before = rtts(asks.get(..asks.len() - split)?);
-    let fastest = *late.iter().min()?;
-    if before.len() < 2 {
+    let before = asks.get(..asks.len() - split)?;
+    let fastest = rtts(recent.get(recent.len() - split..)?).min()?;
+    if rtts(before).count() < 2 {
         return None;
     }
+    if rtts(before).min().is_some_and(|quickest| fastest - quickest <= SHIFT_US_MIN) {
+        return Some(0); // Nearly every pair: no later than the quickest of before.
+    }
+    let mut before: Vec<i64> = rtts(before).collect();
     before.sort_unstable();
     let usual = *before.get(before.len() / 2)?;
     let shift = fastest - usual;

@@ -9,7 +9,7 @@ use super::{
     class, evidence, impact,
     picture::Picture,
     prior,
-    rows::Note,
+    rows::{Board, Note},
     score::Cover,
     search::{self, Alternative, Search},
 };
@@ -447,17 +447,9 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
 /// own alerts would say nothing new.
 fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Finding]) {
     let mut out: BTreeMap<ElementIx, Vec<ElementIx>> = BTreeMap::new();
-    let mut fine: BTreeSet<ElementIx> = BTreeSet::new();
-    for (at, pair) in picture.pairs.iter().enumerate() {
-        match judgement.board.regimes.get(&at) {
-            Some(regime) if regime.is_dead => out.entry(pair.target).or_default().push(pair.agent),
-            _ => {
-                let is_seen = pair.asks.last().is_some_and(|ask| !ask.is_dead());
-                let is_blind = judgement.board.blind.iter().any(|b| b.agent == pair.agent);
-                if is_seen && !is_blind {
-                    fine.insert(pair.target);
-                }
-            }
+    for (at, _) in judgement.board.regimes.iter().filter(|(_, regime)| regime.is_dead) {
+        if let Some(pair) = picture.pairs.get(*at) {
+            out.entry(pair.target).or_default().push(pair.agent);
         }
     }
     let is_sure = |finding: &Finding| {
@@ -481,7 +473,7 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
                 matches!(cause.kind, ElementKind::Agent | ElementKind::AgentUplink)
             })
         });
-        if found.iter().any(Option::is_none) || (is_agents_only && fine.contains(&target)) {
+        if found.iter().any(Option::is_none) || (is_agents_only && is_answering(picture, &judgement.board, target)) {
             continue;
         }
         if let Some(finding) = found.into_iter().flatten().min().and_then(|at| findings.get_mut(at))
@@ -489,4 +481,16 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
             finding.suppressed.push(target);
         }
     }
+}
+
+/// Whether an agent that can see gets answers from a target.
+fn is_answering(picture: &Picture<'_>, board: &Board, target: ElementIx) -> bool {
+    board.pairs_of(target).iter().map(|at| *at as usize).any(|at| {
+        let is_out = board.regimes.get(&at).is_some_and(|regime| regime.is_dead);
+        !is_out
+            && picture.pairs.get(at).is_some_and(|pair| {
+                let is_blind = board.blind.iter().any(|blind| blind.agent == pair.agent);
+                !is_blind && pair.asks.last().is_some_and(|ask| !ask.is_dead())
+            })
+    })
 }

@@ -10,7 +10,7 @@ use model::{ElementKind, FactKind, PathSource, UtcMicros};
 
 use super::{
     noise::{self, LEVELS},
-    picture::{Ask, Beat, Picture},
+    picture::{Ask, Beat, Pair, Picture},
     regime::{self, Regime},
 };
 use crate::graph::{ElementIx, SetIx};
@@ -46,7 +46,7 @@ pub(super) struct Row {
     pub(super) set: Option<SetIx>,
     /// When the set began to hold, if that was told.
     pub(super) since: Option<UtcMicros>,
-    /// Pairs without a lost round, and when their rounds were answered.
+    /// Pairs without a lost round, and when their rounds were answered, by time.
     pub(super) quiet_lots: u32,
     pub(super) quiet_times: Vec<i64>,
     pub(super) lots: Vec<Lot>,
@@ -105,6 +105,50 @@ pub(super) struct Board {
     pub(super) of_element: Vec<Vec<u32>>,
     /// Stories of pairs that have lost rounds, by pair.
     pub(super) regimes: BTreeMap<usize, Regime>,
+    of_target: OfTarget,
+}
+
+/// Pairs by their target, in the picture's order.
+#[derive(Debug)]
+struct OfTarget {
+    /// Where the pairs of an element begin in `pairs`.
+    starts: Vec<u32>,
+    pairs: Vec<u32>,
+}
+
+impl OfTarget {
+    fn new(picture: &Picture<'_>) -> OfTarget {
+        let mut starts = vec![0_u32; picture.topology.elements().len() + 1];
+        for pair in picture.pairs {
+            if let Some(count) = starts.get_mut(pair.target.index() + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        let mut next = starts.clone();
+        let mut pairs = vec![0; sum as usize];
+        for (pair, at) in picture.pairs.iter().zip(0..) {
+            let Some(place) = next.get_mut(pair.target.index()) else { continue };
+            if let Some(slot) = pairs.get_mut(*place as usize) {
+                *slot = at;
+            }
+            *place += 1;
+        }
+        OfTarget { starts, pairs }
+    }
+}
+
+impl Board {
+    /// Indices of the pairs that ask a target.
+    pub(super) fn pairs_of(&self, target: ElementIx) -> &[u32] {
+        let OfTarget { starts, pairs } = &self.of_target;
+        let bound = |at: usize| starts.get(at).map_or(0, |start| *start as usize);
+        pairs.get(bound(target.index())..bound(target.index() + 1)).unwrap_or(&[])
+    }
 }
 
 /// How far back the rounds of a tier speak of now.
@@ -119,6 +163,7 @@ pub(super) fn build(picture: &mut Picture<'_>) -> Board {
         gather.add_pair(picture, &blind, at);
     }
     let Gather { mut rows, regimes, changes, .. } = gather;
+    rows.iter_mut().for_each(|row| row.quiet_times.sort_unstable());
     rows.extend(beat_rows(picture, &blind));
     rows.extend(reach_rows(picture));
     rows.extend(change_rows(picture, changes));
@@ -133,7 +178,7 @@ pub(super) fn build(picture: &mut Picture<'_>) -> Board {
             }
         }
     }
-    Board { rows, blind, of_element, regimes }
+    Board { rows, blind, of_element, regimes, of_target: OfTarget::new(picture) }
 }
 
 /// Agents that are silent, or whose gateway does not answer them. One that never said anything of
@@ -163,19 +208,43 @@ type Changes = BTreeMap<(ElementIx, SetIx, SetIx), (u32, UtcMicros)>;
 struct Gather {
     rows: Vec<Row>,
     by_set: BTreeMap<SetIx, usize>,
+    /// The row of the computed path to each device, of one agent: pairs come by agent.
+    computed: Vec<Option<usize>>,
+    computed_of: Option<ElementIx>,
     regimes: BTreeMap<usize, Regime>,
     changes: Changes,
 }
 
 impl Gather {
-    fn row(&mut self, agent: ElementIx, set: SetIx, since: Option<UtcMicros>) -> Option<&mut Row> {
+    fn row(&mut self, agent: ElementIx, set: SetIx, since: Option<UtcMicros>) -> usize {
         let at = *self.by_set.entry(set).or_insert(self.rows.len());
         if at == self.rows.len() {
             self.rows.push(Row { since, ..Row::new(agent, Some(set), Note::Rounds) });
         }
-        let row = self.rows.get_mut(at)?;
-        row.since = row.since.min(since);
-        Some(row)
+        if let Some(row) = self.rows.get_mut(at) {
+            row.since = row.since.min(since);
+        }
+        at
+    }
+
+    /// The row of a pair of which no path was told.
+    fn computed_row(&mut self, picture: &mut Picture<'_>, pair: &Pair<'_>) -> usize {
+        let host = picture.topology.host(pair.target);
+        let count = picture.topology.elements().len();
+        if self.computed_of.replace(pair.agent) != Some(pair.agent) {
+            self.computed.clear();
+            self.computed.resize(count + 1, None);
+        }
+        let place = host.map_or(count, ElementIx::index);
+        if let Some(Some(row)) = self.computed.get(place) {
+            return *row;
+        }
+        let set = picture.paths.shortest(picture.topology, pair.agent, host);
+        let row = self.row(pair.agent, set, None);
+        if let Some(slot) = self.computed.get_mut(place) {
+            *slot = Some(row);
+        }
+        row
     }
 
     fn add_pair(&mut self, picture: &mut Picture<'_>, blind: &[Blind], at: usize) {
@@ -191,27 +260,66 @@ impl Gather {
             return;
         }
         let regime = if recent.iter().any(Ask::is_dead) { Some(regime::of(asks)) } else { None };
-        let is_told = !picture.paths.epochs(pair.agent, pair.target).is_empty();
+        let last_row = if picture.paths.epochs(pair.agent, pair.target).is_empty() {
+            let row = self.computed_row(picture, &pair);
+            self.add_asks(row, at, &pair, recent, regime.as_ref());
+            row
+        } else {
+            self.add_told(picture, at, &pair, recent, regime.as_ref())
+        };
+        if let Some(shift) = regime::shift_us(asks, recent)
+            && let Some(row) = self.rows.get_mut(last_row)
+        {
+            match shift {
+                0 => row.steady += 1,
+                shift => row.shifts_us.push((at, shift)),
+            }
+        }
+        if let Some(regime) = regime {
+            self.regimes.insert(at, regime);
+        }
+    }
+
+    /// Adds rounds of a pair whose paths were told, each to the path of its moment; returns the
+    /// row of the last.
+    fn add_told(
+        &mut self,
+        picture: &mut Picture<'_>,
+        at: usize,
+        pair: &Pair<'_>,
+        recent: &[Ask],
+        regime: Option<&Regime>,
+    ) -> usize {
         let mut rest = recent;
+        let mut last = 0;
         while let Some(first) = rest.first() {
-            let set = picture.paths.set_at(picture.topology, pair.agent, pair.target, first.at);
-            let same = rest.iter().take_while(|ask| {
-                let at = ask.at;
-                !is_told
-                    || set == picture.paths.set_at(picture.topology, pair.agent, pair.target, at)
-            });
-            let (on_set, after) = rest.split_at(same.count().max(1));
+            let mut set_at = |at| {
+                let Picture { topology, paths, .. } = picture;
+                paths.set_at(topology, pair.agent, pair.target, at)
+            };
+            let set = set_at(first.at);
+            let same = rest.iter().take_while(|ask| set == set_at(ask.at)).count();
+            let (on_set, after) = rest.split_at(same.max(1));
             rest = after;
             let since = picture.paths.epochs(pair.agent, pair.target).iter();
             let since = since.filter(|epoch| epoch.set == set).map(|epoch| epoch.from).min();
             let since = since.filter(|since| i64::MIN < since.0);
-            if let Some(row) = self.row(pair.agent, set, since) {
-                row.add(at, pair.target, on_set, regime.as_ref());
-            }
+            last = self.row(pair.agent, set, since);
+            self.add_asks(last, at, pair, on_set, regime);
         }
-        self.note_shift(picture, at, asks, recent);
-        if let Some(regime) = regime {
-            self.regimes.insert(at, regime);
+        last
+    }
+
+    fn add_asks(
+        &mut self,
+        row: usize,
+        at: usize,
+        pair: &Pair<'_>,
+        asks: &[Ask],
+        regime: Option<&Regime>,
+    ) {
+        if let Some(row) = self.rows.get_mut(row) {
+            row.add(at, pair.target, asks, regime);
         }
     }
 
@@ -227,19 +335,6 @@ impl Gather {
                 let (pairs, first) = seen.or_insert((0, new.from));
                 *pairs += 1;
                 *first = new.from.min(*first);
-            }
-        }
-    }
-
-    /// Compares the last answers with the ones before.
-    fn note_shift(&mut self, picture: &mut Picture<'_>, at: usize, asks: &[Ask], recent: &[Ask]) {
-        let Some(shift) = regime::shift_us(asks, recent) else { return };
-        let Some((pair, last)) = picture.pairs.get(at).copied().zip(recent.last()) else { return };
-        let set = picture.paths.set_at(picture.topology, pair.agent, pair.target, last.at);
-        if let Some(row) = self.row(pair.agent, set, None) {
-            match shift {
-                0 => row.steady += 1,
-                shift => row.shifts_us.push((at, shift)),
             }
         }
     }
@@ -263,11 +358,20 @@ impl Row {
         }
     }
 
+    /// Pairs on it.
+    pub(super) fn pairs(&self) -> usize {
+        self.quiet_lots as usize + self.lots.len()
+    }
+
     fn add(&mut self, pair: usize, target: ElementIx, asks: &[Ask], regime: Option<&Regime>) {
-        for ask in asks {
-            let is_out = regime.is_some_and(|regime| regime.is_dead_at(ask.at));
-            if !is_out {
-                *self.counts.entry((ask.sent, ask.lost())).or_default() += 1;
+        let is_counted =
+            |ask: &&Ask| !regime.is_some_and(|regime| regime.is_dead_at(ask.at));
+        // Most pairs answer every round alike: one step for all of them.
+        for alike in asks.chunk_by(|a, b| (a.sent, a.received) == (b.sent, b.received)) {
+            let count = alike.iter().filter(is_counted).count();
+            if let Some(ask) = alike.first().filter(|_| 0 < count) {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                *self.counts.entry((ask.sent, ask.lost())).or_default() += count;
             }
         }
         match regime {

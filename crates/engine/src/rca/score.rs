@@ -33,6 +33,10 @@ const ONSETS: [usize; 6] = [0, 1, 2, 3, 5, 8];
 const ONSET_PERCENT: [usize; 2] = [10, 40];
 /// Onsets that are looked at with every course.
 const ONSETS_BEST: usize = 2;
+/// Rows that onsets are compared on.
+const ONSET_ROWS_MAX: usize = 512;
+/// First losses from which on the moment when they grew more frequent is tried as well.
+const SURGE_MIN: usize = 24;
 /// Reports of one element whose moments are tried.
 const FACT_ONSETS_MAX: usize = 4;
 /// Covers that explain this much less than nothing are not looked at further.
@@ -161,6 +165,7 @@ pub(super) struct Scorer<'a, 'p> {
 }
 
 /// How a row meets a cause.
+#[derive(Clone, Copy)]
 struct Meeting<'a> {
     row: u32,
     evidence: &'a Row,
@@ -174,7 +179,8 @@ impl Scorer<'_, '_> {
     /// The best cover of an element that is down; `None` if it explains nothing.
     pub(super) fn down(&self, element: ElementIx) -> Option<Cover> {
         let fate = self.picture.topology.fate(element);
-        let whole = self.meetings(&fate, Part::Whole);
+        let mut cut = None;
+        let whole = self.meetings(&fate, Part::Whole, &mut cut);
         let onsets = self.likely_onsets(&whole, &fate);
         let courses = courses(&whole, &onsets);
         let mut best: Option<Cover> = None;
@@ -209,7 +215,7 @@ impl Scorer<'_, '_> {
         offer(&whole, FaultMode::Down, 0.0);
         if self.picture.topology.kind(element) == ElementKind::Link {
             for part in [Part::Forward, Part::Back] {
-                let one_way = self.meetings(&fate, part);
+                let one_way = self.meetings(&fate, part, &mut cut);
                 if one_way.len() < whole.len() {
                     offer(&one_way, FaultMode::OneWay, ONE_WAY_PRIOR);
                 }
@@ -224,11 +230,14 @@ impl Scorer<'_, '_> {
         if onsets.len() <= ONSETS_BEST {
             return onsets;
         }
+        // Of many rows, some say as well as all when it began.
+        let every = meetings.len().div_ceil(ONSET_ROWS_MAX).max(1);
+        let sample: Vec<Meeting<'_>> = meetings.iter().step_by(every).copied().collect();
         let value = |onset: Onset| {
             let begun = begun(meetings, onset, |_| true);
             // Answers after convergence deny every onset alike: what counts is what is explained.
             let course = Course { onset: onset.at, after: After::Lasting, price: begun };
-            let explained = effects(meetings, &course, fate, f64::NEG_INFINITY);
+            let explained = effects(&sample, &course, fate, f64::NEG_INFINITY);
             explained.map_or(f64::NEG_INFINITY, |(_, sum)| sum + begun)
         };
         let mut valued: Vec<(f64, Onset)> =
@@ -238,8 +247,13 @@ impl Scorer<'_, '_> {
         valued.into_iter().map(|(_, onset)| onset).collect()
     }
 
-    /// The rows that cross any of `fate`.
-    fn meetings(&self, fate: &[ElementIx], part: Part) -> Vec<Meeting<'_>> {
+    /// The rows that cross any of `fate`. `cut` is what stays without it, once somebody asked.
+    fn meetings(
+        &self,
+        fate: &[ElementIx],
+        part: Part,
+        cut: &mut Option<Cut>,
+    ) -> Vec<Meeting<'_>> {
         let mut rows: Vec<u32> = Vec::new();
         for element in fate {
             rows.extend(self.board.of_element.get(element.index()).into_iter().flatten());
@@ -247,7 +261,6 @@ impl Scorer<'_, '_> {
         rows.sort_unstable();
         rows.dedup();
         let topology = self.picture.topology;
-        let mut cut = None;
         let mut meetings = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(evidence) = self.board.rows.get(row as usize) else { continue };
@@ -313,6 +326,7 @@ impl Scorer<'_, '_> {
             ONSETS.iter().filter_map(|nth| firsts.get(*nth).copied()).collect();
         let percent = ONSET_PERCENT.iter().map(|percent| firsts.len() * percent / 100);
         picked.extend(percent.filter_map(|nth| firsts.get(nth)));
+        picked.extend(surge(&firsts));
         let told = noted.into_iter().map(|at| Onset { at: UtcMicros(at), is_told: true });
         let picked = picked.into_iter().map(|at| Onset { at: UtcMicros(at), is_told: false });
         let mut onsets: Vec<Onset> = told.chain(picked).collect();
@@ -327,7 +341,7 @@ impl Scorer<'_, '_> {
     /// The best cover of an element that loses packets.
     pub(super) fn lossy(&self, element: ElementIx) -> Option<Cover> {
         let fate = self.picture.topology.fate(element);
-        let meetings = self.meetings(&fate, Part::Whole);
+        let meetings = self.meetings(&fate, Part::Whole, &mut None);
         let mut best: Option<Cover> = None;
         for (level, loss) in LEVELS.iter().enumerate() {
             let mut effects = Vec::new();
@@ -372,7 +386,7 @@ impl Scorer<'_, '_> {
         let fate = self.picture.topology.fate(element);
         let mut effects = Vec::new();
         let mut alone = 0.0;
-        for meeting in self.meetings(&fate, Part::Whole) {
+        for meeting in self.meetings(&fate, Part::Whole, &mut None) {
             let row = meeting.evidence;
             let mixed =
                 |ratio: f64| (meeting.share * ratio.exp() + (1.0 - meeting.share).max(0.0)).ln();
@@ -422,8 +436,9 @@ impl Scorer<'_, '_> {
             .filter_map(|(row, at)| Some(self.board.rows.get(*row as usize)?.lots.get(*at)?.pair))
             .collect();
         let mut good = 0.0;
-        for (at, pair) in self.picture.pairs.iter().enumerate() {
-            if pair.target == target && !in_lots.contains(&at) {
+        for at in self.board.pairs_of(target).iter().map(|at| *at as usize) {
+            let Some(pair) = self.picture.pairs.get(at) else { continue };
+            if !in_lots.contains(&at) {
                 let blind = self.board.blind.iter().find(|blind| blind.agent == pair.agent);
                 let until = blind.map_or(i64::MAX, |blind| blind.since.0);
                 let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
@@ -449,6 +464,19 @@ impl Scorer<'_, '_> {
     }
 }
 
+/// Where sorted first losses begin to come faster than they would spread evenly.
+fn surge(firsts: &[i64]) -> Option<i64> {
+    let (first, last) = (*firsts.first()?, *firsts.last()?);
+    if firsts.len() < SURGE_MIN || first == last {
+        return None;
+    }
+    let rate = firsts.len() as f64 / (last - first) as f64;
+    let ahead = |nth: usize, at: i64| nth as f64 - rate * (at - first) as f64;
+    let moments = firsts.iter().enumerate();
+    let lowest = moments.min_by(|a, b| ahead(a.0, *a.1).total_cmp(&ahead(b.0, *b.1)));
+    lowest.map(|(_, at)| *at)
+}
+
 /// The log chance that it began just then: the time since the last good round over it, against
 /// the time in which it could have begun as well. Who picks his moment explains little.
 fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -> bool) -> f64 {
@@ -459,13 +487,22 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -
     }
     let onset = onset.at;
     let before = |at: &i64| *at < onset.0;
+    // Nothing later changes what it costs.
+    let enough = onset.0.saturating_sub((USUAL_US * (-PRICE_MAX).exp()) as i64);
     let mut last_good = i64::MIN;
     for meeting in meetings.iter().filter(|meeting| counts(meeting)) {
+        if enough <= last_good {
+            break;
+        }
         let row = meeting.evidence;
-        let quiet = row.quiet_times.iter().copied().filter(before);
-        let asks = row.lots.iter().flat_map(|lot| &lot.asks);
-        let good = asks.filter(|ask| !ask.is_dead()).map(|ask| ask.at.0).filter(before);
-        last_good = quiet.chain(good).max().map_or(last_good, |at| at.max(last_good));
+        let quiet = row.quiet_times.partition_point(before).checked_sub(1);
+        let quiet = quiet.and_then(|at| row.quiet_times.get(at)).copied();
+        let good = row.lots.iter().filter_map(|lot| {
+            let asked = lot.asks.partition_point(|ask| ask.at < onset);
+            let asks = lot.asks.get(..asked)?.iter();
+            asks.rev().find(|ask| !ask.is_dead()).map(|ask| ask.at.0)
+        });
+        last_good = good.chain(quiet).fold(last_good, i64::max);
     }
     let span = onset.0.saturating_sub(last_good) as f64;
     (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
@@ -521,6 +558,9 @@ fn effects(
         };
         let is_healed = matches!(course.after, After::Healed { .. });
         let span = Span { from: course.onset.0, until, is_healed };
+        if until <= span.from && row.fixed.is_empty() {
+            continue; // It says nothing of so short a failure.
+        }
         let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
         let lots: Vec<f64> =
             row.lots.iter().map(|lot| lot_ratio(lot, &span, meeting.share)).collect();
@@ -550,7 +590,8 @@ fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
 
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
 fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
-    let rounds = row.quiet_times.iter().filter(|at| span.contains(**at)).count();
+    let first = row.quiet_times.partition_point(|at| *at < span.from);
+    let rounds = row.quiet_times.partition_point(|at| *at < span.until).saturating_sub(first);
     if rounds == 0 {
         return 0.0;
     }

@@ -1,0 +1,185 @@
+//! Grown networks: how long a judgement takes, what it needs, and how often it is right.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use engine::{
+    graph::{PathBook, Topology},
+    rca::{self, Assessment, Pair, Picture},
+};
+use serde_json::json;
+
+use crate::{
+    dice::{Dice, hash},
+    grow::{self, Size},
+    scenario::{self, Cell, Failure, Phase, Scenario},
+    score::{Answer, Tally, share},
+};
+
+fn cells() -> Vec<Cell> {
+    let cell = |failure, has_telemetry| Cell { failure, phase: Phase::Computed, has_telemetry };
+    let plain = [
+        Failure::Nothing,
+        Failure::Access,
+        Failure::Device,
+        Failure::Link,
+        Failure::TwoLinks,
+        Failure::Site,
+        Failure::Conduit,
+        Failure::Upstream,
+        Failure::AgentBlind,
+        Failure::Lossy(10),
+    ];
+    let reported = [Failure::Device, Failure::Link, Failure::Site, Failure::Conduit];
+    let plain = plain.into_iter().map(|failure| cell(failure, false));
+    plain.chain(reported.into_iter().map(|failure| cell(failure, true))).collect()
+}
+
+/// Judgements of one cell.
+#[derive(Default)]
+struct Measured {
+    tally: Tally,
+    /// Milliseconds, from the rounds on: the picture's making is in it.
+    times: Vec<f64>,
+    unseen: u32,
+    cut_short: u32,
+}
+
+pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyhow::Result<()> {
+    let dice = Dice::new(seed);
+    let started = cpu_ms();
+    let topology = grow::grow(size, &dice)?;
+    let grown_ms = cpu_ms() - started;
+    // Paths are computed once and stay: a running server has them.
+    let mut book = PathBook::default();
+    let mut measured: BTreeMap<Cell, Measured> = BTreeMap::new();
+    let mut first_ms = None;
+    for cell in cells().into_iter().take(if std::env::var("ONE").is_ok() { 1 } else { 99 }) {
+        let result = measured.entry(cell).or_default();
+        for nth in 0..scenarios {
+            let mut dice = dice.fork(hash(&format!("{cell:?} {nth}")));
+            let Some(scenario) = scenario::draw(&topology, cell, &mut dice) else {
+                result.unseen += 1;
+                continue;
+            };
+            let (assessment, ms) = judge(&topology, &scenario, &mut book);
+            if first_ms.is_none() {
+                first_ms = Some(ms);
+                let (_, ms) = judge(&topology, &scenario, &mut book);
+                result.times.push(ms);
+            } else {
+                result.times.push(ms);
+            }
+            result.cut_short += u32::from(assessment.is_cut_short);
+            result.tally.count(&scenario, &answer(&assessment));
+        }
+    }
+    print(&measured, is_json);
+    let mut all: Vec<f64> = measured.values().flat_map(|result| &result.times).copied().collect();
+    all.sort_by(f64::total_cmp);
+    let summary = json!({
+        "summary": true, "size": format!("{size:?}"), "elements": topology.elements().len(),
+        "sets": book.sets().len(), "topology_ms": grown_ms, "first_ms": first_ms,
+        "judge_ms_p50": quantile(&all, 0.5), "judge_ms_p99": quantile(&all, 0.99),
+        "rss_bytes_peak": rss_bytes_peak()?,
+    });
+    println!("{summary}");
+    Ok(())
+}
+
+/// Judges what is seen of a scenario, and says how long it took.
+fn judge(topology: &Topology, scenario: &Scenario, book: &mut PathBook) -> (Assessment, f64) {
+    let case = &scenario.case;
+    let now = case.steps.last().copied().unwrap_or_default();
+    let started = cpu_ms();
+    let pairs: Vec<Pair<'_>> = case
+        .seen
+        .iter()
+        .map(|seen| Pair {
+            agent: seen.agent,
+            target: seen.target,
+            interval_us: seen.interval_us,
+            asks: &seen.asks,
+        })
+        .collect();
+    let mut picture = Picture {
+        now,
+        topology,
+        paths: book,
+        pairs: &pairs,
+        facts: &case.facts,
+        beats: &case.beats,
+        heartbeat_us: case.heartbeat_us,
+        works: &case.works,
+    };
+    let assessment = rca::assess(&mut picture, None);
+    (assessment, cpu_ms() - started)
+}
+
+/// The causes, those that touch most pairs first among the likeliest.
+fn answer(assessment: &Assessment) -> Answer {
+    let mut causes: Vec<_> = assessment
+        .findings
+        .iter()
+        .filter_map(|finding| {
+            let cause = finding.causes.first()?;
+            Some((cause.probability, finding.pairs.len(), cause.elements.clone()))
+        })
+        .collect();
+    causes.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+    causes.into_iter().map(|(.., elements)| elements).collect()
+}
+
+fn print(measured: &BTreeMap<Cell, Measured>, is_json: bool) {
+    for (cell, result) in measured {
+        let mut times = result.times.clone();
+        times.sort_by(f64::total_cmp);
+        let tally = &result.tally;
+        let (top1, low, high) = share(tally.class_top1, tally.scenarios);
+        let part = |part: u32, of: u32| f64::from(part) / f64::from(of.max(1));
+        let (precision, recall) = (part(tally.right, tally.said), part(tally.found, tally.broken));
+        let failure = format!("{:?}", cell.failure);
+        if is_json {
+            let line = json!({
+                "failure": failure, "telemetry": cell.has_telemetry, "scenarios": tally.scenarios,
+                "unseen": result.unseen, "class_top1": top1, "class_top1_95": [low, high],
+                "precision": precision, "recall": recall, "said": tally.said,
+                "cut_short": result.cut_short, "ms_p50": quantile(&times, 0.5),
+                "ms_max": times.last(),
+            });
+            println!("{line}");
+            continue;
+        }
+        println!(
+            "{failure:11} {:5} n {:3} unseen {:2}  class {top1:.3} [{low:.3} {high:.3}]  precision \
+             {precision:.3}  recall {recall:.3}  said {:.2}  ms p50 {:.1} max {:.1}",
+            if cell.has_telemetry { "facts" } else { "" },
+            tally.scenarios,
+            result.unseen,
+            part(tally.said, tally.scenarios),
+            quantile(&times, 0.5),
+            times.last().copied().unwrap_or(f64::NAN),
+        );
+    }
+}
+
+/// What this thread has had of a core: others share the machine.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ns = stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
+    ns.unwrap_or(f64::NAN) / 1e6
+}
+
+/// Of sorted values, the nearest rank.
+fn quantile(sorted: &[f64], of: f64) -> f64 {
+    let rank = (sorted.len() as f64 * of).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+/// The most memory that this process had.
+fn rss_bytes_peak() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmHWM")?;
+    Ok(kib.trim().parse::<u64>()? * 1_024)
+}
