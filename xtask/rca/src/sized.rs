@@ -71,6 +71,15 @@ pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyho
                 result.times.push(ms);
             }
             result.cut_short += u32::from(assessment.is_cut_short);
+            if std::env::var("SHOW").is_ok() {
+                let names: Vec<_> = scenario.broken.iter().map(|b| topology.id(*b)).collect();
+                println!("{cell:?} {names:?}");
+                for f in &assessment.findings {
+                    let c = &f.causes[0];
+                    let e: Vec<_> = c.elements.iter().map(|b| topology.id(*b)).collect();
+                    println!("   {e:?} {:?} p {:.3} pairs {} onset {:?}", c.mode, c.probability, f.pairs.len(), (f.onset.0.0 - scenario::BREAK, f.onset.1.0-scenario::BREAK));
+                }
+            }
             result.tally.count(&scenario, &answer(&assessment));
         }
     }
@@ -116,18 +125,11 @@ fn judge(topology: &Topology, scenario: &Scenario, book: &mut PathBook) -> (Asse
     (assessment, cpu_ms() - started)
 }
 
-/// The causes, those that touch most pairs first among the likeliest.
+/// The causes that open an incident, as they are read: the strongest first.
 fn answer(assessment: &Assessment) -> Answer {
-    let mut causes: Vec<_> = assessment
-        .findings
-        .iter()
-        .filter_map(|finding| {
-            let cause = finding.causes.first()?;
-            Some((cause.probability, finding.pairs.len(), cause.elements.clone()))
-        })
-        .collect();
-    causes.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-    causes.into_iter().map(|(.., elements)| elements).collect()
+    let causes = assessment.findings.iter().filter_map(|finding| finding.causes.first());
+    let causes = causes.filter(|cause| rca::OPEN_PROBABILITY <= cause.probability);
+    causes.map(|cause| cause.elements.clone()).collect()
 }
 
 fn print(measured: &BTreeMap<Cell, Measured>, is_json: bool) {

@@ -68,11 +68,42 @@ pub(super) fn judge(picture: &mut Picture<'_>, budget: Option<u64>) -> Judgement
         let best = search.chosen;
         Channel { covers, chosen: best }
     };
-    let outages = chosen(outage_covers(&scorer));
+    let mut outages = chosen(outage_covers(&scorer));
+    adopt(&scorer, &mut outages);
     let losses = chosen(loss_covers(&scorer, &outages));
     let delays = chosen(delay_covers(&scorer, &outages));
     let (targets, unexplained) = leftovers(&scorer, &[&outages, &losses]);
     Judgement { outages, losses, delays, targets, unexplained, is_cut_short, board, telemetry }
+}
+
+/// Lets what was chosen explain all that it can, and leaves out targets that nothing is left for.
+fn adopt(scorer: &Scorer<'_, '_>, outages: &mut Channel) {
+    let is_target = |ix: ElementIx| scorer.picture.topology.kind(ix) == ElementKind::Target;
+    for at in &outages.chosen {
+        if let Some(cover) = outages.covers.get_mut(*at).filter(|cover| !is_target(cover.element)) {
+            scorer.adopt(cover);
+        }
+    }
+    let Channel { covers, chosen } = outages;
+    let carriers: Vec<&Cover> = chosen
+        .iter()
+        .filter_map(|at| covers.get(*at))
+        .filter(|cover| !is_target(cover.element))
+        .collect();
+    let is_left = |cover: &Cover| {
+        cover.effects.iter().any(|effect| {
+            let lots = effect.lots.iter().enumerate().filter(|(_, ratio)| 0.0 < **ratio);
+            lots.map(|(lot, _)| lot).any(|lot| {
+                !carriers.iter().any(|carrier| carrier.explains(effect.row, lot))
+            })
+        })
+    };
+    let stays: Vec<bool> = chosen
+        .iter()
+        .map(|at| covers.get(*at).is_some_and(|cover| !is_target(cover.element) || is_left(cover)))
+        .collect();
+    let mut stays = stays.into_iter();
+    chosen.retain(|_| stays.next().unwrap_or(true));
 }
 
 /// Sorts covers by what they explain and leaves the hopeless out.

@@ -19,7 +19,7 @@ use crate::graph::ElementIx;
 /// Incidents open at once; the oldest are never dropped, new ones wait.
 const INCIDENTS_MAX: usize = 1_000;
 /// A cause this likely is an incident.
-const OPEN_PROBABILITY: f64 = 0.1;
+pub const OPEN_PROBABILITY: f64 = 0.1;
 /// And people are told of it from here on.
 const TELL_PROBABILITY: f64 = 0.5;
 /// Another cause is told only when it is this likely.

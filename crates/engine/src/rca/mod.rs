@@ -27,7 +27,7 @@ pub mod text;
 mod whatif;
 
 pub use evidence::{AgentNote, REFS_MAX};
-pub use incidents::{Change, Incident, IncidentId, Incidents, Message, State};
+pub use incidents::{Change, Incident, IncidentId, Incidents, Message, OPEN_PROBABILITY, State};
 pub use picture::{Ask, Beat, Fact, Pair, Picture, Work};
 pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,

@@ -8,7 +8,6 @@ use super::{
     assess::{Channel, Judgement},
     class, evidence, impact,
     picture::Picture,
-    prior,
     rows::{Board, Note},
     score::Cover,
     search::{self, Alternative, Search},
@@ -424,8 +423,8 @@ fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
 }
 
 fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Finding> {
-    // Against a target alone stands only that it is not known to be alone.
-    let (chances, other) = search::probabilities(&[cover.score() - prior::TARGET - 3.0], 0.0);
+    // Nothing else explains it: against it stands that nothing is wrong.
+    let (chances, other) = search::probabilities(&[cover.score()], 0.0);
     let mut cause = cause(picture, judgement, vec![cover.element], cover, *chances.first()?);
     cause.mode = FaultMode::Down;
     let pairs = explained(picture, judgement, cover);

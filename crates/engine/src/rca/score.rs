@@ -14,6 +14,8 @@ use super::{
 };
 use crate::graph::{Cut, ElementIx, PathSet};
 
+/// How surely a row speaks of what each of its packets must cross.
+const CERTAIN: f64 = 0.98;
 /// What one pair can say at most for a cause: it may have trouble of its own.
 const LOT_MAX: f64 = 7.0;
 /// The log chance that a row is wholly bad for a reason that is not on its path, were the path
@@ -39,6 +41,8 @@ const ONSET_ROWS_MAX: usize = 512;
 const SURGE_MIN: usize = 24;
 /// Reports of one element whose moments are tried.
 const FACT_ONSETS_MAX: usize = 4;
+/// The log ratio of what a cover explains without that it speaks for it.
+const ADOPTED: f64 = 1e-6;
 /// Covers that explain this much less than nothing are not looked at further.
 const HOPELESS: f64 = -60.0;
 
@@ -69,6 +73,8 @@ pub(super) struct Cover {
     pub(super) effects: Vec<Effect>,
     /// Log prior and telemetry.
     pub(super) own: f64,
+    /// What reports add to that.
+    pub(super) told: f64,
     /// What its story costs to believe; it is in `own`.
     pub(super) price: f64,
     /// The sum over all rows, alone.
@@ -204,6 +210,7 @@ impl Scorer<'_, '_> {
                     healed_at,
                     effects,
                     own: prior + told + course.price + price,
+                    told,
                     price: course.price + price,
                     alone,
                 };
@@ -275,7 +282,7 @@ impl Scorer<'_, '_> {
                 continue;
             }
             let is_certain = self.is_certain(set, fate);
-            let trust = if is_certain { 0.98 } else { trust(set.source) };
+            let trust = if is_certain { CERTAIN } else { trust(set.source) };
             let root = topology.host(set.agent).unwrap_or(set.agent);
             let end = set.end.map(|end| topology.node_of(end));
             let is_avoidable = !is_certain
@@ -369,6 +376,7 @@ impl Scorer<'_, '_> {
                 healed_at: None,
                 effects,
                 own,
+                told,
                 price: 0.0,
                 alone,
             };
@@ -398,8 +406,8 @@ impl Scorer<'_, '_> {
                 effects.push(Effect { row, trust, rest, lots: Vec::new() });
             }
         }
-        let own = prior::of(self.picture, element, FaultMode::Slow)
-            + self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
+        let told = self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
+        let own = prior::of(self.picture, element, FaultMode::Slow) + told;
         Cover {
             element,
             mode: FaultMode::Slow,
@@ -409,8 +417,39 @@ impl Scorer<'_, '_> {
             healed_at: None,
             effects,
             own,
+            told,
             price: 0.0,
             alone,
+        }
+    }
+
+    /// Lets a cover explain what went out over it shortly before the onset that fits best, and is
+    /// still out: of so many rows the best onset is not the first. It counts for nothing.
+    pub(super) fn adopt(&self, cover: &mut Cover) {
+        if cover.mode != FaultMode::Down || cover.healed_at.is_some() {
+            return;
+        }
+        for meeting in self.meetings(&cover.fate, Part::Whole, &mut None) {
+            let is_adopted = |lot: &Lot| {
+                let interval = self.picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+                let first = cover.onset.0.saturating_sub(interval);
+                lot.regime.dead_since().is_some_and(|since| first <= since.0)
+            };
+            let lots = &meeting.evidence.lots;
+            if !lots.iter().any(is_adopted) {
+                continue;
+            }
+            let place = cover.effects.binary_search_by_key(&meeting.row, |effect| effect.row);
+            let at = place.unwrap_or_else(|at| {
+                let (row, trust) = (meeting.row, meeting.trust);
+                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots: Vec::new() });
+                at
+            });
+            let Some(effect) = cover.effects.get_mut(at) else { continue };
+            effect.lots.resize(lots.len(), 0.0);
+            for (ratio, _) in effect.lots.iter_mut().zip(lots).filter(|(_, lot)| is_adopted(lot)) {
+                *ratio = ratio.max(ADOPTED);
+            }
         }
     }
 
@@ -429,7 +468,9 @@ impl Scorer<'_, '_> {
             if let Some(slot) = ratios.get_mut(*at) {
                 *slot = lot_ratio(lot, &during, 1.0);
             }
-            effects.push(Effect { row: *row_ix, trust: 0.99, rest: 0.0, lots: ratios });
+            // No surer than a path that must be crossed: where it could as well be the device
+            // before it, it explains no more.
+            effects.push(Effect { row: *row_ix, trust: CERTAIN, rest: 0.0, lots: ratios });
         }
         let in_lots: Vec<usize> = lots
             .iter()
@@ -458,6 +499,7 @@ impl Scorer<'_, '_> {
             healed_at: None,
             effects,
             own,
+            told: 0.0,
             price: 0.0,
             alone,
         }

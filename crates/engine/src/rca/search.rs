@@ -160,7 +160,7 @@ impl<'a> Search<'a> {
         if others.is_empty() {
             return cover.score();
         }
-        let mut sum = cover.own;
+        let mut sum = cover.own - self.told_already(cover, others);
         for effect in &cover.effects {
             let beside = others.iter().filter_map(|other| self.covers.get(*other)?.on(effect.row));
             let mut combined: Option<Combined> = None;
@@ -173,6 +173,13 @@ impl<'a> Search<'a> {
             sum += with.value() - before;
         }
         sum
+    }
+
+    /// Reports that speak for a cover and count for a group it is part of.
+    fn told_already(&self, cover: &Cover, others: &[usize]) -> f64 {
+        let others = others.iter().filter_map(|other| self.covers.get(*other));
+        let is_part = |other: &Cover| other.fate.binary_search(&cover.element).is_ok();
+        if others.into_iter().any(is_part) { cover.told.max(0.0) } else { 0.0 }
     }
 
     /// What else could explain what a chosen cover explains, itself among it, best first; and the
