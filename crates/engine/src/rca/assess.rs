@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::{
+    noise::LEVELS,
     picture::Picture,
     prior,
     rows::{self, Board},
-    score::{Cover, Scorer},
+    score::{self, Cover, Scorer},
     search::Search,
     telemetry::Telemetry,
 };
@@ -30,10 +31,15 @@ const ALTERNATIVE_MIN: f64 = -12.0;
 /// The share of pairs that lose a round of the window by noise, at least and at most.
 const NOISE_MIN: f64 = 0.005;
 const NOISE_MAX: f64 = 0.03;
+/// A row with a larger share of such pairs is no noise.
+const NOISY_ROW: f64 = 0.2;
 /// Standard deviations by which lost rounds exceed noise on what is worth a look.
 const BEYOND_NOISE: f64 = 3.0;
 /// A row whose loss says less than this is quiet.
 const LOSSY_ROW_MIN: f64 = 2.5;
+
+/// An element whose rows say less than this for every level of loss is whole.
+const LOSS_SUM_MIN: f64 = -20.0;
 
 /// One channel's covers with what was chosen of them.
 #[derive(Debug)]
@@ -180,13 +186,19 @@ fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
     suspicion
 }
 
-/// The share of pairs that noise took a round from: the median of the rows.
+/// The share of pairs that noise took a round from: over all rows that lost so few that nothing
+/// on their way is broken.
 fn noise_share(rows: &[rows::Row]) -> f64 {
-    let rounds = rows.iter().filter(|row| row.set.is_some());
-    let mut shares: Vec<f64> =
-        rounds.map(|row| row.lots.len() as f64 / (row.pairs() as f64).max(1.0)).collect();
-    shares.sort_by(f64::total_cmp);
-    shares.get(shares.len() / 2).map_or(NOISE_MIN, |share| share.clamp(NOISE_MIN, NOISE_MAX))
+    let (mut lots, mut pairs) = (0.0, 0.0);
+    for row in rows.iter().filter(|row| row.set.is_some()) {
+        let of = row.pairs() as f64;
+        let lost = row.lots.len() as f64;
+        if lost <= of * NOISY_ROW {
+            lots += lost;
+            pairs += of;
+        }
+    }
+    (lots / f64::max(pairs, 1.0)).clamp(NOISE_MIN, NOISE_MAX)
 }
 
 fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
@@ -205,12 +217,32 @@ fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     let loudest = |row: &rows::Row| row.lossy.iter().copied().fold(0.0, f64::max);
     let bad = scorer.board.rows.iter().map(|row| (row, loudest(row)));
     let mut suspicion = crossed(scorer, bad.filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio));
+    let sums = loss_sums(scorer);
+    let is_hopeful = |sums: &[f64; LEVELS.len()]| sums.iter().any(|sum| LOSS_SUM_MIN < *sum);
+    suspicion.retain(|element, _| sums.get(element.index()).is_some_and(is_hopeful));
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
     }
     let elements = candidates(scorer, &suspicion).into_iter();
     let elements = elements.filter(|element| !is_chosen(outages, *element));
     kept(elements.filter_map(|element| scorer.lossy(element)).collect())
+}
+
+/// What all rows over each element say of each level of loss, as if every flow crossed it.
+fn loss_sums(scorer: &Scorer<'_, '_>) -> Vec<[f64; LEVELS.len()]> {
+    let mut sums = vec![[0.0; LEVELS.len()]; scorer.picture.topology.elements().len()];
+    for row in &scorer.board.rows {
+        let Some(set) = row.set.and_then(|set| scorer.picture.paths.get(set)) else { continue };
+        let trust = score::trust(set.source);
+        let values = row.lossy.map(|ratio| score::row_value(ratio, trust));
+        for crossing in &set.crossings {
+            let Some(sums) = sums.get_mut(crossing.element.index()) else { continue };
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += value;
+            }
+        }
+    }
+    sums
 }
 
 fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
