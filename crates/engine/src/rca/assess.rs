@@ -99,9 +99,8 @@ fn adopt(scorer: &Scorer<'_, '_>, outages: &mut Channel) {
     let is_left = |cover: &Cover| {
         cover.effects.iter().any(|effect| {
             let lots = effect.lots.iter().enumerate().filter(|(_, ratio)| 0.0 < **ratio);
-            lots.map(|(lot, _)| lot).any(|lot| {
-                !carriers.iter().any(|carrier| carrier.explains(effect.row, lot))
-            })
+            lots.map(|(lot, _)| lot)
+                .any(|lot| !carriers.iter().any(|carrier| carrier.explains(effect.row, lot)))
         })
     };
     let stays: Vec<bool> = chosen

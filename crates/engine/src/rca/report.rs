@@ -472,7 +472,9 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
                 matches!(cause.kind, ElementKind::Agent | ElementKind::AgentUplink)
             })
         });
-        if found.iter().any(Option::is_none) || (is_agents_only && is_answering(picture, &judgement.board, target)) {
+        if found.iter().any(Option::is_none)
+            || (is_agents_only && is_answering(picture, &judgement.board, target))
+        {
             continue;
         }
         if let Some(finding) = found.into_iter().flatten().min().and_then(|at| findings.get_mut(at))

@@ -364,8 +364,7 @@ impl Row {
     }
 
     fn add(&mut self, pair: usize, target: ElementIx, asks: &[Ask], regime: Option<&Regime>) {
-        let is_counted =
-            |ask: &&Ask| !regime.is_some_and(|regime| regime.is_dead_at(ask.at));
+        let is_counted = |ask: &&Ask| !regime.is_some_and(|regime| regime.is_dead_at(ask.at));
         // Most pairs answer every round alike: one step for all of them.
         for alike in asks.chunk_by(|a, b| (a.sent, a.received) == (b.sent, b.received)) {
             let count = alike.iter().filter(is_counted).count();

@@ -255,12 +255,7 @@ impl Scorer<'_, '_> {
     }
 
     /// The rows that cross any of `fate`. `cut` is what stays without it, once somebody asked.
-    fn meetings(
-        &self,
-        fate: &[ElementIx],
-        part: Part,
-        cut: &mut Option<Cut>,
-    ) -> Vec<Meeting<'_>> {
+    fn meetings(&self, fate: &[ElementIx], part: Part, cut: &mut Option<Cut>) -> Vec<Meeting<'_>> {
         let mut rows: Vec<u32> = Vec::new();
         for element in fate {
             rows.extend(self.board.of_element.get(element.index()).into_iter().flatten());
