@@ -2,7 +2,7 @@
 //! upstreams, as the collections of real topologies have none of.
 
 use engine::graph::{Draft, ElementDraft, TargetDraft, Topology};
-use model::{DeviceRole, ElementKind};
+use model::{ElementKind, ElementRole};
 
 use crate::dice::Dice;
 
@@ -80,7 +80,7 @@ fn core(site: usize, side: usize) -> String {
 }
 
 impl Grower {
-    fn device(&mut self, id: &str, site: usize, role: DeviceRole) {
+    fn device(&mut self, id: &str, site: usize, role: ElementRole) {
         let mut device = ElementDraft::new(id, ElementKind::Device);
         device.site = Some(format!("s{site}"));
         device.role = Some(role);
@@ -99,13 +99,13 @@ impl Grower {
     fn site(&mut self, site: usize, plan: &Plan) {
         self.draft.elements.push(ElementDraft::new(format!("s{site}"), ElementKind::Site));
         for side in 0..2 {
-            self.device(&core(site, side), site, DeviceRole::Core);
+            self.device(&core(site, side), site, ElementRole::Core);
         }
         self.link(&core(site, 0), &core(site, 1), 1, None);
         let mut before = core(site, 0);
         for nth in 0..plan.ring {
             let id = format!("s{site}-agg{nth}");
-            self.device(&id, site, DeviceRole::Aggregation);
+            self.device(&id, site, ElementRole::Aggregation);
             self.link(&before, &id, 10, None);
             before = id;
         }
@@ -117,7 +117,7 @@ impl Grower {
 
     fn access(&mut self, site: usize, nth: usize, plan: &Plan) {
         let id = format!("s{site}-acc{nth}");
-        self.device(&id, site, DeviceRole::Access);
+        self.device(&id, site, ElementRole::Access);
         let at = nth % plan.ring;
         self.link(&format!("s{site}-agg{at}"), &id, 10, None);
         if self.dice.chance(DUAL_SHARE) {
@@ -128,7 +128,7 @@ impl Grower {
         }
         for edge in 0..plan.edges / plan.access {
             let edge = format!("s{site}-ce{nth}-{edge}");
-            self.device(&edge, site, DeviceRole::CustomerEdge);
+            self.device(&edge, site, ElementRole::CustomerEdge);
             self.link(&id, &edge, 10, None);
         }
     }

@@ -7,7 +7,7 @@ use engine::{
     graph::{Arc, ElementIx, PathBook, Told, Topology},
     rca::{Ask, Fact},
 };
-use model::{DeviceRole, ElementKind, FactKind, PathSource, UtcMicros};
+use model::{ElementKind, ElementRole, FactKind, PathSource, UtcMicros};
 
 use crate::dice::Dice;
 
@@ -156,7 +156,7 @@ fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> Vec<Element
         Failure::Access => {
             let mut devices = of(ElementKind::Device);
             let role = |ix: &ElementIx| topology.get(*ix).and_then(|element| element.role);
-            devices.retain(|device| role(device) == Some(DeviceRole::Access));
+            devices.retain(|device| role(device) == Some(ElementRole::Access));
             dice.some(&devices, 1)
         }
         Failure::Site => {
