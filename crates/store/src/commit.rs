@@ -420,7 +420,7 @@ mod tests {
             (SPAN_END, "SEARCH verdict_span USING INDEX verdict_span_open"),
             (TARGET_NOW, "SEARCH target USING INTEGER PRIMARY KEY"),
         ] {
-            let text = format!("EXPLAIN QUERY PLAN {}", bulk.text(16));
+            let text = format!("EXPLAIN QUERY PLAN {}", bulk.text(16, false));
             let mut tx = store.read_above().await.unwrap();
             let rows = Sql::of(text, Binder::default()).fetch_all(&mut tx).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|r| r.value("detail").unwrap()).collect();

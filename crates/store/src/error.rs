@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use model::TierError;
+use sqlx::postgres::PgDatabaseError;
 
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,31 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// PostgreSQL does not answer, or all connections to it are in use. A later attempt may succeed.
+    #[error(
+        "the database server does not answer: look whether it runs, and whether this machine \
+         reaches it"
+    )]
+    Unreachable {
+        #[source]
+        source: sqlx::Error,
+    },
+    /// PostgreSQL knows the role or the database not, or lets it not in, or not do this.
+    #[error(
+        "the database server refuses: look at user, password and database in DATABASE_URL, and at \
+         the server's pg_hba.conf"
+    )]
+    Denied {
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another server writes to this PostgreSQL database. If that one stops, a later attempt may
+    /// succeed.
+    #[error("another Faultline server is using this database: stop it, or give this one its own")]
+    Taken,
+    /// This PostgreSQL database cannot be ours.
+    #[error("this database cannot be used: {reason}")]
+    Unsuitable { reason: String },
     /// What is written now would be lost with this process. If the file comes back, so does the
     /// store.
     #[error(
@@ -106,11 +132,18 @@ const SQLITE_CANTOPEN: i32 = 14;
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> StoreError {
+        let said = source.as_database_error();
+        if let Some(said) = said.and_then(|said| said.try_downcast_ref::<PgDatabaseError>()) {
+            return of_postgres(said.code())(source);
+        }
         if matches!(source, sqlx::Error::PoolTimedOut) {
             return StoreError::Busy;
         }
-        let code =
-            source.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+        // SQLite is reached through no socket.
+        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) {
+            return StoreError::Unreachable { source };
+        }
+        let code = said.and_then(|said| said.code()).and_then(|code| code.parse::<i32>().ok());
         // The low byte is the primary code, the rest says more of it.
         match code.map(|c| c & 0xff) {
             Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy,
@@ -123,12 +156,34 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// What an SQLSTATE of PostgreSQL is for a caller: some alone, some by their class.
+fn of_postgres(code: &str) -> fn(sqlx::Error) -> StoreError {
+    match (code, code.get(..2)) {
+        // No lock in time, a statement or a transaction ended for another, too many connections.
+        ("55P03" | "57014" | "40001" | "40P01" | "53300" | "53200", _) => |_| StoreError::Busy,
+        ("53100", _) => |source| StoreError::Full { source },
+        // A standby, or a database that is set to be read; its disk fails.
+        ("25006" | "58030", _) => |source| StoreError::Unwritable { source },
+        // It stops, starts, or ended the connection.
+        ("57P01" | "57P02" | "57P03" | "57P05" | "25P03", _) | (_, Some("08")) => {
+            |source| StoreError::Unreachable { source }
+        }
+        // The role, the database, or a right is not there.
+        ("3D000" | "42501", _) | (_, Some("28")) => |source| StoreError::Denied { source },
+        (_, _) => |source| StoreError::Database { source },
+    }
+}
+
 impl StoreError {
-    /// Whether the disk of the database is to blame: full, failing, read-only or gone.
-    pub fn is_of_disk(&self) -> bool {
+    /// Whether the place where the database is kept is to blame: its disk is full, failing,
+    /// read-only or gone, or its server.
+    pub fn is_of_place(&self) -> bool {
         matches!(
             self,
-            StoreError::Full { .. } | StoreError::Unwritable { .. } | StoreError::Gone { .. }
+            StoreError::Full { .. }
+                | StoreError::Unwritable { .. }
+                | StoreError::Gone { .. }
+                | StoreError::Unreachable { .. }
         )
     }
 }

@@ -44,7 +44,7 @@ pub use archive::{
     ColumnKind, ColumnShape, Dump, Inspection, Load, RowPart, Rows, SEQUENCE_TABLE, SchemaMark,
     TableShape, check_rows, inspect,
 };
-pub use db::Store;
+pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::StoreError;
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};

@@ -141,12 +141,16 @@ impl From<StoreError> for AppError {
             },
             error @ (StoreError::Full { .. }
             | StoreError::Unwritable { .. }
-            | StoreError::Gone { .. }) => {
+            | StoreError::Gone { .. }
+            | StoreError::Unreachable { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Taken) => {
                 AppError::Unavailable { detail: error.to_string(), source: Some(error.into()) }
             }
             error @ (StoreError::SchemaTooNew { .. }
             | StoreError::SchemaChanged { .. }
             | StoreError::Setting { .. }
+            | StoreError::Unsuitable { .. }
             | StoreError::Damaged { .. }
             | StoreError::Archive { .. }
             | StoreError::Chunk { .. }

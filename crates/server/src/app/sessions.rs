@@ -225,7 +225,7 @@ impl App {
 /// the pages that say so are read then.
 fn note_use(noted: Result<(), StoreError>) -> Result<(), StoreError> {
     match noted {
-        Err(error) if error.is_of_disk() => {
+        Err(error) if error.is_of_place() => {
             tracing::debug!(error = %crate::chain(&error), "a use is not noted");
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! Reading all tables as of one moment, while others go on writing.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use model::LogPosition;
@@ -9,15 +9,24 @@ use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use super::{RowPart, SchemaMark, TableShape, encode_row, quoted, sequence_shape, shapes};
 use crate::{
     Applied, Store, StoreError, commit,
-    db::{Binder, Conn, DbRow, Sql, sql},
+    db::{Binder, Conn, Database, DbRow, Sql, postgres, sql},
     migrate,
 };
 
 const BEGIN: &str = "BEGIN";
+pub(super) const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 // Above organisations: an archive is of the whole installation.
 const CHECKPOINT_AT: &str = "SELECT coalesce(min(position), 0) AS position FROM engine_checkpoint";
 // Above organisations: an archive is of the whole installation.
 const ORGANISATIONS: &str = "SELECT name FROM org ORDER BY name LIMIT $1";
+// Above organisations: an archive is of the whole installation.
+const SEQUENCES_POSTGRES: &str = "
+    SELECT regexp_replace(CAST(sequencename AS TEXT), '_id_seq$', '') COLLATE \"C\" AS name,
+           last_value AS seq
+      FROM pg_catalog.pg_sequences
+     WHERE schemaname = current_schema()
+       AND last_value IS NOT NULL
+     ORDER BY name";
 // Above organisations: an archive is of the whole installation.
 const SEQUENCES: &str = "SELECT name, seq FROM sqlite_sequence ORDER BY name";
 /// Names in the manifest of an archive: a label, not a record.
@@ -52,13 +61,19 @@ impl Dump {
     /// # Errors
     ///
     /// [`StoreError::SchemaTooNew`]: this version does not know what it would leave out.
-    pub async fn open(path: &Path) -> Result<Dump, StoreError> {
-        let options = SqliteConnectOptions::new().filename(path).pragma("query_only", "ON");
-        Dump::begin(Conn::Sqlite(options.connect().await?)).await
+    pub async fn open(database: &Database) -> Result<Dump, StoreError> {
+        let conn = match database {
+            Database::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path);
+                Conn::Sqlite(options.pragma("query_only", "ON").connect().await?)
+            }
+            Database::Postgres(url) => postgres::connect(url).await?,
+        };
+        Dump::begin(conn).await
     }
 
     async fn begin(mut connection: Conn) -> Result<Dump, StoreError> {
-        connection.raw(BEGIN).await?;
+        connection.raw(connection.either(BEGIN, BEGIN_POSTGRES)).await?;
         // The first statement that reads is what fixes the moment.
         let schema = migrate::mark(&mut connection).await?;
         let applied = commit::applied(&mut connection).await?;
@@ -78,7 +93,7 @@ impl Dump {
     /// As the database says.
     pub fn rows(&mut self, table: &TableShape) -> Result<Rows<'_>, StoreError> {
         let text = if *table == sequence_shape() {
-            SEQUENCES.to_owned()
+            self.connection.either(SEQUENCES, SEQUENCES_POSTGRES).to_owned()
         } else {
             let columns: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
             format!("SELECT {} FROM {}", columns.join(", "), quoted(&table.name))

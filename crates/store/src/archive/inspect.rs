@@ -1,14 +1,12 @@
 //! Looking at a database without changing it, also at one that a server has open or that is
 //! damaged.
 
-use std::path::Path;
-
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
-use super::SchemaMark;
+use super::{SchemaMark, dump::BEGIN_POSTGRES};
 use crate::{
     Applied, Checkpoint, StoreError, commit,
-    db::{Conn, sql},
+    db::{Conn, Database, postgres, sql},
     migrate, series,
 };
 
@@ -37,26 +35,41 @@ pub struct Inspection {
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// Looks at the database at `path`.
+/// Looks at a database.
 ///
 /// # Errors
 ///
 /// [`StoreError`] if it cannot be read at all, or its schema is none of this version.
-pub async fn inspect(path: &Path) -> Result<Inspection, StoreError> {
-    // Read-only: a look must not bring the write-ahead log of a crash into the file.
-    let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    let mut connection = Conn::Sqlite(options.connect().await?);
-    let mut damage: Vec<String> = sql(INTEGRITY).scalars(&mut connection).await?;
+pub async fn inspect(database: &Database) -> Result<Inspection, StoreError> {
+    let (mut connection, mut damage) = match database {
+        Database::Sqlite(path) => {
+            // Read-only: a look must not bring the write-ahead log of a crash into the file.
+            let options = SqliteConnectOptions::new().filename(path).read_only(true);
+            let mut connection = Conn::Sqlite(options.connect().await?);
+            let damage: Vec<String> = sql(INTEGRITY).scalars(&mut connection).await?;
+            (connection, damage)
+        }
+        // It looks after its pages and its references itself.
+        Database::Postgres(url) => {
+            let mut connection = postgres::connect(url).await?;
+            connection.raw(BEGIN_POSTGRES).await?;
+            (connection, Vec::new())
+        }
+    };
     damage.retain(|finding| finding != INTACT);
     let schema = migrate::mark(&mut connection).await?;
     let past = migrate::steps_of(&schema, migrate::STEPS)?;
     if past.len() == migrate::STEPS.len() {
         damage.extend(series::inspect(&mut connection).await?);
     }
+    let dangling = match connection.is_postgres() {
+        true => Vec::new(),
+        false => sql(DANGLING).bind(FINDINGS_MAX).scalars(&mut connection).await?,
+    };
     Ok(Inspection {
         schema,
         damage,
-        dangling: sql(DANGLING).bind(FINDINGS_MAX).scalars(&mut connection).await?,
+        dangling,
         applied: commit::applied(&mut connection).await?,
         checkpoint: commit::checkpoints(&mut connection).await?.into_iter().next(),
     })

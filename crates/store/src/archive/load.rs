@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    db::{Binder, Conn, Sql, Value, created_with, make_private, sql},
+    db::{Binder, Bulk, Conn, Database, Sql, Value, created_with, make_private, postgres, sql},
     migrate::{self, Step},
 };
 
@@ -21,11 +21,15 @@ const SEQUENCE_SET: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1"
 // Above organisations: an archive is of the whole installation.
 const SEQUENCE_ADD: &str = "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)";
 // Above organisations: an archive is of the whole installation.
+const SEQUENCE_POSTGRES: &str = "
+    SELECT setval(pg_get_serial_sequence($1, 'id'), greatest($2, 1), $2 > 0)";
+// Above organisations: an archive is of the whole installation.
 const DANGLING: &str = "SELECT \"table\", \"parent\" FROM pragma_foreign_key_check LIMIT 1";
 /// Values of one statement, below SQLite's 32,766.
 const VALUES_MAX: usize = 4_096;
 
-/// A database that is being filled. Nothing of it is durable before the caller syncs the file.
+/// A database that is being filled: of SQLite a new file, of which nothing is durable before the
+/// caller syncs it; of PostgreSQL an empty database, all in one transaction.
 #[derive(Debug)]
 pub struct Load {
     connection: Conn,
@@ -36,31 +40,42 @@ pub struct Load {
 }
 
 impl Load {
-    /// Creates the database at `path` with the archive's schema and no row in it.
+    /// Begins a database with the archive's schema and no row in it.
     ///
     /// # Errors
     ///
     /// [`StoreError::SchemaTooNew`] or [`StoreError::SchemaChanged`] if this version does not know
-    /// the schema.
-    pub async fn create(path: &Path, schema: &SchemaMark) -> Result<Load, StoreError> {
-        Load::create_by(path, schema, migrate::STEPS).await
+    /// the schema. [`StoreError::Unsuitable`] if PostgreSQL's database is not empty.
+    pub async fn create(database: &Database, schema: &SchemaMark) -> Result<Load, StoreError> {
+        Load::create_by(database, schema, migrate::STEPS).await
     }
 
     async fn create_by(
-        path: &Path,
+        database: &Database,
         schema: &SchemaMark,
         steps: &'static [Step],
     ) -> Result<Load, StoreError> {
         let past = migrate::steps_of(schema, steps)?;
-        // The file is thrown away if anything fails, so there is nothing to go back to.
-        make_private(path);
-        let options = created_with(SqliteConnectOptions::new().filename(path))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Memory)
-            .synchronous(SqliteSynchronous::Off)
-            .foreign_keys(false);
-        let mut connection = Conn::Sqlite(options.connect().await?);
-        migrate::migrate(&mut connection, past).await?;
+        let mut connection = match database {
+            Database::Sqlite(path) => {
+                let mut connection = new_file(path).await?;
+                migrate::migrate(&mut connection, past).await?;
+                connection
+            }
+            Database::Postgres(url) => {
+                let mut connection = postgres::connect(url).await?;
+                postgres::assert_suitable(&mut connection).await?;
+                if migrate::version(&mut connection).await? != 0 {
+                    let reason = "it is in use already: give an empty one to restore into";
+                    return Err(StoreError::Unsuitable { reason: reason.to_owned() });
+                }
+                connection.raw("BEGIN").await?;
+                migrate::apply_all(&mut connection, past).await?;
+                // Tables come in the order of their names, not of their references.
+                connection.raw("SET CONSTRAINTS ALL DEFERRED").await?;
+                connection
+            }
+        };
         let mut tables = shapes(&mut connection).await?;
         for table in &tables {
             let text = format!("DELETE FROM {}", quoted(&table.name));
@@ -74,12 +89,18 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Archive`] if the table or a row is none of this schema.
+    /// [`StoreError::Archive`] if the table or a row is none of this schema. PostgreSQL takes no
+    /// more rows then.
     pub async fn rows(&mut self, table: &TableShape, lines: &[u8]) -> Result<u64, StoreError> {
         if !self.tables.contains(table) {
             return Err(refused(table, "the schema has no such table with these columns"));
         }
         let rows = decode(table, lines)?;
+        let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        if self.connection.is_postgres() {
+            add_all(&mut self.connection, table, &rows).await?;
+            return Ok(count);
+        }
         self.connection.raw("BEGIN").await?;
         if let Err(error) = add_all(&mut self.connection, table, &rows).await {
             // What broke may have ended the transaction, too.
@@ -87,7 +108,7 @@ impl Load {
             return Err(error);
         }
         self.connection.raw("COMMIT").await?;
-        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+        Ok(count)
     }
 
     /// Brings the schema up to date, checks that every reference has its row, and closes the
@@ -97,6 +118,13 @@ impl Load {
     ///
     /// [`StoreError::Archive`] naming the table of a reference without its row.
     pub async fn finish(mut self) -> Result<(), StoreError> {
+        if self.connection.is_postgres() {
+            let checked = self.connection.raw("SET CONSTRAINTS ALL IMMEDIATE").await;
+            checked.map_err(dangling)?;
+            migrate::apply_all(&mut self.connection, self.steps).await?;
+            self.connection.raw("COMMIT").await?;
+            return self.connection.close().await;
+        }
         migrate::migrate(&mut self.connection, self.steps).await?;
         if let Some(row) = sql(DANGLING).fetch_optional(&mut self.connection).await? {
             let (table, parent): (String, String) = (row.value("table")?, row.value("parent")?);
@@ -104,6 +132,31 @@ impl Load {
             return Err(StoreError::Archive { table, reason });
         }
         self.connection.close().await
+    }
+}
+
+/// Makes the file of a database. It is thrown away if anything fails, so there is nothing to go
+/// back to.
+async fn new_file(path: &Path) -> Result<Conn, StoreError> {
+    make_private(path);
+    let options = created_with(SqliteConnectOptions::new().filename(path))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Memory)
+        .synchronous(SqliteSynchronous::Off)
+        .foreign_keys(false);
+    Ok(Conn::Sqlite(options.connect().await?))
+}
+
+/// What PostgreSQL says of a reference without its row.
+fn dangling(error: StoreError) -> StoreError {
+    let StoreError::Database { source: sqlx::Error::Database(said) } = &error else {
+        return error;
+    };
+    match (said.is_foreign_key_violation(), said.table()) {
+        (true, Some(table)) => {
+            StoreError::Archive { table: table.to_owned(), reason: said.to_string() }
+        }
+        (_, _) => error,
     }
 }
 
@@ -131,13 +184,9 @@ async fn add(
     rows: &[Vec<Value>],
 ) -> Result<(), StoreError> {
     let columns: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
-    let places = format!("({})", vec!["?"; columns.len()].join(","));
-    let text = format!(
-        "INSERT INTO {} ({}) VALUES {}",
-        quoted(&table.name),
-        columns.join(", "),
-        vec![places.as_str(); rows.len()].join(",")
-    );
+    let head = format!("INSERT INTO {} ({}) VALUES", quoted(&table.name), columns.join(", "));
+    let bulk = Bulk { head: &head, columns: columns.len(), tail: "" };
+    let text = bulk.text(rows.len(), connection.is_postgres());
     let mut binder = Binder::default();
     for value in rows.iter().flatten() {
         binder.add(value.clone());
@@ -160,8 +209,10 @@ async fn set_sequence(
     let [Value::Text(Some(name)), Value::Int(Some(last))] = row else {
         return Err(refused(table, "a row lacks a value"));
     };
-    for text in [SEQUENCE_SET, SEQUENCE_ADD] {
-        let done = sql(text).bind(name).bind(last).execute(&mut *connection).await?;
+    let texts: &[&'static str] =
+        if connection.is_postgres() { &[SEQUENCE_POSTGRES] } else { &[SEQUENCE_SET, SEQUENCE_ADD] };
+    for text in texts {
+        let done = sql(text).bind(name).bind(last).execute(connection).await?;
         if done != 0 {
             break;
         }
@@ -179,19 +230,20 @@ mod tests {
         migrate::STEPS[0],
         Step {
             name: "later",
-            text: "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'",
+            sqlite: "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'",
+            postgres: "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'",
         },
     ];
 
     async fn filled(path: &Path, schema: &SchemaMark) -> Load {
-        let mut load = Load::create_by(path, schema, LATER).await.unwrap();
+        let mut load = Load::create_by(&path.into(), schema, LATER).await.unwrap();
         let org = load.tables.iter().find(|table| table.name == "org").unwrap().clone();
         load.rows(&org, b"[7,\"seven\",1]\n").await.unwrap();
         load
     }
 
     fn first() -> SchemaMark {
-        let text = LATER[0].text.as_bytes();
+        let text = LATER[0].sqlite.as_bytes();
         SchemaMark { version: 1, steps: vec![crc32fast::hash(text)] }
     }
 
@@ -214,10 +266,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
         let newer = SchemaMark { version: 3, ..first() };
-        let result = Load::create_by(&path, &newer, LATER).await;
+        let result = Load::create_by(&path.as_path().into(), &newer, LATER).await;
         assert!(matches!(result, Err(StoreError::SchemaTooNew { found: 3, known: 2 })));
         let changed = SchemaMark { version: 1, steps: vec![1] };
-        let result = Load::create_by(&path, &changed, LATER).await;
+        let result = Load::create_by(&path.as_path().into(), &changed, LATER).await;
         assert!(matches!(result, Err(StoreError::SchemaChanged { version: 1 })));
         assert!(!path.exists());
     }

@@ -41,7 +41,22 @@ const TABLES: &str = "
      ORDER BY name
      LIMIT $1";
 // Above organisations: an archive is of the whole installation.
-const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid LIMIT $2";
+const TABLES_POSTGRES: &str = "
+    SELECT CAST(tablename AS TEXT) COLLATE \"C\" AS name
+      FROM pg_catalog.pg_tables
+     WHERE schemaname = current_schema()
+     ORDER BY name
+     LIMIT $1";
+// Above organisations: an archive is of the whole installation.
+const COLUMNS_POSTGRES: &str = "
+    SELECT CAST(column_name AS TEXT) AS name, CAST(data_type AS TEXT) AS type
+      FROM information_schema.columns
+     WHERE table_schema = current_schema()
+       AND table_name = $1
+     ORDER BY ordinal_position
+     LIMIT $2";
+// Above organisations: an archive is of the whole installation.
+const COLUMNS: &str = "SELECT name, type FROM pragma_table_info($1) ORDER BY cid LIMIT $2";
 
 /// How the values of a column are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,10 +184,12 @@ fn decode_cell(kind: ColumnKind, value: Json) -> Option<Value> {
 
 /// The tables of a database that belong into an archive.
 async fn shapes(connection: &mut Conn) -> Result<Vec<TableShape>, StoreError> {
-    let names: Vec<String> = sql(TABLES).bind(SHAPES_MAX).scalars(&mut *connection).await?;
+    let tables = connection.either(TABLES, TABLES_POSTGRES);
+    let columns_of = connection.either(COLUMNS, COLUMNS_POSTGRES);
+    let names: Vec<String> = sql(tables).bind(SHAPES_MAX).scalars(connection).await?;
     let mut shapes = Vec::new();
     for name in names.into_iter().filter(|name| !LEFT_OUT.contains(&name.as_str())) {
-        let rows = sql(COLUMNS).bind(&name).bind(SHAPES_MAX);
+        let rows = sql(columns_of).bind(&name).bind(SHAPES_MAX);
         let mut columns = Vec::new();
         for row in rows.fetch_all(&mut *connection).await? {
             let column: String = row.value("name")?;
@@ -190,7 +207,7 @@ fn kind_of(declared: &str) -> Option<ColumnKind> {
         "INTEGER" | "BIGINT" | "SMALLINT" => Some(ColumnKind::Integer),
         "REAL" | "DOUBLE PRECISION" => Some(ColumnKind::Real),
         "TEXT" => Some(ColumnKind::Text),
-        "BLOB" => Some(ColumnKind::Bytes),
+        "BLOB" | "BYTEA" => Some(ColumnKind::Bytes),
         _ => None,
     }
 }

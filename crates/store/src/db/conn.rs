@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{AssertSqlSafe, Connection as _, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use crate::StoreError;
 
@@ -12,11 +12,15 @@ pub(crate) enum Conn {
     /// A connection of its own.
     Sqlite(SqliteConnection),
     SqliteTx(sqlx::Transaction<'static, Sqlite>),
+    /// A connection of its own.
+    Postgres(PgConnection),
+    PostgresTx(sqlx::Transaction<'static, Postgres>),
 }
 
 /// Which database a connection is of.
 pub(super) enum Side<'a> {
     Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
 }
 
 impl Conn {
@@ -24,20 +28,36 @@ impl Conn {
         match self {
             Conn::Sqlite(conn) => Side::Sqlite(conn),
             Conn::SqliteTx(tx) => Side::Sqlite(tx),
+            Conn::Postgres(conn) => Side::Postgres(conn),
+            Conn::PostgresTx(tx) => Side::Postgres(tx),
         }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self, Conn::Postgres(_) | Conn::PostgresTx(_))
+    }
+
+    /// The one of two texts that this database understands.
+    pub(crate) fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        if self.is_postgres() { postgres } else { sqlite }
     }
 
     /// Runs one or several statements without values.
     pub(crate) async fn raw(&mut self, text: &str) -> Result<(), StoreError> {
-        let Side::Sqlite(conn) = self.side();
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(conn).await?;
+        let text = sqlx::raw_sql(AssertSqlSafe(text));
+        match self.side() {
+            Side::Sqlite(conn) => drop(text.execute(conn).await?),
+            Side::Postgres(conn) => drop(text.execute(conn).await?),
+        }
         Ok(())
     }
 
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
             Conn::Sqlite(conn) => Ok(conn.close().await?),
+            Conn::Postgres(conn) => Ok(conn.close().await?),
             Conn::SqliteTx(tx) => Ok(tx.rollback().await?),
+            Conn::PostgresTx(tx) => Ok(tx.rollback().await?),
         }
     }
 }
@@ -46,23 +66,30 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct Tx(Conn);
 
-impl Tx {
-    pub(super) fn sqlite(tx: sqlx::Transaction<'static, Sqlite>) -> Tx {
+impl From<sqlx::Transaction<'static, Sqlite>> for Tx {
+    fn from(tx: sqlx::Transaction<'static, Sqlite>) -> Tx {
         Tx(Conn::SqliteTx(tx))
     }
+}
 
+impl From<sqlx::Transaction<'static, Postgres>> for Tx {
+    fn from(tx: sqlx::Transaction<'static, Postgres>) -> Tx {
+        Tx(Conn::PostgresTx(tx))
+    }
+}
+
+impl Tx {
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.0 {
             Conn::SqliteTx(tx) => Ok(tx.commit().await?),
-            Conn::Sqlite(_) => Ok(()),
+            Conn::PostgresTx(tx) => Ok(tx.commit().await?),
+            // None is made of these.
+            Conn::Sqlite(_) | Conn::Postgres(_) => Ok(()),
         }
     }
 
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
-        match self.0 {
-            Conn::SqliteTx(tx) => Ok(tx.rollback().await?),
-            Conn::Sqlite(_) => Ok(()),
-        }
+        self.0.close().await
     }
 }
 

@@ -6,9 +6,11 @@
 //! database takes, and reads a [`DbRow`].
 
 mod conn;
+pub(crate) mod postgres;
 mod row;
 mod sqlite;
 mod statement;
+mod url;
 mod value;
 
 use std::{path::Path, sync::Arc};
@@ -17,12 +19,14 @@ use model::OrgId;
 
 use crate::{StoreError, damage::Damage, migrate};
 
+use postgres::Postgres;
 use sqlite::Sqlite;
 
 pub(crate) use conn::{Conn, Tx};
 pub(crate) use row::{Cell, DbRow, damaged};
 pub(crate) use sqlite::{created_with, make_private};
 pub(crate) use statement::{Bulk, Sql, Text, sql};
+pub use url::{Database, DatabaseUrl, UrlError};
 pub(crate) use value::{Binder, Value, big};
 
 /// The database. Cheap to clone.
@@ -33,9 +37,20 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    database: Sqlite,
+    engine: Engine,
     damage: Damage,
 }
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+// Above organisations: what the database itself is.
+const SQLITE_VERSION: &str = "SELECT sqlite_version()";
+// Above organisations: what the database itself is.
+const POSTGRES_VERSION: &str = "SELECT current_setting('server_version')";
 
 /// What the statements of a transaction are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +62,38 @@ pub(crate) enum Reach {
 }
 
 impl Store {
-    /// Opens the database at `path`, creates it if missing, and brings its schema up to date.
+    /// Opens SQLite's database at `path`, creates it if missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open_at`].
+    pub async fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::open_at(&path.into()).await
+    }
+
+    /// Opens a database, and brings its schema up to date. A file is created if missing, a database
+    /// of PostgreSQL is not.
     ///
     /// # Errors
     ///
     /// [`StoreError::SchemaTooNew`] if a newer version wrote it; then nothing was changed.
     /// [`StoreError::Setting`] if it would not keep what it acknowledges.
-    pub async fn open(path: &Path) -> Result<Store, StoreError> {
-        let database = Sqlite::open(path).await?;
-        Ok(Store { inner: Arc::new(Inner { database, damage: Damage::default() }) })
+    /// [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Unsuitable`] and
+    /// [`StoreError::Taken`] by PostgreSQL.
+    pub async fn open_at(database: &Database) -> Result<Store, StoreError> {
+        let engine = match database {
+            Database::Sqlite(path) => Engine::Sqlite(Sqlite::open(path).await?),
+            Database::Postgres(url) => Engine::Postgres(Postgres::open(url).await?),
+        };
+        Ok(Store { inner: Arc::new(Inner { engine, damage: Damage::default() }) })
     }
 
     /// Closes every connection; calls that wait for one fail.
     pub async fn close(&self) {
-        self.inner.database.close().await;
+        match &self.inner.engine {
+            Engine::Sqlite(engine) => engine.close().await,
+            Engine::Postgres(engine) => engine.close().await,
+        }
     }
 
     /// The number of the last schema step.
@@ -68,14 +101,28 @@ impl Store {
         migrate::version(&mut *self.read_above().await?).await
     }
 
-    /// The version of SQLite.
-    pub async fn engine_version(&self) -> Result<String, StoreError> {
-        sql("SELECT sqlite_version()").scalar(&mut *self.read_above().await?).await
+    /// The name of the database engine.
+    pub fn engine_name(&self) -> &'static str {
+        match &self.inner.engine {
+            Engine::Sqlite(_) => "SQLite",
+            Engine::Postgres(_) => "PostgreSQL",
+        }
     }
 
-    /// Bytes of the database file, its write-ahead log apart.
+    /// The version of the database engine.
+    pub async fn engine_version(&self) -> Result<String, StoreError> {
+        let mut tx = self.read_above().await?;
+        sql(tx.either(SQLITE_VERSION, POSTGRES_VERSION)).scalar(&mut tx).await
+    }
+
+    /// Bytes of the database: of SQLite's file, its write-ahead log apart; of everything in
+    /// PostgreSQL's database, its indexes too.
     pub async fn size_bytes(&self) -> Result<u64, StoreError> {
-        sqlite::size_bytes(&mut *self.read_above().await?).await
+        let mut tx = self.read_above().await?;
+        match &self.inner.engine {
+            Engine::Sqlite(_) => sqlite::size_bytes(&mut tx).await,
+            Engine::Postgres(_) => postgres::size_bytes(&mut tx).await,
+        }
     }
 
     /// Waits for the writer and its lock and gives both back: the caller times it.
@@ -83,9 +130,13 @@ impl Store {
         self.write_above().await?.rollback().await
     }
 
-    /// Gives some free pages back to the file system and returns how many are left.
+    /// Gives some free pages back to the file system and returns how many are left. PostgreSQL
+    /// does that by itself, and fills the rest with what comes.
     pub async fn vacuum_step(&self) -> Result<u64, StoreError> {
-        self.inner.database.vacuum_step().await
+        match &self.inner.engine {
+            Engine::Sqlite(engine) => engine.vacuum_step().await,
+            Engine::Postgres(_) => Ok(0),
+        }
     }
 
     /// Places of the history that were found damaged since the start, and are left out.
@@ -99,26 +150,43 @@ impl Store {
 
     /// Opens a connection of its own that only reads.
     pub(crate) async fn reader(&self) -> Result<Conn, StoreError> {
-        self.inner.database.reader().await
+        match &self.inner.engine {
+            Engine::Sqlite(engine) => engine.reader().await,
+            Engine::Postgres(engine) => engine.reader().await,
+        }
     }
 
     /// Begins a transaction that sees one moment of the database, of one organisation.
     pub(crate) async fn read(&self, org: OrgId) -> Result<Tx, StoreError> {
-        self.inner.database.read(Reach::Org(org)).await
+        self.begin_read(Reach::Org(org)).await
     }
 
     /// As [`Store::read`], for statements above organisations.
     pub(crate) async fn read_above(&self) -> Result<Tx, StoreError> {
-        self.inner.database.read(Reach::All).await
+        self.begin_read(Reach::All).await
     }
 
     /// Begins a transaction that may write, and holds the lock from the start.
     pub(crate) async fn write(&self, org: OrgId) -> Result<Tx, StoreError> {
-        self.inner.database.write(Reach::Org(org)).await
+        self.begin_write(Reach::Org(org)).await
     }
 
     /// As [`Store::write`], for statements above organisations.
     pub(crate) async fn write_above(&self) -> Result<Tx, StoreError> {
-        self.inner.database.write(Reach::All).await
+        self.begin_write(Reach::All).await
+    }
+
+    async fn begin_read(&self, reach: Reach) -> Result<Tx, StoreError> {
+        match &self.inner.engine {
+            Engine::Sqlite(engine) => engine.read().await,
+            Engine::Postgres(engine) => engine.read(reach).await,
+        }
+    }
+
+    async fn begin_write(&self, reach: Reach) -> Result<Tx, StoreError> {
+        match &self.inner.engine {
+            Engine::Sqlite(engine) => engine.write().await,
+            Engine::Postgres(engine) => engine.write(reach).await,
+        }
     }
 }

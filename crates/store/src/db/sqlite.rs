@@ -16,7 +16,7 @@ use sqlx::{
     },
 };
 
-use super::{Conn, Reach, Tx, sql};
+use super::{Conn, Tx, sql};
 use crate::{StoreError, migrate};
 
 /// Larger pages make trees flatter and blobs cheaper. Only takes at creation.
@@ -122,11 +122,11 @@ impl Sqlite {
         Ok(Conn::Sqlite(self.readers.connect_options().connect().await?))
     }
 
-    pub(super) async fn read(&self, _reach: Reach) -> Result<Tx, StoreError> {
+    pub(super) async fn read(&self) -> Result<Tx, StoreError> {
         begin(&self.readers, "BEGIN").await
     }
 
-    pub(super) async fn write(&self, _reach: Reach) -> Result<Tx, StoreError> {
+    pub(super) async fn write(&self) -> Result<Tx, StoreError> {
         self.place.check()?;
         begin(&self.writer, "BEGIN IMMEDIATE").await
     }
@@ -146,9 +146,9 @@ async fn begin(pool: &SqlitePool, text: &'static str) -> Result<Tx, StoreError> 
     match pool.begin_with(text).await {
         Err(sqlx::Error::InvalidSavePointStatement) => {
             pool.acquire().await?.close().await?;
-            Ok(Tx::sqlite(pool.begin_with(text).await?))
+            Ok(pool.begin_with(text).await?.into())
         }
-        begun => Ok(Tx::sqlite(begun?)),
+        begun => Ok(begun?.into()),
     }
 }
 
@@ -196,9 +196,16 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
-    use crate::{Commit, Store};
+    use crate::{Commit, Store, db::Engine};
 
     const NOW: UtcMicros = UtcMicros(1_800_000_000_000_000);
+
+    fn engine(store: &Store) -> &Sqlite {
+        match &store.inner.engine {
+            Engine::Sqlite(engine) => engine,
+            Engine::Postgres(_) => panic!("it was opened as a file"),
+        }
+    }
 
     /// A store over a database of its own.
     async fn open() -> (tempfile::TempDir, Store) {
@@ -228,11 +235,11 @@ mod tests {
     async fn every_connection_syncs_and_one_that_does_not_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("t.db")).await.unwrap();
-        let mut writer = store.inner.database.writer.acquire().await.unwrap();
+        let mut writer = engine(&store).writer.acquire().await.unwrap();
         assert_settings(&mut writer).await.unwrap();
         let mut readers = Vec::new();
         for _ in 0..READERS_MAX {
-            let mut reader = store.inner.database.readers.acquire().await.unwrap();
+            let mut reader = engine(&store).readers.acquire().await.unwrap();
             assert_settings(&mut reader).await.unwrap();
             readers.push(reader);
         }
@@ -254,13 +261,13 @@ mod tests {
         let pages = store.size_bytes().await.unwrap() / u64::from(PAGE_BYTES);
         // No page more: what SQLite says to that, it says to a full disk.
         let limit = |pages: u64| format!("PRAGMA max_page_count = {pages}");
-        store.inner.database.writer.execute(AssertSqlSafe(limit(pages))).await.unwrap();
+        engine(&store).writer.execute(AssertSqlSafe(limit(pages))).await.unwrap();
         let error = commit(&store, 2).await.unwrap_err();
-        assert!(matches!(error, StoreError::Full { .. }) && error.is_of_disk(), "{error:?}");
+        assert!(matches!(error, StoreError::Full { .. }) && error.is_of_place(), "{error:?}");
         assert_eq!(store.applied().await.unwrap().position, LogPosition(1));
         let kept = store.checkpoints().await.unwrap();
         assert_eq!(kept.iter().map(|kept| kept.position).collect::<Vec<_>>(), [LogPosition(1)]);
-        store.inner.database.writer.execute(AssertSqlSafe(limit(pages + 100))).await.unwrap();
+        engine(&store).writer.execute(AssertSqlSafe(limit(pages + 100))).await.unwrap();
         assert!(commit(&store, 2).await.unwrap());
         assert_eq!(store.applied().await.unwrap().position, LogPosition(2));
     }
@@ -269,10 +276,10 @@ mod tests {
     async fn a_database_that_may_not_be_written_is_named_and_passes_by_itself() {
         let (_folder, store) = open().await;
         let only_read = |is: bool| format!("PRAGMA query_only = {is}");
-        store.inner.database.writer.execute(AssertSqlSafe(only_read(true))).await.unwrap();
+        engine(&store).writer.execute(AssertSqlSafe(only_read(true))).await.unwrap();
         let error = commit(&store, 1).await.unwrap_err();
         assert!(matches!(error, StoreError::Unwritable { .. }), "{error:?}");
-        store.inner.database.writer.execute(AssertSqlSafe(only_read(false))).await.unwrap();
+        engine(&store).writer.execute(AssertSqlSafe(only_read(false))).await.unwrap();
         assert!(commit(&store, 1).await.unwrap());
     }
 

@@ -1,9 +1,12 @@
 //! Statements: their text, their values, and running them on a connection.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use futures_util::{StreamExt as _, stream::BoxStream};
-use sqlx::{AssertSqlSafe, sqlite::SqliteArguments};
+use sqlx::{
+    AssertSqlSafe, Database, IntoArguments, Postgres, Sqlite, postgres::PgArguments,
+    sqlite::SqliteArguments,
+};
 
 use super::{
     conn::{Conn, Side},
@@ -24,7 +27,7 @@ pub(crate) fn sql(text: &'static str) -> Sql {
     Sql { text: Cow::Borrowed(text), binder: Binder::default() }
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, SqliteArguments>;
+type Query<D, A> = sqlx::query::Query<'static, D, A>;
 
 impl Sql {
     /// A statement whose text was put together of constants.
@@ -37,28 +40,41 @@ impl Sql {
         self
     }
 
-    fn sqlite(self) -> Result<Query, StoreError> {
-        let arguments = self.binder.sqlite()?;
-        Ok(match self.text {
-            Cow::Borrowed(text) => sqlx::query_with(text, arguments),
-            Cow::Owned(text) => sqlx::query_with(AssertSqlSafe(text), arguments),
-        })
+    fn sqlite(self) -> Result<Query<Sqlite, SqliteArguments>, StoreError> {
+        Ok(query(self.text, self.binder.sqlite()?))
+    }
+
+    fn postgres(self) -> Result<Query<Postgres, PgArguments>, StoreError> {
+        Ok(query(self.text, self.binder.postgres()?))
     }
 
     pub(crate) async fn fetch_all(self, conn: &mut Conn) -> Result<Vec<DbRow>, StoreError> {
-        let Side::Sqlite(conn) = conn.side();
-        let rows = self.sqlite()?.fetch_all(conn).await?;
-        Ok(rows.into_iter().map(DbRow).collect())
+        Ok(match conn.side() {
+            Side::Sqlite(conn) => {
+                let rows = self.sqlite()?.fetch_all(conn).await?;
+                rows.into_iter().map(DbRow::Sqlite).collect()
+            }
+            Side::Postgres(conn) => {
+                let rows = self.postgres()?.fetch_all(conn).await?;
+                rows.into_iter().map(DbRow::Postgres).collect()
+            }
+        })
     }
 
     pub(crate) async fn fetch_one(self, conn: &mut Conn) -> Result<DbRow, StoreError> {
-        let Side::Sqlite(conn) = conn.side();
-        Ok(DbRow(self.sqlite()?.fetch_one(conn).await?))
+        Ok(match conn.side() {
+            Side::Sqlite(conn) => DbRow::Sqlite(self.sqlite()?.fetch_one(conn).await?),
+            Side::Postgres(conn) => DbRow::Postgres(self.postgres()?.fetch_one(conn).await?),
+        })
     }
 
     pub(crate) async fn fetch_optional(self, conn: &mut Conn) -> Result<Option<DbRow>, StoreError> {
-        let Side::Sqlite(conn) = conn.side();
-        Ok(self.sqlite()?.fetch_optional(conn).await?.map(DbRow))
+        Ok(match conn.side() {
+            Side::Sqlite(conn) => self.sqlite()?.fetch_optional(conn).await?.map(DbRow::Sqlite),
+            Side::Postgres(conn) => {
+                self.postgres()?.fetch_optional(conn).await?.map(DbRow::Postgres)
+            }
+        })
     }
 
     /// The rows as they come.
@@ -66,15 +82,24 @@ impl Sql {
         self,
         conn: &mut Conn,
     ) -> Result<BoxStream<'_, Result<DbRow, StoreError>>, StoreError> {
-        let Side::Sqlite(conn) = conn.side();
-        let rows = self.sqlite()?.fetch(conn);
-        Ok(rows.map(|row| Ok(DbRow(row?))).boxed())
+        Ok(match conn.side() {
+            Side::Sqlite(conn) => {
+                let rows = self.sqlite()?.fetch(conn);
+                rows.map(|row| Ok(DbRow::Sqlite(row?))).boxed()
+            }
+            Side::Postgres(conn) => {
+                let rows = self.postgres()?.fetch(conn);
+                rows.map(|row| Ok(DbRow::Postgres(row?))).boxed()
+            }
+        })
     }
 
     /// Runs it and returns how many rows it changed.
     pub(crate) async fn execute(self, conn: &mut Conn) -> Result<u64, StoreError> {
-        let Side::Sqlite(conn) = conn.side();
-        Ok(self.sqlite()?.execute(conn).await?.rows_affected())
+        Ok(match conn.side() {
+            Side::Sqlite(conn) => self.sqlite()?.execute(conn).await?.rows_affected(),
+            Side::Postgres(conn) => self.postgres()?.execute(conn).await?.rows_affected(),
+        })
     }
 
     /// The only value of the only row.
@@ -102,30 +127,47 @@ impl Sql {
     }
 }
 
+fn query<A: IntoArguments<D>, D: Database>(text: Cow<'static, str>, arguments: A) -> Query<D, A> {
+    match text {
+        Cow::Borrowed(text) => sqlx::query_with(text, arguments),
+        Cow::Owned(text) => sqlx::query_with(AssertSqlSafe(text), arguments),
+    }
+}
+
 /// A statement that takes many rows at once: `head (?,?),(?,?),… tail`.
 ///
 /// One call costs some tens of microseconds before it does anything, so thousands of rows need it.
 /// The text depends on nothing but constants and the number of rows, of which there are three.
-/// Placeholders are plain `?` here: SQLite finds a numbered one by walking the list of all.
-pub(crate) struct Bulk {
-    pub(crate) head: &'static str,
+/// Placeholders are plain `?` for SQLite, which finds a numbered one by walking the list of all.
+pub(crate) struct Bulk<'a> {
+    pub(crate) head: &'a str,
     pub(crate) columns: usize,
-    pub(crate) tail: &'static str,
+    pub(crate) tail: &'a str,
 }
 
 /// Rows of one statement, largest first, so that each text is prepared once. The largest stays
-/// below SQLite's 32,766 placeholders with 17 columns.
+/// below SQLite's 32,766 placeholders, and PostgreSQL's 65,535, with 17 columns.
 const BULK_ROWS: [usize; 3] = [256, 16, 1];
 
-impl Bulk {
-    pub(crate) fn text(&self, rows: usize) -> String {
-        let row = format!("({}?)", "?,".repeat(self.columns.saturating_sub(1)));
+impl Bulk<'_> {
+    pub(crate) fn text(&self, rows: usize, is_numbered: bool) -> String {
         let mut text = String::from(self.head);
-        for index in 0..rows {
-            text.push(if index == 0 { ' ' } else { ',' });
-            text.push_str(&row);
+        let mut number = 0_usize;
+        for row in 0..rows {
+            text.push_str(if row == 0 { " (" } else { "),(" });
+            for column in 0..self.columns {
+                number = number.saturating_add(1);
+                let comma = if column == 0 { "" } else { "," };
+                if is_numbered {
+                    // Writing to a String does not fail.
+                    write!(text, "{comma}${number}").unwrap_or(());
+                } else {
+                    text.push_str(comma);
+                    text.push('?');
+                }
+            }
         }
-        text.push(' ');
+        text.push_str(") ");
         text.push_str(self.tail);
         text
     }
@@ -145,7 +187,7 @@ impl Bulk {
                 for row in chunk {
                     bind(row, &mut binder);
                 }
-                let text = self.text(size);
+                let text = self.text(size, conn.is_postgres());
                 returned.extend(Sql::of(text, binder).fetch_all(&mut *conn).await?);
             }
         }

@@ -1,6 +1,6 @@
 //! Values on their way into a statement.
 
-use sqlx::{Arguments as _, sqlite::SqliteArguments};
+use sqlx::{Arguments, Encode, Type, postgres::PgArguments, sqlite::SqliteArguments};
 
 use crate::StoreError;
 
@@ -84,20 +84,35 @@ impl Binder {
         self.values.len()
     }
 
-    pub(crate) fn sqlite(self) -> Result<SqliteArguments, StoreError> {
-        let mut arguments = SqliteArguments::default();
-        arguments.reserve(self.values.len(), 0);
-        for value in self.values {
-            let added = match value {
-                Value::Int(value) => arguments.add(value),
-                Value::Real(value) => arguments.add(value),
-                Value::Text(value) => arguments.add(value),
-                Value::Blob(value) => arguments.add(value),
-            };
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
+    pub(super) fn sqlite(self) -> Result<SqliteArguments, StoreError> {
+        encoded(self.values)
     }
+
+    pub(super) fn postgres(self) -> Result<PgArguments, StoreError> {
+        encoded(self.values)
+    }
+}
+
+fn encoded<A>(values: Vec<Value>) -> Result<A, StoreError>
+where
+    A: Arguments,
+    Option<i64>: Encode<'static, A::Database> + Type<A::Database>,
+    Option<f64>: Encode<'static, A::Database> + Type<A::Database>,
+    Option<String>: Encode<'static, A::Database> + Type<A::Database>,
+    Option<Vec<u8>>: Encode<'static, A::Database> + Type<A::Database>,
+{
+    let mut arguments = A::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        let added = match value {
+            Value::Int(value) => arguments.add(value),
+            Value::Real(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+            Value::Blob(value) => arguments.add(value),
+        };
+        added.map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
 }
 
 /// A counter as the database holds it. None of ours comes near the limit.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use model::{AgentId, LogPosition, Role};
 use store::{
-    Commit, Dump, Highwater, Load, NewAgent, NewSession, NewUser, Store, StoreError, TableShape,
-    check_rows, inspect,
+    Commit, Database, Dump, Highwater, Load, NewAgent, NewSession, NewUser, Store, StoreError,
+    TableShape, check_rows, inspect,
 };
 
-use crate::{Fixture, at, fixture, name, new_target};
+use crate::{Fixture, at, empty_schema, fixture, name, new_target, postgres_url, sqlite};
 
 type Tables = Vec<(TableShape, Vec<Vec<u8>>)>;
 
@@ -27,14 +27,23 @@ async fn read(mut dump: Dump) -> Tables {
     all
 }
 
+/// The rows of each table, in an order that is of no database.
 fn texts(tables: &Tables) -> BTreeMap<String, String> {
-    let text = |parts: &Vec<Vec<u8>>| String::from_utf8(parts.concat()).unwrap();
+    let text = |parts: &Vec<Vec<u8>>| {
+        let text = String::from_utf8(parts.concat()).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
     tables.iter().map(|(table, parts)| (table.name.clone(), text(parts))).collect()
 }
 
 /// A database with something in many of its tables, of which something was deleted.
 async fn lived_in() -> Fixture {
-    let f = fixture().await;
+    filled(fixture().await).await
+}
+
+async fn filled(f: Fixture) -> Fixture {
     let user = NewUser { name: name("ann"), role: Role::Admin, password_hash: "#".to_owned() };
     let ann = f.store.user_create(&f.scope, &user, at(0)).await.unwrap();
     let session = NewSession {
@@ -77,25 +86,31 @@ async fn what_comes_out_of_one_database_goes_into_another_and_is_the_same() {
     assert_eq!(dump.organisations, ["default"]);
     let schema = dump.schema.clone();
     let before = read(dump).await;
-    let path = f.folder.path().join("other.db");
-    let mut load = Load::create(&path, &schema).await.unwrap();
-    for (table, parts) in &before {
-        for part in parts {
-            load.rows(table, part).await.unwrap();
-        }
+    // Into a file, and into PostgreSQL if there is one.
+    let folder = tempfile::tempdir().unwrap();
+    let mut others = vec![Database::Sqlite(f.folder.path().join("other.db"))];
+    if let Some(url) = postgres_url() {
+        others.push(Database::Postgres(empty_schema(&url, &folder).await));
     }
-    load.finish().await.unwrap();
-
-    let found = inspect(&path).await.unwrap();
-    assert!(found.damage.is_empty() && found.dangling.is_empty(), "{found:?}");
-    let store = Store::open(&path).await.unwrap();
-    let after = read(store.dump().await.unwrap()).await;
-    assert_eq!(texts(&after), texts(&before));
+    for other in others {
+        let mut load = Load::create(&other, &schema).await.unwrap();
+        for (table, parts) in &before {
+            for part in parts {
+                load.rows(table, part).await.unwrap();
+            }
+        }
+        load.finish().await.unwrap();
+        let found = inspect(&other).await.unwrap();
+        assert!(found.damage.is_empty() && found.dangling.is_empty(), "{found:?}");
+        let store = Store::open_at(&other).await.unwrap();
+        let after = read(store.dump().await.unwrap()).await;
+        assert_eq!(texts(&after), texts(&before));
+        // An id is never used again, not even that of something deleted before the backup.
+        let next = store.target_create(&f.scope, &new_target("core3", "192.0.2.3"), at(9)).await;
+        assert_eq!(next.unwrap().row.id.0, 3);
+    }
     assert!(!texts(&before).contains_key("session"));
     assert!(texts(&before)["target"].contains("rack"));
-    // An id is never used again, not even that of something deleted before the backup.
-    let next = store.target_create(&f.scope, &new_target("core3", "192.0.2.3"), at(9)).await;
-    assert_eq!(next.unwrap().row.id.0, 3);
 }
 
 #[tokio::test]
@@ -113,14 +128,14 @@ async fn a_dump_is_of_one_moment_while_others_write() {
 
 #[tokio::test]
 async fn a_value_that_no_column_of_ours_holds_is_named() {
-    let f = lived_in().await;
+    let f = filled(sqlite().await).await;
     f.store.close().await;
-    let path = f.folder.path().join("faultline.db");
+    let path = f.path();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     sqlx::raw_sql("UPDATE target SET note = x'00'").execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
-    let mut dump = Dump::open(&path).await.unwrap();
+    let mut dump = Dump::open(&f.database).await.unwrap();
     let target = dump.tables.iter().find(|table| table.name == "target").unwrap().clone();
     let error = dump.rows(&target).unwrap().part(1).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { column } if column == "target.note"));
@@ -128,15 +143,15 @@ async fn a_value_that_no_column_of_ours_holds_is_named() {
 
 #[tokio::test]
 async fn a_broken_page_and_a_dangling_row_are_found_without_a_change() {
-    let f = lived_in().await;
+    let f = filled(sqlite().await).await;
     f.store.close().await;
-    let path = f.folder.path().join("faultline.db");
+    let path = f.path();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).foreign_keys(false);
     let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let cut = "DELETE FROM target WHERE id = 1";
     sqlx::raw_sql(cut).execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
-    let found = inspect(&path).await.unwrap();
+    let found = inspect(&f.database).await.unwrap();
     assert!(found.damage.is_empty(), "{found:?}");
     assert!(found.dangling.iter().any(|line| line.contains("target_tag")), "{found:?}");
 
@@ -147,7 +162,7 @@ async fn a_broken_page_and_a_dangling_row_are_found_without_a_change() {
         *byte ^= 0x55;
     }
     std::fs::write(&path, &bytes).unwrap();
-    let damage = inspect(&path).await.map(|found| found.damage);
+    let damage = inspect(&f.database).await.map(|found| found.damage);
     assert!(damage.is_err() || damage.is_ok_and(|damage| !damage.is_empty()));
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }

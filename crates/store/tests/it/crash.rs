@@ -27,7 +27,7 @@ use model::{
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store};
 
-use crate::{at, fixture, name};
+use crate::{at, name, sqlite};
 
 const SECTOR_BYTES: usize = 512;
 /// As the store asks for; the trial finds out if that changes, for nothing would open.
@@ -276,7 +276,7 @@ struct Taken {
 /// A run of commits, each followed by a compaction, with a snapshot after each of both.
 async fn run(seed: u64) -> (Trial, Vec<Taken>, tempfile::TempDir) {
     let mut dice = Dice(seed);
-    let f = fixture().await;
+    let f = sqlite().await;
     let target = f.target("core1", "192.0.2.1").await;
     assert_eq!(target.probe, ProbeId(1));
     let new = NewAgent { name: name("fra1"), witnesses: Vec::new() };

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use store::{Store, StoreError};
 
-use crate::fixture;
+use crate::sqlite;
 
 /// Changes a closed database behind the store's back and opens it again.
 async fn reopened(change: &'static str) -> Result<Store, StoreError> {
-    let fixture = fixture().await;
+    let fixture = sqlite().await;
     fixture.store.close().await;
     let path = fixture.folder.path().join("faultline.db");
     let options = SqliteConnectOptions::new().filename(&path);
@@ -21,7 +21,7 @@ async fn reopened(change: &'static str) -> Result<Store, StoreError> {
 
 #[tokio::test]
 async fn what_was_written_is_there_after_opening_again() {
-    let fixture = fixture().await;
+    let fixture = sqlite().await;
     fixture.target("core1", "192.0.2.1").await;
     let version = fixture.store.schema_version().await.unwrap();
     fixture.store.close().await;
