@@ -12,6 +12,7 @@ mod console;
 mod e2e;
 mod icmp;
 mod need;
+mod postgres;
 mod shell;
 mod test;
 mod tidy;

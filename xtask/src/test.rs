@@ -8,13 +8,18 @@ use std::{cell::OnceCell, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-use crate::{api_fuzz, bench, codegen, console, e2e, need, shell, tidy, units};
+use crate::{api_fuzz, bench, codegen, console, e2e, need, postgres, shell, tidy, units};
 
 /// Simulator runs before a commit, and in full.
 const SEEDS_QUICK: &str = "0..10";
 const SEEDS: &str = "0..50";
 /// Each mistake put in on purpose must be seen within these.
 const SEEDS_DEFECTS: &str = "0..200";
+
+/// Of the server's tests only those that are about the database.
+const ON_POSTGRES: &str = "package(store) or test(postgres)";
+/// Names the database of PostgreSQL to the tests that want one.
+const POSTGRES: &str = "FAULTLINE_TEST_POSTGRES";
 
 /// How a step ended.
 enum Outcome {
@@ -48,7 +53,7 @@ const fn long(name: &'static str, run: fn(&Session) -> anyhow::Result<Outcome>) 
     Step { name, is_long: true, run }
 }
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     step("format", |_| cargo(&["fmt", "--all", "--", "--check"])),
     step("tidy", |_| done(tidy::run())),
     step("console packages", |_| with_node(console::install)),
@@ -59,7 +64,8 @@ const STEPS: [Step; 18] = [
     step("clippy", |_| {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
-    step("rust tests", |_| rust_tests()),
+    step("rust tests", |_| rust_tests(&["--workspace"], None)),
+    step("postgresql", on_postgres),
     step("generated code", |_| done(codegen::check_stubs())),
     step("openapi", |_| {
         codegen::check_openapi()?;
@@ -155,18 +161,41 @@ fn npm(script: &str) -> anyhow::Result<Outcome> {
     with_node(|| shell::run(shell::npm().args(["run", "--silent", script])))
 }
 
-fn rust_tests() -> anyhow::Result<Outcome> {
+/// Runs tests: on SQLite, or on the database of PostgreSQL that the URL names.
+fn rust_tests(which: &[&str], postgres: Option<&str>) -> anyhow::Result<Outcome> {
     let mut cargo = shell::cargo();
+    let mut filter: &[&str] = &[];
+    match postgres {
+        Some(url) => {
+            cargo.env(POSTGRES, url);
+            filter = &["--filterset", ON_POSTGRES];
+        }
+        None => {
+            cargo.env_remove(POSTGRES);
+        }
+    }
     let is_summary: fn(&&String) -> bool = if need::find("cargo-nextest").is_some() {
-        cargo.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
+        cargo.args(["nextest", "run", "--locked", "--no-fail-fast"]).args(which).args(filter);
         |line| line.contains("tests run:")
     } else {
-        cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        cargo.args(["test", "--locked", "--no-fail-fast"]).args(which);
         |line| line.starts_with("test result:")
     };
     let (is_good, tail) = shell::tee(&mut cargo)?;
     let note = tail.iter().rfind(is_summary).map_or("", |line| line.trim()).to_owned();
     Ok(if is_good { Outcome::Passed(note) } else { Outcome::Failed(note) })
+}
+
+/// What must be the same on both databases, once more on PostgreSQL. Without one, a run that leaves
+/// nothing out has failed.
+fn on_postgres(session: &Session) -> anyhow::Result<Outcome> {
+    match postgres::missing() {
+        Some(missing) if session.quick => return Ok(Outcome::NotRun(missing)),
+        Some(missing) => return Ok(Outcome::Failed(format!("not run: {missing}"))),
+        None => (),
+    }
+    let cluster = postgres::Cluster::start()?;
+    rust_tests(&["--package", "store", "--package", "server", "--test", "it"], Some(&cluster.url()))
 }
 
 fn simulator(session: &Session) -> anyhow::Result<Outcome> {

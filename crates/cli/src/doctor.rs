@@ -116,7 +116,9 @@ async fn installation(connection: &Connection, config: &Config, now: UtcMicros) 
 
 /// Database, log and keys, read to their end; what `faultline verify` says.
 async fn data(config: &Config) -> Vec<Check> {
-    let verified = verify_data(&config.data_dir, config.master_key.as_ref()).await;
+    let verified =
+        verify_data(&config.data_dir, config.database_url.as_ref(), config.master_key.as_ref())
+            .await;
     if verified.problems.is_empty() {
         return vec![Check::ok("data", verified.facts.join("; "))];
     }

@@ -5,6 +5,7 @@ use std::{fs::File, path::Path};
 use anyhow::{Context, bail};
 use serde_json::json;
 use server::{
+    Config, DatabaseUrl, Overrides,
     archive::Manifest,
     backup::{Partial, backup_offline},
     clock::Clock,
@@ -35,10 +36,17 @@ fn master_key(args: &KeyArgs) -> anyhow::Result<Option<(MasterKey, bool)>> {
     Ok(key.map(|key| (key, false)))
 }
 
+/// The database of PostgreSQL that the environment names, for what works without a server.
+fn database_url() -> anyhow::Result<Option<DatabaseUrl>> {
+    Ok(Config::load(None, &Overrides::default())?.database_url)
+}
+
 /// Writes a backup of a running server, or of a data directory, into a new file.
 pub(crate) async fn backup(connection: Connection, args: BackupArgs) -> anyhow::Result<()> {
     let manifest = if args.offline {
-        backup_offline(connection.data_dir(), &args.file, Clock::system().now()).await?
+        let url = database_url()?;
+        let now = Clock::system().now();
+        backup_offline(connection.data_dir(), url.as_ref(), &args.file, now).await?
     } else {
         download(&connection, &args.file).await?
     };
@@ -96,12 +104,14 @@ pub(crate) async fn bring_back(connection: Connection, args: RestoreArgs) -> any
         Some((key, true)) => GivenKey::Put(key),
         Some((key, false)) => GivenKey::Check(key),
     };
-    let manifest = restore(&args.file, data_dir, given).await?;
+    let url = database_url()?;
+    let manifest = restore(&args.file, data_dir, url.as_ref(), given).await?;
     let dir = data_dir.display();
     let mut text = format!(
-        "`{dir}` is as it was at {}: {} rows\n",
+        "`{dir}` is as it was at {}: {} rows{}\n",
         manifest.head.created_at,
         manifest.rows_total(),
+        url.as_ref().map_or(String::new(), |url| format!(", in {url}")),
     );
     text += &match key {
         Some((_, true)) => "The master key is in its place.\n".to_owned(),
@@ -121,7 +131,7 @@ pub(crate) async fn bring_back(connection: Connection, args: RestoreArgs) -> any
 pub(crate) async fn verify(connection: Connection, args: VerifyArgs) -> anyhow::Result<()> {
     let key = master_key(&args.key)?.map(|(key, _)| key);
     let verified = if args.path.is_dir() {
-        verify_data(&args.path, key.as_ref()).await
+        verify_data(&args.path, database_url()?.as_ref(), key.as_ref()).await
     } else {
         let path = args.path.clone();
         tokio::task::spawn_blocking(move || verify_archive(&path, key.as_ref())).await?

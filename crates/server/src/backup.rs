@@ -17,7 +17,7 @@ use std::{
 
 use journal::{Disk, Journal, JournalError, Position};
 use model::{LogPosition, UtcMicros};
-use store::{Dump, StoreError};
+use store::{Database, DatabaseUrl, Dump, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, FORM, Head, Manifest, Piece, WriteError,
     },
     conductor::{ConductError, Conductor},
+    config::database_of,
     home::{self, HomeError},
     log::{self, LogTail},
 };
@@ -150,18 +151,25 @@ async fn produce(
 /// [`BackupError::InUse`] if a server has it open. Nothing is left at `to` then.
 pub async fn backup_offline(
     data_dir: &Path,
+    url: Option<&DatabaseUrl>,
     to: &Path,
     now: UtcMicros,
 ) -> Result<Manifest, BackupError> {
-    let database = data_dir.join("faultline.db");
-    if !database.exists() {
+    let database = database_of(data_dir, url);
+    home::check_database(data_dir, &database).map_err(BackupError::Home)?;
+    let is_there = match &database {
+        Database::Sqlite(path) => path.exists(),
+        Database::Postgres(_) => data_dir.join("keys").exists(),
+    };
+    if !is_there {
         return Err(BackupError::NoDatabase { path: data_dir.to_owned() });
     }
     let _lock = home::lock(data_dir).map_err(|error| match error {
         HomeError::InUse { path, .. } => BackupError::InUse { path },
-        error @ (HomeError::Dir { .. } | HomeError::Open { .. } | HomeError::Unfinished { .. }) => {
-            BackupError::Home(error)
-        }
+        error @ (HomeError::Dir { .. }
+        | HomeError::Open { .. }
+        | HomeError::OtherDatabase { .. }
+        | HomeError::Unfinished { .. }) => BackupError::Home(error),
     })?;
     let dump = Dump::open(&database).await?;
     let log_dir = data_dir.join("log");

@@ -15,11 +15,17 @@ use std::{
     time::Duration,
 };
 
+use store::{Database, DatabaseUrl};
+
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
 pub use network::Network;
 
 /// Where everything is kept.
 pub const DATA_DIR_DEFAULT: &str = "data";
+/// The database in a data directory.
+pub(crate) const DATABASE_FILE: &str = "faultline.db";
+/// Names a database of PostgreSQL to use instead of a file in the data directory. It is a secret.
+pub const DATABASE_URL_VARIABLE: &str = "DATABASE_URL";
 /// Console and API: this machine only, until TLS or a proxy is set up.
 pub const HTTP_LISTEN_DEFAULT: &str = "127.0.0.1:7480";
 const BACKLOG_BYTES_PER_SECOND_MIN: u64 = 4096;
@@ -83,6 +89,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// `None`: a file in the data directory.
+    pub database_url: Option<DatabaseUrl>,
     pub http: HttpConfig,
     pub agents: AgentsConfig,
     pub log_format: LogFormat,
@@ -158,6 +166,7 @@ pub struct Overrides {
 #[serde(deny_unknown_fields, default)]
 struct FileConfig {
     data_dir: Option<PathBuf>,
+    database_url: Option<String>,
     log_format: Option<String>,
     http: FileHttp,
     agents: FileAgents,
@@ -243,6 +252,8 @@ impl Config {
         let http_listen = over(&overrides.http_listen, "FAULTLINE_HTTP_LISTEN", file.http.listen);
         let agent_listen =
             over(&overrides.agent_listen, "FAULTLINE_AGENT_LISTEN", file.agents.listen);
+        let database_url = variable(DATABASE_URL_VARIABLE).or(file.database_url);
+        let database_url = database_url.filter(|text| !text.is_empty());
         let log_format = variable("FAULTLINE_LOG_FORMAT").or(file.log_format);
         let advertise = match variable("FAULTLINE_AGENT_ADVERTISE") {
             Some(list) => list.split(',').map(|a| a.trim().to_owned()).collect(),
@@ -253,6 +264,7 @@ impl Config {
             .transpose()?;
         let config = Config {
             data_dir,
+            database_url: database_url.as_deref().map(parse_database_url).transpose()?,
             http: HttpConfig {
                 listen: parse_listen("http.listen", http_listen, HTTP_LISTEN_DEFAULT)?,
                 tls: tls_files(file.http.tls_certificate, file.http.tls_key)?,
@@ -319,6 +331,9 @@ impl Config {
             writeln!(text, "{line}").unwrap_or(());
         };
         line(format!("data_dir = {}", path(&self.data_dir)));
+        if let Some(url) = &self.database_url {
+            line(format!("# database_url is not shown: {url}"));
+        }
         let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
         line(format!("log_format = {}", quote(format)));
         line("\n[http]".to_owned());
@@ -356,8 +371,9 @@ impl Config {
         self.data_dir.join("keys")
     }
 
-    pub fn database_path(&self) -> PathBuf {
-        self.data_dir.join("faultline.db")
+    /// Where the database is.
+    pub fn database(&self) -> Database {
+        database_of(&self.data_dir, self.database_url.as_ref())
     }
 
     pub fn log_dir(&self) -> PathBuf {
@@ -381,6 +397,14 @@ impl Config {
         }
         let texts = ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port()).to_string());
         self.agents.advertise = texts.collect();
+    }
+}
+
+/// Where the database of a data directory is: the URL given, or a file in it.
+pub(crate) fn database_of(data_dir: &Path, url: Option<&DatabaseUrl>) -> Database {
+    match url {
+        Some(url) => Database::Postgres(url.clone()),
+        None => Database::Sqlite(data_dir.join(DATABASE_FILE)),
     }
 }
 
@@ -419,6 +443,13 @@ fn parse_listen(
     text.parse().map_err(|_| ConfigError::Value {
         key,
         reason: format!("`{text}` is not an address with a port, such as `{default}`"),
+    })
+}
+
+fn parse_database_url(text: &str) -> Result<DatabaseUrl, ConfigError> {
+    DatabaseUrl::parse(text).map_err(|error| ConfigError::Value {
+        key: "database_url",
+        reason: format!("(or {DATABASE_URL_VARIABLE}) {error}"),
     })
 }
 
@@ -581,6 +612,24 @@ mod tests {
         refused("[backup]\ndir = \"b\"\nkeep = 0", "`backup.keep`");
         let error = resolve("", &[(MASTER_KEY_VARIABLE, "short")]).unwrap_err();
         assert!(error.to_string().contains(MASTER_KEY_VARIABLE));
+    }
+
+    #[test]
+    fn the_database_is_a_file_unless_a_url_says_otherwise_and_that_is_never_shown() {
+        let path = PathBuf::from(DATA_DIR_DEFAULT).join("faultline.db");
+        let config = resolve("", &[(DATABASE_URL_VARIABLE, "")]).unwrap();
+        assert!(matches!(config.database(), Database::Sqlite(found) if found == path));
+        let text = "database_url = \"postgresql://a:s3cret@file.example.net/f\"";
+        let variables = [(DATABASE_URL_VARIABLE, "postgresql://a:s3cret@env.example.net/f")];
+        for (config, host) in [
+            (resolve(text, &[]).unwrap(), "file.example.net"),
+            (resolve(text, &variables).unwrap(), "env.example.net"),
+        ] {
+            let said = format!("{config:?} {}", config.to_text());
+            assert!(said.contains(host) && !said.contains("s3cret"), "{said}");
+            resolve(&config.to_text(), &[]).unwrap();
+        }
+        refused("database_url = \"mysql://a:b@c/d\"", "`database_url`");
     }
 
     #[test]

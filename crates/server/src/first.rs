@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use model::{Name, Role, UtcMicros};
 use nix::fcntl::Flock;
-use store::{NewApiKey, NewUser, ORG_DEFAULT, Scope, Store, StoreError};
+use store::{Database, NewApiKey, NewUser, ORG_DEFAULT, Scope, Store, StoreError};
 
 use crate::{
     app::{
@@ -54,6 +54,7 @@ impl std::fmt::Debug for FirstStart {
 /// Makes the directories and takes the lock that keeps a second server out.
 pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
     home::check_whole(&config.data_dir)?;
+    home::check_database(&config.data_dir, &config.database())?;
     for dir in [&config.data_dir, &config.keys_dir()] {
         home::make_private(dir)?;
     }
@@ -86,12 +87,16 @@ pub(crate) async fn first_user(
 /// [`HomeError::InUse`] while a server runs on the directory; [`FirstError::NoData`] and
 /// [`FirstError::NoUser`] if there is nothing to change.
 pub async fn reset_password(config: &Config, user: &str) -> Result<String, FirstError> {
-    let path = config.database_path();
+    let database = config.database();
+    let path = match &database {
+        Database::Sqlite(path) => path.clone(),
+        Database::Postgres(_) => config.keys_dir(),
+    };
     if !path.exists() {
         return Err(FirstError::NoData { path });
     }
     let _lock = settle(config)?;
-    let store = Store::open(&path).await?;
+    let store = Store::open_at(&database).await?;
     let scope = Scope::system(ORG_DEFAULT);
     let found = store.user_by_name(&scope, &name(user)?).await?;
     let found = found.ok_or_else(|| FirstError::NoUser { name: user.to_owned() })?.user;

@@ -8,12 +8,17 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg};
+use store::Database;
+
+use crate::config::DATABASE_FILE;
 
 /// Only the server's user may look into the data directory.
 const DIR_MODE: u32 = 0o700;
 const MODE_MASK: u32 = 0o777;
 /// Who holds a lock on this file has the directory.
 const LOCK: &str = "lock";
+/// Says which one of PostgreSQL it is, without what opens it.
+const ELSEWHERE: &str = "database-elsewhere";
 /// Stands in a data directory until a restore has filled it.
 pub(crate) const UNFINISHED: &str = "restore-unfinished";
 
@@ -40,6 +45,12 @@ pub enum HomeError {
          --data-dir", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     InUse { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "the data directory belongs to the database {found}, and this start names {named}: set \
+         DATABASE_URL as before; to move to another database, restore a backup into it \
+         (docs/postgresql.md); to begin anew, take a new data directory"
+    )]
+    OtherDatabase { found: String, named: String },
     #[error(
         "`{}` is what a restore left that did not end: delete it, and restore again", path.display()
     )]
@@ -91,6 +102,37 @@ pub(crate) fn check_whole(data_dir: &Path) -> Result<(), HomeError> {
     Ok(())
 }
 
+/// Refuses a database of another kind than the data directory was used with: keys, log and
+/// database belong together, and a forgotten variable would begin an empty one.
+///
+/// # Errors
+///
+/// [`HomeError::OtherDatabase`].
+pub(crate) fn check_database(data_dir: &Path, named: &Database) -> Result<(), HomeError> {
+    let other = match named {
+        Database::Sqlite(path) if path.exists() => None,
+        Database::Sqlite(_) => fs::read_to_string(data_dir.join(ELSEWHERE)).ok(),
+        Database::Postgres(_) => {
+            let path = data_dir.join(DATABASE_FILE);
+            path.exists().then(|| path.display().to_string())
+        }
+    };
+    match other {
+        None => Ok(()),
+        Some(found) => {
+            let found = found.trim().to_owned();
+            Err(HomeError::OtherDatabase { found, named: named.to_string() })
+        }
+    }
+}
+
+/// Notes in a data directory that its database is elsewhere, for [`check_database`].
+pub(crate) fn note_database(data_dir: &Path, database: &Database) -> Result<(), HomeError> {
+    let Database::Postgres(url) = database else { return Ok(()) };
+    let path = data_dir.join(ELSEWHERE);
+    fs::write(&path, format!("{url}\n")).map_err(|source| HomeError::Dir { path, source })
+}
+
 /// Makes a directory that only its owner enters. An empty one was made for us and is closed to
 /// others; one with content is somebody's: it is used if it is closed, and never changed.
 pub(crate) fn make_private(dir: &Path) -> Result<(), HomeError> {
@@ -108,7 +150,31 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), HomeError> {
 
 #[cfg(test)]
 mod tests {
+    use store::DatabaseUrl;
+
     use super::*;
+    use crate::config::database_of;
+
+    #[test]
+    fn a_data_directory_goes_with_the_kind_of_database_that_it_was_used_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::parse("postgresql://a:s3cret@db.example.net/f").unwrap();
+        let (file, server) = (database_of(dir.path(), None), database_of(dir.path(), Some(&url)));
+        for named in [&file, &server] {
+            check_database(dir.path(), named).unwrap();
+        }
+        note_database(dir.path(), &server).unwrap();
+        check_database(dir.path(), &server).unwrap();
+        // The variable was forgotten.
+        let error = check_database(dir.path(), &file).unwrap_err().to_string();
+        assert!(error.contains("belongs to the database PostgreSQL db.example.net:5432/f"));
+        assert!(!error.contains("s3cret"), "{error}");
+        fs::remove_file(dir.path().join(ELSEWHERE)).unwrap();
+        fs::write(dir.path().join(DATABASE_FILE), "").unwrap();
+        check_database(dir.path(), &file).unwrap();
+        let error = check_database(dir.path(), &server).unwrap_err().to_string();
+        assert!(error.contains("faultline.db, and this start names PostgreSQL"), "{error}");
+    }
 
     #[test]
     fn a_directory_that_others_may_enter_is_refused_and_left_as_it_is() {

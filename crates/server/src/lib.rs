@@ -41,5 +41,6 @@ pub use first::{FirstError, FirstStart, reset_password};
 pub use home::{HomeError, is_in_use};
 pub use log::LogUnavailable;
 pub use serve::{HTTP_CERTIFICATE_FILE, Ready, STOP_MAX, ServeError, Turning, serve, serve_with};
+pub use store::DatabaseUrl;
 
 pub(crate) use app::chain;

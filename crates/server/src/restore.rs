@@ -13,12 +13,13 @@ use std::{
 use journal::{Disk, Journal, JournalError, Position};
 use model::LogPosition;
 use nix::fcntl::Flock;
-use store::{Load, StoreError};
+use store::{Database, DatabaseUrl, Load, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{
     archive::{self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, ArchiveError, Manifest, Part, log_rows},
     authority::{Authority, AuthorityError},
+    config::database_of,
     home::{self, HomeError, UNFINISHED},
     log,
     secrets::{MasterKey, Secrets, SecretsError, write_secret_file},
@@ -90,7 +91,8 @@ pub enum GivenKey<'a> {
     Put(&'a MasterKey),
 }
 
-/// Restores the archive at `from` into `data_dir`, which must not be there or be empty.
+/// Restores the archive at `from` into `data_dir`, which must not be there or be empty; its
+/// database into the one that `url` names, which must be empty, or into a file there.
 ///
 /// # Errors
 ///
@@ -98,11 +100,12 @@ pub enum GivenKey<'a> {
 pub async fn restore(
     from: &Path,
     data_dir: &Path,
+    url: Option<&DatabaseUrl>,
     key: GivenKey<'_>,
 ) -> Result<Manifest, RestoreError> {
     let unreadable = |source| RestoreError::Source { path: from.to_owned(), source };
     let file = fs::File::open(from).map_err(unreadable)?;
-    restore_from(file, data_dir, key).await
+    restore_from(file, data_dir, url, key).await
 }
 
 /// As [`restore`], from anything that can be read.
@@ -113,6 +116,7 @@ pub async fn restore(
 pub async fn restore_from(
     source: impl io::Read + Send + 'static,
     data_dir: &Path,
+    url: Option<&DatabaseUrl>,
     key: GivenKey<'_>,
 ) -> Result<Manifest, RestoreError> {
     let staging = Staging::create(data_dir)?;
@@ -122,7 +126,9 @@ pub async fn restore_from(
             parts.blocking_send(part).map_err(|_| RestoreError::Interrupted)
         })
     });
-    let mut filling = Filling { dir: staging.dir.clone(), load: None, log: Log::default() };
+    let database = database_of(&staging.dir, url);
+    let mut filling =
+        Filling { dir: staging.dir.clone(), database, load: None, log: Log::default() };
     let mut filled = Ok(());
     while let Some(part) = taken.recv().await {
         filled = filling.take(part).await;
@@ -136,8 +142,9 @@ pub async fn restore_from(
         (Ok(()), read) => read?,
         (Err(error), _) => return Err(error),
     };
-    filling.finish().await?;
     use_key(&staging.dir, key)?;
+    // PostgreSQL has nothing of it before, and all of it after: it comes last but for the name.
+    filling.finish().await?;
     staging.finish(data_dir)?;
     Ok(manifest)
 }
@@ -150,6 +157,7 @@ fn write_error(path: &Path) -> impl Fn(io::Error) -> RestoreError {
 #[derive(Debug)]
 struct Filling {
     dir: PathBuf,
+    database: Database,
     load: Option<Load>,
     log: Log,
 }
@@ -160,7 +168,7 @@ impl Filling {
             Part::Head(head) => {
                 self.log.dir = self.dir.join("log");
                 self.log.behind = head.position.max(head.checkpoint);
-                self.load = Some(Load::create(&self.dir.join("faultline.db"), &head.schema).await?);
+                self.load = Some(Load::create(&self.database, &head.schema).await?);
             }
             Part::Rows { table, lines } => {
                 let load = self.load.as_mut().ok_or(RestoreError::Interrupted)?;
@@ -181,8 +189,12 @@ impl Filling {
     async fn finish(self) -> Result<(), RestoreError> {
         self.log.end()?;
         let load = self.load.ok_or(RestoreError::Interrupted)?;
+        home::note_database(&self.dir, &self.database)?;
         load.finish().await?;
-        sync(&self.dir.join("faultline.db"))
+        match &self.database {
+            Database::Sqlite(path) => sync(path),
+            Database::Postgres(_) => Ok(()),
+        }
     }
 }
 
@@ -319,9 +331,10 @@ impl Drop for Staging {
 fn lock(dir: &Path) -> Result<Flock<fs::File>, RestoreError> {
     home::lock(dir).map_err(|error| match error {
         HomeError::InUse { path, .. } => RestoreError::UnderWay { path },
-        error @ (HomeError::Dir { .. } | HomeError::Open { .. } | HomeError::Unfinished { .. }) => {
-            RestoreError::Home(error)
-        }
+        error @ (HomeError::Dir { .. }
+        | HomeError::Open { .. }
+        | HomeError::OtherDatabase { .. }
+        | HomeError::Unfinished { .. }) => RestoreError::Home(error),
     })
 }
 

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::serve::{Listener, ListenerExt as _};
 use journal::{Disk, Journal, JournalError};
 use model::LogPosition;
-use store::{Store, StoreError};
+use store::{Database, Store, StoreError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -20,7 +20,7 @@ use crate::{
     conductor::{CatchUpError, Conductor, Replay, ReplayError},
     config::Config,
     first::{self, FirstError, FirstStart},
-    http,
+    home, http,
     ingest::{Ingest, stub::agent_link_server::AgentLinkServer},
     listen::{self, Door, ListenError, PlainListener, Purpose, TlsListener},
     log::{self, Body, LogHandle, LogStart},
@@ -55,9 +55,9 @@ pub enum ServeError {
     First(#[from] FirstError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    #[error("cannot open the database `{}`", path.display())]
+    #[error("cannot open the database {database}")]
     Store {
-        path: std::path::PathBuf,
+        database: Database,
         #[source]
         source: StoreError,
     },
@@ -147,9 +147,10 @@ pub async fn serve_with(
     let _lock = first::settle(&config)?;
     let master_key = config.keys_dir().join("master.key");
     let secrets = Secrets::load(config.master_key.as_ref(), &master_key)?;
-    let path = config.database_path();
-    let store = Store::open(&path).await;
-    let store = store.map_err(|source| ServeError::Store { path, source })?;
+    let database = config.database();
+    let store = Store::open_at(&database).await;
+    let store = store.map_err(|source| ServeError::Store { database, source })?;
+    home::note_database(&config.data_dir, &config.database()).map_err(FirstError::from)?;
     let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, clock.now())?);
     let mut core = Core::start(&config, &store, &clock).await?;
 

@@ -11,11 +11,12 @@ use std::{
 
 use engine::Engine;
 use journal::Position;
-use store::{Inspection, StoreError};
+use store::{Database, DatabaseUrl, Inspection, StoreError};
 
 use crate::{
     archive::{self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, ArchiveError, Manifest, Part},
     authority::{Authority, AuthorityError},
+    config::database_of,
     home, log,
     secrets::{MasterKey, Secrets, SecretsError},
 };
@@ -143,15 +144,24 @@ fn check_sealed(verified: &mut Verified, files: &[(String, Vec<u8>)], key: Optio
     }
 }
 
-/// Looks at a data directory; `given` is the key if there is no key file.
-pub async fn verify_data(data_dir: &Path, given: Option<&MasterKey>) -> Verified {
+/// Looks at a data directory and its database, which is a file there or what `url` names; `given`
+/// is the key if there is no key file.
+pub async fn verify_data(
+    data_dir: &Path,
+    url: Option<&DatabaseUrl>,
+    given: Option<&MasterKey>,
+) -> Verified {
     let mut verified = Verified::default();
     if let Err(error) = home::check_whole(data_dir) {
         verified.problem(error.to_string(), "delete it, and restore again");
         return verified;
     }
-    let database = data_dir.join("faultline.db");
-    if !database.exists() {
+    let database = database_of(data_dir, url);
+    if let Err(error) = home::check_database(data_dir, &database) {
+        verified.problem(error.to_string(), "run this with the server's DATABASE_URL");
+        return verified;
+    }
+    if matches!(&database, Database::Sqlite(path) if !path.exists()) {
         let what = format!("`{}` has no database", data_dir.display());
         verified.problem(what, "give a server's data directory, or the path of a backup");
         return verified;
@@ -164,6 +174,7 @@ pub async fn verify_data(data_dir: &Path, given: Option<&MasterKey>) -> Verified
             return verified;
         }
     };
+    verified.fact(format!("its database is {database}"));
     verified.fact(if is_running { "a server has it open" } else { "no server has it open" });
     // The log first: a running server trims it up to checkpoints that the database has by then.
     let log = check_log(&mut verified, &data_dir.join("log"));

@@ -59,7 +59,8 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
-    /// PostgreSQL does not answer, or all connections to it are in use. A later attempt may succeed.
+    /// PostgreSQL does not answer, or all connections to it are in use. A later attempt may
+    /// succeed.
     #[error(
         "the database server does not answer: look whether it runs, and whether this machine \
          reaches it"

@@ -1355,12 +1355,15 @@ export interface components {
             status: components["schemas"]["HealthStatus"];
         };
         HealthDatabase: {
+            /** @description `sqlite` or `postgresql`. */
             engine: string;
             /**
              * Format: double
              * @description Of the last commits.
              */
             latency_ms_p95: number;
+            /** @description Its file, or its host and name. */
+            place: string;
             /** Format: int64 */
             schema_version: number;
             /** Format: int64 */

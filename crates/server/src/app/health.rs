@@ -96,6 +96,9 @@ pub(crate) struct IntakeState {
 
 #[derive(Debug)]
 pub(crate) struct Database {
+    pub(crate) engine: &'static str,
+    /// Its file, or its host and name.
+    pub(crate) place: String,
     pub(crate) version: String,
     pub(crate) schema_version: u32,
     pub(crate) size_bytes: u64,
@@ -105,6 +108,8 @@ impl App {
     pub(crate) async fn health(&self, scope: &Scope) -> Result<Health, AppError> {
         let now = self.clock.now();
         let database = Database {
+            engine: self.store.engine_name(),
+            place: self.config.database().to_string(),
             version: self.store.engine_version().await?,
             schema_version: self.store.schema_version().await?,
             size_bytes: self.store.size_bytes().await?,
@@ -482,7 +487,13 @@ mod tests {
             load: None,
             memory: Some(Memory { rss_bytes: 1, total_bytes: 100, available_bytes: 50 }),
             disk: Some(disk(100 << 30, 50 << 30)),
-            database: Database { version: String::new(), schema_version: 1, size_bytes: 0 },
+            database: Database {
+                engine: "sqlite",
+                place: String::new(),
+                version: String::new(),
+                schema_version: 1,
+                size_bytes: 0,
+            },
             freshness,
             interval_min: Some(Duration::from_secs(30)),
             missing: MinuteGaps::default(),

@@ -313,7 +313,7 @@ mod tests {
         let _lock = crate::first::settle(&config).unwrap();
         let clock = Clock::system();
         let now = clock.now();
-        let store = Store::open(&config.database_path()).await.unwrap();
+        let store = Store::open_at(&config.database()).await.unwrap();
         let secrets = Secrets::load(None, &config.keys_dir().join("master.key")).unwrap();
         let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, now).unwrap());
         let options = log::options(LogPosition(0));

@@ -76,7 +76,10 @@ pub(crate) struct DiskView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HealthDatabase)]
 pub(crate) struct DatabaseView {
+    /// `sqlite` or `postgresql`.
     engine: &'static str,
+    /// Its file, or its host and name.
+    place: String,
     version: String,
     size_bytes: u64,
     schema_version: u32,
@@ -233,7 +236,8 @@ fn view(app: &App, health: Health) -> HealthView {
             free_bytes: health.disk.map_or(0, |disk| disk.free_bytes),
         },
         database: DatabaseView {
-            engine: "sqlite",
+            engine: health.database.engine,
+            place: health.database.place,
             version: health.database.version,
             size_bytes: health.database.size_bytes,
             schema_version: health.database.schema_version,

@@ -8,5 +8,6 @@ mod harness;
 mod http;
 mod ingest;
 mod overload;
+mod postgres;
 mod restart;
 mod streams;

@@ -46,8 +46,8 @@ impl Conn {
     pub(crate) async fn raw(&mut self, text: &str) -> Result<(), StoreError> {
         let text = sqlx::raw_sql(AssertSqlSafe(text));
         match self.side() {
-            Side::Sqlite(conn) => drop(text.execute(conn).await?),
-            Side::Postgres(conn) => drop(text.execute(conn).await?),
+            Side::Sqlite(conn) => text.execute(conn).await.map(|_| ())?,
+            Side::Postgres(conn) => text.execute(conn).await.map(|_| ())?,
         }
         Ok(())
     }

@@ -101,11 +101,11 @@ impl Store {
         migrate::version(&mut *self.read_above().await?).await
     }
 
-    /// The name of the database engine.
+    /// The database engine: `sqlite` or `postgresql`.
     pub fn engine_name(&self) -> &'static str {
         match &self.inner.engine {
-            Engine::Sqlite(_) => "SQLite",
-            Engine::Postgres(_) => "PostgreSQL",
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgresql",
         }
     }
 

@@ -30,6 +30,7 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of ours, in the three sizes of a bulk.
 const STATEMENTS_MAX: usize = 400;
 /// Of the schema, for the connection that writes: the first number is "faultline" on a telephone.
+// Above organisations: the writer is one.
 const WRITER_LOCK: &str = "SELECT pg_advisory_lock(328585463, hashtext(current_schema()))";
 /// What each connection asks of the server. A connection that is silent because the network is cut
 /// must not keep the lock for the two hours that are usual.
@@ -67,7 +68,7 @@ const SIZE: &str = "SELECT pg_database_size(current_database())";
 pub(super) struct Postgres {
     writer: PgPool,
     readers: PgPool,
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
     /// Whether somebody else held the lock when the last connection that writes was made.
     is_taken: Arc<AtomicBool>,
 }
@@ -129,7 +130,7 @@ impl Postgres {
         });
         let writer = writer.connect_with(options.clone()).await?;
         let readers = pool(READERS_MAX).connect_with(options.clone()).await?;
-        Ok(Postgres { writer, readers, options, is_taken })
+        Ok(Postgres { writer, readers, options: Box::new(options), is_taken })
     }
 
     pub(super) async fn close(&self) {

@@ -56,7 +56,7 @@ impl From<&Path> for Database {
 /// nor anything else that a URL may carry but host and database.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
     shown: String,
 }
 
@@ -93,8 +93,9 @@ impl DatabaseUrl {
                 return Err(refused("has a parameter that nobody knows"));
             }
         }
-        let options = PgConnectOptions::from_str(text)
-            .map_err(|_| refused("cannot be read: is `@`, `/` or `#` in the password written as `%40`, `%2F`, `%23`?"))?;
+        let unreadable =
+            "cannot be read: is `@`, `/` or `#` in the password written as `%40`, `%2F`, `%23`?";
+        let options = PgConnectOptions::from_str(text).map_err(|_| refused(unreadable))?;
         let is_named = rest
             .split('?')
             .next()
@@ -109,11 +110,11 @@ impl DatabaseUrl {
             None => format!("{}:{}", options.get_host(), options.get_port()),
         };
         let shown = format!("PostgreSQL {host}/{name}");
-        Ok(DatabaseUrl { options, shown })
+        Ok(DatabaseUrl { options: Box::new(options), shown })
     }
 
     pub(crate) fn options(&self) -> PgConnectOptions {
-        self.options.clone()
+        PgConnectOptions::clone(&self.options)
     }
 }
 

@@ -217,7 +217,7 @@ function Host({ health }: { health: Health }) {
         </Fact>
         <Fact
           label="Database"
-          hint={`${database.engine} ${database.version}, schema ${database.schema_version}`}
+          hint={`${database.engine} ${database.version}, schema ${database.schema_version}; ${database.place}`}
         >
           {bytes(database.size_bytes)}
         </Fact>
