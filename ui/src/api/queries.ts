@@ -3,9 +3,10 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
 
 import type { TargetFilter } from '../domain/filter'
-import { type Track, tracksOf } from '../domain/history'
+import { type Track, type Tracks, tracksOf } from '../domain/history'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import { Problem, api, sent, setCsrfToken } from './client'
+import { readColumns } from './columns'
 import { serverNow } from './serverTime'
 import type { History, Round, Session } from './types'
 
@@ -169,8 +170,14 @@ export const targetTracksQuery = (
     queryKey: [...(isLong ? ['history', id] : keys.target(id)), 'tracks', lengthMs, to, level],
     queryFn: async ({ signal }): Promise<Tracks> => {
       const end = to ?? minuteOf(serverNow()) + MINUTE_MS
-      const got = await history(id, { from: end - lengthMs, to: end, level }, signal)
-      return { level: got.level, tracks: tracksOf(got) }
+      const query = historyParams({ from: end - lengthMs, to: end, level })
+      const params = { path: { id }, query }
+      const asked = api.GET('/api/v1/targets/{id}/history', {
+        params,
+        signal,
+        parseAs: 'arrayBuffer',
+      })
+      return readColumns(await sent<ArrayBuffer>(asked))
     },
     placeholderData: keepPreviousData,
     // Columns are not compared value by value.
@@ -206,11 +213,6 @@ export const hourQuery = (ids: readonly number[]) =>
     structuralSharing: false,
     refetchInterval: HOUR_POLL_MS,
   })
-
-export interface Tracks {
-  level: string
-  tracks: Track[]
-}
 
 export interface Rounds {
   items: Round[]

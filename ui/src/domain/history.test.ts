@@ -9,6 +9,7 @@ import {
   groupOf,
   holes,
   indexAt,
+  readTracks,
   sampleAt,
   total,
   tracksOf,
@@ -156,6 +157,20 @@ describe('folding', () => {
     for (const [span, step, room, group] of cases) {
       expect(groupOf(span, step, room), `${span} in ${room}`).toBe(group)
     }
+  })
+
+  it('keeps no more columns of an answer than a screen can show', () => {
+    const hours = Array.from({ length: 9_000 }, (__, i): Bucket => {
+      const { minute: start, revision: _, ...counts } = minute(NOON + i * HOUR_MS)
+      const own = { minutes_up: 60, minutes_degraded: 0, minutes_down: 0, minutes_unknown: 0 }
+      return { ...counts, ...own, start }
+    })
+    const answer = { level: '1h', series: [{ agent: null, minutes: [], buckets: hours }] }
+    const body = new TextEncoder().encode(JSON.stringify(answer)).buffer
+    const { level, tracks } = readTracks(body)
+    expect(level).toBe('1h')
+    expect(tracks[0]?.length).toBeLessThanOrEqual(4_001)
+    expect(tracks[0]?.stepMs).toBe(3 * HOUR_MS)
   })
 
   it('totals what begins within a span, by the same rules', () => {

@@ -93,6 +93,11 @@ export interface Track {
   p95: Float64Array
 }
 
+export interface Tracks {
+  level: string
+  tracks: Track[]
+}
+
 /** One value, or what several add up to, for those who read it. */
 export interface Sample {
   at: number
@@ -162,6 +167,19 @@ export function tracksOf({ level, series }: HistoryAnswer): Track[] {
   })
 }
 
+/** Columns of a track as it is kept: more than any screen has, so that no page ever folds more. */
+const COLUMNS_KEPT_MAX = 4_000
+
+/** Reads an answer as it comes from the server. */
+export function readTracks(body: ArrayBuffer): Tracks {
+  const answer = JSON.parse(new TextDecoder().decode(body)) as HistoryAnswer
+  const tracks = tracksOf(answer).map((track) => {
+    const { length, stepMs } = track
+    return fold(track, groupOf(length * stepMs, stepMs, COLUMNS_KEPT_MAX))
+  })
+  return { level: answer.level, tracks }
+}
+
 function put(track: Track, i: number, value: Minute | Bucket, cause: number): void {
   const us = (time: number | null | undefined) => time ?? Number.NaN
   const verdict = BY_BADNESS.indexOf(value.verdict)
@@ -223,29 +241,85 @@ export function fold(track: Track, group: number): Track {
   const length = Math.ceil((skip + track.length) / group)
   const { agent, causes } = track
   const folded = emptyTrack({ agent, first, stepMs, length, group: track.group * group, causes })
-  const weights = { mean: new Float64Array(length), p50: new Float64Array(length) }
-  for (let i = 0; i < track.length; i += 1) {
-    const c = Math.floor((i + skip) / group)
-    const verdict = track.verdict[i] ?? UNTOLD
-    if (verdict === UNTOLD) continue
-    const worst = folded.verdict[c] ?? UNTOLD
-    if (worst === UNTOLD || worst < verdict) {
-      folded.verdict[c] = verdict
-      folded.cause[c] = track.cause[i] ?? 0
-    }
-    folded.flags[c] = (folded.flags[c] ?? 0) | (track.flags[i] ?? 0)
-    for (let v = 0; v < 4; v += 1) add(folded.minutes, c * 4 + v, track.minutes[i * 4 + v])
-    const received = track.received[i] ?? 0
-    add(folded.sent, c, track.sent[i])
-    add(folded.received, c, received)
-    add(folded.notAsked, c, track.notAsked[i])
-    extreme(folded.min, c, track.min[i], -1)
-    extreme(folded.max, c, track.max[i], 1)
-    extreme(folded.p95, c, track.p95[i], 1)
-    weigh(folded.mean, weights.mean, c, track.mean[i], received)
-    weigh(folded.p50, weights.p50, c, track.p50[i], received)
-  }
+  foldState(track, folded, group, skip)
+  for (const [name, sign] of EXTREMES) foldExtreme(track[name], folded[name], group, skip, sign)
+  for (const name of ['sent', 'received', 'notAsked'] as const)
+    foldSum(track[name], folded[name], group, skip)
+  for (const name of ['mean', 'p50'] as const)
+    foldMean(track[name], track.received, folded[name], group, skip)
   return folded
+}
+
+const EXTREMES = [
+  ['min', -1],
+  ['max', 1],
+  ['p95', 1],
+] as const
+
+// One column of numbers at a time: so they are added as fast as they are read.
+
+function foldState(track: Track, folded: Track, group: number, skip: number): void {
+  const { verdict, cause, flags, minutes, length } = track
+  for (let i = 0; i < length; i += 1) {
+    const own = verdict[i] as number
+    if (own === UNTOLD) continue
+    const c = ((i + skip) / group) | 0
+    const worst = folded.verdict[c] as number
+    if (worst === UNTOLD || worst < own) {
+      folded.verdict[c] = own
+      folded.cause[c] = cause[i] as number
+    }
+    folded.flags[c] = (folded.flags[c] as number) | (flags[i] as number)
+    for (let v = 0; v < 4; v += 1) {
+      folded.minutes[c * 4 + v] =
+        (folded.minutes[c * 4 + v] as number) + (minutes[i * 4 + v] as number)
+    }
+  }
+}
+
+function foldSum(from: Float64Array, to: Float64Array, group: number, skip: number): void {
+  for (let i = 0; i < from.length; i += 1) {
+    const c = ((i + skip) / group) | 0
+    to[c] = (to[c] as number) + (from[i] as number)
+  }
+}
+
+function foldExtreme(
+  from: Float64Array,
+  to: Float64Array,
+  group: number,
+  skip: number,
+  sign: 1 | -1,
+): void {
+  for (let i = 0; i < from.length; i += 1) {
+    const next = from[i] as number
+    if (Number.isNaN(next)) continue
+    const c = ((i + skip) / group) | 0
+    const now = to[c] as number
+    if (Number.isNaN(now) || sign * now < sign * next) to[c] = next
+  }
+}
+
+function foldMean(
+  from: Float64Array,
+  weights: Float64Array,
+  to: Float64Array,
+  group: number,
+  skip: number,
+): void {
+  const sums = new Float64Array(to.length)
+  const all = new Float64Array(to.length)
+  for (let i = 0; i < from.length; i += 1) {
+    const next = from[i] as number
+    if (Number.isNaN(next)) continue
+    const c = ((i + skip) / group) | 0
+    const weight = weights[i] as number
+    sums[c] = (sums[c] as number) + next * weight
+    all[c] = (all[c] as number) + weight
+  }
+  for (let c = 0; c < to.length; c += 1) {
+    if ((all[c] as number) > 0) to[c] = (sums[c] as number) / (all[c] as number)
+  }
 }
 
 function add(to: Float64Array | Uint32Array, i: number, more = 0): void {
