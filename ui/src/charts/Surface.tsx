@@ -31,7 +31,7 @@ export function Surface(props: Props) {
   const { chosen, handlers } = useGestures(element, view, props)
   const length = view.to - view.from
   const first = Math.floor(view.from / stepMs)
-  const last = Math.ceil(Math.min(view.to, now()) / stepMs) - 1
+  const last = Math.min(Math.ceil(view.to / stepMs) - 1, Math.floor(now() / stepMs))
   const column = cursor === null ? last : Math.floor(cursor / stepMs)
   const middle = (column + 0.5) * stepMs
 

@@ -207,7 +207,7 @@ describe('the cursor', () => {
       onDraft: vi.fn(),
       onView: vi.fn(),
       onReset: vi.fn(),
-      now: () => VIEW.to - MINUTE_MS,
+      now: () => VIEW.to - 2 * MINUTE_MS,
     }
     show(
       <Surface
