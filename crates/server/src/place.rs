@@ -41,6 +41,10 @@ pub(crate) enum PlaceError {
     NotRounds,
     #[error("its epoch was not granted yet")]
     Epoch,
+    #[error(
+        "its stream is so many streams of this agent ago that nobody knows what was taken of it"
+    )]
+    Forgotten,
     #[error("it is of an earlier boot and has no usable wall clock")]
     NoAnchor,
     #[error("a round starts {ahead_ms} ms in the future, also after its clock was corrected")]

@@ -318,7 +318,7 @@ mod tests {
         let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, now).unwrap());
         let options = log::options(LogPosition(0));
         let (journal, _) = Journal::open(config.log_dir(), options, Disk).unwrap();
-        let start = LogStart { journal, highwaters: log::Highwaters::new(), last_at: now };
+        let start = LogStart { journal, highwaters: log::Highwaters::default(), last_at: now };
         // Nobody takes what becomes durable, so no change is ever applied.
         let (durable, _entries) = mpsc::channel(1);
         let metrics = Arc::default();

@@ -77,8 +77,26 @@ pub(crate) struct Heard {
 /// What the owner is asked.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Status { probe: ProbeId, reply: oneshot::Sender<ProbeStatusView> },
-    Assignment { agent: AgentId, reply: oneshot::Sender<AgentAssignment> },
+    Status { probe: ProbeId, reply: Reply<ProbeStatusView> },
+    Assignment { agent: AgentId, reply: Reply<AgentAssignment> },
+}
+
+/// An answer, or why there is none. One that is dropped means that the owner has gone.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, ConductError>>;
+
+impl Request {
+    /// Sends who asks away: the engine holds what is not stored.
+    fn refuse(self, reason: &str) {
+        let not_stored = || ConductError::NotStored { reason: reason.to_owned() };
+        match self {
+            Request::Status { reply, .. } => {
+                reply.send(Err(not_stored())).map_or_else(drop, drop);
+            }
+            Request::Assignment { reply, .. } => {
+                reply.send(Err(not_stored())).map_or_else(drop, drop);
+            }
+        }
+    }
 }
 
 /// The handle. A clone is the same conductor.
@@ -182,24 +200,18 @@ impl Conductor {
         reached.map(drop).map_err(|_| ConductError::Stopped)
     }
 
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, ConductError> {
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, ConductError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.requests.send(request(reply)).await;
         sent.map_err(|_| ConductError::Stopped)?;
-        answer.await.map_err(|_| match self.board.intake.store() {
-            Some(reason) => ConductError::NotStored { reason },
-            None => ConductError::Stopped,
-        })
+        answer.await.map_err(|_| ConductError::Stopped)?
     }
 
     /// Returns what the engine holds of a probe right now.
     ///
     /// # Errors
     ///
-    /// [`ConductError::Stopped`].
+    /// [`ConductError::NotStored`], or [`ConductError::Stopped`].
     pub async fn pair_statuses(&self, probe: ProbeId) -> Result<ProbeStatusView, ConductError> {
         self.ask(|reply| Request::Status { probe, reply }).await
     }
@@ -292,6 +304,16 @@ impl Conductor {
     /// Up to where an agent's batches were taken, for its newest epochs: epoch, seq.
     pub(crate) fn marks_of(&self, agent: AgentId, count_max: usize) -> Vec<(u64, u64)> {
         self.log.marks_of(agent, count_max)
+    }
+
+    /// Whether nobody knows any more what was taken of an agent's epoch.
+    pub(crate) fn is_forgotten(&self, agent: AgentId, epoch: u64) -> bool {
+        self.log.is_forgotten(agent, epoch)
+    }
+
+    /// Forgets marks of epochs that the database forgets as well.
+    pub(crate) fn forget_marks_before(&self, at: UtcMicros) {
+        self.log.forget_marks_before(at);
     }
 
     /// Agents of which a second process was refused since `since`, with that process.

@@ -212,7 +212,7 @@ impl Owner {
                     return Err(error);
                 }
             }
-            refuse_for(pause, requests).await;
+            refuse_for(pause, &error.to_string(), requests).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
     }
@@ -233,12 +233,12 @@ impl Owner {
         let engine = &self.judge.engine;
         match request {
             Request::Status { probe, reply } => {
-                reply.send(self.status(probe)).map_or_else(drop, drop);
+                reply.send(Ok(self.status(probe))).map_or_else(drop, drop);
             }
             Request::Assignment { agent, reply } => {
                 let (tiers, probes) = self.judge.mirror.tasks(&engine.assignment(agent));
                 let assignment = AgentAssignment { version: self.assigned_at.0, tiers, probes };
-                reply.send(assignment).map_or_else(drop, drop);
+                reply.send(Ok(assignment)).map_or_else(drop, drop);
             }
         }
     }
@@ -268,13 +268,13 @@ impl Owner {
 
 /// Lets `pause` pass. Who asks meanwhile is sent away: the engine holds what is not stored, and
 /// nobody shall wait for a disk to see a page.
-async fn refuse_for(pause: Duration, requests: &mut mpsc::Receiver<Request>) {
+async fn refuse_for(pause: Duration, reason: &str, requests: &mut mpsc::Receiver<Request>) {
     let over = tokio::time::sleep(pause);
     tokio::pin!(over);
     loop {
         tokio::select! {
             () = &mut over => return,
-            Some(request) = requests.recv() => drop(request),
+            Some(request) = requests.recv() => request.refuse(reason),
         }
     }
 }
@@ -313,7 +313,7 @@ mod tests {
         };
         let replayed = replay.run().await.unwrap();
         let last_at = clock.now();
-        let start = LogStart { journal, highwaters: log::Highwaters::new(), last_at };
+        let start = LogStart { journal, highwaters: log::Highwaters::default(), last_at };
         let (durable, _appended) = mpsc::channel(1);
         let (log, _) = log::start(start, clock.clone(), metrics, durable).unwrap();
         let stop = CancellationToken::new();
@@ -328,5 +328,17 @@ mod tests {
         let (answer, ended) = tokio::join!(asked, owner.run(entries, requests));
         assert_eq!(answer.unwrap().position, position);
         ended.unwrap();
+    }
+
+    /// The pause may be over, and the database take decisions again, before who was sent away sees
+    /// the answer: it is told what was so when it asked.
+    #[tokio::test]
+    async fn who_is_sent_away_hears_of_the_database_and_not_of_a_stop() {
+        let (requests, mut asked) = mpsc::channel(1);
+        let (reply, answer) = oneshot::channel();
+        requests.try_send(Request::Status { probe: ProbeId(1), reply }).unwrap();
+        refuse_for(Duration::from_millis(1), "the disk is full", &mut asked).await;
+        let error = answer.await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "the database takes nothing: the disk is full");
     }
 }

@@ -76,12 +76,15 @@ impl Replay<'_> {
         let is_fresh = checkpoint.is_none();
         let checkpoint = checkpoint.unwrap_or_default();
         let version = if is_fresh { 0 } else { applied.inventory_version };
-        let highwaters = self.store.highwaters().await?;
-        let marks = highwaters.into_iter().map(|h| ((h.agent, h.epoch), h.seq));
+        let mut highwaters = Highwaters::default();
+        for mark in self.store.highwaters().await? {
+            highwaters.raise(mark.agent, mark.epoch, mark.seq, self.clock.now());
+            highwaters.bound(mark.agent);
+        }
         let mut replayed = Replayed {
             judge: Judge::new(engine, mirror, version, Arc::clone(&self.metrics)),
             position: applied.position,
-            highwaters: marks.collect(),
+            highwaters,
             last_at: UtcMicros::default(),
             alive_at: applied.alive_at,
             checkpoint,
@@ -162,7 +165,10 @@ impl Replay<'_> {
         };
         self.store.commit(&commit, self.clock.now()).await?;
         replayed.position = turn.position;
-        replayed.highwaters.extend(turn.highwaters);
+        for ((agent, epoch), seq) in turn.highwaters {
+            replayed.highwaters.raise(agent, epoch, seq, turn.at);
+            replayed.highwaters.bound(agent);
+        }
         Ok(())
     }
 }

@@ -432,6 +432,9 @@ impl Session {
         if self.epoch < head.epoch {
             return Err(PlaceError::Epoch);
         }
+        if self.shared.app.conductor.is_forgotten(agent, head.epoch) {
+            return Err(PlaceError::Forgotten);
+        }
         let offset_us = self.shared.placer(agent, |placer| placer.offset_us(&head));
         let offset_us = offset_us.ok_or(PlaceError::NoAnchor)?;
         let rounds = place::open_and_place(agent, &batch.payload_zstd, offset_us)?;

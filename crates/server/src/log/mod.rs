@@ -4,6 +4,7 @@
 //! batch keeps its bytes as they arrived, with the offset that placed them on the server's clock.
 //! One thread ([`writer`]) appends and syncs for everybody. The log knows no engine and no store.
 
+mod marks;
 mod record;
 mod writer;
 
@@ -20,8 +21,9 @@ use tokio::sync::oneshot;
 
 use crate::budget::Permit;
 
+pub(crate) use marks::Highwaters;
 pub(crate) use record::{decode, encode};
-pub(crate) use writer::{Highwaters, LogHandle, LogHold, LogStart, options, start};
+pub(crate) use writer::{LogHandle, LogHold, LogStart, options, start};
 
 /// No entry is longer: a batch has at most 512 KiB, an inventory entry 5,000 changes of at most
 /// about 1 KiB.

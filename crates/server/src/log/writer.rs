@@ -15,7 +15,6 @@
 //!     recovery found to be durable after all is handed on.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -27,7 +26,8 @@ use model::{AgentId, LogPosition, MonitorEvent, UtcMicros};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Appended, Body, Durable, ENTRY_BYTES_MAX, LogUnavailable, LogVitals, Submission, decode, encode,
+    Appended, Body, Durable, ENTRY_BYTES_MAX, Highwaters, LogUnavailable, LogVitals, Submission,
+    decode, encode,
 };
 use crate::{clock::Clock, metrics::Metrics, trouble::Trouble};
 
@@ -37,9 +37,6 @@ const REQUESTS_MAX: usize = 1_024;
 const GROUP_MAX: usize = 256;
 /// A closed journal is not tried more often: opening it reads every segment.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The highest sequence number in the log, by agent and epoch.
-pub(crate) type Highwaters = BTreeMap<(AgentId, u64), u64>;
 
 #[derive(Debug)]
 enum LogRequest {
@@ -111,9 +108,17 @@ impl LogHandle {
     /// Up to where an agent's batches are in the log, or just about to be, for its newest epochs,
     /// the newest first.
     pub(crate) fn marks_of(&self, agent: AgentId, count_max: usize) -> Vec<(u64, u64)> {
-        let highwaters = lock(&self.highwaters);
-        let own = highwaters.range((agent, 0)..=(agent, u64::MAX)).rev();
-        own.take(count_max).map(|((_, epoch), seq)| (*epoch, *seq)).collect()
+        lock(&self.highwaters).newest(agent, count_max)
+    }
+
+    /// Whether nobody knows any more what was taken of an agent's epoch.
+    pub(crate) fn is_forgotten(&self, agent: AgentId, epoch: u64) -> bool {
+        lock(&self.highwaters).is_forgotten(agent, epoch)
+    }
+
+    /// Forgets marks that were raised last before `at`: no batch of theirs can come again.
+    pub(crate) fn forget_marks_before(&self, at: UtcMicros) {
+        lock(&self.highwaters).forget_before(at);
     }
 
     pub(crate) fn vitals(&self) -> LogVitals {
@@ -285,6 +290,9 @@ impl Writer {
         if let Some((position, _)) = group.appended.last() {
             self.last = *position;
             self.last_at = now;
+            // Not before it is durable: what is forgotten cannot be brought back.
+            let mut highwaters = lock(&self.highwaters);
+            group.before.iter().for_each(|((agent, _), _)| highwaters.bound(*agent));
         }
         self.note_trouble(&group, now);
         self.publish(sync_us);
@@ -317,11 +325,19 @@ impl Writer {
             Body::Batch(batch) => Some(((batch.agent, batch.epoch), batch.seq)),
             Body::Agent { .. } | Body::Inventory { .. } | Body::Monitor(_) | Body::Tick => None,
         };
-        if let Some((lane, seq)) = key
-            && lock(&self.highwaters).get(&lane).is_some_and(|high| seq <= *high)
-        {
-            group.duplicates.push(submission);
-            return;
+        if let Some(((agent, epoch), seq)) = key {
+            let highwaters = lock(&self.highwaters);
+            if highwaters.get(agent, epoch).is_some_and(|high| seq <= high) {
+                group.duplicates.push(submission);
+                return;
+            }
+            if highwaters.is_forgotten(agent, epoch) {
+                // It was not when it came in: when it comes again, it is refused for good.
+                let reason = "what was taken of its epoch is no longer known".to_owned();
+                submission.lane.set_broken();
+                submission.done.send(Err(LogUnavailable { reason })).unwrap_or(());
+                return;
+            }
         }
         let appended = match &mut self.journal {
             Some(journal) => {
@@ -333,7 +349,8 @@ impl Writer {
         match appended {
             Ok(position) => {
                 if let Some((lane, seq)) = key {
-                    group.before.push((lane, lock(&self.highwaters).insert(lane, seq)));
+                    let was = lock(&self.highwaters).raise(lane.0, lane.1, seq, now);
+                    group.before.push((lane, was));
                 }
                 group.appended.push((LogPosition(position.0), submission));
             }
@@ -347,11 +364,8 @@ impl Writer {
     /// Nothing of the group is durable: as if it had never been asked for.
     fn go_back(&mut self, group: &mut Group, failure: LogUnavailable) {
         let mut highwaters = lock(&self.highwaters);
-        for (lane, high) in group.before.drain(..).rev() {
-            match high {
-                Some(seq) => highwaters.insert(lane, seq),
-                None => highwaters.remove(&lane),
-            };
+        for ((agent, epoch), was) in group.before.drain(..).rev() {
+            highwaters.put_back(agent, epoch, was);
         }
         drop(highwaters);
         let appended = group.appended.drain(..).map(|(_, submission)| submission);
@@ -419,8 +433,8 @@ impl Writer {
             };
             if let Body::Batch(batch) = &entry.body {
                 let mut highwaters = lock(&self.highwaters);
-                let high = highwaters.entry((batch.agent, batch.epoch)).or_default();
-                *high = batch.seq.max(*high);
+                highwaters.raise(batch.agent, batch.epoch, batch.seq, entry.now);
+                highwaters.bound(batch.agent);
             }
             self.last_at = self.last_at.max(entry.now);
             let durable = Durable {
@@ -580,9 +594,13 @@ mod tests {
     }
 
     fn batch(seq: u64) -> Body {
+        batch_of(1, seq)
+    }
+
+    fn batch_of(epoch: u64, seq: u64) -> Body {
         Body::Batch(BatchBody {
             agent: AgentId(1),
-            epoch: 1,
+            epoch,
             seq,
             offset_us: 0,
             payload_zstd: Bytes::new(),
@@ -591,8 +609,15 @@ mod tests {
     }
 
     fn open(dir: &Path, layer: Failing) -> (LogHandle, mpsc::Receiver<Durable>) {
+        open_with(dir, layer, Highwaters::default())
+    }
+
+    fn open_with(
+        dir: &Path,
+        layer: Failing,
+        highwaters: Highwaters,
+    ) -> (LogHandle, mpsc::Receiver<Durable>) {
         let (journal, _) = Journal::open(dir, options(LogPosition(0)), layer).unwrap();
-        let highwaters = Highwaters::default();
         let start_with = LogStart { journal, highwaters, last_at: UtcMicros(0) };
         let (durable, entries) = mpsc::channel(16);
         let metrics = Arc::default();
@@ -637,6 +662,35 @@ mod tests {
         log.stop().await;
         assert_eq!(entries.recv().await.unwrap().body, batch(1));
         assert_eq!(entries.recv().await.unwrap().body, batch(2));
+        assert!(entries.recv().await.is_none());
+    }
+
+    /// An agent with as many epochs as are remembered begins one more: what was taken of its oldest
+    /// is forgotten, but not because of a batch that is not durable, and a batch of that is not
+    /// taken a second time.
+    #[tokio::test]
+    async fn an_epoch_is_forgotten_for_a_durable_batch_and_its_batches_count_no_second_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Failing::default();
+        let mut marks = Highwaters::default();
+        let max = u64::try_from(crate::log::marks::EPOCHS_PER_AGENT_MAX).unwrap();
+        for epoch in 1..=max {
+            marks.raise(AgentId(1), epoch, 5, UtcMicros(0));
+        }
+        let (log, mut entries) = open_with(dir.path(), disk.clone(), marks);
+        disk.0.store(true, Ordering::SeqCst);
+        refused(&log, batch_of(max + 1, 1)).await;
+        assert!(!log.is_forgotten(AgentId(1), 1));
+        assert!(matches!(append(&log, batch_of(1, 5)).await, Appended::Duplicate(_)));
+        append(&log, batch_of(max + 1, 1)).await;
+        assert!(log.is_forgotten(AgentId(1), 1));
+        assert_eq!(
+            refused(&log, batch_of(1, 5)).await,
+            "what was taken of its epoch is no longer known"
+        );
+        assert!(matches!(append(&log, batch_of(2, 5)).await, Appended::Duplicate(_)));
+        log.stop().await;
+        assert_eq!(entries.recv().await.unwrap().body, batch_of(max + 1, 1));
         assert!(entries.recv().await.is_none());
     }
 

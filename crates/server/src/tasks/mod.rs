@@ -259,6 +259,7 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
+    app.conductor.forget_marks_before(retention.highwaters_before);
     for _ in 0..VACUUM_STEPS_MAX {
         if app.store.vacuum_step().await? == 0 {
             break;
