@@ -48,8 +48,9 @@ pub(crate) struct Oracle {
     violations: Vec<Violation>,
 }
 
-/// As many rounds of five packets as the loss window has room for.
-const HEARD_ROUNDS_MAX: usize = 20;
+/// Twice as many rounds of five packets as the loss window has room for: what was decided on the
+/// first of several that came at once is compared when all of them are heard.
+const HEARD_ROUNDS_MAX: usize = 40;
 /// Lost packets that make a pair Degraded, by the tier that the scenarios use.
 const LOST_RAISE: u32 = 7;
 /// At this many or fewer it clears.

@@ -7,7 +7,8 @@
 //!     part of it in the same way.
 //! 3 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
 //!     leaves the one or the other.
-//! 4 - A chunk that is damaged is not merged: what of it can be read stays readable where it is.
+//! 4 - A chunk that is damaged is not merged, a row of the tail not sealed: what of it can be read
+//!     stays readable where it is, and the rest can still be looked at.
 //!
 //! A step reads, computes where it holds nobody up, and then writes; whoever else made the same
 //! step meanwhile is noticed, and nothing is written. Steps are bounded.
@@ -63,21 +64,32 @@ const TAIL_DUE: &str = "
     SELECT org_id
       FROM history_tail
      WHERE kind = $1
+       AND is_damaged = 0
      GROUP BY org_id
     HAVING min(written_at) <= $2 OR sum(records) >= $3 OR count(*) >= $4
      ORDER BY org_id
      LIMIT $5";
 const TAIL_ROWS: &str = "
-    SELECT id, records FROM history_tail WHERE org_id = $1 AND kind = $2 ORDER BY id LIMIT $3";
+    SELECT id, records
+      FROM history_tail
+     WHERE org_id = $1
+       AND kind = $2
+       AND is_damaged = 0
+     ORDER BY id
+     LIMIT $3";
 const TAIL_BODIES: &str = "
     SELECT id, body
       FROM history_tail
      WHERE org_id = $1
        AND kind = $2
        AND id <= $3
+       AND is_damaged = 0
      ORDER BY id
      LIMIT $4";
-const TAIL_DROP: &str = "DELETE FROM history_tail WHERE org_id = $1 AND kind = $2 AND id <= $3";
+const TAIL_DAMAGED: &str =
+    "UPDATE history_tail SET is_damaged = 1 WHERE org_id = $1 AND id = $2 AND is_damaged = 0";
+const TAIL_DROP: &str = "
+    DELETE FROM history_tail WHERE org_id = $1 AND kind = $2 AND id <= $3 AND is_damaged = 0";
 const CHUNK_ADD: &str = "
     INSERT INTO history_chunk (
         org_id, kind, series_group, level, start, minutes, records, written_at, is_damaged, head
@@ -195,7 +207,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes chunks of the oldest rows of a tail and returns how many records went into them.
+    /// Makes chunks of the oldest rows of a tail and returns how many records went into them. Rows
+    /// that are damaged are marked and stay.
     async fn seal<R: Record>(&self, org: OrgId, now: UtcMicros) -> Result<u64, StoreError> {
         let mut tx = self.read(org).await?;
         let rows = sql(TAIL_ROWS).bind(org.0).bind(R::KIND).bind(SEAL_ROWS_MAX);
@@ -215,8 +228,12 @@ impl Store {
         drop((rows, tx));
         let (made, damaged) = computed(move || blocks::<R>(&bodies)).await?;
         let mut tx = self.write(org).await?;
-        let dropped = sql(TAIL_DROP).bind(org.0).bind(R::KIND).bind(last).execute(&mut tx).await?;
-        if i64::try_from(dropped) != Ok(count) {
+        let mut gone = 0;
+        for (id, _) in &damaged {
+            gone += sql(TAIL_DAMAGED).bind(org.0).bind(*id).execute(&mut tx).await?;
+        }
+        gone += sql(TAIL_DROP).bind(org.0).bind(R::KIND).bind(last).execute(&mut tx).await?;
+        if i64::try_from(gone) != Ok(count) {
             return Ok(0);
         }
         let mut sealed = 0;

@@ -40,6 +40,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("chunks", "0003_chunks.sql"),
     step!("names", "0004_names.sql"),
     step!("topology", "0005_topology.sql"),
+    step!("damaged tails", "0006_damaged_tails.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -29,6 +29,17 @@ const CHUNKS_SWEEP: &str = "
                 ORDER BY start, id
                 LIMIT $4)
     RETURNING records";
+// What was damaged when it was to be sealed stays until a chunk of its time would have gone.
+const DAMAGED_SWEEP: &str = "
+    DELETE FROM history_tail
+     WHERE id IN (
+               SELECT id
+                 FROM history_tail
+                WHERE org_id = $1
+                  AND is_damaged = 1
+                  AND to_at < $2
+                ORDER BY id
+                LIMIT $3)";
 const RECORDED_SWEEP: &str = "
     DELETE FROM recorded_minute
      WHERE (org_id, minute) IN (
@@ -145,6 +156,8 @@ impl Store {
             let minutes = (org, MinuteRecord::KIND, before);
             retained.minutes += sweep_chunks(&mut tx, minutes, &mut retained.is_done).await?;
             sweep(&mut tx, RECORDED_SWEEP, (org, before.0), &mut retained.is_done).await?;
+            let damaged_before = retention.rounds_before.min(retention.minutes_before).0;
+            sweep(&mut tx, DAMAGED_SWEEP, (org, damaged_before), &mut retained.is_done).await?;
             for text in [SPANS_SWEEP, EVENTS_SWEEP, NAMES_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;

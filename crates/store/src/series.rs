@@ -265,8 +265,12 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
         last = row.value("id")?;
         let body: &[u8] = row.value("body")?;
         let checked = match row.number::<u8>("kind")? {
-            RoundRecord::KIND => Tail::parse::<RoundRecord>(body).map(drop),
-            MinuteRecord::KIND => Tail::parse::<MinuteRecord>(body).map(drop),
+            RoundRecord::KIND => {
+                Tail::parse::<RoundRecord>(body).and_then(Tail::all::<RoundRecord>).map(drop)
+            }
+            MinuteRecord::KIND => {
+                Tail::parse::<MinuteRecord>(body).and_then(Tail::all::<MinuteRecord>).map(drop)
+            }
             _ => Err(Damaged("it is of no known kind")),
         };
         findings.extend(checked.err().map(|why| format!("tail {last} of the history: {why}")));

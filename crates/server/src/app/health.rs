@@ -80,7 +80,7 @@ pub(crate) struct Health {
     /// How often a backup is to be made; `None` if none are.
     pub(crate) backup_every: Option<Duration>,
     pub(crate) panics: Vec<Panicked>,
-    /// Chunks of the history that were found damaged since the start.
+    /// Parts of the history that were found damaged since the start.
     pub(crate) damaged: u64,
     /// What agents lost, newest first.
     pub(crate) lost: Vec<AgentGapRow>,
@@ -318,7 +318,7 @@ impl Health {
     fn check_record(&self) -> Check {
         let detail = match self.damaged {
             0 => "nothing of it was found damaged".to_owned(),
-            places => format!("{places} chunks of it are damaged and left out since the start"),
+            places => format!("{places} parts of it are damaged and left out since the start"),
         };
         let remedy = "check the disk; `faultline verify` says what is damaged, and a backup from \
                       before has it (docs/runbooks/history-damaged.md)";
@@ -545,7 +545,7 @@ mod tests {
                 disk: the file system of the data directory cannot be read
                 memory: 0 MiB used by this process, 4 MiB of 100 MiB available
                 history: no round has come in yet
-                record: 2 chunks of it are damaged and left out since the start
+                record: 2 parts of it are damaged and left out since the start
                 clock: the machine's clock is -2000 ms ahead of the server's
             "#]],
         );

@@ -3,7 +3,7 @@
 //! What the database forgets because no spool can hold it any more is forgotten here with it. An
 //! agent with more epochs than that keeps the newest; a batch of an older one may have been taken
 //! or not, nobody knows any more, so it is refused and the agent tells it as lost. It does not know
-//! the database: after a restart the same marks are kept, because the newest of the stored ones are.
+//! the database: after a restart the same marks are kept, for the newest of the stored ones are.
 
 use std::collections::BTreeMap;
 

@@ -255,6 +255,48 @@ async fn a_damaged_page_is_told_and_the_rest_stays_readable() {
     assert_eq!(inspection.damage.len(), 1, "{:?}", inspection.damage);
 }
 
+/// What one commit recorded is damaged before it is sealed: it is told, stays where it is, is read
+/// by nobody, and goes with its retention.
+#[tokio::test]
+async fn a_damaged_row_of_the_tail_is_kept_and_not_sealed() {
+    let mut w = world().await;
+    for minute in 0..3 {
+        w.commit(minute * 60, minute * 60 + 61, 0).await;
+    }
+    let path = w.f.folder.path().join("faultline.db");
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let harm = "UPDATE history_tail
+                   SET body = CAST(substr(body, 1, 20) || x'ff' || substr(body, 22) AS BLOB)
+                 WHERE id = (SELECT min(id) FROM history_tail WHERE kind = 1)";
+    sqlx::raw_sql(harm).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    w.compact(3_000).await;
+    assert_eq!(w.f.store.damaged_places(), 1);
+    assert_eq!(w.ask("SELECT is_damaged FROM history_tail").await, [1]);
+    let probe = w.probes[0];
+    let is_left = |when: UtcMicros| at(60) <= when;
+    let of = w.naive.rounds.iter().filter(|((p, when, _), _)| *p == probe && is_left(*when));
+    let expected: Vec<_> = of.map(|((_, when, agent), round)| (*when, *agent, *round)).collect();
+    assert!(w.rounds(probe, 0, DAY_S).await == expected);
+    // It is not tried again, also by a store that knows nothing of it.
+    w.compact(3 * DAY_S).await;
+    let other = Store::open(&path).await.unwrap();
+    assert!(other.compact(at(3 * DAY_S)).await.unwrap().is_done);
+    assert_eq!(w.ask("SELECT is_damaged FROM history_tail").await, [1]);
+    let inspection = store::inspect(&path).await.unwrap();
+    assert_eq!(inspection.damage.len(), 1, "{:?}", inspection.damage);
+    assert!(inspection.damage[0].contains("tail"), "{:?}", inspection.damage);
+    let retention = Retention {
+        rounds_before: at(5 * DAY_S),
+        minutes_before: at(5 * DAY_S),
+        changes_before: at(0),
+        audit_before: at(0),
+        highwaters_before: at(0),
+    };
+    w.f.store.retain(&retention).await.unwrap();
+    assert!(w.ask("SELECT id FROM history_tail").await.is_empty());
+}
+
 #[tokio::test]
 async fn what_is_forgotten_gives_its_space_back() {
     let mut w = world().await;
