@@ -1,6 +1,9 @@
 //! The command line, written for the person who types it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::graph::document::Format;
@@ -18,6 +21,7 @@ Examples:
   faultline up                             a server and a local agent, data in ./data
   faultline target add core1 192.0.2.1     watch an address
   faultline target list --verdict down     what is down, and why
+  faultline history core1 --last 6h        how it was
   faultline agent create fra1              prints the command to type on another host
   faultline doctor                         checks this installation
 
@@ -80,10 +84,10 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Start the server alone, in the foreground, as a service manager wants it.
     Server(ServerArgs),
-    /// Create, list and cut off agents.
+    /// Create, list, pause and cut off agents.
     #[command(subcommand)]
     Agent(AgentCommand),
-    /// Add, list, import and remove targets.
+    /// Add, list, show, import and remove targets.
     #[command(subcommand)]
     Target(TargetCommand),
     /// Describe the network: sites, devices, links, what targets stand behind.
@@ -92,6 +96,8 @@ pub(crate) enum Command {
     /// says how they look.
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Show how a target was, in spans of time, the newest last.
+    History(HistoryArgs),
     /// Set or reset the password of a user.
     #[command(subcommand)]
     User(UserCommand),
@@ -249,6 +255,16 @@ pub(crate) enum AgentCommand {
         /// Name of the agent.
         name: String,
     },
+    /// Let an agent ask nothing for a while; it stays connected.
+    Pause {
+        /// Name of the agent.
+        name: String,
+    },
+    /// Let a paused agent ask again.
+    Resume {
+        /// Name of the agent.
+        name: String,
+    },
     /// Delete an agent and cut it off at once.
     Delete {
         /// Name of the agent.
@@ -280,6 +296,11 @@ pub(crate) enum TargetCommand {
         #[arg(long)]
         verdict: Option<String>,
     },
+    /// Show what is held of a target, since when and why, by which agent, and what changed last.
+    Show {
+        /// Name of the target.
+        name: String,
+    },
     /// Import a CSV (name,address,tier,tags,note) or JSON file; nothing is changed without --apply.
     Import {
         /// A file whose name ends in `.json` is JSON, every other one CSV.
@@ -293,6 +314,39 @@ pub(crate) enum TargetCommand {
         /// Name of the target.
         name: String,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HistoryArgs {
+    /// Name of the target.
+    pub(crate) name: String,
+    /// How far back, up to now: 90m, 6h, 7d.
+    #[arg(long, value_name = "TIME", default_value = "6h", value_parser = parse_time)]
+    pub(crate) last: Duration,
+    /// How much time a line is of: 1m, 5m, 1h or 1d [default: the finest that takes a page].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) span: Option<String>,
+    /// What this agent alone saw, not all together.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+}
+
+/// Reads minutes, hours or days.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let said = || "it is a number with a unit: 90m, 6h or 7d".to_owned();
+    let at = text.len().saturating_sub(1);
+    let (number, unit) = text.split_at_checked(at).ok_or_else(said)?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(said()),
+    };
+    let number: u32 = number.parse().map_err(|_| said())?;
+    match number {
+        0 => Err(said()),
+        _ => Ok(Duration::from_secs(u64::from(number) * seconds)),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -410,6 +464,16 @@ mod tests {
         ] {
             let error = parsed(url).expect_err("is refused").to_string();
             assert!(error.contains("--url") && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let minutes = |text| parse_time(text).map(|time| time.as_secs() / 60);
+        let said = ["90m", "6h", "7d"].map(minutes);
+        assert_eq!(said, [Ok(90), Ok(360), Ok(10_080)]);
+        for text in ["", "6", "h", "0h", "6 h", "1.5h", "6w", "6é", "99999999999d"] {
+            assert!(parse_time(text).is_err(), "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use server::{Config, FirstError, HomeError, Overrides};
 use crate::{
     args::{AgentCommand, Connection, TargetCommand, UserCommand},
     client::Client,
-    password, table,
+    password, record, table,
 };
 
 /// Targets asked for in one request.
@@ -37,7 +37,7 @@ pub(crate) fn cell(value: &Value, pointer: &str) -> String {
     }
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(crate) fn items(value: &Value) -> &[Value] {
     let list = value.get("items").unwrap_or(value);
     list.as_array().map_or(&[], Vec::as_slice)
 }
@@ -83,6 +83,8 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
             ));
             Ok(())
         }
+        AgentCommand::Pause { name } => pause(client, by_name(&name).await?, &name, true).await,
+        AgentCommand::Resume { name } => pause(client, by_name(&name).await?, &name, false).await,
         AgentCommand::Delete { name } => {
             let path = format!("{AGENTS_PATH}/{}", by_name(&name).await?);
             let _: Value = client.send(Method::DELETE, &path, &Value::Null).await?;
@@ -90,6 +92,20 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
             Ok(())
         }
     }
+}
+
+async fn pause(client: &Client, id: u64, name: &str, is_paused: bool) -> anyhow::Result<()> {
+    let body = json!({ "is_paused": is_paused });
+    let _: Value = client.send(Method::PATCH, &format!("{AGENTS_PATH}/{id}"), &body).await?;
+    say(&if is_paused {
+        format!(
+            "agent `{name}` asks nothing until `faultline agent resume {name}`; its targets are \
+             asked by the others, or by nobody\n"
+        )
+    } else {
+        format!("agent `{name}` asks again\n")
+    });
+    Ok(())
 }
 
 fn show_token(connection: &Connection, name: &str, made: &Value) -> anyhow::Result<()> {
@@ -107,7 +123,7 @@ fn show_token(connection: &Connection, name: &str, made: &Value) -> anyhow::Resu
     Ok(())
 }
 
-fn rows(headers: &[&str], fields: &[&str], items: &[Value]) -> String {
+pub(crate) fn rows(headers: &[&str], fields: &[&str], items: &[Value]) -> String {
     let row = |item: &Value| fields.iter().map(|field| cell(item, field)).collect();
     table::render(headers, &items.iter().map(row).collect::<Vec<Vec<String>>>())
 }
@@ -147,17 +163,22 @@ pub(crate) async fn target(connection: Connection, command: TargetCommand) -> an
             let report: Value = client.upload(&path, kind, text).await?;
             show_import(&connection, &report)
         }
+        TargetCommand::Show { name } => record::show(&connection, &client, &name).await,
         TargetCommand::Delete { name } => {
-            let found = target_list(&client, Some(&name), None).await?;
-            let is_it = |item: &&Value| cell(item, "/name") == name;
-            let id = found.iter().find(is_it).and_then(|item| item.get("id")?.as_u64());
-            let id = id.with_context(|| format!("there is no target named `{name}`"))?;
-            let path = format!("/targets/{id}");
+            let path = format!("/targets/{}", target_id(&client, &name).await?);
             let _: Value = client.send(Method::DELETE, &path, &Value::Null).await?;
             say(&format!("target `{name}` is deleted\n"));
             Ok(())
         }
     }
+}
+
+/// Finds a target by its whole name.
+pub(crate) async fn target_id(client: &Client, name: &str) -> anyhow::Result<u64> {
+    let found = target_list(client, Some(name), None).await?;
+    let is_it = |item: &&Value| cell(item, "/name") == name;
+    let id = found.iter().find(is_it).and_then(|item| item.get("id")?.as_u64());
+    id.with_context(|| format!("there is no target named `{name}`"))
 }
 
 /// Reads all pages of the list.

@@ -59,8 +59,8 @@ pub(crate) fn run(args: &DiagnoseArgs) -> anyhow::Result<Outcome> {
                 outcome.is_different |= args.check && !is_as_expected;
             }
             Err(error) => {
-                let line = view::fault(&name, &error.path, &error.reason)?;
-                writeln!(out, "{line}")?;
+                let text = view::fault(args.human, &name, &error.path, &error.reason);
+                out.write_all(text.as_bytes())?;
                 outcome.is_unreadable = true;
             }
         }

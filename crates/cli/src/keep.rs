@@ -17,12 +17,8 @@ use server::{
 use crate::{
     args::{BackupArgs, Connection, KeyArgs, RestoreArgs, VerifyArgs},
     client::Client,
+    commands::say,
 };
-
-/// Says it to whoever reads; one that went away, as `head` does, wants no more.
-fn say(text: &str) {
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).ok();
-}
 
 /// The master key, and whether it came in a file.
 fn master_key(args: &KeyArgs) -> anyhow::Result<Option<(MasterKey, bool)>> {

@@ -11,6 +11,7 @@ mod doctor;
 mod keep;
 mod password;
 mod pin;
+mod record;
 mod serve;
 mod table;
 mod topology;
@@ -75,6 +76,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
                 return topology::run(args.connection, topology).await;
             }
             Command::User(user) => commands::user(args.connection, user).await?,
+            Command::History(history) => record::history(args.connection, history).await?,
             Command::Status => commands::status(args.connection).await?,
             Command::Doctor(doctor) => return doctor::run(args.connection, doctor).await,
             Command::Backup(backup) => keep::backup(args.connection, backup).await?,

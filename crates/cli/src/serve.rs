@@ -8,7 +8,9 @@ use std::{
 use anyhow::Context;
 use sdnotify::Notifier;
 use serde_json::json;
-use server::{Config, LogFormat, Overrides, Ready, Turning, secrets::write_secret_file};
+use server::{
+    Config, FIRST_PASSWORD_FILE, LogFormat, Overrides, Ready, Turning, secrets::write_secret_file,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -158,10 +160,21 @@ pub(crate) fn tell_password(
     if is_terminal {
         return Ok(format!("password `{password}`; it is shown once"));
     }
-    let path = data_dir.join("first-password");
+    let path = data_dir.join(FIRST_PASSWORD_FILE);
     write_secret_file(&path, format!("{password}\n").as_bytes())
         .context("cannot keep the first password; `faultline user set-password admin` sets one")?;
-    Ok(format!("password in `{}`: delete that file once you have signed in", path.display()))
+    Ok(format!("password in `{}`, which goes when the password is changed", path.display()))
+}
+
+/// What is to be said of the password of `admin` at a start that is not the first.
+pub(crate) fn password_note(data_dir: &Path) -> String {
+    let path = data_dir.join(FIRST_PASSWORD_FILE);
+    let forgotten = "forgotten: `faultline user reset-password admin`";
+    if path.exists() {
+        format!("the first password is in `{}` until it is changed", path.display())
+    } else {
+        format!("the password is not shown again; {forgotten}")
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "what the server says to the person who started it")]

@@ -48,7 +48,6 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug, Deserialize)]
 struct Announcement {
     http_url: String,
-    agent_address: String,
     http_listen: SocketAddr,
     agent_listen: SocketAddr,
     admin_password: Option<String>,
@@ -60,7 +59,10 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     if let Some(answer) = bell::ring(&data_dir).await {
         say(&format!(
             "Faultline is up already (process {}): {}, agents connect to {}\n{}\n",
-            answer.pid, answer.http_url, answer.agent_address, answer.agent
+            answer.pid,
+            answer.http_url,
+            reached(answer.agent_listen),
+            answer.agent
         ));
         return same_addresses(&answer, &args.listen);
     }
@@ -102,11 +104,9 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
             () = agent.turn() => (),
             stream = rung(&bell) => {
                 let http_url = announcement.http_url.clone();
-                let agent_address = announcement.agent_address.clone();
                 let Announcement { http_listen, agent_listen, .. } = announcement;
                 let (pid, agent) = (std::process::id(), agent.wanted());
-                let answer =
-                    Answer { pid, http_url, agent_address, http_listen, agent_listen, agent };
+                let answer = Answer { pid, http_url, http_listen, agent_listen, agent };
                 bell::answer(stream, &answer).await;
             }
         }
@@ -115,6 +115,15 @@ pub(crate) async fn run(connection: Connection, args: UpArgs) -> anyhow::Result<
     say(&format!("The local agent {}.\n", agent.stop().await));
     say(&format!("The server {}.\n", stop(&mut server).await));
     ended
+}
+
+/// Where agents connect to what is listened on.
+fn reached(listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        format!("port {} of any address of this host", listen.port())
+    } else {
+        listen.to_string()
+    }
 }
 
 /// Fails if the addresses that were given are not those in use: they cannot be changed in a server
@@ -179,7 +188,7 @@ fn ended_by_itself(status: io::Result<std::process::ExitStatus>, logs: &Path) ->
     anyhow::anyhow!(
         "the server ended by itself ({how}); `{}` has its log, which ends:\n{}",
         log.display(),
-        logs::last_words(&log)
+        logs::last_words(&log, 0)
     )
 }
 
@@ -224,7 +233,8 @@ async fn start_server(
         }
     }
     let log = logs.join("server.log");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(logs::open(&log)?);
+    let (file, from) = logs::open(&log)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
     // Ctrl-C reaches only this process, which then stops the others in order.
     command.process_group(0).kill_on_drop(true);
     let mut child = command.spawn().context("cannot start the server")?;
@@ -237,7 +247,11 @@ async fn start_server(
                 .with_context(|| format!("the server said something unexpected: {line}"))?;
             Ok((child, announcement))
         }
-        Ok(_) => bail!("the server did not start:\n{}", logs::last_words(&log)),
+        Ok(_) => {
+            // It is at its end, and may still be saying why.
+            stop(&mut child).await;
+            bail!("the server did not start:\n{}", logs::last_words(&log, from))
+        }
         Err(_) => bail!(
             "the server was not ready after {} s; see `{}`",
             READY_MAX.as_secs(),
@@ -309,11 +323,10 @@ fn greet(
             text += "\n  Change this password after signing in.\n";
         }
         None => {
-            text += "    User      admin (password as set; forgotten: `faultline user \
-                     set-password admin`)\n";
+            text += &format!("    User      admin ({})\n", serve::password_note(data_dir));
         }
     }
-    text += &format!("\n    Agents    connect to {}\n", announcement.agent_address);
+    text += &format!("\n    Agents    connect to {}\n", reached(announcement.agent_listen));
     if agent.pid().is_some() {
         let process = local_agent::process(agent.pid());
         text += &format!("    Agent     `local`, running beside the server{process}\n");

@@ -17,7 +17,6 @@ use crate::{
     secrets::{SecretsError, write_secret_file},
 };
 
-const ADMIN: &str = "admin";
 const LOCAL_KEY: &str = "local";
 
 /// Why the server cannot settle in its data directory.
@@ -73,7 +72,7 @@ pub(crate) async fn first_user(
     let new = NewPassword::generate()?;
     let admin_password = new.reveal().to_owned();
     let password_hash = password::hash(new).await?;
-    let user = NewUser { name: name(ADMIN)?, role: Role::Admin, password_hash };
+    let user = NewUser { name: name(home::ADMIN)?, role: Role::Admin, password_hash };
     store.user_create(&scope, &user, now).await?;
     Ok(Some(FirstStart { admin_password }))
 }
@@ -106,6 +105,7 @@ pub async fn reset_password(config: &Config, user: &str) -> Result<String, First
     let now = Clock::system().now();
     store.user_set_password_hash(&scope, found.id, &hash, None, now).await?;
     store.close().await;
+    home::forget_first_password(&config.data_dir, found.name.as_str());
     Ok(text)
 }
 

@@ -22,6 +22,11 @@ const ELSEWHERE: &str = "database-elsewhere";
 /// Stands in a data directory until a restore has filled it.
 pub(crate) const UNFINISHED: &str = "restore-unfinished";
 
+/// The first user.
+pub(crate) const ADMIN: &str = "admin";
+/// File with the first password, where no terminal was there to tell it to.
+pub const FIRST_PASSWORD_FILE: &str = "first-password";
+
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -131,6 +136,14 @@ pub(crate) fn note_database(data_dir: &Path, database: &Database) -> Result<(), 
     let Database::Postgres(url) = database else { return Ok(()) };
     let path = data_dir.join(ELSEWHERE);
     fs::write(&path, format!("{url}\n")).map_err(|source| HomeError::Dir { path, source })
+}
+
+/// Removes the file with the first password once `user`, if it is the first one, has another. One
+/// that cannot be removed tells nobody's secret any more.
+pub(crate) fn forget_first_password(data_dir: &Path, user: &str) {
+    if user == ADMIN {
+        fs::remove_file(data_dir.join(FIRST_PASSWORD_FILE)).unwrap_or(());
+    }
 }
 
 /// Makes a directory that only its owner enters. An empty one was made for us and is closed to

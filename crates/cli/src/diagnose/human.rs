@@ -7,6 +7,8 @@ use engine::{
     rca::{Incident, State, text},
 };
 
+use model::UtcMicros;
+
 use super::view::{self, Shown};
 
 /// Ids in one line; the others are a number.
@@ -22,11 +24,14 @@ pub(super) fn step(shown: &Shown<'_>) -> String {
 fn write_step(out: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
     let topology = &shown.case.topology;
     writeln!(out, "{} at {}", shown.name, shown.step.at)?;
-    if shown.incidents.list().next().is_none() {
+    let is_quiet = shown.incidents.list().next().is_none();
+    if is_quiet && shown.is_watched() {
         writeln!(out, "  nothing is the matter")?;
+    } else if is_quiet {
+        writeln!(out, "  unknown: nobody looked, no round that asked has come in by then")?;
     }
     for incident in shown.incidents.list() {
-        write_incident(out, topology, incident)?;
+        write_incident(out, topology, incident, shown.step.at)?;
     }
     let assessment = &shown.step.assessment;
     if !assessment.blind.is_empty() {
@@ -48,18 +53,23 @@ fn write_step(out: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_incident(out: &mut String, topology: &Topology, incident: &Incident) -> std::fmt::Result {
+fn write_incident(
+    out: &mut String,
+    topology: &Topology,
+    incident: &Incident,
+    at: UtcMicros,
+) -> std::fmt::Result {
     let finding = &incident.finding;
     let state = match incident.state {
         State::Open => "",
         State::Resolved => " [resolved]",
     };
-    writeln!(out, "  i{}{state}: {}", incident.id.0, text::headline(topology, finding))?;
-    for (at, cause) in finding.causes.iter().enumerate() {
-        if 0 < at {
-            let percent = cause.probability * 100.0;
+    writeln!(out, "  i{}{state}: {}", incident.id.0, text::sentence(topology, incident, at))?;
+    for (rank, cause) in finding.causes.iter().enumerate() {
+        if 0 < rank {
+            let probability = text::probability(cause.probability);
             let elements = text::names(topology, &cause.elements);
-            writeln!(out, "    or {elements} ({}), {percent:.1} %", cause.mode)?;
+            writeln!(out, "    or {elements} ({}), {probability}", cause.mode)?;
             continue;
         }
         for piece in &cause.evidence {
@@ -74,8 +84,12 @@ fn write_incident(out: &mut String, topology: &Topology, incident: &Incident) ->
     let impact = &finding.impact;
     writeln!(
         out,
-        "    hits {} targets down, {} degraded, weight {} of {}",
-        impact.targets_down, impact.targets_degraded, impact.weight, impact.weight_total,
+        "    {} {} targets down, {} degraded, weight {} of {}",
+        if incident.state == State::Open { "hits" } else { "hit" },
+        impact.targets_down,
+        impact.targets_degraded,
+        impact.weight,
+        impact.weight_total,
     )?;
     let mut list = |what: &str, elements: &[ElementIx]| -> std::fmt::Result {
         if elements.is_empty() {

@@ -17,6 +17,17 @@ pub(super) struct Shown<'a> {
     pub(super) step: &'a Step,
 }
 
+impl Shown<'_> {
+    /// Whether anybody had looked by then.
+    pub(super) fn is_watched(&self) -> bool {
+        self.case.is_watched(self.step.at)
+    }
+}
+
+fn is_false(is: &bool) -> bool {
+    !is
+}
+
 #[derive(Serialize)]
 struct StepView<'a> {
     file: &'a str,
@@ -25,6 +36,10 @@ struct StepView<'a> {
     blind_agents: Vec<&'a str>,
     unexplained: Vec<PairView<'a>>,
     decisions: Vec<DecisionView>,
+    /// No round that asked had come in: that there is no incident says nothing. Left out if one
+    /// had.
+    #[serde(skip_serializing_if = "is_false")]
+    unwatched: bool,
     #[serde(skip_serializing_if = "CountedView::is_empty")]
     counted: CountedView,
 }
@@ -137,6 +152,7 @@ pub(super) fn step(shown: &Shown<'_>) -> String {
         decisions: decisions(step)
             .map(|(kind, incident, why)| DecisionView { kind, incident, why })
             .collect(),
+        unwatched: !shown.is_watched(),
         counted: CountedView {
             rounds_not_asked: case.counted.rounds_not_asked,
             rounds_doubtful: case.counted.rounds_doubtful,
@@ -215,8 +231,12 @@ fn evidence_view(topology: &Topology, piece: &Evidence) -> EvidenceView {
     }
 }
 
-/// A file that could not be read, as a line of JSON.
-pub(super) fn fault(file: &str, path: &str, reason: &str) -> serde_json::Result<String> {
+/// A file that could not be read.
+pub(super) fn fault(is_human: bool, file: &str, path: &str, reason: &str) -> String {
+    if is_human {
+        let place = if path == "." { String::new() } else { format!("{path}: ") };
+        return format!("{file}: {place}{reason}\n");
+    }
     #[derive(Serialize)]
     struct View<'a> {
         file: &'a str,
@@ -227,7 +247,7 @@ pub(super) fn fault(file: &str, path: &str, reason: &str) -> serde_json::Result<
         path: &'a str,
         reason: &'a str,
     }
-    serde_json::to_string(&View { file, error: FaultView { path, reason } })
+    line(&View { file, error: FaultView { path, reason } })
 }
 
 /// How an answer differs from what the case expects.

@@ -98,7 +98,11 @@ fn of_agent(agent: &Value, now: UtcMicros) -> Vec<Check> {
     }
     if state != "online" {
         let why = text(agent, "state_why").unwrap_or_default();
-        let remedy = "see docs/runbooks/agent-offline.md, or pause it if it is meant to be away";
+        let remedy = format!(
+            "see docs/runbooks/agent-offline.md, or `faultline agent pause {}` if it is meant to \
+             be away",
+            text(agent, "name").unwrap_or("NAME")
+        );
         return vec![Check::problem(name, format!("is {state}: {why}"), remedy)];
     }
     let mut checks = Vec::new();

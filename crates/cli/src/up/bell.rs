@@ -30,7 +30,6 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 pub(super) struct Answer {
     pub(super) pid: u32,
     pub(super) http_url: String,
-    pub(super) agent_address: String,
     /// What is listened on, as it was bound.
     pub(super) http_listen: SocketAddr,
     pub(super) agent_listen: SocketAddr,
@@ -99,11 +98,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(ring(dir.path()).await.is_none());
         let bell = Bell::hang(dir.path()).unwrap();
-        let (http_url, agent_address) = ("http://[::1]:1".to_owned(), "[::1]:2".to_owned());
+        let http_url = "http://[::1]:1".to_owned();
         let listen = SocketAddr::from(([127, 0, 0, 1], 1));
         let (http_listen, agent_listen) = (listen, listen);
         let agent = Found::Running;
-        let found = Answer { pid: 7, http_url, agent_address, http_listen, agent_listen, agent };
+        let found = Answer { pid: 7, http_url, http_listen, agent_listen, agent };
         let answered = async { answer(bell.rung().await.unwrap(), &found).await };
         let (heard, ()) = tokio::join!(ring(dir.path()), answered);
         let heard = heard.unwrap();

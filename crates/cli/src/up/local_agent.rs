@@ -46,6 +46,8 @@ pub(super) struct LocalAgent {
     logs: PathBuf,
     state: State,
     restart_after: Duration,
+    /// Where what the one that runs says begins in its log.
+    log_from: u64,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl LocalAgent {
             logs: logs.to_owned(),
             state: State::Absent,
             restart_after: RESTART_AFTER_MIN,
+            log_from: 0,
         }
     }
 
@@ -123,7 +126,8 @@ impl LocalAgent {
     fn start(&mut self) -> anyhow::Result<()> {
         let mut command = command()?;
         command.arg("run").arg("--state-dir").arg(self.state_dir());
-        let log = open(&self.log())?;
+        let (log, from) = open(&self.log())?;
+        self.log_from = from;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.process_group(0).kill_on_drop(true);
         let child = command.spawn().context("cannot start `faultline-agent`")?;
@@ -174,7 +178,7 @@ impl LocalAgent {
         say(&format!(
             "The local agent died ({how}); it is started again in {} s. Its last words:\n{}\n",
             wait.as_secs(),
-            last_words(&self.log())
+            last_words(&self.log(), self.log_from)
         ));
     }
 

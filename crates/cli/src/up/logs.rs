@@ -21,14 +21,13 @@ const TAIL_BYTES_MAX: u64 = 16 << 10;
 /// Lines that are shown of it.
 const LAST_LINES_MAX: usize = 5;
 
-/// Opens a log, for a process that adds to it.
-pub(super) fn open(path: &Path) -> anyhow::Result<File> {
+/// Opens a log, for a process that adds to it; with its length, behind which that process writes.
+pub(super) fn open(path: &Path) -> anyhow::Result<(File, u64)> {
     bound(path, BYTES_MAX).with_context(|| format!("cannot set aside `{}`", path.display()))?;
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("cannot open the log `{}`", path.display()))
+    let context = || format!("cannot open the log `{}`", path.display());
+    let file = OpenOptions::new().create(true).append(true).open(path).with_context(context)?;
+    let length = file.metadata().with_context(context)?.len();
+    Ok((file, length))
 }
 
 /// Sets every log of a folder aside that has grown too large. One that cannot be is looked at
@@ -52,18 +51,18 @@ fn bound(path: &Path, bytes_max: u64) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.set_len(0)
 }
 
-/// The last lines of a log, for a person who should not have to look for it.
-pub(super) fn last_words(log: &Path) -> String {
-    let text = tail(log).unwrap_or_default();
+/// The last lines of a log behind `from`, for a person who should not have to look for it.
+pub(super) fn last_words(log: &Path, from: u64) -> String {
+    let text = tail(log, from).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES_MAX)..].join("\n")
 }
 
-fn tail(log: &Path) -> io::Result<Vec<u8>> {
+fn tail(log: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(log)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES_MAX)))?;
+    file.seek(SeekFrom::Start(from.max(length.saturating_sub(TAIL_BYTES_MAX))))?;
     let mut tail = Vec::new();
     file.take(TAIL_BYTES_MAX).read_to_end(&mut tail)?;
     Ok(tail)
@@ -80,11 +79,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("server.log");
         let mut log = open(&path).unwrap();
-        log.write_all(b"first\n").unwrap();
+        log.0.write_all(b"first\n").unwrap();
         bound(&path, 6).unwrap();
-        log.write_all(b"second\n").unwrap();
+        log.0.write_all(b"second\n").unwrap();
         bound(&path, 6).unwrap();
-        log.write_all(b"third\n").unwrap();
+        log.0.write_all(b"third\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "third\n");
         let aside = fs::read_to_string(dir.path().join("server.log.1")).unwrap();
         assert_eq!(aside, "first\nsecond\n");
@@ -96,8 +95,13 @@ mod tests {
         let path = dir.path().join("server.log");
         let text: String = (0..10_000).map(|n| format!("line {n}\n")).collect();
         fs::write(&path, text).unwrap();
-        let words = last_words(&path);
+        let words = last_words(&path, 0);
         assert!(words.starts_with("line 9995\n") && words.ends_with("line 9999"), "{words}");
-        assert_eq!(last_words(&dir.path().join("none")), "");
+        assert_eq!(last_words(&dir.path().join("none"), 0), "");
+        // What a process that was started now has said.
+        let (mut file, from) = open(&path).unwrap();
+        assert_eq!(last_words(&path, from), "");
+        writeln!(file, "the port is taken").unwrap();
+        assert_eq!(last_words(&path, from), "the port is taken");
     }
 }

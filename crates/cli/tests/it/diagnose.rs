@@ -80,3 +80,49 @@ fn what_if_and_single_points_say_what_would_be_dark() {
     let (status, text) = diagnose(&[&file, "--what-if", "down nowhere"]);
     assert!(status == 2 && text.contains("no element `nowhere`"), "{text}");
 }
+
+/// The case in which nothing is the matter, with its rounds taken out.
+fn unwatched(folder: &Path) -> String {
+    let text = fs::read_to_string(Path::new(CASES).join("nothing-is-the-matter.json")).unwrap();
+    let mut case: serde_json::Value = serde_json::from_str(&text).unwrap();
+    case["rounds"] = serde_json::json!([]);
+    let path = folder.join("unwatched.json");
+    fs::write(&path, case.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn where_nobody_looked_it_is_not_said_that_nothing_is_the_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = unwatched(folder.path());
+    let (status, human) = diagnose(&[&file, "--human"]);
+    assert!(status == 0 && human.contains("unknown: nobody looked"), "{human}");
+    let (_, text) = diagnose(&[&file]);
+    assert_eq!(lines(&text)[0]["unwatched"], true, "{text}");
+    let watched = format!("{CASES}/nothing-is-the-matter.json");
+    let (_, text) = diagnose(&[&watched]);
+    assert!(lines(&text)[0]["unwatched"].is_null(), "{text}");
+    let (_, human) = diagnose(&[&watched, "--human"]);
+    assert!(human.contains("nothing is the matter"), "{human}");
+}
+
+#[test]
+fn what_is_over_is_said_in_the_past_and_until_when() {
+    let (_, human) = diagnose(&[&format!("{CASES}/heals-and-is-resolved.json"), "--human"]);
+    let resolved: Vec<&str> = human.lines().filter(|line| line.contains("[resolved]")).collect();
+    assert!(!resolved.is_empty(), "{human}");
+    for line in resolved {
+        assert!(line.contains(" was down, from ") && line.contains(" until "), "{line}");
+        assert!(!line.contains("100.0 %") && !line.contains("is down"), "{line}");
+    }
+}
+
+#[test]
+fn a_person_reads_a_fault_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.json");
+    fs::write(&path, "{\"version\": 1, \"rounds\": 7}").unwrap();
+    let (status, human) = diagnose(&[path.to_str().unwrap(), "--human"]);
+    assert_eq!(status, 2);
+    assert!(human.starts_with("broken.json: ") && !human.contains('{'), "{human}");
+}

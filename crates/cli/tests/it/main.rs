@@ -8,5 +8,6 @@ mod errors;
 mod help;
 mod manager;
 mod program;
+mod record;
 mod topology;
 mod up;

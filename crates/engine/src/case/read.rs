@@ -84,6 +84,12 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether anybody had asked anything by then, so that silence means health. A round that could
+    /// not ask, or is doubtful, is none.
+    pub fn is_watched(&self, at: UtcMicros) -> bool {
+        self.seen.iter().any(|seen| seen.asks.iter().any(|ask| ask.at <= at))
+    }
+
     /// Reads a case file.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ pub fn told(
     unexplained.sort_unstable();
     let unexplained_total = unexplained.len();
     unexplained.truncate(NAMES_MAX);
-    let mut told: Vec<Told> = incidents.list().map(|one| incident(topology, one)).collect();
+    let mut told: Vec<Told> = incidents.list().map(|one| incident(topology, one, at)).collect();
     told.sort_by_key(|told| {
         let hits = (told.hit.weight, told.hit.targets_down, told.hit.targets_degraded);
         (!told.is_open, std::cmp::Reverse(hits), told.id)
@@ -120,7 +120,7 @@ pub fn told(
     }
 }
 
-fn incident(topology: &Topology, incident: &Incident) -> Told {
+fn incident(topology: &Topology, incident: &Incident, at: UtcMicros) -> Told {
     let Finding { causes, other, onset, impact, suppressed, .. } = &incident.finding;
     let behind = |count: fn(&crate::graph::Element) -> u64| -> u64 {
         impact.devices.iter().filter_map(|ix| topology.get(*ix)).map(count).sum()
@@ -129,7 +129,7 @@ fn incident(topology: &Topology, incident: &Incident) -> Told {
         id: incident.id.0,
         revision: incident.revision,
         is_open: incident.state == State::Open,
-        sentence: text::headline(topology, &incident.finding),
+        sentence: text::sentence(topology, incident, at),
         causes: causes.iter().map(|cause| blame(topology, cause)).collect(),
         other_probability: *other,
         onset: *onset,

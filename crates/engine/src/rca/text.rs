@@ -6,6 +6,7 @@ use model::{ElementKind, FactKind, FaultMode, UtcMicros};
 
 use super::{
     evidence::{AgentNote, Evidence, Source},
+    incidents::{Incident, State},
     report::{Finding, RankedCause},
 };
 use crate::graph::{ElementIx, Topology};
@@ -158,16 +159,41 @@ pub fn names(topology: &Topology, elements: &[ElementIx]) -> String {
     }
 }
 
+/// A probability in percent. No evidence is so good that it says all or nothing.
+pub fn probability(probability: f64) -> String {
+    match (probability * 1_000.0).round() as u64 {
+        0 => "under 0.1 %".to_owned(),
+        1_000.. => "over 99.9 %".to_owned(),
+        tenths => percent(tenths, 1_000),
+    }
+}
+
 /// The one sentence: what failed, how, since when, how surely.
 pub fn headline(topology: &Topology, finding: &Finding) -> String {
     let Some(cause) = finding.causes.first() else { return "nothing known".to_owned() };
     let since = clock(finding.onset.1);
-    let surely = percent((cause.probability * 1_000.0).round() as u64, 1_000);
     format!(
-        "{} {}, since {since} (probability {surely})",
+        "{} {}, since {since} (probability {})",
         subject(topology, cause),
-        predicate(cause),
+        predicate(cause, Tense::Present),
+        probability(cause.probability),
     )
+}
+
+/// The same of an incident as it stands at `at`: one that is over was, and until when.
+pub fn sentence(topology: &Topology, incident: &Incident, at: UtcMicros) -> String {
+    let finding = &incident.finding;
+    match (incident.state, finding.causes.first()) {
+        (State::Open, _) | (State::Resolved, None) => headline(topology, finding),
+        (State::Resolved, Some(cause)) => format!(
+            "{} {}, from {} until {} (probability {})",
+            subject(topology, cause),
+            predicate(cause, Tense::Past),
+            clock(finding.onset.1),
+            clock(at),
+            probability(cause.probability),
+        ),
+    }
 }
 
 fn subject(topology: &Topology, cause: &RankedCause) -> String {
@@ -179,16 +205,49 @@ fn subject(topology: &Topology, cause: &RankedCause) -> String {
     format!("{} {names}", kind.replace('_', " "))
 }
 
-fn predicate(cause: &RankedCause) -> String {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tense {
+    Present,
+    Past,
+}
+
+fn predicate(cause: &RankedCause, tense: Tense) -> String {
+    let of = |present: &str, past: &str| {
+        (if tense == Tense::Present { present } else { past }).to_owned()
+    };
     match cause.mode {
-        FaultMode::Down => "is down".to_owned(),
+        FaultMode::Down => of("is down", "was down"),
         FaultMode::Lossy => {
             let ppm = u64::from(cause.loss_ppm.unwrap_or(0));
-            format!("loses {} of packets", percent(ppm, 1_000_000))
+            format!("{} {} of packets", of("loses", "lost"), percent(ppm, 1_000_000))
         }
-        FaultMode::Slow => format!("adds {}", ms(cause.rtt_us_added.unwrap_or(0))),
-        FaultMode::OneWay => "carries one direction only".to_owned(),
-        FaultMode::Reroute => "is down and traffic goes another way".to_owned(),
-        FaultMode::Flapping => "is flapping".to_owned(),
+        FaultMode::Slow => {
+            format!("{} {}", of("adds", "added"), ms(cause.rtt_us_added.unwrap_or(0)))
+        }
+        FaultMode::OneWay => of("carries one direction only", "carried one direction only"),
+        FaultMode::Reroute => {
+            of("is down and traffic goes another way", "was down and traffic went another way")
+        }
+        FaultMode::Flapping => of("is flapping", "was flapping"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_probability_is_all_or_nothing() {
+        let said = [0.0, 0.0004, 0.001, 0.5, 0.9994, 0.9996, 1.0].map(probability);
+        let expected = [
+            "under 0.1 %",
+            "under 0.1 %",
+            "0.1 %",
+            "50.0 %",
+            "99.9 %",
+            "over 99.9 %",
+            "over 99.9 %",
+        ];
+        assert_eq!(said, expected);
     }
 }

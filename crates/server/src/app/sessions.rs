@@ -217,6 +217,7 @@ impl App {
         let hash = password::hash(new).await.map_err(AppError::internal)?;
         let now = self.clock.now();
         self.store.user_set_password_hash(scope, user, &hash, Some(session), now).await?;
+        self.forget_first_password(&credential.user.name);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::{
     App, AppError,
     password::{self, NewPassword},
 };
+use crate::home;
 
 impl App {
     pub(crate) async fn users(&self, scope: &Scope) -> Result<Vec<UserRow>, AppError> {
@@ -46,8 +47,14 @@ impl App {
         let row = self.store.user_update(scope, id, patch, now).await?;
         if let Some(hash) = hash {
             self.store.user_set_password_hash(scope, id, &hash, None, now).await?;
+            self.forget_first_password(&row.name);
         }
         Ok(row)
+    }
+
+    /// What was the first password of `user` is none any more.
+    pub(crate) fn forget_first_password(&self, user: &Name) {
+        home::forget_first_password(&self.config.data_dir, user.as_str());
     }
 
     /// Gives a user a new password that nobody chose, and ends all the user's sessions.
@@ -59,7 +66,9 @@ impl App {
         let new = NewPassword::generate().map_err(AppError::internal)?;
         let text = new.reveal().to_owned();
         let hash = password::hash(new).await.map_err(AppError::internal)?;
+        let user = self.store.user_credential(scope, id).await?.user;
         self.store.user_set_password_hash(scope, id, &hash, None, self.clock.now()).await?;
+        self.forget_first_password(&user.name);
         Ok(text)
     }
 
