@@ -1,6 +1,6 @@
 //! Why the store could not do what it was asked: one variant per decision of the caller.
 
-use std::path::PathBuf;
+use std::{fmt, io, path::PathBuf};
 
 use model::TierError;
 use sqlx::postgres::PgDatabaseError;
@@ -141,7 +141,15 @@ impl From<sqlx::Error> for StoreError {
             return StoreError::Busy;
         }
         // SQLite is reached through no socket.
-        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) {
+        if let sqlx::Error::Tls(reason) = &source {
+            return StoreError::without_tls(reason);
+        }
+        if let sqlx::Error::Io(error) = &source
+            && error.kind() == io::ErrorKind::InvalidData
+        {
+            return StoreError::without_tls(error);
+        }
+        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
             return StoreError::Unreachable { source };
         }
         let code = said.and_then(|said| said.code()).and_then(|code| code.parse::<i32>().ok());
@@ -176,6 +184,11 @@ fn of_postgres(code: &str) -> fn(sqlx::Error) -> StoreError {
 }
 
 impl StoreError {
+    fn without_tls(reason: &dyn fmt::Display) -> StoreError {
+        let reason = format!("no TLS with its server ({reason}): look at sslmode and sslrootcert");
+        StoreError::Unsuitable { reason }
+    }
+
     /// Whether the place where the database is kept is to blame: its disk is full, failing,
     /// read-only or gone, or its server.
     pub fn is_of_place(&self) -> bool {
@@ -196,5 +209,38 @@ pub(crate) fn name_taken(field: &'static str) -> impl Fn(StoreError) -> StoreErr
         let is_taken =
             source.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         if is_taken { StoreError::NameTaken { field } } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What PostgreSQL says, and whether a caller may try again.
+    #[track_caller]
+    fn check(code: &str, expected: &str, is_of_place: bool) {
+        let error = of_postgres(code)(sqlx::Error::WorkerCrashed);
+        let kind = format!("{error:?}");
+        let kind = kind.split([' ', '{']).next().unwrap();
+        assert_eq!((kind, error.is_of_place()), (expected, is_of_place), "{code}");
+    }
+
+    #[test]
+    fn each_state_of_postgres_is_what_a_caller_can_do_about_it() {
+        check("53100", "Full", true);
+        check("58030", "Unwritable", true);
+        check("25006", "Unwritable", true);
+        check("08006", "Unreachable", true);
+        check("57P01", "Unreachable", true);
+        check("57P03", "Unreachable", true);
+        check("28P01", "Denied", false);
+        check("28000", "Denied", false);
+        check("3D000", "Denied", false);
+        check("42501", "Denied", false);
+        check("53300", "Busy", false);
+        check("55P03", "Busy", false);
+        check("40P01", "Busy", false);
+        check("23505", "Database", false);
+        check("42601", "Database", false);
     }
 }

@@ -144,13 +144,13 @@ impl From<StoreError> for AppError {
             | StoreError::Gone { .. }
             | StoreError::Unreachable { .. }
             | StoreError::Denied { .. }
+            | StoreError::Unsuitable { .. }
             | StoreError::Taken) => {
                 AppError::Unavailable { detail: error.to_string(), source: Some(error.into()) }
             }
             error @ (StoreError::SchemaTooNew { .. }
             | StoreError::SchemaChanged { .. }
             | StoreError::Setting { .. }
-            | StoreError::Unsuitable { .. }
             | StoreError::Damaged { .. }
             | StoreError::Archive { .. }
             | StoreError::Chunk { .. }

@@ -126,6 +126,9 @@ async fn what_cannot_be_used_is_refused_with_what_to_do() {
         let StoreError::Unsuitable { reason: found } = &error else { panic!("{error:?}") };
         assert!(found.contains(reason), "{found}");
     }
+    // It has no TLS, or a certificate that nobody knows.
+    let error = opened_with(|url| format!("{url}?sslmode=verify-full")).await;
+    assert!(error.to_string().contains("look at sslmode and sslrootcert"), "{error}");
     let error = opened_with(|url| format!("{url}?options=-csynchronous_commit%3Doff")).await;
     assert!(matches!(error, StoreError::Setting { setting: "synchronous_commit", .. }));
 }
