@@ -22,7 +22,7 @@ const VERSION_MIN: u32 = 14;
 const NAME: &str = "faultline";
 /// Whom Debian's packages make: PostgreSQL refuses to run as root.
 const USER: &str = "postgres";
-/// What it says when it can be used.
+/// What it says when it can be used, on the level `log`.
 const READY: &str = "database system is ready to accept connections";
 const SETTINGS: [&str; 6] = [
     "listen_addresses=127.0.0.1",
@@ -30,7 +30,7 @@ const SETTINGS: [&str; 6] = [
     "full_page_writes=off",
     "max_connections=200",
     "max_wal_size=256MB",
-    "log_min_messages=fatal",
+    "log_min_messages=log",
 ];
 
 /// A running cluster. It ends with its owner, also if that is killed.
