@@ -1,7 +1,7 @@
 //! What is the matter with the network right now: judged again and again, on a task of its own.
 //!
 //! It listens to what the conductor has stored, keeps the evidence of the last minutes, and judges
-//! it at most once a second and for at most a tenth of the time. It is fed by a queue that drops
+//! it at most once a second and for at most a quarter of the time. It is fed by a queue that drops
 //! what does not fit: nothing that counts waits for it. What it says is shown and never acted
 //! upon, so it is no decision of the log; it says at which position it was made, and after a
 //! restart its evidence begins anew.
@@ -33,8 +33,8 @@ use crate::{
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause after a judgement that took long.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// So many times as long as it took, it pauses: one part in ten of one core.
-const PAUSE_PARTS: u32 = 9;
+/// So many times as long as it took, it pauses: a quarter of one core at most.
+const PAUSE_PARTS: u32 = 3;
 /// Causes weighed in one judgement. What was found by then is said.
 const COVERS_MAX: u64 = 200_000;
 /// Heartbeats of longer ago are of agents that are long known to be gone.
@@ -185,7 +185,7 @@ impl Desk {
                 () = &mut over => return true,
                 next = heard.recv() => {
                     let Some(Heard { rounds }) = next else { return false };
-                    rounds.iter().for_each(|batch| self.ledger.hear(&self.roster, batch));
+                    rounds.iter().for_each(|batch| self.ledger.hear(batch));
                 }
             }
         }

@@ -9,6 +9,7 @@ mod baselines;
 mod dice;
 mod grow;
 mod net;
+mod paths;
 mod scenario;
 mod score;
 mod sized;
@@ -36,7 +37,7 @@ const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 #[command(name = "cargo xtask bench rca")]
 struct Args {
     /// Folder of GraphML and topohub files.
-    #[arg(long, required_unless_present_any = ["case", "size"])]
+    #[arg(long, required_unless_present_any = ["case", "size", "paths"])]
     topologies: Option<PathBuf>,
     /// Grow a network of this size instead, and measure time and memory too.
     #[arg(long, ignore_case = true, conflicts_with = "topologies")]
@@ -44,6 +45,9 @@ struct Args {
     /// Only judge this case file, and say what each cause explains.
     #[arg(long)]
     case: Option<PathBuf>,
+    /// Only measure how fast paths follow a link that changed, and how long a judgement takes.
+    #[arg(long)]
+    paths: bool,
     /// Scenarios on each topology, in each cell.
     #[arg(long, default_value_t = 10)]
     scenarios: u32,
@@ -101,6 +105,10 @@ fn cells() -> Vec<Cell> {
 type Results = BTreeMap<(&'static str, Cell, String), Tally>;
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if args.paths {
+        anyhow::ensure!(paths::run(args.seed)?, "slower than its figure");
+        return Ok(());
+    }
     if let Some(file) = &args.case {
         return judge(file);
     }

@@ -1,9 +1,11 @@
-//! `faultline topology check`: offline, each problem as compilers write it.
+//! `faultline topology`: checked offline, taken over by a server, and given back.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use crate::program::{Running, faultline};
 
 fn check(file: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faultline"));
@@ -67,4 +69,48 @@ fn a_file_of_no_known_kind_and_one_that_is_not_there_are_refused_with_a_remedy()
     let file = dir.path().join("bytes.csv");
     std::fs::write(&file, b"kind,id\n\xff\n").unwrap();
     said(&check(&file, &[]), 1, &["is no UTF-8 in line 2: save it as UTF-8"]);
+}
+
+/// Runs a command against the server of a data directory.
+fn run(data: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = faultline(arguments).arg("--data-dir").arg(data).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), said + &errors)
+}
+
+#[test]
+fn a_server_takes_a_network_and_gives_it_back_in_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (mut server, _) = Running::server(&data, &[]);
+    let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/topologies");
+    let zoo = zoo.join("Claranet.graphml").display().to_string();
+    assert_eq!(run(&data, &["topology", "show"]).1.split(':').next(), Some("nothing is there"));
+    let (code, dry) = run(&data, &["topology", "import", &zoo, "--dry-run"]);
+    assert!(code == 0 && dry.contains("33 added") && dry.contains("nothing was changed"), "{dry}");
+    let (code, said) = run(&data, &["topology", "import", &zoo]);
+    assert!(code == 0 && said.contains("33 added: ") && said.contains("and 13 more"), "{said}");
+    for format in ["yaml", "json", "csv", "graphml", "topohub"] {
+        let (code, text) = run(&data, &["topology", "export", "--format", format]);
+        assert_eq!(code, 0, "{text}");
+        let file = written(&dir, &format!("net.{format}"), &text).display().to_string();
+        let again = ["topology", "import", &file, "--format", format, "--replace"];
+        assert_eq!(run(&data, &again), (0, "33 unchanged\n".to_owned()), "{format}");
+    }
+    let bad = written(&dir, "bad.csv", "kind,id,end_a,end_b\nlink,l1,London,r9\n");
+    let bad = bad.display().to_string();
+    let (code, said) = run(&data, &["topology", "import", &bad]);
+    let lines = format!(
+        "{bad}: line 2: link `l1`, ends[1]: there is no element `r9`: add it, or correct the \
+         id\nnothing was changed\n"
+    );
+    assert_eq!((code, said), (1, lines));
+    let (code, shown) = run(&data, &["topology", "show", "--device", "London"]);
+    assert_eq!(code, 0, "{shown}");
+    assert!(
+        shown.contains("Amsterdam - London") && shown.contains("33 elements, 0 targets"),
+        "{shown}"
+    );
+    assert!(server.stop());
 }

@@ -103,13 +103,18 @@ pub struct Epoch {
 /// What tells two sets apart: agent, end, source, and each route with its share's bits.
 type Signature = (ElementIx, Option<ElementIx>, PathSource, Vec<(Vec<Step>, u64)>);
 
+/// What shortest paths are asked by: an agent, and where they end.
+type Asked = (ElementIx, Option<ElementIx>);
+
 /// Every path of every pair.
 #[derive(Clone, Debug, Default)]
 pub struct PathBook {
     sets: Vec<PathSet>,
     known: BTreeMap<Signature, SetIx>,
     epochs: BTreeMap<(ElementIx, ElementIx), Vec<Epoch>>,
-    computed: BTreeMap<(ElementIx, Option<ElementIx>), SetIx>,
+    computed: BTreeMap<Asked, SetIx>,
+    /// Those of them that lead from a root to a node.
+    leading: BTreeMap<(ElementIx, ElementIx), Vec<Asked>>,
     trees: BTreeMap<ElementIx, [Option<Tree>; 2]>,
 }
 
@@ -192,6 +197,11 @@ impl PathBook {
         let set = self.compute(topology, agent, end);
         let set = self.intern(set);
         self.computed.insert((agent, end), set);
+        if let Some(end) = end {
+            let root = topology.host(agent).unwrap_or(agent);
+            let leading = self.leading.entry((root, topology.node_of(end))).or_default();
+            leading.push((agent, Some(end)));
+        }
         set
     }
 
@@ -255,37 +265,20 @@ impl PathBook {
         known
     }
 
-    /// Follows a change of one link's cost, after the topology has it: only what it moves is
-    /// computed again. Returns the pairs of agent and device whose computed paths changed.
-    pub fn follow(
-        &mut self,
-        topology: &Topology,
-        link: ElementIx,
-    ) -> Vec<(ElementIx, Option<ElementIx>)> {
-        let mut moved = BTreeMap::new();
+    /// Follows a change of one link's cost, after the topology has it. Only what it moves is
+    /// forgotten, and computed again when somebody asks. Returns how many sets that is.
+    pub fn follow(&mut self, topology: &Topology, link: ElementIx) -> usize {
+        let mut moved = 0;
         for (root, trees) in &mut self.trees {
-            let mut nodes = std::collections::BTreeSet::new();
             for tree in trees.iter_mut().flatten() {
-                nodes.append(&mut tree.follow(topology, link));
-            }
-            if !nodes.is_empty() {
-                moved.insert(*root, nodes);
-            }
-        }
-        let is_moved = |(agent, end): &(ElementIx, Option<ElementIx>)| {
-            let root = topology.host(*agent).unwrap_or(*agent);
-            let node = end.map(|end| topology.node_of(end));
-            moved.get(&root).zip(node).is_some_and(|(nodes, node)| nodes.contains(&node))
-        };
-        let stale: Vec<_> = self.computed.keys().filter(|key| is_moved(key)).copied().collect();
-        let mut changed = Vec::new();
-        for key in stale {
-            let before = self.computed.remove(&key);
-            if before != Some(self.shortest(topology, key.0, key.1)) {
-                changed.push(key);
+                for node in tree.follow(topology, link) {
+                    for key in self.leading.remove(&(*root, node)).into_iter().flatten() {
+                        moved += usize::from(self.computed.remove(&key).is_some());
+                    }
+                }
             }
         }
-        changed
+        moved
     }
 }
 

@@ -37,16 +37,16 @@ pub struct Ledger {
 
 impl Ledger {
     /// Takes a batch. Rounds that asked nothing, or that may be bent, say nothing.
-    pub fn hear(&mut self, roster: &Roster, batch: &RoundBatch) {
+    pub fn hear(&mut self, batch: &RoundBatch) {
         for round in &batch.rounds {
             match round.subject {
-                Subject::Probe(probe) if roster.has_probe(probe) => {
+                Subject::Probe(probe) => {
                     if let Some(ask) = ask(round) {
                         self.add((batch.agent, probe), ask);
                     }
                 }
                 Subject::Gateway => self.gateway(batch.agent, round),
-                Subject::Probe(_) | Subject::Witness(_) => {}
+                Subject::Witness(_) => {}
             }
         }
     }

@@ -145,14 +145,14 @@ impl Net {
                 _ => {
                     if let Some(link) = known {
                         self.topology.set_cost(link, u32::MAX, u32::MAX)?;
-                        paths += self.book.follow(&self.topology, link).len();
+                        paths += self.book.follow(&self.topology, link);
                         self.topology.forget_link(link);
                     }
                     let Some(after) = after else { continue };
                     self.topology.add_link(after)?
                 }
             };
-            paths += self.book.follow(&self.topology, link).len();
+            paths += self.book.follow(&self.topology, link);
         }
         Some(Moved::Followed { links: links.len(), paths })
     }

@@ -25,6 +25,7 @@ pub(crate) mod users;
 
 use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
 
+use model::InventoryChange;
 use store::{Changed, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -260,6 +261,27 @@ impl App {
         F: Future<Output = Result<Changed<T>, StoreError>> + Send + 'static,
     {
         self.change_and(commit, |_| ()).await
+    }
+
+    /// As [`App::change`], and hands over the version also where no object of the engine's changed;
+    /// `None` if there is no newer version.
+    pub(crate) async fn change_version<F>(&self, commit: F) -> Result<(), AppError>
+    where
+        F: Future<Output = Result<Option<(Vec<InventoryChange>, u64)>, StoreError>>
+            + Send
+            + 'static,
+    {
+        let app = self.clone();
+        let task = self.changes.spawn(async move {
+            let _order = app.inventory_order.lock().await;
+            let Some((changes, version)) = commit.await? else { return Ok(()) };
+            if let Err(error) = app.conductor.inventory_changed(changes, version).await {
+                let error = crate::chain(&error);
+                tracing::error!(%error, "a stored change of the inventory is not yet in force");
+            }
+            Ok(())
+        });
+        task.await.map_err(AppError::internal)?
     }
 
     /// As [`App::change`], and does `act` as soon as it is committed: whether the caller is still

@@ -13,7 +13,7 @@ use engine::graph::{
     },
 };
 use model::{ElementKind, OrgId, UtcMicros};
-use store::{Changed, Scope, TopologyEdit, TopologyPart};
+use store::{Scope, TopologyEdit, TopologyPart};
 use tokio::sync::Mutex;
 
 use super::diagnosis::Shown;
@@ -233,22 +233,13 @@ impl App {
 
     /// Stores a change and hands its version to the conductor, in the order of the commits.
     async fn topology_commit(&self, scope: &Scope, edit: TopologyEdit) -> Result<(), AppError> {
-        let (app, scope, now) = (self.clone(), scope.clone(), self.clock.now());
-        let task = self.changes.spawn(async move {
-            let _order = app.inventory_order.lock().await;
-            let Changed { version, row, .. } =
-                app.store.topology_change(&scope, &edit, now).await?;
-            if row == edit.basis {
-                return Ok(());
-            }
-            // No object of the engine's changed: it only learns that there is a newer version.
-            if let Err(error) = app.conductor.inventory_changed(Vec::new(), version).await {
-                let error = crate::chain(&error);
-                tracing::error!(%error, "a stored change of the topology is not yet in force");
-            }
-            Ok(())
-        });
-        task.await.map_err(AppError::internal)?
+        let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
+        // No object of the engine's changes: it only learns that there is a newer version.
+        self.change_version(async move {
+            let changed = store.topology_change(&scope, &edit, now).await?;
+            Ok((changed.version != edit.basis).then_some((Vec::new(), changed.version)))
+        })
+        .await
     }
 
     /// Returns what the packets of an agent cross to a target; both by their names.

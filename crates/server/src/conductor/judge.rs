@@ -6,7 +6,9 @@
 use std::{collections::BTreeMap, mem, sync::Arc};
 
 use engine::Engine;
-use model::{AgentId, Decision, DecisionKind, LogPosition, Minute, RoundBatch, UtcMicros};
+use model::{
+    AgentId, Decision, DecisionKind, LogPosition, Minute, Round, RoundBatch, Subject, UtcMicros,
+};
 use store::{AgentGap, Highwater};
 
 use super::{LiveEvent, mirror::Mirror};
@@ -46,6 +48,8 @@ pub(super) struct Turn {
     pub(super) decisions: Vec<Decision>,
     pub(super) rounds: Vec<RoundBatch>,
     pub(super) rounds_total: usize,
+    /// Rounds of gateways: heard, and not stored.
+    pub(super) gateways: Vec<RoundBatch>,
     pub(super) highwaters: BTreeMap<(AgentId, u64), u64>,
     pub(super) gaps: Vec<AgentGap>,
     pub(super) told: Vec<(LogPosition, Vec<LiveEvent>)>,
@@ -148,6 +152,11 @@ impl Judge {
             }
         };
         self.engine.handle_batch(&rounds, now);
+        let of_gateway = rounds.rounds.iter().filter(|round| round.subject == Subject::Gateway);
+        let gateways: Vec<Round> = of_gateway.copied().collect();
+        if !gateways.is_empty() {
+            turn.gateways.push(RoundBatch::new(batch.agent, gateways));
+        }
         rounds.rounds.retain(|round| self.mirror.is_stored(batch.agent, round));
         turn.rounds_total += rounds.rounds.len();
         turn.rounds.push(rounds);

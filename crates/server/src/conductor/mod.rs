@@ -68,7 +68,7 @@ pub(crate) struct AgentAssignment {
     pub(crate) probes: Vec<(ProbeId, TierId, Address)>,
 }
 
-/// Rounds that the engine has heard and that are stored.
+/// Rounds that the engine has heard: those that are stored, and those of gateways.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) rounds: Vec<RoundBatch>,

@@ -157,7 +157,9 @@ impl Owner {
         // Whoever read a page at this position has missed nothing.
         self.board.live.tell(turn.position, Vec::new());
         self.board.set_applied(turn.position, turn.at, self.judge.inventory_version);
-        self.board.hand_on(turn.rounds);
+        let mut heard = turn.rounds;
+        heard.extend(turn.gateways);
+        self.board.hand_on(heard);
         if turn.is_assignment_changed {
             self.assigned_at = turn.position;
             self.board.assignments.send_modify(|count| *count += 1);

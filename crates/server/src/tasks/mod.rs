@@ -5,7 +5,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use model::{MonitorEvent, UtcMicros};
-use store::{AuditEntry, Changed, ORG_DEFAULT, Retention, Scope, StoreError};
+use store::{AuditEntry, ORG_DEFAULT, Retention, Scope, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -230,9 +230,12 @@ impl Pulse {
         // In the order of all changes: read only when no other is under way.
         let missed = async move {
             let (version, changes) = store.inventory_since(known).await?;
-            Ok(Changed { row: (), version, changes })
+            Ok((known < version).then_some((changes, version)))
         };
-        self.app.change(missed).await.map_err(|error| TaskError::Change(format!("{error:?}")))
+        self.app
+            .change_version(missed)
+            .await
+            .map_err(|error| TaskError::Change(format!("{error:?}")))
     }
 }
 

@@ -572,6 +572,12 @@ pub(crate) fn of_gateway(ago_s: u64) -> RoundRow {
     RoundRow { subject: Subject::Gateway, ..answered(ProbeId(1), ago_s) }
 }
 
+/// A round that nobody answered, and its confirm burst neither.
+pub(crate) fn lost(probe: ProbeId, ago_s: u64) -> RoundRow {
+    let confirm = Confirm { sent: 3, received: 0 };
+    row(probe, ago_s, Outcome::Asked { sent: 5, received: 0, rtt: None, confirm })
+}
+
 /// A round that could not ask.
 pub(crate) fn not_asked(probe: ProbeId, ago_s: u64) -> RoundRow {
     row(probe, ago_s, Outcome::NotAsked(NotAsked::NoRoute))

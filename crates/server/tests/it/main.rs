@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod backup;
+mod diagnosis;
 mod disk;
 mod harness;
 mod http;
