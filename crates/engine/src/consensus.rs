@@ -118,7 +118,8 @@ fn telling(cause: Cause) -> u8 {
         | Cause::Slow
         | Cause::Partial
         | Cause::Unconfirmed
-        | Cause::Dropped => 0,
+        | Cause::Dropped
+        | Cause::Expired => 0,
     }
 }
 

@@ -469,7 +469,8 @@ impl Watch {
                     | Cause::NotAsked(_)
                     | Cause::MonitorDown
                     | Cause::Doubtful
-                    | Cause::Dropped => (),
+                    | Cause::Dropped
+                    | Cause::Expired => (),
                 }
             }
         }

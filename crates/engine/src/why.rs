@@ -157,6 +157,7 @@ fn unknown(cause: Cause, facts: &PairFacts<'_>) -> String {
         ),
         Cause::MonitorDown => "the server was not running".to_owned(),
         Cause::Dropped => format!("{agent} lost what it had learned"),
+        Cause::Expired => "what was recorded is not kept any more".to_owned(),
         Cause::NotYet
         | Cause::Answering
         | Cause::NoAnswer

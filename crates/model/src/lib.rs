@@ -11,7 +11,9 @@ pub mod id;
 pub mod inventory;
 pub mod name;
 pub mod role;
+pub mod rollup;
 pub mod round;
+pub mod sketch;
 pub mod tier;
 pub mod time;
 pub mod topology;
@@ -24,10 +26,12 @@ pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use name::{Name, NameError};
 pub use role::Role;
+pub use rollup::{Rollup, Span, StateMinutes, Times, Worst};
 pub use round::{
     AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NameAnswer, NameSeen, NotAsked,
     Outcome, Round, RoundBatch, RoundFlags, Rtt, Subject, WITNESSES_MAX,
 };
+pub use sketch::Sketch;
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
 pub use topology::{ElementKind, ElementRole, FactKind, FaultMode, PathSource};

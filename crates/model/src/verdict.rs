@@ -87,10 +87,12 @@ pub enum Cause {
     Doubtful,
     /// The agent lost what it had learned. No verdict in force has it: only history knows.
     Dropped,
+    /// What was recorded is not kept any more. No verdict in force has it: only history knows.
+    Expired,
 }
 
 impl Cause {
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::Answering,
         Cause::NoAnswer,
         Cause::Loss,
@@ -112,6 +114,7 @@ impl Cause {
         Cause::MonitorDown,
         Cause::Doubtful,
         Cause::Dropped,
+        Cause::Expired,
     ];
 
     /// The code as stored and as the API says it.
@@ -138,6 +141,7 @@ impl Cause {
             Cause::MonitorDown => "monitor_down",
             Cause::Doubtful => "doubtful",
             Cause::Dropped => "dropped",
+            Cause::Expired => "expired",
         }
     }
 
@@ -357,7 +361,7 @@ mod tests {
         let causes = "answering no_answer loss slow partial unconfirmed not_yet silent no_agent \
             agent_offline agent_blind not_asked_no_route not_asked_permission not_asked_resolver \
             not_asked_buffer_full not_asked_socket not_asked_overrun paused monitor_down doubtful \
-            dropped";
+            dropped expired";
         assert_eq!(Cause::ALL.map(Cause::as_str).join(" "), causes);
         for verdict in Verdict::ALL {
             assert_eq!(Verdict::parse(verdict.as_str()), Some(verdict));

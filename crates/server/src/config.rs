@@ -38,10 +38,19 @@ pub const BYTES_PER_SECOND_DEFAULT: u64 = 16 * 1024 * 1024;
 /// Of these, what one agent may use for its backlog after an outage: 4 Mbit/s on its line, and a
 /// day of 10,000 results a second is caught up within hours.
 pub const BACKLOG_BYTES_PER_SECOND_DEFAULT: u64 = 512 * 1024;
-/// Rounds are for looking into a recent minute.
-pub const ROUNDS_KEPT_DEFAULT: Duration = Duration::from_secs(7 * DAY_S);
+/// Rounds are for looking into a minute of the last weeks.
+pub const ROUNDS_KEPT_DEFAULT: Duration = Duration::from_secs(14 * DAY_S);
 /// Minutes are the record that customers are answered from.
 pub const MINUTES_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
+/// There are as many series of agents as pairs of agent and target: the largest part of what is
+/// kept, and soon nobody asks which agent it was.
+pub const AGENT_5M_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
+/// The year before, month by month.
+pub const AGENT_1H_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
+pub const TARGET_5M_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
+/// Five years, with their leap days.
+pub const TARGET_1H_KEPT_DEFAULT: Duration = Duration::from_secs(1_826 * DAY_S);
+pub const TARGET_1D_KEPT_DEFAULT: Duration = Duration::from_secs(1_826 * DAY_S);
 /// Changes of verdicts are small and tell the story of a year.
 pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
 /// Who changed what: two years, so that the last audit can still ask about the one before.
@@ -134,6 +143,13 @@ pub struct AgentsConfig {
 pub struct RetentionConfig {
     pub rounds: Duration,
     pub minutes: Duration,
+    /// Roll-ups of what each agent recorded; its days are told from its hours.
+    pub agent_5m: Duration,
+    pub agent_1h: Duration,
+    /// Roll-ups of all agents together.
+    pub target_5m: Duration,
+    pub target_1h: Duration,
+    pub target_1d: Duration,
     pub changes: Duration,
     pub audit: Duration,
 }
@@ -199,6 +215,11 @@ struct FileAgents {
 struct FileRetention {
     rounds: Option<String>,
     minutes: Option<String>,
+    agent_5m: Option<String>,
+    agent_1h: Option<String>,
+    target_5m: Option<String>,
+    target_1h: Option<String>,
+    target_1d: Option<String>,
     changes: Option<String>,
     audit: Option<String>,
 }
@@ -356,6 +377,11 @@ impl Config {
         line("\n[retention]".to_owned());
         line(format!("rounds = {}", days(self.retention.rounds)));
         line(format!("minutes = {}", days(self.retention.minutes)));
+        line(format!("agent_5m = {}", days(self.retention.agent_5m)));
+        line(format!("agent_1h = {}", days(self.retention.agent_1h)));
+        line(format!("target_5m = {}", days(self.retention.target_5m)));
+        line(format!("target_1h = {}", days(self.retention.target_1h)));
+        line(format!("target_1d = {}", days(self.retention.target_1d)));
         line(format!("changes = {}", days(self.retention.changes)));
         line(format!("audit = {}", days(self.retention.audit)));
         if let Some(backup) = &self.backup {
@@ -495,12 +521,35 @@ fn parse_networks(texts: &[String]) -> Result<Vec<Network>, ConfigError> {
     texts.iter().map(network).collect()
 }
 
+impl Default for RetentionConfig {
+    fn default() -> RetentionConfig {
+        RetentionConfig {
+            rounds: ROUNDS_KEPT_DEFAULT,
+            minutes: MINUTES_KEPT_DEFAULT,
+            agent_5m: AGENT_5M_KEPT_DEFAULT,
+            agent_1h: AGENT_1H_KEPT_DEFAULT,
+            target_5m: TARGET_5M_KEPT_DEFAULT,
+            target_1h: TARGET_1H_KEPT_DEFAULT,
+            target_1d: TARGET_1D_KEPT_DEFAULT,
+            changes: CHANGES_KEPT_DEFAULT,
+            audit: AUDIT_KEPT_DEFAULT,
+        }
+    }
+}
+
 fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
+    let kept = RetentionConfig::default();
+    let days = |key, text: &Option<String>, default| parse_days(key, text.as_deref(), default);
     Ok(RetentionConfig {
-        rounds: parse_days("retention.rounds", file.rounds.as_deref(), ROUNDS_KEPT_DEFAULT)?,
-        minutes: parse_days("retention.minutes", file.minutes.as_deref(), MINUTES_KEPT_DEFAULT)?,
-        changes: parse_days("retention.changes", file.changes.as_deref(), CHANGES_KEPT_DEFAULT)?,
-        audit: parse_days("retention.audit", file.audit.as_deref(), AUDIT_KEPT_DEFAULT)?,
+        rounds: days("retention.rounds", &file.rounds, kept.rounds)?,
+        minutes: days("retention.minutes", &file.minutes, kept.minutes)?,
+        agent_5m: days("retention.agent_5m", &file.agent_5m, kept.agent_5m)?,
+        agent_1h: days("retention.agent_1h", &file.agent_1h, kept.agent_1h)?,
+        target_5m: days("retention.target_5m", &file.target_5m, kept.target_5m)?,
+        target_1h: days("retention.target_1h", &file.target_1h, kept.target_1h)?,
+        target_1d: days("retention.target_1d", &file.target_1d, kept.target_1d)?,
+        changes: days("retention.changes", &file.changes, kept.changes)?,
+        audit: days("retention.audit", &file.audit, kept.audit)?,
     })
 }
 

@@ -69,6 +69,7 @@ pub(crate) struct Metrics {
     pub(crate) backup_failures: Counter,
     pub(crate) history_sealed: Counter,
     pub(crate) history_merged: Counter,
+    pub(crate) history_rolled: Counter,
     pub(crate) panics: Panics,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
@@ -191,6 +192,7 @@ impl Default for Metrics {
             backup_failures: Counter::default(),
             history_sealed: Counter::default(),
             history_merged: Counter::default(),
+            history_rolled: Counter::default(),
             panics: Panics::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
@@ -299,6 +301,7 @@ impl Metrics {
             ),
             ("history_records_sealed", "Records put into chunks", &self.history_sealed),
             ("history_chunks_merged", "Chunks that became part of others", &self.history_merged),
+            ("history_rolled_up", "Hours and days rolled up, by group", &self.history_rolled),
             ("panics", "Panics that were caught", &self.panics.total),
         ];
         for (name, help, counter) in counters {

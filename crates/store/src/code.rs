@@ -9,7 +9,7 @@ use model::{Cause, NotAsked, Verdict};
 const VERDICTS: [(Verdict, i16); 4] =
     [(Verdict::Down, 0), (Verdict::Degraded, 1), (Verdict::Unknown, 2), (Verdict::Up, 3)];
 
-const CAUSES: [(Cause, i16); 21] = [
+const CAUSES: [(Cause, i16); 22] = [
     (Cause::Answering, 1),
     (Cause::NoAnswer, 2),
     (Cause::Loss, 3),
@@ -25,6 +25,7 @@ const CAUSES: [(Cause, i16); 21] = [
     (Cause::MonitorDown, 13),
     (Cause::Doubtful, 14),
     (Cause::Dropped, 15),
+    (Cause::Expired, 16),
     (Cause::NotAsked(NotAsked::NoRoute), 21),
     (Cause::NotAsked(NotAsked::Permission), 22),
     (Cause::NotAsked(NotAsked::Resolver), 23),
@@ -77,7 +78,8 @@ pub(crate) fn not_asked(code: i16) -> Option<NotAsked> {
         | Cause::Paused
         | Cause::MonitorDown
         | Cause::Doubtful
-        | Cause::Dropped => None,
+        | Cause::Dropped
+        | Cause::Expired => None,
     }
 }
 

@@ -5,9 +5,10 @@
 //! 2 - When a quarter of an hour, an hour, a day is over, and nothing of it has come in for a
 //!     while, its chunks become one. What comes in later is a small chunk beside it, which becomes
 //!     part of it in the same way.
-//! 3 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
+//! 3 - What was sealed is rolled up ([`crate::roll`]), and roll-ups are merged in the same way.
+//! 4 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
 //!     leaves the one or the other.
-//! 4 - A chunk that is damaged is not merged, a row of the tail not sealed: what of it can be read
+//! 5 - A chunk that is damaged is not merged, a row of the tail not sealed: what of it can be read
 //!     stays readable where it is, and the rest can still be looked at.
 //!
 //! A step reads, computes where it holds nobody up, and then writes; whoever else made the same
@@ -15,21 +16,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use model::{OrgId, UtcMicros};
+use model::{Minute, OrgId, Span, UtcMicros};
 
 use crate::{
     Compacted, Store, StoreError,
     chunks::{
-        self, CHUNK_RECORDS_MAX, Damaged, Encoded, Head, Key, MinuteRecord, Packing, Record,
-        RoundRecord, Tail, Unpackable,
+        self, ALL_DAY, ALL_FIVE, ALL_HOUR, BLOCK_MINUTES, Damaged, Encoded, Head, Key, Level,
+        MinuteRecord, PAIR_FIVE, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Tail,
+        Unpackable,
     },
     damage::Place,
     db::{DbRow, Tx, sql},
+    roll,
     series::sorted,
 };
 
-/// The longest span of a chunk: a day.
-pub(crate) const SPAN_MINUTES_MAX: i64 = 1_440;
 /// Commits are gathered for this long.
 const SEAL_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Or until there are this many records, or rows: a reader looks through all of them, in some
@@ -43,22 +44,8 @@ const MERGES_MAX: i64 = 16;
 /// Organisations that one step looks at.
 const ORGS_MAX: i64 = 1_000;
 
-/// A span of time that chunks are merged over.
-struct Level {
-    number: u8,
-    minutes: i64,
-    /// For how long nothing may have come in.
-    quiet: Duration,
-}
-
-const BLOCK_MINUTES: i64 = 15;
 /// Chunks are compressed from this level on.
 const COMPRESSED_LEVEL: u8 = 2;
-const LEVELS: [Level; 3] = [
-    Level { number: 1, minutes: BLOCK_MINUTES, quiet: Duration::from_secs(2 * 60) },
-    Level { number: 2, minutes: 60, quiet: Duration::from_secs(10 * 60) },
-    Level { number: 3, minutes: SPAN_MINUTES_MAX, quiet: Duration::from_secs(3600) },
-];
 
 const TAIL_DUE: &str = "
     SELECT org_id
@@ -126,6 +113,18 @@ const PARTS: &str = "
 const CHUNK_RAISE: &str =
     "UPDATE history_chunk SET level = $3 WHERE org_id = $1 AND id = $2 AND level < $3";
 const CHUNK_DAMAGED: &str = "UPDATE history_chunk SET is_damaged = 1 WHERE org_id = $1 AND id = $2";
+// Of two roll-ups the one with the higher generation holds, so one that was made meanwhile must not
+// get a lower one than what is made of older ones.
+const CHUNKS_NEWER: &str = "
+    SELECT count(*)
+      FROM history_chunk
+     WHERE org_id = $1
+       AND kind = $2
+       AND series_group = $3
+       AND start >= $4
+       AND start < $5
+       AND id > $6
+       AND is_damaged = 0";
 const CHUNK_DROP: &str = "DELETE FROM history_chunk WHERE org_id = $1 AND id = $2";
 /// Chunks of one group in one day before they are merged: far below.
 const SOURCES_MAX: i64 = 10_000;
@@ -154,12 +153,12 @@ struct Source {
 }
 
 /// A chunk that is to be added.
-struct Made {
-    group: u32,
-    level: u8,
-    start: i64,
-    minutes: i64,
-    encoded: Encoded,
+pub(crate) struct Made {
+    pub(crate) group: u32,
+    pub(crate) level: u8,
+    pub(crate) start: i64,
+    pub(crate) minutes: i64,
+    pub(crate) encoded: Encoded,
 }
 
 impl Store {
@@ -171,12 +170,20 @@ impl Store {
     /// [`StoreError`]: nothing of the step that failed was written.
     pub async fn compact(&self, now: UtcMicros) -> Result<Compacted, StoreError> {
         let mut compacted = Compacted { is_done: true, ..Compacted::default() };
-        self.compact_kind::<RoundRecord>(now, &mut compacted).await?;
-        self.compact_kind::<MinuteRecord>(now, &mut compacted).await?;
+        self.seal_due::<RoundRecord>(now, &mut compacted).await?;
+        self.seal_due::<MinuteRecord>(now, &mut compacted).await?;
+        self.merge_due::<RoundRecord>(now, &mut compacted).await?;
+        self.merge_due::<MinuteRecord>(now, &mut compacted).await?;
+        self.roll_due(now, &mut compacted).await?;
+        self.merge_due::<RollRecord<PAIR_FIVE>>(now, &mut compacted).await?;
+        self.merge_due::<RollRecord<PAIR_HOUR>>(now, &mut compacted).await?;
+        self.merge_due::<RollRecord<ALL_FIVE>>(now, &mut compacted).await?;
+        self.merge_due::<RollRecord<ALL_HOUR>>(now, &mut compacted).await?;
+        self.merge_due::<RollRecord<ALL_DAY>>(now, &mut compacted).await?;
         Ok(compacted)
     }
 
-    async fn compact_kind<R: Record>(
+    async fn seal_due<R: Record>(
         &self,
         now: UtcMicros,
         compacted: &mut Compacted,
@@ -193,7 +200,15 @@ impl Store {
             compacted.is_done = false;
             compacted.sealed += self.seal::<R>(OrgId(org), now).await?;
         }
-        for level in &LEVELS {
+        Ok(())
+    }
+
+    async fn merge_due<R: Record>(
+        &self,
+        now: UtcMicros,
+        compacted: &mut Compacted,
+    ) -> Result<(), StoreError> {
+        for level in R::LEVELS {
             let merges = self.merges_due::<R>(level, now).await?;
             for merge in &merges {
                 compacted.is_done = false;
@@ -239,7 +254,9 @@ impl Store {
         let mut sealed = 0;
         for made in made? {
             sealed += made.encoded.records;
-            add_chunk(&mut tx, org, R::KIND, made, now).await?;
+            let (group, start) = (made.group, Minute(made.start));
+            let id = add_chunk(&mut tx, org, R::KIND, made, now).await?;
+            roll::mark(&mut tx, (org, group), Span::Hour, start, (id, now)).await?;
         }
         tx.commit().await?;
         for (id, why) in damaged {
@@ -287,7 +304,7 @@ impl Store {
         let is_packed =
             |source: &Source| merge.level < COMPRESSED_LEVEL || COMPRESSED_LEVEL <= source.level;
         let is_done = ids.len() < 2 && sources.iter().all(is_packed);
-        if is_done || CHUNK_RECORDS_MAX < records {
+        if is_done || R::CHUNK_RECORDS_MAX < records {
             let mut tx = self.write(merge.org).await?;
             for id in ids {
                 let raise = sql(CHUNK_RAISE).bind(merge.org.0).bind(id).bind(merge.level);
@@ -310,6 +327,18 @@ impl Store {
                 return Ok(0);
             }
         };
+        let newer: i64 = sql(CHUNKS_NEWER)
+            .bind(merge.org.0)
+            .bind(R::KIND)
+            .bind(merge.group)
+            .bind(merge.start)
+            .bind(merge.start.saturating_add(merge.minutes))
+            .bind(ids.last().copied().unwrap_or(0))
+            .scalar(&mut tx)
+            .await?;
+        if newer != 0 {
+            return Ok(0);
+        }
         for id in &ids {
             let dropped = sql(CHUNK_DROP).bind(merge.org.0).bind(id);
             if dropped.execute(&mut tx).await? != 1 {
@@ -348,7 +377,7 @@ impl Store {
         }
         // A chunk that is as large as chunks may be is not read for nothing.
         let records: usize = sources.iter().map(|source| source.records).sum();
-        if CHUNK_RECORDS_MAX < records {
+        if R::CHUNK_RECORDS_MAX < records {
             sources.retain(|source| source.level < merge.level);
         }
         Ok(sources)
@@ -356,20 +385,21 @@ impl Store {
 }
 
 /// Runs what takes long and waits for nothing where it holds up no other task.
-async fn computed<T: Send + 'static>(
+pub(crate) async fn computed<T: Send + 'static>(
     compute: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(compute).await;
     done.map_err(|error| StoreError::Chunk { reason: error.to_string() })
 }
 
-async fn add_chunk(
+/// Adds a chunk and returns its id.
+pub(crate) async fn add_chunk(
     tx: &mut Tx,
     org: OrgId,
     kind: u8,
     made: Made,
     written_at: UtcMicros,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let Made { group, level, start, minutes, encoded } = made;
     let id: i64 = sql(CHUNK_ADD)
         .bind(org.0)
@@ -387,7 +417,7 @@ async fn add_chunk(
         let add = sql(PART_ADD).bind(id).bind(part).bind(org.0).bind(body);
         add.execute(tx).await?;
     }
-    Ok(())
+    Ok(id)
 }
 
 type Blocks = (Result<Vec<Made>, Unpackable>, Vec<(i64, Damaged)>);
@@ -442,8 +472,8 @@ fn merged<R: Record>(
     Ok(encoded.map(|encoded| Made { group, level, start, minutes, encoded }))
 }
 
-fn base_of(start: i64) -> i64 {
-    model::Minute(start).start().0
+pub(crate) fn base_of(start: i64) -> i64 {
+    Minute(start).start().0
 }
 
 impl From<Unpackable> for StoreError {

@@ -3,10 +3,14 @@
 //!
 //! Checksums are made to hold, or no change would get behind them.
 
-use model::{NotAsked, Outcome, RoundFlags, UtcMicros};
+use model::{
+    Cause, Confirm, Minute, MinuteCounts, NotAsked, Outcome, Rollup, RoundFlags, Rtt, UtcMicros,
+    Verdict, Worst,
+};
 
 use crate::chunks::{
-    Head, Key, MinuteRecord, Packing, Record, RoundRecord, Tail, encode_chunk, encode_tail, sealed,
+    Head, Key, MinuteRecord, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Tail,
+    encode_chunk, encode_tail, sealed,
 };
 
 /// A chunk as the fuzzer has it: the length of the head in two bytes, the head, one page.
@@ -27,13 +31,15 @@ pub fn history_tail_seeds() -> Vec<Vec<u8>> {
     tail.get(4..).map(<[u8]>::to_vec).into_iter().collect()
 }
 
-/// The head of a chunk, and a page of it, as either kind.
+/// The head of a chunk, and a page of it, as any kind.
 pub fn history_chunk(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else { return false };
     let length = usize::from(u16::from_le_bytes(*length));
     let Some((head, page)) = rest.split_at_checked(length) else { return false };
     let head = sealed(head);
-    is_read::<RoundRecord>(&head, page) || is_read::<MinuteRecord>(&head, page)
+    is_read::<RoundRecord>(&head, page)
+        || is_read::<MinuteRecord>(&head, page)
+        || is_read::<RollRecord<PAIR_HOUR>>(&head, page)
 }
 
 fn is_read<R: Record>(head: &[u8], page: &[u8]) -> bool {
@@ -43,13 +49,35 @@ fn is_read<R: Record>(head: &[u8], page: &[u8]) -> bool {
 /// Chunks of one series, plain and compressed.
 pub fn history_chunk_seeds() -> Vec<Vec<u8>> {
     let packings = [Packing::Plain, Packing::Compressed];
-    let chunks = packings.into_iter().filter_map(|packing| {
-        let chunk = encode_chunk(&rounds(), 0, packing).ok()?;
-        let (head, page) = (chunk.head.get(4..)?, chunk.parts.first()?);
-        let length = u16::try_from(head.len()).ok()?;
-        Some([length.to_le_bytes().as_slice(), head, page].concat())
-    });
-    chunks.collect()
+    let rounds = packings.into_iter().filter_map(|packing| seed(&rounds(), packing));
+    let rollups = packings.into_iter().filter_map(|packing| seed(&rollups(), packing));
+    rounds.chain(rollups).collect()
+}
+
+fn seed<R: Record>(series: &[(Key, Vec<R>)], packing: Packing) -> Option<Vec<u8>> {
+    let chunk = encode_chunk(series, 0, packing).ok()?;
+    let (head, page) = (chunk.head.get(4..)?, chunk.parts.first()?);
+    let length = u16::try_from(head.len()).ok()?;
+    Some([length.to_le_bytes().as_slice(), head, page].concat())
+}
+
+/// Hours of some minutes each, with the times of some rounds.
+fn rollups() -> Vec<(Key, Vec<RollRecord<PAIR_HOUR>>)> {
+    let hour = |n: i64| {
+        let start = Minute(n * 60);
+        let mut rollup = Rollup::default();
+        for minute in (start.0..start.0 + 60).step_by(usize::try_from(n % 3 + 1).unwrap_or(1)) {
+            let (verdict, cause) = (Verdict::Degraded, Cause::Loss);
+            let worst = Worst { verdict, cause, minute: Minute(minute) };
+            rollup.add_minute(worst, &MinuteCounts::default());
+            let us = u32::try_from(minute * 1_000).unwrap_or(0);
+            let rtt = Some(Rtt { us_min: us, us_mean: us + 7, us_max: us + 90 });
+            let confirm = Confirm::default();
+            rollup.add_round(&Outcome::Asked { sent: 5, received: 4, rtt, confirm });
+        }
+        RollRecord { start, rollup }
+    };
+    vec![(Key { subject: 7, agent: 1 }, (0..12).map(hour).collect())]
 }
 
 fn rounds() -> Vec<(Key, Vec<RoundRecord>)> {

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, iter};
 
 use model::{
-    AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, Outcome, ProbeId, TargetId,
-    UtcMicros,
+    AgentId, AgentState, Entity, Minute, MinuteCounts, MinuteTruth, ProbeId, TargetId, UtcMicros,
 };
 
 use crate::{
@@ -195,7 +194,7 @@ impl Store {
         to: Minute,
     ) -> Result<Vec<MinuteSeries>, StoreError> {
         if to <= from {
-            return Ok(vec![MinuteSeries { agent: None, minutes: Vec::new(), means: Vec::new() }]);
+            return Ok(vec![MinuteSeries { agent: None, minutes: Vec::new() }]);
         }
         last_minute(from, to)?;
         let wanted = Wanted {
@@ -224,7 +223,7 @@ impl Store {
             };
             let truth = |record| minute(probe, id, record, &counted);
             let minutes = minutes.into_iter().map(truth).collect();
-            series.push(MinuteSeries { agent, minutes, means: means(&rounds, id) });
+            series.push(MinuteSeries { agent, minutes });
         }
         Ok(series)
     }
@@ -405,16 +404,6 @@ fn counted(rounds: &BTreeMap<u32, Vec<RoundRecord>>) -> BTreeMap<(u32, Minute), 
         }
     }
     counted
-}
-
-/// The mean times of an agent's rounds; of all agents' as agent 0.
-fn means(rounds: &BTreeMap<u32, Vec<RoundRecord>>, agent: u32) -> Vec<(Minute, u32)> {
-    let of = rounds.iter().filter(|(of, _)| agent == 0 || agent == **of);
-    let mean = |round: &RoundRecord| match round.outcome {
-        Outcome::Asked { rtt, .. } => rtt.map(|rtt| (round.at.minute(), rtt.us_mean)),
-        Outcome::NotAsked(_) => None,
-    };
-    of.flat_map(|(_, rounds)| rounds.iter().filter_map(mean)).collect()
 }
 
 fn minute(

@@ -28,6 +28,7 @@ mod inventory;
 mod migrate;
 mod names;
 mod retention;
+mod roll;
 mod rounds;
 mod rows;
 mod scope;

@@ -41,6 +41,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("names", "0004_names.sql"),
     step!("topology", "0005_topology.sql"),
     step!("damaged tails", "0006_damaged_tails.sql"),
+    step!("rollups", "0007_rollups.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -1,10 +1,12 @@
 //! Forgetting: history that is old enough goes, in steps that never hold the writer for long.
 
-use model::{Minute, OrgId, UtcMicros};
+use model::{Minute, OrgId, Span, UtcMicros};
 
 use crate::{
-    Retained, Retention, Store, StoreError,
-    chunks::{MinuteRecord, Record as _, RoundRecord},
+    Retained, Retention, RollupsBefore, Store, StoreError,
+    chunks::{
+        ALL_DAY, ALL_FIVE, ALL_HOUR, MinuteRecord, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
+    },
     db::{Tx, sql},
 };
 
@@ -40,6 +42,17 @@ const DAMAGED_SWEEP: &str = "
                   AND to_at < $2
                 ORDER BY id
                 LIMIT $3)";
+// What is not rolled up yet: its rounds and minutes stay until it is.
+const PENDING: &str = "
+    SELECT (SELECT min(start) FROM history_due WHERE org_id = $1 AND minutes = 60) AS due,
+           (SELECT min(from_at)
+              FROM history_tail
+             WHERE org_id = $1
+               AND is_damaged = 0) AS tail";
+const SWEPT_SET: &str = "
+    INSERT INTO history_swept (org_id, before) VALUES ($1, $2)
+    ON CONFLICT (org_id) DO UPDATE SET before = excluded.before
+     WHERE history_swept.before < excluded.before";
 const RECORDED_SWEEP: &str = "
     DELETE FROM recorded_minute
      WHERE (org_id, minute) IN (
@@ -141,7 +154,8 @@ const TOMBSTONES_SWEEP: &str = "
 impl Store {
     /// Deletes some of what is too old: one bounded step. Call it until `is_done`.
     ///
-    /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once.
+    /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once, a
+    /// month of hours, a year of days. Rounds and minutes that are not rolled up yet stay.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
         let orgs: Vec<u32> =
             sql(ORGS).bind(ORGS_MAX).scalars(&mut *self.read_above().await?).await?;
@@ -150,15 +164,16 @@ impl Store {
         for org in orgs {
             // A transaction for each organisation, so that others may write in between.
             let mut tx = self.write(OrgId(org)).await?;
-            let rounds = (org, RoundRecord::KIND, retention.rounds_before.minute());
-            retained.rounds += sweep_chunks(&mut tx, rounds, &mut retained.is_done).await?;
-            let before = retention.minutes_before.minute();
-            let minutes = (org, MinuteRecord::KIND, before);
-            retained.minutes += sweep_chunks(&mut tx, minutes, &mut retained.is_done).await?;
-            sweep(&mut tx, RECORDED_SWEEP, (org, before.0), &mut retained.is_done).await?;
+            sweep_history(&mut tx, org, retention, &mut retained).await?;
             let damaged_before = retention.rounds_before.min(retention.minutes_before).0;
             sweep(&mut tx, DAMAGED_SWEEP, (org, damaged_before), &mut retained.is_done).await?;
-            for text in [SPANS_SWEEP, EVENTS_SWEEP, NAMES_SWEEP, GAPS_SWEEP, AGENT_GAPS_SWEEP] {
+            // Why nothing was recorded is told for as long as anything is.
+            let gaps_before = changes_before.min(retention.rollups_before.oldest().0);
+            for text in [GAPS_SWEEP, AGENT_GAPS_SWEEP] {
+                retained.changes +=
+                    sweep(&mut tx, text, (org, gaps_before), &mut retained.is_done).await?;
+            }
+            for text in [SPANS_SWEEP, EVENTS_SWEEP, NAMES_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, changes_before), &mut retained.is_done).await?;
             }
@@ -171,6 +186,7 @@ impl Store {
             }
             let named_before = retention.audit_before.min(retention.changes_before);
             let named_before = named_before.min(retention.minutes_before);
+            let named_before = named_before.min(retention.rollups_before.oldest());
             let named_before = (org, named_before.min(retention.rounds_before).0);
             retained.audited +=
                 sweep(&mut tx, TOMBSTONES_SWEEP, named_before, &mut retained.is_done).await?;
@@ -178,6 +194,39 @@ impl Store {
         }
         Ok(retained)
     }
+}
+
+/// Deletes chunks that are too old; of rounds and minutes those that are rolled up.
+async fn sweep_history(
+    tx: &mut Tx,
+    org: u32,
+    retention: &Retention,
+    retained: &mut Retained,
+) -> Result<(), StoreError> {
+    let row = sql(PENDING).bind(org).fetch_one(tx).await?;
+    let tail = row.at_opt("tail")?.map(UtcMicros::minute);
+    let due = row.value::<Option<i64>>("due")?.map(Minute);
+    let pending = tail.into_iter().chain(due).min().map(|minute| Span::Hour.start(minute));
+    let before = |at: UtcMicros| pending.unwrap_or(at.minute()).min(at.minute());
+    let (rounds, minutes) = (before(retention.rounds_before), before(retention.minutes_before));
+    sql(SWEPT_SET).bind(org).bind(rounds.max(minutes).0).execute(tx).await?;
+    let is_done = &mut retained.is_done;
+    retained.rounds += sweep_chunks(tx, (org, RoundRecord::KIND, rounds), is_done).await?;
+    retained.minutes += sweep_chunks(tx, (org, MinuteRecord::KIND, minutes), is_done).await?;
+    sweep(tx, RECORDED_SWEEP, (org, minutes.0), is_done).await?;
+    let RollupsBefore { pair_fives, pair_hours, all_fives, all_hours, all_days } =
+        retention.rollups_before;
+    let kinds = [
+        (PAIR_FIVE, pair_fives),
+        (PAIR_HOUR, pair_hours),
+        (ALL_FIVE, all_fives),
+        (ALL_HOUR, all_hours),
+        (ALL_DAY, all_days),
+    ];
+    for (kind, before) in kinds {
+        retained.rollups += sweep_chunks(tx, (org, kind, before.minute()), is_done).await?;
+    }
+    Ok(())
 }
 
 /// Deletes up to [`SWEEP_CHUNKS`] and returns how many records were in them.

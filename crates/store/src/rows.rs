@@ -2,12 +2,12 @@
 //!
 //! No row carries a secret in the clear; hashes appear only in rows made for comparing them.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
-    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId,
-    Tier, TierId, UserId, UtcMicros, Verdict,
+    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Rollup, Round, RoundBatch,
+    TargetId, Tier, TierId, UserId, UtcMicros, Verdict,
 };
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
@@ -466,6 +466,7 @@ pub struct AgentOutage {
 pub struct Retention {
     pub rounds_before: UtcMicros,
     pub minutes_before: UtcMicros,
+    pub rollups_before: RollupsBefore,
     /// Ended verdict spans, agent events and monitor gaps.
     pub changes_before: UtcMicros,
     /// The audit log, and of deleted things their names and their place in the change log.
@@ -474,11 +475,33 @@ pub struct Retention {
     pub highwaters_before: UtcMicros,
 }
 
+/// Up to when roll-ups are forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct RollupsBefore {
+    /// What each agent recorded.
+    pub pair_fives: UtcMicros,
+    /// Also days of one agent, which are told from its hours.
+    pub pair_hours: UtcMicros,
+    /// All agents together.
+    pub all_fives: UtcMicros,
+    pub all_hours: UtcMicros,
+    pub all_days: UtcMicros,
+}
+
+impl RollupsBefore {
+    /// The oldest of them.
+    pub fn oldest(&self) -> UtcMicros {
+        let RollupsBefore { pair_fives, pair_hours, all_fives, all_hours, all_days } = *self;
+        pair_fives.min(pair_hours).min(all_fives).min(all_hours).min(all_days)
+    }
+}
+
 /// What one step of a sweep deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
     pub rounds: u64,
     pub minutes: u64,
+    pub rollups: u64,
     pub changes: u64,
     pub audited: u64,
     /// Nothing was left to delete.
@@ -500,6 +523,13 @@ pub struct Kept {
 pub struct HistorySize {
     pub rounds: Kept,
     pub minutes: Kept,
+    /// Roll-ups of what each agent recorded.
+    pub pair_fives: Kept,
+    pub pair_hours: Kept,
+    /// Roll-ups of all agents together.
+    pub all_fives: Kept,
+    pub all_hours: Kept,
+    pub all_days: Kept,
     /// Not in chunks yet.
     pub tail: Kept,
 }
@@ -511,6 +541,8 @@ pub struct Compacted {
     pub sealed: u64,
     /// Chunks that became part of others.
     pub merged: u64,
+    /// Hours and days of a group of targets that were rolled up.
+    pub rolled: u64,
     /// Nothing was left to do.
     pub is_done: bool,
 }
@@ -552,9 +584,15 @@ pub struct MinuteSeries {
     /// `None` is the consensus.
     pub agent: Option<AgentRef>,
     pub minutes: Vec<MinuteTruth>,
-    /// The mean round-trip time of each round that was answered, in microseconds, with the minute
-    /// that it started in.
-    pub means: Vec<(Minute, u32)>,
+}
+
+/// The roll-ups of one entity, by the first minute of their span. One that is not there has nothing
+/// that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupSeries {
+    /// `None` is the consensus.
+    pub agent: Option<AgentRef>,
+    pub rollups: BTreeMap<Minute, Rollup>,
 }
 
 #[derive(Clone, Debug)]

@@ -4,14 +4,16 @@
 //! reader sees one moment of both, so nothing is seen twice or not at all. What is damaged is told
 //! and left out; the rest is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{OrgId, UtcMicros};
+use model::{Minute, OrgId, Span, UtcMicros};
 
 use crate::{
     HistorySize, Kept, Store, StoreError,
-    chunks::{self, Damaged, Head, Key, MinuteRecord, Record, RoundRecord, Tail},
-    compact::SPAN_MINUTES_MAX,
+    chunks::{
+        self, ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, Head, Key, MinuteRecord, PAIR_FIVE, PAIR_HOUR,
+        Record, RollRecord, RoundRecord, Tail,
+    },
     damage::{Damage, Place},
     db::{Conn, DbRow, Tx, sql},
 };
@@ -81,6 +83,11 @@ impl Store {
             match row.number::<u8>("kind")? {
                 RoundRecord::KIND => size.rounds = kept,
                 MinuteRecord::KIND => size.minutes = kept,
+                PAIR_FIVE => size.pair_fives = kept,
+                PAIR_HOUR => size.pair_hours = kept,
+                ALL_FIVE => size.all_fives = kept,
+                ALL_HOUR => size.all_hours = kept,
+                ALL_DAY => size.all_days = kept,
                 _ => size.tail = kept,
             }
         }
@@ -130,7 +137,7 @@ impl Wanted {
         self.from.0 <= record.at() && record.at() < self.to.0
     }
 
-    fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key { subject: self.subject, agent: self.agent.unwrap_or(0) }
     }
 }
@@ -152,15 +159,7 @@ pub(crate) async fn read<R: Record>(
         let series = chunk_series::<R>(tx, wanted, id, row.value("head")?, damage).await?;
         series.into_iter().for_each(|(key, records)| add(key, records));
     }
-    let rows = sql(TAIL_READ)
-        .bind(wanted.org.0)
-        .bind(R::KIND)
-        .bind(wanted.from.0)
-        .bind(wanted.to.0)
-        .bind(TAIL_ROWS_MAX)
-        .fetch_all(tx)
-        .await?;
-    for row in &rows {
+    for row in &tail::<R>(tx, wanted).await? {
         let body: &[u8] = row.value("body")?;
         let series = Tail::parse::<R>(body).and_then(|tail| tail.of(wanted.subject, wanted.agent));
         match series {
@@ -173,7 +172,22 @@ pub(crate) async fn read<R: Record>(
     Ok(found)
 }
 
-async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<DbRow>, StoreError> {
+async fn tail<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<DbRow>, StoreError> {
+    sql(TAIL_READ)
+        .bind(wanted.org.0)
+        .bind(R::KIND)
+        .bind(wanted.from.0)
+        .bind(wanted.to.0)
+        .bind(TAIL_ROWS_MAX)
+        .fetch_all(tx)
+        .await
+}
+
+/// The heads of the chunks that have anything of the time and the group, oldest generation first.
+pub(crate) async fn heads<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+) -> Result<Vec<DbRow>, StoreError> {
     let last = UtcMicros(wanted.to.0.saturating_sub(1)).minute();
     sql(HEADS_READ)
         .bind(wanted.org.0)
@@ -182,7 +196,7 @@ async fn heads<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<DbRow>, St
         .bind(wanted.from.minute().0)
         .bind(last.next().0)
         .bind(CHUNKS_MAX)
-        .bind(SPAN_MINUTES_MAX)
+        .bind(R::SPAN_MINUTES_MAX)
         .fetch_all(tx)
         .await
 }
@@ -233,6 +247,23 @@ async fn part(
     Ok(body.unwrap_or_default())
 }
 
+/// The hours of which the tail has anything of a subject: each by its first minute.
+pub(crate) async fn tail_hours<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+) -> Result<BTreeSet<Minute>, StoreError> {
+    let mut hours = BTreeSet::new();
+    for row in &tail::<R>(tx, wanted).await? {
+        let body: &[u8] = row.value("body")?;
+        // What is damaged is told by whoever reads what is in it.
+        let series = Tail::parse::<R>(body).and_then(|tail| tail.of::<R>(wanted.subject, None));
+        let records = series.unwrap_or_default().into_iter().flat_map(|(_, records)| records);
+        let records = records.filter(|record| wanted.is_in(record));
+        hours.extend(records.map(|record| Span::Hour.start(UtcMicros(record.at()).minute())));
+    }
+    Ok(hours)
+}
+
 /// Groups records by their series, each in order and without two of one instant.
 pub(crate) fn sorted<R: Record>(records: impl IntoIterator<Item = (Key, R)>) -> Vec<(Key, Vec<R>)> {
     let mut series: BTreeMap<Key, Vec<R>> = BTreeMap::new();
@@ -254,6 +285,11 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
         let checked = match row.number::<u8>("kind")? {
             RoundRecord::KIND => whole::<RoundRecord>(connection, &row, last).await?,
             MinuteRecord::KIND => whole::<MinuteRecord>(connection, &row, last).await?,
+            PAIR_FIVE => whole::<RollRecord<PAIR_FIVE>>(connection, &row, last).await?,
+            PAIR_HOUR => whole::<RollRecord<PAIR_HOUR>>(connection, &row, last).await?,
+            ALL_FIVE => whole::<RollRecord<ALL_FIVE>>(connection, &row, last).await?,
+            ALL_HOUR => whole::<RollRecord<ALL_HOUR>>(connection, &row, last).await?,
+            ALL_DAY => whole::<RollRecord<ALL_DAY>>(connection, &row, last).await?,
             _ => Err(Damaged("it is of no known kind")),
         };
         findings.extend(checked.err().map(|why| format!("chunk {last} of the history: {why}")));

@@ -1109,7 +1109,7 @@ export interface components {
             rtt_us_mean: number | null;
             /**
              * Format: int64
-             * @description Null if nothing was received, or its rounds are not kept any more.
+             * @description Null if nothing was received.
              */
             rtt_us_min: number | null;
             /**
@@ -1132,7 +1132,7 @@ export interface components {
             verdict: components["schemas"]["Verdict"];
         };
         /** @enum {string} */
-        Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful" | "dropped";
+        Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful" | "dropped" | "expired";
         Certificate: {
             not_after: components["schemas"]["Timestamp"];
             serial: string;
@@ -2616,7 +2616,10 @@ export interface operations {
                 targets: string;
                 /** @description An hour before `to` if left out. */
                 from?: components["schemas"]["Timestamp"];
-                /** @description Excluded; now if left out. All targets together may span 92 days: two of 46 days each. */
+                /**
+                 * @description Excluded; now if left out. At most five years after `from`; all targets together may have
+                 *     72,000 values of a series.
+                 */
                 to?: components["schemas"]["Timestamp"];
                 /** @description As for one target. */
                 level?: string;
@@ -3151,11 +3154,13 @@ export interface operations {
             query?: {
                 /** @description An hour before `to` if left out. */
                 from?: components["schemas"]["Timestamp"];
-                /** @description Excluded; now if left out. At most 92 days after `from`. */
+                /** @description Excluded; now if left out. At most five years after `from`. */
                 to?: components["schemas"]["Timestamp"];
                 /**
-                 * @description How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. The finest that tells the
-                 *     range in not too many values if left out: minutes up to a day, 5 minutes up to a week.
+                 * @description How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. If left out, the finest that
+                 *     tells the range in not too many values and is kept for so long: minutes up to a day, 5
+                 *     minutes up to a week, hours up to 95 days. What is not kept any more has the cause
+                 *     `expired`.
                  */
                 level?: string;
                 /** @description `json` (if left out) or `csv`. */

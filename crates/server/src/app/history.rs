@@ -6,23 +6,27 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     iter,
     ops::Range,
+    time::Duration,
 };
 
 use model::{
-    AgentId, Cause, Gap, Minute, MinuteCounts, MinuteTruth, Name, TargetId, UtcMicros, Verdict,
+    AgentId, Cause, Minute, MinuteCounts, MinuteTruth, Name, Rollup, Span, TargetId, UtcMicros,
+    Verdict,
 };
-use store::{AgentGapRow, AgentRef, AgentRow, MinuteSeries, MonitorGap, Scope, TargetRow};
+use store::{AgentGapRow, AgentRef, AgentRow, MonitorGap, Scope, TargetRow};
 
 use super::{
     App, AppError,
-    buckets::{self, BUCKETS_MAX, Bucket, Level},
+    buckets::{self, Bucket, Level, Teller},
 };
-use crate::conductor::ProbeStatusView;
+use crate::{conductor::ProbeStatusView, config::RetentionConfig};
 
 /// Minutes of one request: a day.
 pub(crate) const MINUTES_MAX: i64 = store::MINUTES_MAX as i64;
-/// Days of one request: a quarter, as long as minutes are kept if nobody says otherwise.
-const RANGE_DAYS_MAX: i64 = 92;
+/// Days of one request: five years, as long as days are kept if nobody says otherwise.
+const RANGE_DAYS_MAX: i64 = 5 * 366;
+/// Pages of gaps of the monitor: a restart each day for five years, and more.
+const GAP_PAGES_MAX: u32 = 8;
 /// A minute is written down when its last rounds must have come in, a moment after its end; until
 /// then it is told from the live verdict. Later than this it is not on its way, it is missing.
 const OPEN_MINUTES_MAX: i64 = 3;
@@ -55,6 +59,8 @@ struct Context<'a> {
     /// Whether it is asked now. If not, nobody knows of a time before its first minute or after its
     /// last whether it would have been.
     is_asked: bool,
+    /// Before this nothing is kept of the series.
+    kept: Minute,
     now: Minute,
     gaps: &'a [MonitorGap],
     /// The verdict held right now and since when; `None` if nobody holds one.
@@ -70,7 +76,7 @@ pub(crate) struct BucketSeries {
     pub(crate) buckets: Vec<Bucket>,
 }
 
-/// What is told of a target, whatever part of the range is read.
+/// What is told of a target beside what was recorded of it.
 struct Told {
     target: TargetRow,
     now: Minute,
@@ -81,27 +87,50 @@ struct Told {
     assigned: Vec<AgentRef>,
     /// When each agent that was not deleted was created.
     created: BTreeMap<AgentId, Minute>,
+    retention: RetentionConfig,
 }
 
 impl Told {
-    /// Tells every minute of a part of the range, of one agent or of all.
+    /// Tells every minute of the range, of one agent or of all.
     fn minutes(
         &self,
         agent: Option<AgentId>,
         stored: Vec<MinuteTruth>,
         range: Range<Minute>,
     ) -> Vec<PaddedMinute> {
-        let mut minutes = pad(stored, range, self.context(agent));
+        let mut minutes = pad(stored, range, self.context(agent, Level::Minute));
+        let lost = self.lost_of(agent);
+        for minute in &mut minutes {
+            let PaddedMinute { verdict, cause, is_open, .. } = *minute;
+            minute.cause = explained(minute.minute, (verdict, cause, is_open), &lost);
+        }
+        minutes
+    }
+
+    /// Tells every bucket of the range, of one agent or of all.
+    fn buckets(
+        &self,
+        agent: Option<AgentId>,
+        stored: &BTreeMap<Minute, Rollup>,
+        range: &Range<Minute>,
+        span: Span,
+    ) -> Vec<Bucket> {
+        let context = self.context(agent, Level::Bucket(span));
+        let missing = Missing::new(context, range, stored, self.lost_of(agent));
+        buckets::tell(stored, range, span, &missing)
+    }
+
+    /// What an agent lost, or any that asks the target.
+    fn lost_of(&self, agent: Option<AgentId>) -> Vec<&AgentGapRow> {
         let asked = self.held.pairs.iter().map(|pair| pair.agent);
         let agents: BTreeSet<AgentId> = match agent {
             Some(agent) => BTreeSet::from([agent]),
             None => asked.collect(),
         };
-        explain(&mut minutes, self.lost.iter().filter(|row| agents.contains(&row.agent.id)));
-        minutes
+        self.lost.iter().filter(|row| agents.contains(&row.agent.id)).collect()
     }
 
-    fn context(&self, agent: Option<AgentId>) -> Context<'_> {
+    fn context(&self, agent: Option<AgentId>, level: Level) -> Context<'_> {
         let live = match agent {
             None => self.held.consensus.as_ref(),
             Some(agent) => {
@@ -114,11 +143,65 @@ impl Told {
         Context {
             created: agent_created.map_or(target, |minute| minute.max(target)),
             is_asked: agent.is_none() || live.is_some(),
+            kept: (self.now.start() - self.retention.of(level, agent.is_some())).minute(),
             now: self.now,
             gaps: &self.gaps,
             held: live.map(|held| (held.verdict, held.why.cause, held.since)),
             missing: agent.map_or(Cause::Silent, |_| Cause::NoAgent),
         }
+    }
+}
+
+/// Tells the minutes of buckets of which nothing was recorded.
+struct Missing<'a> {
+    context: Context<'a>,
+    asked: Range<Minute>,
+    last_stored: Option<Minute>,
+    lost: Vec<&'a AgentGapRow>,
+    cuts: Vec<Minute>,
+}
+
+impl<'a> Missing<'a> {
+    fn new(
+        context: Context<'a>,
+        range: &Range<Minute>,
+        stored: &BTreeMap<Minute, Rollup>,
+        lost: Vec<&'a AgentGapRow>,
+    ) -> Missing<'a> {
+        let first = stored.values().find_map(|rollup| rollup.runs().next()).map(|run| run.start);
+        let last = stored.values().rev().find_map(|rollup| rollup.runs().last());
+        let last_stored = last.map(|run| Minute(run.end.0.saturating_sub(1)));
+        let asked = context.asked(range, first, last_stored);
+        let mut cuts = vec![context.created, context.kept, asked.start, asked.end];
+        cuts.extend(last_stored.map(Minute::next));
+        // Each of the newest is judged by itself.
+        cuts.extend((0..=OPEN_MINUTES_MAX).map(|n| Minute(context.now.0 - n)));
+        let gaps = context.gaps.iter().map(|gap| (gap.from, gap.to));
+        for (from, to) in gaps.chain(lost.iter().map(|row| (row.gap.from, row.gap.to))) {
+            // Its first and its last minute may be in it in part.
+            let (first, last) = (from.minute(), to.minute());
+            cuts.extend([first, first.next(), last, last.next()]);
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        Missing { context, asked, last_stored, lost, cuts }
+    }
+}
+
+impl Teller for Missing<'_> {
+    fn cuts(&self) -> &[Minute] {
+        &self.cuts
+    }
+
+    fn untold(&self, minute: Minute) -> (Verdict, Cause, bool) {
+        let context = self.context.within(&self.asked, minute);
+        let untold = untold(minute, self.last_stored, context);
+        let (verdict, is_open) = (untold.verdict, untold.is_open);
+        (verdict, explained(minute, (verdict, untold.cause, is_open), &self.lost), is_open)
+    }
+
+    fn cause(&self, minute: Minute, verdict: Verdict, cause: Cause) -> Cause {
+        explained(minute, (verdict, cause, false), &self.lost)
     }
 }
 
@@ -133,51 +216,35 @@ impl App {
         let (told, range) = self.told(scope, id, range).await?;
         let stored = self.store.minutes(scope, told.target.probe, range.start, range.end).await?;
         let mut padded = Vec::new();
-        for series in merge(told.assigned.iter().cloned(), stored) {
-            let agent = series.agent.as_ref().map(|agent| agent.id);
-            let minutes = told.minutes(agent, series.minutes, range.clone());
-            padded.push(PaddedSeries { agent: series.agent, minutes });
+        let stored = stored.into_iter().map(|series| (series.agent, series.minutes));
+        for (agent, minutes) in merge(told.assigned.iter().cloned(), stored) {
+            let id = agent.as_ref().map(|agent| agent.id);
+            let minutes = told.minutes(id, minutes, range.clone());
+            padded.push(PaddedSeries { agent, minutes });
         }
         Ok((told.target, padded))
     }
 
-    /// The same in longer spans, read day by day: every bucket that has begun is told.
+    /// The same in longer spans: every bucket that has begun is told.
     pub(crate) async fn history_buckets(
         &self,
         scope: &Scope,
         id: TargetId,
         range: Range<Minute>,
-        level: Level,
+        span: Span,
     ) -> Result<(TargetRow, Vec<BucketSeries>), AppError> {
+        let whole = range.clone();
         let (told, range) = self.told(scope, id, range).await?;
-        let mut all = BTreeMap::<AgentKey, BucketSeries>::new();
-        let mut day = range.start;
-        while day < range.end {
-            let end = Minute(day.0 + MINUTES_MAX).min(range.end);
-            let stored = self.store.minutes(scope, told.target.probe, day, end).await?;
-            let mut found: BTreeMap<AgentKey, MinuteSeries> = BTreeMap::new();
-            for series in merge(told.assigned.iter().cloned(), stored) {
-                found.insert(key(series.agent.as_ref()), series);
-            }
-            // Who is not there on this day, and who was not before it.
-            for (key, series) in &all {
-                found.entry(key.clone()).or_insert_with(|| nothing(series.agent.clone()));
-            }
-            for (key, MinuteSeries { agent, minutes, means }) in found {
-                let id = agent.as_ref().map(|agent| agent.id);
-                let series = all.entry(key).or_insert_with(|| {
-                    let before = told.minutes(id, Vec::new(), range.start..day);
-                    let mut buckets = Vec::new();
-                    buckets::add(&mut buckets, level, &before);
-                    BucketSeries { agent, buckets }
-                });
-                let minutes = told.minutes(id, minutes, day..end);
-                buckets::add(&mut series.buckets, level, &minutes);
-                buckets::add_times(&mut series.buckets, level, &means);
-            }
-            day = end;
+        let probe = told.target.probe;
+        let stored = self.store.rollups(scope, probe, span, whole.start, whole.end).await?;
+        let stored = stored.into_iter().map(|series| (series.agent, series.rollups));
+        let mut all = Vec::new();
+        for (agent, rollups) in merge(told.assigned.iter().cloned(), stored) {
+            let id = agent.as_ref().map(|agent| agent.id);
+            let buckets = told.buckets(id, &rollups, &range, span);
+            all.push(BucketSeries { agent, buckets });
         }
-        Ok((told.target, all.into_values().collect()))
+        Ok((told.target, all))
     }
 
     /// Finds what is told of a target besides its minutes, and the part of the range that has
@@ -192,7 +259,7 @@ impl App {
         let now = self.clock.now().minute();
         let range = range.start..range.end.min(now.next()).max(range.start);
         let (from, to) = (range.start.start(), range.end.start());
-        let gaps = self.store.gaps(scope, from, to).await?;
+        let gaps = self.gaps(scope, from, to).await?;
         let lost = self.store.agent_gaps(scope, from, to).await?;
         let held = self.probe_status(target.probe).await?;
         let ids: BTreeSet<AgentId> = held.pairs.iter().map(|pair| pair.agent).collect();
@@ -200,7 +267,28 @@ impl App {
         let created = agents.iter().map(|agent| (agent.id, agent.created_at.minute())).collect();
         let agents = agents.into_iter().filter(|agent| ids.contains(&agent.id));
         let assigned = agents.map(|AgentRow { id, name, .. }| AgentRef { id, name }).collect();
-        Ok((Told { target, now, gaps, lost, held, assigned, created }, range))
+        let retention = self.config.retention;
+        Ok((Told { target, now, gaps, lost, held, assigned, created, retention }, range))
+    }
+
+    /// All gaps of the monitor, oldest first.
+    async fn gaps(
+        &self,
+        scope: &Scope,
+        mut from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Vec<MonitorGap>, AppError> {
+        let mut gaps = Vec::new();
+        for _ in 0..GAP_PAGES_MAX {
+            let page = self.store.gaps(scope, from, to).await?;
+            let is_last = page.len() < store::PAGE_ROWS_MAX as usize;
+            gaps.extend(page);
+            match gaps.last() {
+                Some(gap) if !is_last => from = gap.to,
+                Some(_) | None => break,
+            }
+        }
+        Ok(gaps)
     }
 }
 
@@ -212,25 +300,25 @@ fn key(agent: Option<&AgentRef>) -> AgentKey {
     agent.map(|agent| (agent.name.clone(), agent.id))
 }
 
-fn nothing(agent: Option<AgentRef>) -> MinuteSeries {
-    MinuteSeries { agent, minutes: Vec::new(), means: Vec::new() }
-}
-
 /// Puts the stored series in order and adds an empty one for the consensus and for each of
 /// `assigned` that has none.
-fn merge(assigned: impl Iterator<Item = AgentRef>, stored: Vec<MinuteSeries>) -> Vec<MinuteSeries> {
-    let empty = iter::once(None).chain(assigned.map(Some)).map(nothing);
-    let mut all = BTreeMap::<AgentKey, MinuteSeries>::new();
-    for series in empty.chain(stored) {
-        all.insert(key(series.agent.as_ref()), series);
+fn merge<T: Default>(
+    assigned: impl Iterator<Item = AgentRef>,
+    stored: impl Iterator<Item = (Option<AgentRef>, T)>,
+) -> impl Iterator<Item = (Option<AgentRef>, T)> {
+    let empty = iter::once(None).chain(assigned.map(Some)).map(|agent| (agent, T::default()));
+    let mut all = BTreeMap::<AgentKey, (Option<AgentRef>, T)>::new();
+    for (agent, series) in empty.chain(stored) {
+        all.insert(key(agent.as_ref()), (agent, series));
     }
-    all.into_values().collect()
+    all.into_values()
 }
 
 /// Tells every minute of `range`, which ends at the latest after the present one.
 ///
 /// 1 - A stored minute is told as it is stored.
-/// 2 - Before the target or the agent existed: Unknown, not yet.
+/// 2 - Before the target or the agent existed: Unknown, not yet; before what is kept: Unknown,
+///     expired.
 /// 3 - Wholly in a gap of the monitor: Unknown, monitor down. Of an agent that does not ask it now
 ///     only between its first and its last minute.
 /// 4 - After the last stored minute and at most [`OPEN_MINUTES_MAX`] ago: the verdict held now,
@@ -239,11 +327,8 @@ fn merge(assigned: impl Iterator<Item = AgentRef>, stored: Vec<MinuteSeries>) ->
 /// 6 - Else it should have been stored and is not: Unknown, with the cause of the series.
 fn pad(stored: Vec<MinuteTruth>, range: Range<Minute>, context: Context<'_>) -> Vec<PaddedMinute> {
     let last_stored = stored.last().map(|truth| truth.minute);
-    let asked = match (context.is_asked, stored.first(), last_stored) {
-        (true, ..) => range.clone(),
-        (false, Some(first), Some(last)) => first.minute..last.next(),
-        (false, ..) => range.start..range.start,
-    };
+    let first_stored = stored.first().map(|truth| truth.minute);
+    let asked = context.asked(&range, first_stored, last_stored);
     let mut stored = stored.into_iter().peekable();
     let mut padded = Vec::new();
     let mut minute = range.start;
@@ -271,6 +356,20 @@ fn told(truth: MinuteTruth) -> PaddedMinute {
 }
 
 impl Context<'_> {
+    /// The time in which it was asked, as far as is known.
+    fn asked(
+        &self,
+        range: &Range<Minute>,
+        first_stored: Option<Minute>,
+        last_stored: Option<Minute>,
+    ) -> Range<Minute> {
+        match (self.is_asked, first_stored, last_stored) {
+            (true, ..) => range.clone(),
+            (false, Some(first), Some(last)) => first..last.next(),
+            (false, ..) => range.start..range.start,
+        }
+    }
+
     /// Outside the time in which it was asked, the monitor's gaps explain nothing.
     fn within(self, asked: &Range<Minute>, minute: Minute) -> Self {
         let gaps = if asked.contains(&minute) { self.gaps } else { &[] };
@@ -287,6 +386,8 @@ fn untold(minute: Minute, last_stored: Option<Minute>, context: Context<'_>) -> 
     };
     let (verdict, cause, is_open) = if minute < context.created {
         (Verdict::Unknown, Cause::NotYet, false)
+    } else if minute < context.kept {
+        (Verdict::Unknown, Cause::Expired, false)
     } else if in_gap(|gap, start, end| gap.from <= start && end <= gap.to) {
         (Verdict::Unknown, Cause::MonitorDown, false)
     } else if let Some((verdict, cause, since)) = context.held.filter(|_| is_open) {
@@ -303,74 +404,114 @@ fn untold(minute: Minute, last_stored: Option<Minute>, context: Context<'_>) -> 
     PaddedMinute { minute, verdict, cause, counts, revision: 0, said_first: None, is_open }
 }
 
-/// Says where a minute is Unknown because an agent lost what it had learned.
+/// The cause of a minute: also that an agent lost what it had learned of it.
 ///
 /// 1 - Only of a minute that is over, Unknown, and of which nothing was heard: a better reason, as
 ///     a pause or a blindness, stays.
 /// 2 - For one agent by its own losses; for the consensus by those of any agent that asks the
 ///     target.
-fn explain<'a>(minutes: &mut [PaddedMinute], lost: impl Iterator<Item = &'a AgentGapRow>) {
-    let gaps: Vec<&Gap> = lost.map(|row| &row.gap).collect();
-    let is_unheard = |cause| {
-        matches!(cause, Cause::Silent | Cause::AgentOffline | Cause::NoAgent | Cause::MonitorDown)
-    };
-    for minute in minutes {
-        let is_asked = minute.verdict == Verdict::Unknown && !minute.is_open;
-        let (start, end) = (minute.minute.start(), minute.minute.end());
-        let is_lost = || gaps.iter().any(|gap| gap.from < end && start <= gap.to);
-        if is_asked && is_unheard(minute.cause) && is_lost() {
-            minute.cause = Cause::Dropped;
-        }
-    }
+fn explained(
+    minute: Minute,
+    (verdict, cause, is_open): (Verdict, Cause, bool),
+    lost: &[&AgentGapRow],
+) -> Cause {
+    let is_asked = verdict == Verdict::Unknown && !is_open;
+    let is_unheard =
+        matches!(cause, Cause::Silent | Cause::AgentOffline | Cause::NoAgent | Cause::MonitorDown);
+    let (start, end) = (minute.start(), minute.end());
+    let is_lost = || lost.iter().any(|row| row.gap.from < end && start <= row.gap.to);
+    if is_asked && is_unheard && is_lost() { Cause::Dropped } else { cause }
 }
 
 /// Parses the range of a request into whole minutes, or whole buckets of a level: from the one of
-/// `from` to the one that `to` lies in or ends. Without a level, the finest is taken that does not
-/// make too many of them.
+/// `from` to the one that `to` lies in or ends.
+///
+/// Without a level, the finest is taken that does not make too many of them and is kept for so
+/// long; if none is, the one that is kept longest.
 ///
 /// # Errors
 ///
 /// The field at fault, `to` or `level`, with the reason: `to` is not after `from`, the range is too
-/// long, or has too many values at this level.
+/// long, has too many values at this level, or nothing of it is kept at this level.
 pub(crate) fn range(
     from: UtcMicros,
     to: UtcMicros,
     level: Option<Level>,
+    now: UtcMicros,
+    retention: &RetentionConfig,
 ) -> Result<(Range<Minute>, Level), (&'static str, String)> {
     if to <= from {
         return Err(("to", "must be after `from`".to_owned()));
     }
-    let start = from.minute();
     // `to` is excluded, so a full minute does not begin another.
-    let end = UtcMicros(to.0 - 1).minute().next();
-    if RANGE_DAYS_MAX * MINUTES_MAX < end.0 - start.0 {
+    let asked = from.minute()..UtcMicros(to.0 - 1).minute().next();
+    if RANGE_DAYS_MAX * MINUTES_MAX < asked.end.0 - asked.start.0 {
         return Err(("to", format!("must be at most {RANGE_DAYS_MAX} days after `from`")));
     }
-    let level = level.unwrap_or_else(|| Level::of(end.0 - start.0));
-    let first = level.start(start);
-    let last = level.start(Minute(end.0 - 1));
-    let range = first..Minute(last.0 + level.minutes());
-    let values_max = if level == Level::Minute { MINUTES_MAX } else { BUCKETS_MAX };
-    if values_max < (range.end.0 - range.start.0) / level.minutes() {
-        let reason = format!("gives more than {values_max} values in this range; take a coarser");
-        return Err(("level", format!("{reason} one, or a shorter range")));
+    let kept = |level: Level| (now - retention.of(level, false)).minute();
+    let values = |level: Level| {
+        let range = level.whole(&asked);
+        (range.end.0 - range.start.0) / level.minutes()
+    };
+    let fits = |level: &Level| values(*level) <= level.values_max();
+    let fitting = || Level::ALL.into_iter().filter(fits);
+    let level = match level {
+        Some(level) if asked.end <= kept(level) => {
+            return Err(("level", format!("is not kept for so long: {}", retention.levels())));
+        }
+        Some(level) if !fits(&level) => {
+            let reason = format!("gives more than {} values in this range", level.values_max());
+            return Err(("level", format!("{reason}; take a coarser one, or a shorter range")));
+        }
+        Some(level) => level,
+        None => {
+            let longest = || fitting().min_by_key(|level| kept(*level));
+            let finest = fitting().find(|level| kept(*level) <= asked.start);
+            finest.or_else(longest).unwrap_or(Level::Bucket(Span::Day))
+        }
+    };
+    Ok((level.whole(&asked), level))
+}
+
+impl RetentionConfig {
+    /// How long a level is kept, of each agent or of all together.
+    fn of(&self, level: Level, is_of_agent: bool) -> Duration {
+        match (level, is_of_agent) {
+            (Level::Minute, _) => self.minutes,
+            (Level::Bucket(Span::FiveMinutes), true) => self.agent_5m,
+            // Days of an agent are told from its hours.
+            (Level::Bucket(Span::Hour | Span::Day), true) => self.agent_1h,
+            (Level::Bucket(Span::FiveMinutes), false) => self.target_5m,
+            (Level::Bucket(Span::Hour), false) => self.target_1h,
+            (Level::Bucket(Span::Day), false) => self.target_1d,
+        }
     }
-    Ok((range, level))
+
+    /// In words, how long each level is kept.
+    fn levels(&self) -> String {
+        let days = |level, is_of_agent| self.of(level, is_of_agent).as_secs() / 86_400;
+        let word = |level: Level| match (days(level, false), days(level, true)) {
+            (all, agent) if all == agent => format!("{} for {all} days", level.as_str()),
+            (all, agent) => {
+                format!("{} for {all} days (of each agent {agent})", level.as_str())
+            }
+        };
+        Level::ALL.map(word).join(", ")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use model::{DropCause, Entity, ProbeId};
+    use model::{DropCause, Entity, Gap, ProbeId, Worst};
 
     use super::*;
 
     #[test]
     fn a_deleted_agent_and_a_new_one_of_its_name_have_a_series_each() {
         let agent = |id| AgentRef { id: AgentId(id), name: Name::parse("fra1").expect("a name") };
-        let stored = nothing(Some(agent(1)));
-        let merged = merge([agent(2)].into_iter(), vec![stored]);
-        let ids: Vec<_> = merged.iter().map(|s| s.agent.as_ref().map(|a| a.id.0)).collect();
+        let merged = merge([agent(2)].into_iter(), [(Some(agent(1)), ())].into_iter());
+        let ids: Vec<_> = merged.map(|(agent, ())| agent.map(|agent| agent.id.0)).collect();
         assert_eq!(ids, [None, Some(1), Some(2)]);
     }
 
@@ -399,6 +540,7 @@ mod tests {
         Context {
             created: Minute(0),
             is_asked: true,
+            kept: Minute(-9),
             now: Minute(5),
             gaps: &[],
             held: Some((Verdict::Down, Cause::NoAnswer, Minute(4).start())),
@@ -507,29 +649,21 @@ mod tests {
 
     #[test]
     fn a_minute_that_an_agent_lost_says_so_unless_there_is_a_better_reason() {
-        let minute = |n: i64, verdict, cause, is_open| PaddedMinute {
-            minute: Minute(n),
-            verdict,
-            cause,
-            counts: MinuteCounts::default(),
-            revision: 0,
-            said_first: None,
-            is_open,
-        };
-        let mut minutes = vec![
-            minute(0, Verdict::Unknown, Cause::Silent, false),
-            minute(1, Verdict::Unknown, Cause::AgentOffline, false),
-            minute(2, Verdict::Unknown, Cause::AgentBlind, false),
-            minute(3, Verdict::Up, Cause::Answering, false),
-            minute(4, Verdict::Unknown, Cause::Silent, true),
-            minute(5, Verdict::Unknown, Cause::Silent, false),
+        let minutes = [
+            (Verdict::Unknown, Cause::Silent, false),
+            (Verdict::Unknown, Cause::AgentOffline, false),
+            (Verdict::Unknown, Cause::AgentBlind, false),
+            (Verdict::Up, Cause::Answering, false),
+            (Verdict::Unknown, Cause::Silent, true),
+            (Verdict::Unknown, Cause::Silent, false),
         ];
         let (from, to) = (UtcMicros(Minute(1).start().0 + 1), Minute(4).end());
         let gap = Gap { from, to, rounds: 7, cause: DropCause::Size };
         let name = Name::parse("fra1").unwrap();
         let row = AgentGapRow { agent: AgentRef { id: AgentId(1), name }, gap };
-        explain(&mut minutes, [row].iter());
-        let causes: Vec<Cause> = minutes.iter().map(|minute| minute.cause).collect();
+        let causes = minutes.into_iter().zip(0..);
+        let causes: Vec<Cause> =
+            causes.map(|(minute, n)| explained(Minute(n), minute, &[&row])).collect();
         let [silent, dropped] = [Cause::Silent, Cause::Dropped];
         let expected = [silent, dropped, Cause::AgentBlind, Cause::Answering, silent, dropped];
         assert_eq!(causes, expected);
@@ -537,20 +671,131 @@ mod tests {
 
     #[test]
     fn a_range_is_whole_minutes_or_buckets() {
+        const FIVE: Level = Level::Bucket(Span::FiveMinutes);
         let minute = |m: i64| Minute(m).start();
-        let told = |from, to, level| range(from, to, level).map(|(r, l)| (r.start.0..r.end.0, l));
+        let told = |from, to, level| {
+            let told = range(from, to, level, minute(10), &RetentionConfig::default());
+            told.map(|(range, level)| (range.start.0..range.end.0, level))
+        };
         assert_eq!(told(minute(1), minute(2), None), Ok((1..2, Level::Minute)));
         let inside = told(UtcMicros(minute(1).0 + 5), UtcMicros(minute(2).0 + 5), None);
         assert_eq!(inside, Ok((1..3, Level::Minute)));
-        assert_eq!(
-            told(minute(7), minute(16), Some(Level::FiveMinutes)),
-            Ok((5..20, Level::FiveMinutes))
-        );
-        assert_eq!(told(minute(0), minute(MINUTES_MAX + 1), None).unwrap().1, Level::FiveMinutes);
-        let fault = |from, to, level| range(from, to, level).unwrap_err().0;
+        assert_eq!(told(minute(7), minute(16), Some(FIVE)), Ok((5..20, FIVE)));
+        assert_eq!(told(minute(0), minute(MINUTES_MAX + 1), None).unwrap().1, FIVE);
+        let fault = |from, to, level| told(from, to, level).unwrap_err().0;
         assert_eq!(fault(minute(2), minute(2), None), "to");
-        assert_eq!(fault(minute(0), minute(93 * 1_440), None), "to");
+        assert_eq!(fault(minute(0), minute(1_831 * 1_440), None), "to");
         assert_eq!(fault(minute(0), minute(MINUTES_MAX + 1), Some(Level::Minute)), "level");
-        assert_eq!(fault(minute(0), minute(9 * 1_440), Some(Level::FiveMinutes)), "level");
+        assert_eq!(fault(minute(0), minute(9 * 1_440), Some(FIVE)), "level");
+    }
+
+    #[test]
+    fn the_level_is_the_finest_that_fits_and_is_kept() {
+        let day = |day: i64| Minute(day * 1_440).start();
+        let told =
+            |from, to, level| range(day(from), day(to), level, day(0), &RetentionConfig::default());
+        let level = |from, to| told(from, to, None).unwrap().1.as_str();
+        assert_eq!([level(-1, 0), level(-7, 0), level(-8, 0)], ["1m", "5m", "1h"]);
+        assert_eq!([level(-92, 0), level(-400, 0), level(-1_826, 0)], ["1h", "1d", "1d"]);
+        // One day, long ago.
+        assert_eq!([level(-91, -90), level(-401, -400), level(-1_830, -1_829)], ["5m", "1h", "1h"]);
+        let refused = told(-402, -401, Some(Level::Bucket(Span::FiveMinutes))).unwrap_err();
+        assert_eq!(
+            refused.1,
+            "is not kept for so long: 1m for 90 days, 5m for 400 days (of each agent 90), \
+             1h for 1826 days (of each agent 400), 1d for 1826 days (of each agent 400)"
+        );
+    }
+
+    /// Against telling every minute, in every kind of world: what was recorded, when it began,
+    /// when nobody watched, what agents lost, what is kept.
+    #[test]
+    fn buckets_are_what_their_minutes_are_told_as() {
+        let mut dice = 7_u64;
+        let mut below = |limit: i64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            i64::try_from(dice >> 33).unwrap() % limit
+        };
+        for _ in 0..300 {
+            let now = Minute(200 + below(9));
+            let mut time = || {
+                let from = below(210 * 60) * 1_000_000;
+                (UtcMicros(from), UtcMicros(from + below(1_800) * 1_000_000))
+            };
+            let gaps = [time(), time()].map(|(from, to)| MonitorGap {
+                from,
+                to,
+                cause: Cause::MonitorDown,
+            });
+            let agent = AgentRef { id: AgentId(1), name: Name::parse("fra1").unwrap() };
+            let lost = [time(), time()].map(|(from, to)| AgentGapRow {
+                agent: agent.clone(),
+                gap: Gap { from, to, rounds: 1, cause: DropCause::Size },
+            });
+            let lost: Vec<&AgentGapRow> = lost.iter().collect();
+            let since = Minute(now.0 - below(5)).start();
+            let context = Context {
+                created: Minute(below(80)),
+                kept: Minute(below(80)),
+                is_asked: below(2) == 0,
+                now,
+                gaps: &gaps,
+                held: (below(3) != 0).then_some((Verdict::Down, Cause::NoAnswer, since)),
+                missing: Cause::Silent,
+            };
+            let mut stored = Vec::new();
+            let share = 1 + below(9);
+            for minute in 0..now.0 - below(4) {
+                if below(share) != 0 {
+                    continue;
+                }
+                let causes = [Cause::Silent, Cause::AgentOffline, Cause::Paused, Cause::Loss];
+                stored.push(MinuteTruth {
+                    entity: Entity::Consensus { probe: ProbeId(1) },
+                    minute: Minute(minute),
+                    verdict: Verdict::ALL[usize::try_from(below(4)).unwrap()],
+                    cause: causes[usize::try_from(below(4)).unwrap()],
+                    counts: MinuteCounts { sent: 5, ..MinuteCounts::default() },
+                    revision: 0,
+                    said_first: None,
+                });
+            }
+            for span in [Span::FiveMinutes, Span::Hour] {
+                compare(&stored, span, context, &lost);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn compare(stored: &[MinuteTruth], span: Span, context: Context<'_>, lost: &[&AgentGapRow]) {
+        let range = Minute(0)..context.now.next();
+        let mut rollups: BTreeMap<Minute, Rollup> = BTreeMap::new();
+        for MinuteTruth { minute, verdict, cause, counts, .. } in stored {
+            let worst = Worst { verdict: *verdict, cause: *cause, minute: *minute };
+            rollups.entry(span.start(*minute)).or_default().add_minute(worst, counts);
+        }
+        let missing = Missing::new(context, &range, &rollups, lost.to_vec());
+        let told = buckets::tell(&rollups, &range, span, &missing);
+        let mut minutes = pad(stored.to_vec(), range, context).into_iter().peekable();
+        for bucket in told {
+            let mut of: Vec<PaddedMinute> = Vec::new();
+            while let Some(minute) = minutes.next_if(|m| span.start(m.minute) == bucket.start) {
+                of.push(minute);
+            }
+            for minute in &mut of {
+                let PaddedMinute { verdict, cause, is_open, .. } = *minute;
+                minute.cause = explained(minute.minute, (verdict, cause, is_open), lost);
+            }
+            let first_worst = of.iter().rev().max_by_key(|m| m.verdict.badness()).unwrap();
+            let expected = (first_worst.verdict, first_worst.cause);
+            assert_eq!((bucket.verdict, bucket.cause), expected, "{of:#?}");
+            assert_eq!(bucket.is_open, of.iter().any(|m| m.is_open));
+            for verdict in Verdict::ALL {
+                let count = of.iter().filter(|m| m.verdict == verdict).count();
+                assert_eq!(bucket.rollup.minutes.of(verdict) as usize, count);
+            }
+            assert_eq!(bucket.rollup.sent, of.iter().map(|m| m.counts.sent).sum::<u32>());
+        }
+        assert_eq!(minutes.next(), None);
     }
 }

@@ -17,17 +17,13 @@ use super::{
     rounds::{SeriesView, parse_level, parse_range},
     views::{RefView, Timestamp, parse_flag},
 };
-use crate::app::{
-    App, AppError, Fields,
-    buckets::Level,
-    history::{self, MINUTES_MAX},
-};
+use crate::app::{App, AppError, Fields, buckets::Level, history};
 
 /// Targets of one request: more rows than a screen shows at once.
 const TARGETS_MAX: usize = 50;
-/// Minutes of one request over all its targets, whatever the level: each is read for it. A day of
-/// as many targets as can be asked for, or a quarter of one.
-const TARGET_MINUTES_MAX: i64 = 92 * MINUTES_MAX;
+/// Values of one request over all its targets, of each series: a day of minutes of as many targets
+/// as can be asked for.
+const TARGET_VALUES_MAX: i64 = 72_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +35,8 @@ pub(crate) struct HistoriesQuery {
     /// An hour before `to` if left out.
     #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
-    /// Excluded; now if left out. All targets together may span 92 days: two of 46 days each.
+    /// Excluded; now if left out. At most five years after `from`; all targets together may have
+    /// 72,000 values of a series.
     #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
     /// As for one target.
@@ -87,16 +84,19 @@ pub(crate) async fn history_list(
     let agents = fields.take_some("agents", query.agents.as_deref().map(parse_flag));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
-    let (range, level) = history::range(from, to, level).map_err(|(field, reason)| {
+    let range = history::range(from, to, level, app.now(), &app.config.retention);
+    let (range, level) = range.map_err(|(field, reason)| {
         fields.refuse(field, reason);
         fields.error()
     })?;
-    let minutes = range.end.0.saturating_sub(range.start.0);
-    if TARGET_MINUTES_MAX < minutes.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX)) {
-        let days = TARGET_MINUTES_MAX / MINUTES_MAX;
+    let values = range.end.0.saturating_sub(range.start.0) / level.minutes();
+    if TARGET_VALUES_MAX < values.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX)) {
         fields.refuse(
             "targets",
-            format!("together may span {days} days; take fewer of them, or a shorter range"),
+            format!(
+                "together give more than {TARGET_VALUES_MAX} values; take fewer of them, a coarser \
+                 level, or a shorter range"
+            ),
         );
         fields.check()?;
     }
@@ -128,12 +128,15 @@ async fn target_history(
     range: Range<Minute>,
     level: Level,
 ) -> Result<TargetHistoryView, AppError> {
-    let (target, series) = if level == Level::Minute {
-        let (target, series) = app.history(scope, id, range).await?;
-        (target, series.iter().map(SeriesView::from).collect())
-    } else {
-        let (target, series) = app.history_buckets(scope, id, range, level).await?;
-        (target, series.iter().map(SeriesView::from).collect())
+    let (target, series) = match level {
+        Level::Minute => {
+            let (target, series) = app.history(scope, id, range).await?;
+            (target, series.iter().map(SeriesView::from).collect())
+        }
+        Level::Bucket(span) => {
+            let (target, series) = app.history_buckets(scope, id, range, span).await?;
+            (target, series.iter().map(SeriesView::from).collect())
+        }
     };
     let target = RefView { id: target.id.0, name: target.name.to_string() };
     Ok(TargetHistoryView { target, series })

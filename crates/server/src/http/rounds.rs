@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use model::{AgentId, Confirm, NotAsked, Outcome, RoundFlags, TargetId, UtcMicros};
+use model::{AgentId, Confirm, NotAsked, Outcome, Rollup, RoundFlags, TargetId, UtcMicros};
 use serde::{Deserialize, Serialize};
 use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow};
 use utoipa::{IntoParams, ToSchema};
@@ -35,11 +35,13 @@ pub(crate) struct HistoryQuery {
     /// An hour before `to` if left out.
     #[param(value_type = Option<Timestamp>)]
     from: Option<String>,
-    /// Excluded; now if left out. At most 92 days after `from`.
+    /// Excluded; now if left out. At most five years after `from`.
     #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
-    /// How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. The finest that tells the
-    /// range in not too many values if left out: minutes up to a day, 5 minutes up to a week.
+    /// How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. If left out, the finest that
+    /// tells the range in not too many values and is kept for so long: minutes up to a day, 5
+    /// minutes up to a week, hours up to 95 days. What is not kept any more has the cause
+    /// `expired`.
     level: Option<String>,
     /// `json` (if left out) or `csv`.
     format: Option<String>,
@@ -90,7 +92,7 @@ pub(crate) struct BucketView {
     /// Packets, confirm bursts apart.
     sent: u32,
     received: u32,
-    /// Null if nothing was received, or its rounds are not kept any more.
+    /// Null if nothing was received.
     #[schema(required)]
     rtt_us_min: Option<u32>,
     #[schema(required)]
@@ -110,26 +112,26 @@ pub(crate) struct BucketView {
 
 impl From<&Bucket> for BucketView {
     fn from(bucket: &Bucket) -> BucketView {
-        let counts = bucket.counts;
-        let range = bucket.rtt_us_range();
+        let Rollup { minutes, rounds, not_asked, sent, received, times, .. } = &bucket.rollup;
+        let range = times.us_range();
         BucketView {
             start: bucket.start.start().into(),
             verdict: bucket.verdict.into(),
             cause: bucket.cause.into(),
-            minutes_up: bucket.up,
-            minutes_degraded: bucket.degraded,
-            minutes_down: bucket.down,
-            minutes_unknown: bucket.unknown,
-            rounds: counts.rounds,
-            not_asked: counts.not_asked,
-            sent: counts.sent,
-            received: counts.received,
+            minutes_up: minutes.up,
+            minutes_degraded: minutes.degraded,
+            minutes_down: minutes.down,
+            minutes_unknown: minutes.unknown,
+            rounds: *rounds,
+            not_asked: *not_asked,
+            sent: *sent,
+            received: *received,
             rtt_us_min: range.map(|(min, _)| min),
-            rtt_us_mean: bucket.rtt_us_mean(),
+            rtt_us_mean: times.us_mean(),
             rtt_us_max: range.map(|(_, max)| max),
-            rtt_us_p50: bucket.times.quantile(50),
-            rtt_us_p95: bucket.times.quantile(95),
-            rtt_us_p99: bucket.times.quantile(99),
+            rtt_us_p50: times.means.quantile(50),
+            rtt_us_p95: times.means.quantile(95),
+            rtt_us_p99: times.means.quantile(99),
             is_open: bucket.is_open,
         }
     }
@@ -218,18 +220,22 @@ pub(crate) async fn target_history(
     let level = fields.take_some("level", query.level.as_deref().map(parse_level));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
-    let (range, level) = history::range(from, to, level).map_err(|(field, reason)| {
+    let range = history::range(from, to, level, app.now(), &app.config.retention);
+    let (range, level) = range.map_err(|(field, reason)| {
         fields.refuse(field, reason);
         fields.error()
     })?;
-    let (target, series, csv) = if level == Level::Minute {
-        let (target, series) = app.history(&scope, id, range.clone()).await?;
-        let csv = if is_csv { history_csv(&series)? } else { Vec::new() };
-        (target, series.iter().map(SeriesView::from).collect(), csv)
-    } else {
-        let (target, series) = app.history_buckets(&scope, id, range.clone(), level).await?;
-        let csv = if is_csv { buckets_csv(&series)? } else { Vec::new() };
-        (target, series.iter().map(SeriesView::from).collect(), csv)
+    let (target, series, csv) = match level {
+        Level::Minute => {
+            let (target, series) = app.history(&scope, id, range.clone()).await?;
+            let csv = if is_csv { history_csv(&series)? } else { Vec::new() };
+            (target, series.iter().map(SeriesView::from).collect(), csv)
+        }
+        Level::Bucket(span) => {
+            let (target, series) = app.history_buckets(&scope, id, range.clone(), span).await?;
+            let csv = if is_csv { buckets_csv(&series)? } else { Vec::new() };
+            (target, series.iter().map(SeriesView::from).collect(), csv)
+        }
     };
     if is_csv {
         let disposition = format!("attachment; filename=\"{}-history.csv\"", target.name);

@@ -5,7 +5,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use model::{MonitorEvent, UtcMicros};
-use store::{AuditEntry, ORG_DEFAULT, Retention, Scope, StoreError};
+use store::{AuditEntry, ORG_DEFAULT, Retention, RollupsBefore, Scope, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -252,6 +252,13 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
     let retention = Retention {
         rounds_before: now - kept.rounds,
         minutes_before: now - kept.minutes,
+        rollups_before: RollupsBefore {
+            pair_fives: now - kept.agent_5m,
+            pair_hours: now - kept.agent_1h,
+            all_fives: now - kept.target_5m,
+            all_hours: now - kept.target_1h,
+            all_days: now - kept.target_1d,
+        },
         changes_before: now - kept.changes,
         audit_before: now - kept.audit,
         highwaters_before: now - wire::limits::SPOOL_AGE_MAX - HIGHWATER_MARGIN,
@@ -287,6 +294,7 @@ async fn try_compact(app: &App) -> Result<(), TaskError> {
         let metrics = app.conductor.metrics();
         metrics.history_sealed.inc_by(step.sealed);
         metrics.history_merged.inc_by(step.merged);
+        metrics.history_rolled.inc_by(step.rolled);
         if step.is_done {
             break;
         }

@@ -19,9 +19,9 @@ use super::{
 const VERSION: u8 = 2;
 /// A part ends once it has this many bytes: some pages of a database, and one read of a disk.
 const PART_BYTES: usize = 48 << 10;
-/// Records of one chunk: what takes tens of megabytes while it is made. A day of a group of 64
-/// probes that five agents ask every 30 s.
-pub(crate) const CHUNK_RECORDS_MAX: usize = 1_000_000;
+/// Values of one column in one page: as many as a chunk may have records, and more than the
+/// sketches of a month's hours can have steps.
+const PAGE_VALUES_MAX: usize = 1_000_000;
 
 /// A chunk as it is stored.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub(crate) struct Head {
 ///
 /// # Errors
 ///
-/// [`Unpackable`] if a column takes no more values; see [`CHUNK_RECORDS_MAX`].
+/// [`Unpackable`] if a column takes no more values; see [`Record::CHUNK_RECORDS_MAX`].
 pub(crate) fn encode<R: Record>(
     series: &[(Key, Vec<R>)],
     base: i64,
@@ -235,7 +235,7 @@ fn read_packed(reader: &mut Reader<'_>, columns: &mut [Unpacker]) -> Result<Spli
     let mut split = Split::default();
     for column in columns {
         let count: usize = reader.small()?;
-        if CHUNK_RECORDS_MAX < count {
+        if PAGE_VALUES_MAX < count {
             return Err(Damaged("a page has more values than a chunk may"));
         }
         split.columns.push(column.page(reader.counted()?, count)?);

@@ -10,18 +10,22 @@
 //! Nothing here decides what is true: of two records of one instant, [`Record::supersedes`] says
 //! which one stays.
 
+use std::time::Duration;
+
 mod bytes;
 mod chunk;
 mod column;
 mod minute;
+mod rollup;
 mod round;
 mod tail;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{CHUNK_RECORDS_MAX, Encoded, Head, Packing, encode as encode_chunk};
+pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk};
 pub(crate) use minute::MinuteRecord;
+pub(crate) use rollup::{ALL_DAY, ALL_FIVE, ALL_HOUR, PAIR_FIVE, PAIR_HOUR, RollRecord};
 pub(crate) use round::RoundRecord;
 pub(crate) use tail::{Tail, encode as encode_tail};
 
@@ -46,7 +50,7 @@ pub(crate) struct Key {
 }
 
 /// Subjects of one group, with all their series: 256 where three agents ask and agree.
-const GROUP_SUBJECTS: u32 = 64;
+pub(crate) const GROUP_SUBJECTS: u32 = 64;
 
 impl Key {
     /// The group that its chunks are in.
@@ -55,12 +59,45 @@ impl Key {
     }
 }
 
+/// A span of time that chunks are merged over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    /// 3 is the last of every kind.
+    pub(crate) number: u8,
+    pub(crate) minutes: i64,
+    /// For how long nothing may have come in.
+    pub(crate) quiet: Duration,
+}
+
+const fn quiet_minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+/// What commits record is sealed by this, and merged to it, first.
+pub(crate) const BLOCK_MINUTES: i64 = 15;
+/// Of what commits record.
+const RECORDED: [Level; 3] = [
+    Level { number: 1, minutes: BLOCK_MINUTES, quiet: quiet_minutes(2) },
+    Level { number: 2, minutes: 60, quiet: quiet_minutes(10) },
+    Level { number: 3, minutes: 24 * 60, quiet: quiet_minutes(60) },
+];
+
 /// One thing that was recorded at an instant.
 pub(crate) trait Record: Clone + Send + Sized + 'static {
     /// Its number in tables and chunks; pinned.
     const KIND: u8;
     /// Columns that a series is split into.
     const COLUMNS: usize;
+    /// What its chunks are merged over.
+    const LEVELS: &'static [Level] = &RECORDED;
+    /// Records of one chunk: what takes tens of megabytes while it is made. A day of a group of 64
+    /// probes that five agents ask every 30 s.
+    const CHUNK_RECORDS_MAX: usize = 1_000_000;
+    /// The longest time that a chunk covers.
+    const SPAN_MINUTES_MAX: i64 = match Self::LEVELS {
+        [.., last] => last.minutes,
+        [] => 0,
+    };
 
     /// The instant, in microseconds. A series has one record of each.
     fn at(&self) -> i64;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Cause, Confirm, IcmpError, Minute, MinuteCounts, NotAsked, Outcome, RoundFlags, Rtt, UtcMicros,
-    Verdict,
+    Cause, Confirm, IcmpError, Minute, MinuteCounts, NotAsked, Outcome, Rollup, RoundFlags, Rtt,
+    UtcMicros, Verdict, Worst,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -86,6 +86,30 @@ fn minute() -> impl Strategy<Value = MinuteRecord> {
             revision,
             said_first,
         })
+}
+
+/// A roll-up of some minutes of a span, all of them one in two times, and of some rounds.
+fn roll<const KIND: u8>() -> impl Strategy<Value = RollRecord<KIND>> {
+    let span = RollRecord::<KIND>::SPAN.minutes();
+    let minutes = prop_oneof![
+        Just((0..span.min(60)).collect::<Vec<_>>()),
+        Just((0..span).collect::<Vec<_>>()),
+        prop::collection::btree_set(0..span, 0..9).prop_map(|set| set.into_iter().collect()),
+    ];
+    (0..200_i64, minutes, vec(minute(), 1..4), vec(outcome(), 0..9)).prop_map(
+        move |(n, minutes, said, outcomes)| {
+            let start = RollRecord::<KIND>::SPAN.start(UtcMicros(BASE).minute());
+            let start = Minute(start.0 + n * span);
+            let mut rollup = Rollup::default();
+            for (offset, said) in minutes.iter().zip(said.iter().cycle()) {
+                let MinuteRecord { verdict, cause, counts, .. } = *said;
+                let minute = Minute(start.0 + offset);
+                rollup.add_minute(Worst { verdict, cause, minute }, &counts);
+            }
+            outcomes.iter().for_each(|outcome| rollup.add_round(outcome));
+            RollRecord { start, rollup }
+        },
+    )
 }
 
 /// A few subjects and agents, so that series meet, and one far away.
@@ -177,6 +201,24 @@ proptest! {
         check([a, b, c]);
     }
 
+    #[test]
+    fn five_minutes_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), roll::<PAIR_FIVE>()), 0..40),
+        b in vec((key(), roll()), 0..40),
+        c in vec((key(), roll()), 0..40),
+    ) {
+        check([a, b, c]);
+    }
+
+    #[test]
+    fn days_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), roll::<ALL_DAY>()), 0..9),
+        b in vec((key(), roll()), 0..9),
+        c in vec((key(), roll()), 0..9),
+    ) {
+        check([a, b, c]);
+    }
+
     /// Any byte of a head or a tail changed, or anything cut off, is noticed; of a part, the series
     /// of the page that it is in is lost and no other.
     #[test]
@@ -217,7 +259,26 @@ proptest! {
         let split = Split { columns: columns.collect(), rare: bytes.clone() };
         RoundRecord::join(&split, BASE).map_or_else(drop, drop);
         MinuteRecord::join(&split, BASE).map_or_else(drop, drop);
+        RollRecord::<ALL_DAY>::join(&split, BASE).map_or_else(drop, drop);
     }
+}
+
+/// What a target costs that is well: its minutes are not written one by one.
+#[test]
+fn a_span_of_equal_minutes_is_one_number() {
+    let hour = |n: i64| {
+        let mut rollup = Rollup::default();
+        for minute in n * 60..(n + 1) * 60 {
+            let (verdict, cause) = (Verdict::Up, Cause::Answering);
+            let worst = Worst { verdict, cause, minute: Minute(minute) };
+            let counts = MinuteCounts { rounds: 2, sent: 10, received: 10, ..Default::default() };
+            rollup.add_minute(worst, &counts);
+        }
+        RollRecord::<PAIR_HOUR> { start: Minute(n * 60), rollup }
+    };
+    let split = RollRecord::split(&(0..720).map(hour).collect::<Vec<_>>(), 0);
+    assert_eq!(split.rare.len(), 2);
+    assert!(split.columns.iter().flatten().all(|v| [0, 120, 600, split.columns[1][0]].contains(v)));
 }
 
 /// What a target costs that is well: a day of minutes is one run.

@@ -8,7 +8,7 @@ use model::{
 };
 use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RoundQuery, Store};
 
-use crate::{Fixture, at, fixture, name};
+use crate::{Fixture, at, fixture, name, rollups_before};
 
 const DAY_S: i64 = 24 * 3600;
 
@@ -311,15 +311,19 @@ async fn what_is_forgotten_gives_its_space_back() {
     for minute in 0..120 {
         w.commit(minute * 60, minute * 60 + 61, 0).await;
     }
-    w.compact(3 * DAY_S).await;
-    let before = w.f.store.size_bytes().await.unwrap();
     let retention = Retention {
         rounds_before: at(5 * DAY_S),
         minutes_before: at(0),
+        rollups_before: rollups_before(at(0)),
         changes_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };
+    w.compact(3 * DAY_S).await;
+    let unrolled = w.f.store.retain(&retention).await.unwrap();
+    assert_eq!(unrolled.rounds, 0, "they stay until they are rolled up");
+    w.compact(3 * DAY_S + 601).await;
+    let before = w.f.store.size_bytes().await.unwrap();
     let swept = w.f.store.retain(&retention).await.unwrap();
     assert_eq!((swept.rounds, swept.minutes), (120 * 2 * 3 * 2, 0));
     assert!(w.rounds(w.probes[0], 0, DAY_S).await.is_empty());

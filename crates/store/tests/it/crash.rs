@@ -15,14 +15,14 @@
 //! `kill` does that with the real server.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use model::{
-    AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Outcome, ProbeId, Round,
-    RoundBatch, RoundFlags, Rtt, Subject, UtcMicros, Verdict, VerdictChange, Why,
+    AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, Outcome, ProbeId,
+    Round, RoundBatch, RoundFlags, Rtt, Span, Subject, UtcMicros, Verdict, VerdictChange, Why,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store};
@@ -223,8 +223,12 @@ impl Trial {
         let expected: Vec<UtcMicros> =
             (1..=position).flat_map(|p| self.batch(p).rounds).map(|round| round.at).collect();
         assert_eq!(self.read(&store).await, expected, "each round once");
-        while !store.compact(when(COMMITS + 100)).await.unwrap().is_done {}
+        self.rolled_up(&store, &expected).await;
+        for after in [100, 101, 190] {
+            while !store.compact(when(COMMITS + after)).await.unwrap().is_done {}
+        }
         assert_eq!(self.read(&store).await, expected, "each round once, in chunks");
+        self.rolled_up(&store, &expected).await;
         // What was committed is not taken again; what follows is.
         assert!(!self.commit(&store, position, b"again").await);
         let next = position + 1;
@@ -234,6 +238,25 @@ impl Trial {
         store.close().await;
         sound(path).await;
         position
+    }
+
+    /// Each round is in the roll-ups of all three spans once.
+    async fn rolled_up(&self, store: &Store, rounds: &[UtcMicros]) {
+        for span in Span::ALL {
+            let (from, to) = (span.start(at(0).minute()), when(COMMITS + 1).minute());
+            let to = Minute(span.start(to).0 + span.minutes());
+            let found = store.rollups(&self.scope, self.probe, span, from, to).await.unwrap();
+            for series in found {
+                let counted = series.rollups.into_iter();
+                let counted: Vec<_> =
+                    counted.map(|(start, rollup)| (start, rollup.times.means.total())).collect();
+                let mut expected: BTreeMap<Minute, u64> = BTreeMap::new();
+                for round in rounds {
+                    *expected.entry(span.start(round.minute())).or_default() += 1;
+                }
+                assert_eq!(counted, expected.into_iter().collect::<Vec<_>>(), "{span:?}");
+            }
+        }
     }
 
     async fn read(&self, store: &Store) -> Vec<UtcMicros> {
@@ -286,16 +309,17 @@ async fn run(seed: u64) -> (Trial, Vec<Taken>, tempfile::TempDir) {
     let trial = Trial { scope, agent, probe: target.probe, target: target.id, rounds };
     let path = f.folder.path().join("faultline.db");
     let mut taken = Vec::new();
-    let mut merged = 0;
+    let (mut merged, mut rolled) = (0, 0);
     for position in 1..=COMMITS {
         let body = vec![u8::try_from(position).unwrap(); 1 + dice.below(BODY_BYTES_MAX)];
         assert!(trial.commit(&f.store, position, &body).await);
         taken.push(Taken { position, snapshot: Snapshot::of(&path) });
-        // Seals the commit before, and merges what is quiet.
-        merged += f.store.compact(when(position)).await.unwrap().merged;
+        // Seals the commit before, merges what is quiet, and rolls it up.
+        let step = f.store.compact(when(position)).await.unwrap();
+        (merged, rolled) = (merged + step.merged, rolled + step.rolled);
         taken.push(Taken { position, snapshot: Snapshot::of(&path) });
     }
-    assert!(0 < merged, "chunks were merged");
+    assert!(0 < merged && 0 < rolled, "chunks were merged and rolled up");
     f.store.close().await;
     (trial, taken, f.folder)
 }

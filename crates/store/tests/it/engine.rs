@@ -11,7 +11,7 @@ use store::{
     ORG_DEFAULT, Retention, RoundCursor, RoundQuery, Scope, StoreError, TargetRow,
 };
 
-use crate::{Fixture, at, fixture, name};
+use crate::{Fixture, at, fixture, name, rollups_before};
 
 struct World {
     f: Fixture,
@@ -201,6 +201,7 @@ async fn what_a_name_stood_for_is_kept_for_its_own_organisation_until_it_is_too_
     let retention = Retention {
         rounds_before: at(0),
         minutes_before: at(0),
+        rollups_before: rollups_before(at(0)),
         changes_before: at(3),
         highwaters_before: at(0),
         audit_before: at(0),
@@ -252,7 +253,6 @@ async fn minutes_are_revised_upwards_only() {
     assert_eq!(series[0].minutes, [truth(w.consensus(), minute, Verdict::Up, 1)]);
     assert_eq!(series[1].agent.as_ref().unwrap().name, name("fra1"));
     assert_eq!(series[1].minutes, [truth(w.pair(), minute, Verdict::Up, 1)]);
-    assert_eq!(series[1].means, [(minute, 200), (minute, 200)]);
     let read = w.f.store.minutes(&w.f.scope, ProbeId(99), minute, minute.next());
     assert_eq!(read.await.unwrap().len(), 1);
     let far = Minute(minute.0 + 1_441);
@@ -425,6 +425,7 @@ async fn old_history_goes_and_the_rest_stays() {
     let retention = Retention {
         rounds_before: at(60_000),
         minutes_before: at(60_000),
+        rollups_before: rollups_before(at(60_000)),
         changes_before: at(500),
         audit_before: at(0),
         highwaters_before: at(0),
@@ -460,6 +461,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
     let retention = Retention {
         rounds_before: before,
         minutes_before: before,
+        rollups_before: rollups_before(before),
         changes_before: before,
         audit_before: before,
         highwaters_before: at(0),

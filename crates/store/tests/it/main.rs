@@ -17,6 +17,7 @@ mod list;
 mod open;
 mod people;
 mod postgres;
+mod rollups;
 mod topology;
 
 use model::{Address, Name, TargetId, UtcMicros};
@@ -24,7 +25,9 @@ use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
     sqlite::SqliteConnectOptions,
 };
-use store::{Database, DatabaseUrl, NewTarget, ORG_DEFAULT, Scope, Store, TargetRow};
+use store::{
+    Database, DatabaseUrl, NewTarget, ORG_DEFAULT, RollupsBefore, Scope, Store, TargetRow,
+};
 
 /// Names a database of PostgreSQL, as a URL without parameters, in which a role that is no
 /// superuser may create schemas.
@@ -109,6 +112,11 @@ fn address(text: &str) -> Address {
 /// Seconds after some day.
 fn at(seconds: i64) -> UtcMicros {
     UtcMicros(1_800_000_000_000_000 + seconds * 1_000_000)
+}
+
+/// All of them up to the same time.
+fn rollups_before(at: UtcMicros) -> RollupsBefore {
+    RollupsBefore { pair_fives: at, pair_hours: at, all_fives: at, all_hours: at, all_days: at }
 }
 
 fn new_target(target: &str, to: &str) -> NewTarget {

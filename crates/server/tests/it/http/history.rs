@@ -151,8 +151,9 @@ async fn several_targets_are_told_in_one_request() {
         "targets: must be ids with commas between; `x` is none\n"
     );
     assert_eq!(
-        refuse("targets=1,2&from=2026-08-30T00:00:00Z&to=2026-11-21T00:00:00Z").await,
-        "targets: together may span 92 days; take fewer of them, or a shorter range\n"
+        refuse(&format!("targets={}&from=2021-11-22T00:00:00Z", many[..50].join(","))).await,
+        "targets: together give more than 72000 values; take fewer of them, a coarser level, or a \
+         shorter range\n"
     );
     site.expect(StatusCode::BAD_REQUEST, Method::GET, "/history", None).await;
 }
@@ -181,8 +182,13 @@ async fn a_range_that_cannot_be_told_says_why() {
         "level: must be 1m, 5m, 1h or 1d\n"
     );
     assert_eq!(
-        refuse("history?from=2026-08-20T05:00:00Z&to=2026-11-21T05:01:00Z").await,
-        "to: must be at most 92 days after `from`\n"
+        refuse("history?from=2021-10-20T05:00:00Z&to=2026-11-21T05:01:00Z").await,
+        "to: must be at most 1830 days after `from`\n"
+    );
+    assert_eq!(
+        refuse("history?from=2025-08-20T05:00:00Z&to=2025-08-21T05:00:00Z&level=1m").await,
+        "level: is not kept for so long: 1m for 90 days, 5m for 400 days (of each agent 90), \
+         1h for 1826 days (of each agent 400), 1d for 1826 days (of each agent 400)\n"
     );
     assert_eq!(
         refuse("history?from=2026-11-20T05:00:00Z&to=2026-11-21T05:01:00Z&level=1m").await,

@@ -1,0 +1,621 @@
+//! Roll-ups: made of what was sealed, and read together with what is not rolled up yet.
+//!
+//! 1 - Sealing marks the hour that it adds to, in its transaction. When the hour is over and
+//!     nothing of it has come in for a while, its five minutes and the hour are made anew of all
+//!     rounds and minutes that there are, and the mark goes in the transaction that adds them;
+//!     unless more was sealed meanwhile. A day is marked and made of its hours in the same way. So
+//!     what is late is in every roll-up exactly once, and a crash leaves a roll-up or its mark.
+//! 2 - Made anew, not added to: that a round came before, or a minute was said before, is known
+//!     only beside what was there.
+//! 3 - Of two roll-ups of one span the one with the higher generation holds.
+//! 4 - What lies so far back that its rounds or minutes are being deleted is not made anew: it
+//!     would lose what it once knew.
+//! 5 - A reader takes stored roll-ups where nothing is marked and the tail has nothing of them,
+//!     and makes the others itself, in the same way: so it is told what there is, at any moment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    ops::Range,
+    time::Duration,
+};
+
+use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Span, UtcMicros, Worst};
+
+use crate::{
+    Compacted, RollupSeries, Scope, Store, StoreError,
+    chunks::{
+        self, ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, GROUP_SUBJECTS, Head, Key, MinuteRecord,
+        PAIR_FIVE, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Unpackable,
+    },
+    compact::{self, Made, add_chunk, computed},
+    damage::Place,
+    db::{Tx, sql},
+    history,
+    series::{self, Wanted},
+};
+
+/// For how long nothing of an hour may have come in before it is rolled up.
+const HOUR_QUIET: Duration = Duration::from_secs(10 * 60);
+/// Of a day: its hours were rolled up by then.
+const DAY_QUIET: Duration = Duration::from_secs(60 * 60);
+/// Marks looked at by one step, of which those of one group and day are met at once.
+const DUE_MAX: i64 = 64;
+/// Marks of one group that a reader meets: a year of hours, after a year of silence or an upgrade.
+const MARKS_MAX: i64 = 10_000;
+
+const MARK: &str = "
+    INSERT INTO history_due (org_id, series_group, minutes, start, chunk_id, marked_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (org_id, series_group, minutes, start) DO UPDATE
+       SET chunk_id = excluded.chunk_id, marked_at = excluded.marked_at";
+// Above organisations: whose hour is due, it says.
+const DUE: &str = "
+    SELECT org_id, series_group, start, chunk_id
+      FROM history_due
+     WHERE minutes = $1
+       AND marked_at <= $2
+       AND start < $3
+     ORDER BY org_id, series_group, start
+     LIMIT $4";
+const UNMARK: &str = "
+    DELETE FROM history_due
+     WHERE org_id = $1
+       AND series_group = $2
+       AND minutes = $3
+       AND start = $4
+       AND chunk_id = $5";
+const MARKS: &str = "
+    SELECT start
+      FROM history_due
+     WHERE org_id = $1
+       AND series_group = $2
+       AND minutes = $3
+       AND start > $4 - $3
+       AND start < $5
+     ORDER BY start
+     LIMIT $6";
+const SWEPT: &str = "SELECT before FROM history_swept WHERE org_id = $1";
+const PARTS: &str = "
+    SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 ORDER BY part LIMIT $3";
+/// Parts of one chunk: far fewer.
+const PARTS_MAX: i64 = 100_000;
+
+/// Marks that an hour, or a day, of a group has changed: `by` is the chunk and when it was added.
+pub(crate) async fn mark(
+    tx: &mut Tx,
+    (org, group): (OrgId, u32),
+    span: Span,
+    minute: Minute,
+    (chunk, now): (i64, UtcMicros),
+) -> Result<(), StoreError> {
+    sql(MARK)
+        .bind(org.0)
+        .bind(group)
+        .bind(span.minutes())
+        .bind(span.start(minute).0)
+        .bind(chunk)
+        .bind(now.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Spans of one group, all in one day, that are to be made anew.
+struct Due {
+    org: OrgId,
+    group: u32,
+    span: Span,
+    /// The first minute of each, and the chunk that came last.
+    marks: Vec<(Minute, i64)>,
+}
+
+impl Due {
+    /// From the first to the end of the last.
+    fn range(&self) -> Range<Minute> {
+        let first = self.marks.first().map_or(Minute(0), |(start, _)| *start);
+        let last = self.marks.last().map_or(first, |(start, _)| *start);
+        first..Minute(last.0.saturating_add(self.span.minutes()))
+    }
+
+    /// Everything of the group in that time.
+    fn wanted(&self) -> Wanted {
+        let range = self.range();
+        Wanted {
+            org: self.org,
+            subject: self.group.saturating_mul(GROUP_SUBJECTS),
+            agent: None,
+            from: range.start.start(),
+            to: range.end.start(),
+        }
+    }
+}
+
+/// A chunk that is rolled up.
+struct Source {
+    id: i64,
+    head: Vec<u8>,
+    parts: Vec<Vec<u8>>,
+}
+
+type Series<const KIND: u8> = Vec<(Key, Vec<RollRecord<KIND>>)>;
+
+/// What hours of a group are rolled up to.
+#[derive(Default)]
+struct Hours {
+    pair_fives: Series<PAIR_FIVE>,
+    pair_hours: Series<PAIR_HOUR>,
+    all_fives: Series<ALL_FIVE>,
+    all_hours: Series<ALL_HOUR>,
+}
+
+impl Store {
+    /// Rolls up some of what has changed and is quiet: one bounded step.
+    pub(crate) async fn roll_due(
+        &self,
+        now: UtcMicros,
+        compacted: &mut Compacted,
+    ) -> Result<(), StoreError> {
+        for (span, quiet) in [(Span::Hour, HOUR_QUIET), (Span::Day, DAY_QUIET)] {
+            for due in self.due(span, now - quiet).await? {
+                compacted.is_done = false;
+                let rolled = match span {
+                    Span::Hour | Span::FiveMinutes => self.roll_hours(&due, now).await?,
+                    Span::Day => self.roll_day(&due, now).await?,
+                };
+                if rolled {
+                    let marks = u64::try_from(due.marks.len()).unwrap_or(u64::MAX);
+                    compacted.rolled = compacted.rolled.saturating_add(marks);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is marked, over, and was quiet since.
+    async fn due(&self, span: Span, quiet_since: UtcMicros) -> Result<Vec<Due>, StoreError> {
+        let rows = sql(DUE)
+            .bind(span.minutes())
+            .bind(quiet_since.0)
+            .bind(span.start(quiet_since.minute()).0)
+            .bind(DUE_MAX)
+            .fetch_all(&mut *self.read_above().await?)
+            .await?;
+        let mut all: Vec<Due> = Vec::new();
+        for row in &rows {
+            let (org, group) = (OrgId(row.number("org_id")?), row.number("series_group")?);
+            let (start, chunk) = (Minute(row.value("start")?), row.value("chunk_id")?);
+            let is_of = |due: &Due| {
+                let day = due.marks.first().map(|(start, _)| Span::Day.start(*start));
+                (due.org, due.group, day) == (org, group, Some(Span::Day.start(start)))
+            };
+            match all.last_mut().filter(|due| is_of(due)) {
+                Some(due) => due.marks.push((start, chunk)),
+                None => all.push(Due { org, group, span, marks: vec![(start, chunk)] }),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Makes hours, and their five minutes, of rounds and minutes; false if more came meanwhile.
+    async fn roll_hours(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
+        let wanted = due.wanted();
+        let mut tx = self.read(due.org).await?;
+        let swept = swept(&mut tx, due.org).await?;
+        let rounds = sources::<RoundRecord>(&mut tx, &wanted).await?;
+        let minutes = sources::<MinuteRecord>(&mut tx, &wanted).await?;
+        drop(tx);
+        let hours: BTreeSet<Minute> =
+            due.marks.iter().map(|(start, _)| *start).filter(|start| swept <= *start).collect();
+        let (rolled, damaged) = computed(move || hours_of(&rounds, &minutes, &hours)).await?;
+        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
+        let mut tx = self.write(due.org).await?;
+        if !unmark(&mut tx, due).await? {
+            return Ok(false);
+        }
+        let Hours { pair_fives, pair_hours, all_fives, all_hours } = rolled;
+        add(&mut tx, due, pair_fives, now).await?;
+        add(&mut tx, due, pair_hours, now).await?;
+        add(&mut tx, due, all_fives, now).await?;
+        if let Some(chunk) = add(&mut tx, due, all_hours, now).await? {
+            let of = (due.org, due.group);
+            mark(&mut tx, of, Span::Day, due.range().start, (chunk, now)).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Makes a day of its hours; false if more came meanwhile.
+    async fn roll_day(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
+        let wanted = due.wanted();
+        let mut tx = self.read(due.org).await?;
+        let hours = sources::<RollRecord<ALL_HOUR>>(&mut tx, &wanted).await?;
+        drop(tx);
+        let range = due.range();
+        let (days, damaged) = computed(move || days_of(&hours, &range)).await?;
+        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
+        let mut tx = self.write(due.org).await?;
+        if !unmark(&mut tx, due).await? {
+            return Ok(false);
+        }
+        add(&mut tx, due, days, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Reads the roll-ups from `from` to before `to`, both the beginning of a span: the consensus
+    /// first, then each agent that has any.
+    ///
+    /// They are what the rounds and minutes add up to that were recorded by now, in whatever they
+    /// are kept, and stay that when those are deleted.
+    pub async fn rollups(
+        &self,
+        scope: &Scope,
+        probe: ProbeId,
+        span: Span,
+        from: Minute,
+        to: Minute,
+    ) -> Result<Vec<RollupSeries>, StoreError> {
+        let mut reader = Reader {
+            store: self,
+            tx: self.read(scope.org).await?,
+            wanted: Wanted {
+                org: scope.org,
+                subject: probe.0,
+                agent: None,
+                from: from.start(),
+                to: to.start(),
+            },
+        };
+        let mut found = match span {
+            Span::FiveMinutes => reader.fives().await?,
+            Span::Hour => reader.hours().await?,
+            Span::Day => reader.days().await?,
+        };
+        let consensus = found.remove(&0).unwrap_or_default();
+        let mut series = Vec::with_capacity(found.len().saturating_add(1));
+        for (id, rollups) in iter::once((0, consensus)).chain(found) {
+            let agent = match id {
+                0 => None,
+                id => Some(history::agent_name(&mut reader.tx, scope, AgentId(id)).await?),
+            };
+            series.push(RollupSeries { agent, rollups });
+        }
+        Ok(series)
+    }
+}
+
+/// Roll-ups of a subject by agent, all together as agent 0.
+type Found = BTreeMap<u32, BTreeMap<Minute, Rollup>>;
+
+/// Reads the roll-ups of one subject, as of one moment.
+struct Reader<'a> {
+    store: &'a Store,
+    tx: Tx,
+    wanted: Wanted,
+}
+
+impl Reader<'_> {
+    async fn fives(&mut self) -> Result<Found, StoreError> {
+        let stored = self.stored::<PAIR_FIVE, ALL_FIVE>().await?;
+        let hours = self.changed().await?;
+        Ok(replaced(stored, Span::Hour, &hours, self.made(&hours).await?))
+    }
+
+    async fn hours(&mut self) -> Result<Found, StoreError> {
+        let stored = self.stored::<PAIR_HOUR, ALL_HOUR>().await?;
+        let hours = self.changed().await?;
+        let made = folded(self.made(&hours).await?, Span::Hour);
+        Ok(replaced(stored, Span::Hour, &hours, made))
+    }
+
+    async fn days(&mut self) -> Result<Found, StoreError> {
+        let stored = self.stored_of::<ALL_DAY>().await?;
+        let pairs = self.stored_of::<PAIR_HOUR>().await?;
+        let hours = self.changed().await?;
+        let made = folded(self.made(&hours).await?, Span::Hour);
+        let mut days = self.marks(Span::Day).await?;
+        days.extend(hours.iter().map(|hour| Span::Day.start(*hour)));
+        let mut of_hours = pairs;
+        let asked = self.wanted;
+        for day in runs(days.iter().copied(), Span::Day) {
+            self.wanted.from = asked.from.max(day.start.start());
+            self.wanted.to = asked.to.min(day.end.start());
+            for (agent, more) in self.stored_of::<ALL_HOUR>().await? {
+                of_hours.entry(agent).or_default().extend(more);
+            }
+        }
+        self.wanted = asked;
+        let of_hours = folded(replaced(of_hours, Span::Hour, &hours, made), Span::Day);
+        // What agents say of days is not stored: hours are, and are few enough.
+        let mut found = of_hours;
+        let all = replaced(stored, Span::Day, &days, BTreeMap::new());
+        for (agent, rollups) in all {
+            found.entry(agent).or_default().extend(rollups);
+        }
+        Ok(found)
+    }
+
+    async fn stored<const PAIR: u8, const ALL: u8>(&mut self) -> Result<Found, StoreError> {
+        let mut stored = self.stored_of::<PAIR>().await?;
+        stored.extend(self.stored_of::<ALL>().await?);
+        Ok(stored)
+    }
+
+    async fn stored_of<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
+        let damage = self.store.damage();
+        let found = series::read::<RollRecord<KIND>>(&mut self.tx, &self.wanted, damage).await?;
+        let rollups = |records: Vec<RollRecord<KIND>>| {
+            records.into_iter().map(|record| (record.start, record.rollup)).collect()
+        };
+        Ok(found.into_iter().map(|(agent, records)| (agent, rollups(records))).collect())
+    }
+
+    /// The hours of which something is sealed and not rolled up, or not sealed.
+    async fn changed(&mut self) -> Result<BTreeSet<Minute>, StoreError> {
+        let mut hours = self.marks(Span::Hour).await?;
+        hours.extend(series::tail_hours::<RoundRecord>(&mut self.tx, &self.wanted).await?);
+        hours.extend(series::tail_hours::<MinuteRecord>(&mut self.tx, &self.wanted).await?);
+        let swept = swept(&mut self.tx, self.wanted.org).await?;
+        hours.retain(|hour| swept <= *hour);
+        Ok(hours)
+    }
+
+    async fn marks(&mut self, span: Span) -> Result<BTreeSet<Minute>, StoreError> {
+        let marks: Vec<i64> = sql(MARKS)
+            .bind(self.wanted.org.0)
+            .bind(self.wanted.key().group())
+            .bind(span.minutes())
+            .bind(self.wanted.from.minute().0)
+            .bind(self.wanted.to.minute().0)
+            .bind(MARKS_MAX)
+            .scalars(&mut self.tx)
+            .await?;
+        Ok(marks.into_iter().map(Minute).collect())
+    }
+
+    /// Makes the five minutes of some hours of the rounds and minutes that there are.
+    async fn made(&mut self, hours: &BTreeSet<Minute>) -> Result<Found, StoreError> {
+        let mut made = Found::new();
+        for run in runs(hours.iter().copied(), Span::Hour) {
+            let wanted = Wanted {
+                from: self.wanted.from.max(run.start.start()),
+                to: self.wanted.to.min(run.end.start()),
+                ..self.wanted
+            };
+            let damage = self.store.damage();
+            let minutes = series::read::<MinuteRecord>(&mut self.tx, &wanted, damage).await?;
+            let rounds = series::read::<RoundRecord>(&mut self.tx, &wanted, damage).await?;
+            for (agent, rollups) in fives_of(&minutes, &rounds) {
+                made.entry(agent).or_default().extend(rollups);
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// Spans that follow each other as one range each.
+fn runs(starts: impl Iterator<Item = Minute>, span: Span) -> Vec<Range<Minute>> {
+    let mut runs: Vec<Range<Minute>> = Vec::new();
+    for start in starts {
+        let end = Minute(start.0.saturating_add(span.minutes()));
+        match runs.last_mut() {
+            Some(run) if run.end == start => run.end = end,
+            Some(_) | None => runs.push(start..end),
+        }
+    }
+    runs
+}
+
+/// Puts what was made in the place of what is stored of some spans.
+fn replaced(mut stored: Found, span: Span, changed: &BTreeSet<Minute>, made: Found) -> Found {
+    for rollups in stored.values_mut() {
+        rollups.retain(|start, _| !changed.contains(&span.start(*start)));
+    }
+    for (agent, rollups) in made {
+        stored.entry(agent).or_default().extend(rollups);
+    }
+    stored.retain(|_, rollups| !rollups.is_empty());
+    stored
+}
+
+/// What minutes and rounds of a subject add up to in five minutes: of each agent, and of all
+/// together as agent 0.
+fn fives_of(
+    minutes: &BTreeMap<u32, Vec<MinuteRecord>>,
+    rounds: &BTreeMap<u32, Vec<RoundRecord>>,
+) -> Found {
+    let mut found = Found::new();
+    for (agent, minutes) in minutes {
+        let fives = found.entry(*agent).or_default();
+        for MinuteRecord { minute, verdict, cause, counts, .. } in minutes {
+            let worst = Worst { verdict: *verdict, cause: *cause, minute: *minute };
+            let five = fives.entry(Span::FiveMinutes.start(*minute)).or_default();
+            five.add_minute(worst, counts);
+        }
+    }
+    for (agent, rounds) in rounds {
+        for of in [0, *agent] {
+            let fives = found.entry(of).or_default();
+            for round in rounds {
+                let five = fives.entry(Span::FiveMinutes.start(round.at.minute())).or_default();
+                five.add_round(&round.outcome);
+            }
+        }
+    }
+    found
+}
+
+/// Merges roll-ups to those of longer spans.
+fn folded(found: Found, span: Span) -> Found {
+    let fold = |rollups: BTreeMap<Minute, Rollup>| {
+        let mut folded: BTreeMap<Minute, Rollup> = BTreeMap::new();
+        for (start, rollup) in rollups {
+            folded.entry(span.start(start)).or_default().merge(&rollup);
+        }
+        folded
+    };
+    found.into_iter().map(|(agent, rollups)| (agent, fold(rollups))).collect()
+}
+
+/// Before this minute nothing is made anew.
+async fn swept(tx: &mut Tx, org: OrgId) -> Result<Minute, StoreError> {
+    let before: Option<i64> = sql(SWEPT).bind(org.0).scalar_optional(tx).await?;
+    Ok(Minute(before.unwrap_or(i64::MIN)))
+}
+
+/// Takes the marks away; false if one is another by now, and then nothing may be written.
+async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
+    for (start, chunk) in &due.marks {
+        let unmarked = sql(UNMARK)
+            .bind(due.org.0)
+            .bind(due.group)
+            .bind(due.span.minutes())
+            .bind(start.0)
+            .bind(chunk)
+            .execute(tx)
+            .await?;
+        if unmarked != 1 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Adds a chunk of roll-ups and returns its id; `None` if there are none.
+async fn add<const KIND: u8>(
+    tx: &mut Tx,
+    due: &Due,
+    series: Series<KIND>,
+    now: UtcMicros,
+) -> Result<Option<i64>, StoreError> {
+    if series.is_empty() {
+        return Ok(None);
+    }
+    let range = due.range();
+    let (start, minutes) = (range.start.0, range.end.0.saturating_sub(range.start.0));
+    let (group, base) = (due.group, compact::base_of(start));
+    let made = computed(move || -> Result<Made, Unpackable> {
+        let encoded = chunks::encode_chunk(&series, base, Packing::Plain)?;
+        Ok(Made { group, level: 1, start, minutes, encoded })
+    });
+    Ok(Some(add_chunk(tx, due.org, KIND, made.await??, now).await?))
+}
+
+async fn sources<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Source>, StoreError> {
+    let mut sources = Vec::new();
+    for row in series::heads::<R>(tx, wanted).await? {
+        let id: i64 = row.value("id")?;
+        let parts = sql(PARTS).bind(wanted.org.0).bind(id).bind(PARTS_MAX);
+        let parts = parts.scalars(tx).await?;
+        sources.push(Source { id, head: row.value("head")?, parts });
+    }
+    Ok(sources)
+}
+
+/// Chunks whose heads were read, and what of them cannot be read.
+struct Opened<'a> {
+    chunks: Vec<(&'a Source, Head)>,
+    damaged: Vec<(i64, Damaged)>,
+}
+
+impl<'a> Opened<'a> {
+    fn new<R: Record>(sources: &'a [Source]) -> Opened<'a> {
+        let mut opened = Opened { chunks: Vec::new(), damaged: Vec::new() };
+        for source in sources {
+            match Head::parse::<R>(&source.head) {
+                Ok(head) => opened.chunks.push((source, head)),
+                Err(why) => opened.damaged.push((source.id, why)),
+            }
+        }
+        opened
+    }
+
+    fn subjects(&self) -> BTreeSet<u32> {
+        let pages = self.chunks.iter().flat_map(|(_, head)| head.pages());
+        pages.map(|page| page.key.subject).collect()
+    }
+
+    /// Reads the series of one subject, by agent, each in the order of time.
+    fn of<R: Record>(
+        &mut self,
+        subject: u32,
+        is_wanted: impl Fn(&R) -> bool,
+    ) -> BTreeMap<u32, Vec<R>> {
+        let mut found: BTreeMap<u32, Vec<R>> = BTreeMap::new();
+        for (source, head) in &mut self.chunks {
+            for page in head.pages_of(subject, None) {
+                let part = source.parts.get(page.part).map_or(&[][..], Vec::as_slice);
+                match head.series::<R>(&page, part) {
+                    Ok(records) => {
+                        let records = records.into_iter().filter(&is_wanted);
+                        found.entry(page.key.agent).or_default().extend(records);
+                    }
+                    Err(why) => self.damaged.push((source.id, why)),
+                }
+            }
+        }
+        found.values_mut().for_each(chunks::merge);
+        found.retain(|_, records| !records.is_empty());
+        found
+    }
+}
+
+/// Rolls hours up, one subject after the other, so that little is held at once.
+fn hours_of(
+    rounds: &[Source],
+    minutes: &[Source],
+    hours: &BTreeSet<Minute>,
+) -> (Hours, Vec<(i64, Damaged)>) {
+    let mut rounds = Opened::new::<RoundRecord>(rounds);
+    let mut minutes = Opened::new::<MinuteRecord>(minutes);
+    let mut rolled = Hours::default();
+    let is_in = |minute: Minute| hours.contains(&Span::Hour.start(minute));
+    for subject in rounds.subjects().union(&minutes.subjects()).copied() {
+        let rounds = rounds.of(subject, |round: &RoundRecord| is_in(round.at.minute()));
+        let minutes = minutes.of(subject, |minute: &MinuteRecord| is_in(minute.minute));
+        let fives = fives_of(&minutes, &rounds);
+        let hours = folded(fives.clone(), Span::Hour);
+        for (agent, rollups) in fives {
+            let key = Key { subject, agent };
+            match agent {
+                0 => push(&mut rolled.all_fives, key, rollups),
+                _ => push(&mut rolled.pair_fives, key, rollups),
+            }
+        }
+        for (agent, rollups) in hours {
+            let key = Key { subject, agent };
+            match agent {
+                0 => push(&mut rolled.all_hours, key, rollups),
+                _ => push(&mut rolled.pair_hours, key, rollups),
+            }
+        }
+    }
+    rounds.damaged.extend(minutes.damaged);
+    (rolled, rounds.damaged)
+}
+
+/// Merges the hours of a day.
+fn days_of(hours: &[Source], range: &Range<Minute>) -> (Series<ALL_DAY>, Vec<(i64, Damaged)>) {
+    let mut hours = Opened::new::<RollRecord<ALL_HOUR>>(hours);
+    let mut days = Series::new();
+    for subject in hours.subjects() {
+        let is_in = |hour: &RollRecord<ALL_HOUR>| range.contains(&hour.start);
+        let rollups = hours.of(subject, is_in).into_iter().map(|(agent, records)| {
+            let rollups = records.into_iter().map(|record| (record.start, record.rollup));
+            (agent, rollups.collect())
+        });
+        for (agent, rollups) in folded(rollups.collect(), Span::Day) {
+            push(&mut days, Key { subject, agent }, rollups);
+        }
+    }
+    (days, hours.damaged)
+}
+
+fn push<const KIND: u8>(series: &mut Series<KIND>, key: Key, rollups: BTreeMap<Minute, Rollup>) {
+    let records = rollups.into_iter().map(|(start, rollup)| RollRecord { start, rollup });
+    let records: Vec<_> = records.collect();
+    if !records.is_empty() {
+        series.push((key, records));
+    }
+}

@@ -1,0 +1,433 @@
+//! Roll-ups: at any moment what the rounds and minutes add up to that were recorded by then, and
+//! after those are deleted what they added up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{
+    AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts,
+    MinuteTruth, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Sketch, Span, Subject,
+    UtcMicros, Verdict,
+};
+use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store};
+
+use crate::{Fixture, at, fixture, name, rollups_before};
+
+const DAY: i64 = 24 * 60;
+
+/// Everything of one span, slowly.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    worst: Option<(Minute, Verdict, Cause)>,
+    /// Up, degraded, down, unknown.
+    minutes: [usize; 4],
+    rounds: u32,
+    not_asked: u32,
+    sent: u32,
+    received: u32,
+    packets: u64,
+    us: Option<(u32, u32, u64)>,
+    means: Sketch,
+    recorded: BTreeSet<Minute>,
+}
+
+/// What was recorded, as plain lists: the first round of an instant, the highest revision of a
+/// minute. Of a consensus, the agent is 0.
+#[derive(Default)]
+struct Naive {
+    rounds: BTreeMap<(ProbeId, AgentId, UtcMicros), Outcome>,
+    minutes: BTreeMap<(ProbeId, AgentId, Minute), MinuteTruth>,
+}
+
+impl Naive {
+    fn sum(&self, probe: ProbeId, agent: AgentId, span: Span, start: Minute) -> Sum {
+        let end = Minute(start.0 + span.minutes());
+        let minutes = self.minutes.range((probe, agent, start)..(probe, agent, end));
+        let minutes: Vec<&MinuteTruth> = minutes.map(|(_, truth)| truth).collect();
+        let agents = if agent.0 == 0 { 1..=2 } else { agent.0..=agent.0 };
+        let rounds = agents.flat_map(|agent| {
+            let (from, to) = (start.start(), end.start());
+            self.rounds.range((probe, AgentId(agent), from)..(probe, AgentId(agent), to))
+        });
+        let timed: Vec<(u64, Rtt)> = rounds
+            .filter_map(|(_, outcome)| match outcome {
+                Outcome::Asked { received, rtt: Some(rtt), .. } => {
+                    Some((u64::from(*received), *rtt))
+                }
+                Outcome::Asked { .. } | Outcome::NotAsked(_) => None,
+            })
+            .collect();
+        let worst = minutes.iter().min_by_key(|m| (u8::MAX - m.verdict.badness(), m.minute));
+        let mut means = Sketch::default();
+        timed.iter().for_each(|(_, rtt)| means.add(rtt.us_mean));
+        let total = |of: fn(&MinuteCounts) -> u32| minutes.iter().map(|m| of(&m.counts)).sum();
+        let of = [Verdict::Up, Verdict::Degraded, Verdict::Down, Verdict::Unknown];
+        let us = timed.iter().map(|(_, rtt)| rtt.us_min).min().map(|min| {
+            let max = timed.iter().map(|(_, rtt)| rtt.us_max).max().unwrap();
+            (min, max, timed.iter().map(|(count, rtt)| count * u64::from(rtt.us_mean)).sum())
+        });
+        Sum {
+            worst: worst.map(|m| (m.minute, m.verdict, m.cause)),
+            minutes: of.map(|verdict| minutes.iter().filter(|m| m.verdict == verdict).count()),
+            rounds: total(|counts| counts.rounds),
+            not_asked: total(|counts| counts.not_asked),
+            sent: total(|counts| counts.sent),
+            received: total(|counts| counts.received),
+            packets: timed.iter().map(|(count, _)| count).sum(),
+            us,
+            means,
+            recorded: minutes.iter().map(|m| m.minute).collect(),
+        }
+    }
+
+    /// The spans of a series that anything was recorded in.
+    fn spans(&self, probe: ProbeId, span: Span) -> BTreeMap<AgentId, BTreeSet<Minute>> {
+        let mut spans: BTreeMap<AgentId, BTreeSet<Minute>> = BTreeMap::new();
+        for (_, agent, minute) in self.minutes.keys().filter(|(p, _, _)| *p == probe) {
+            spans.entry(*agent).or_default().insert(span.start(*minute));
+        }
+        for (_, agent, when) in self.rounds.keys().filter(|(p, _, _)| *p == probe) {
+            for agent in [AgentId(0), *agent] {
+                spans.entry(agent).or_default().insert(span.start(when.minute()));
+            }
+        }
+        spans
+    }
+}
+
+struct World {
+    f: Fixture,
+    /// Of two groups.
+    probes: Vec<ProbeId>,
+    agents: Vec<AgentId>,
+    first: Minute,
+    position: u64,
+    dice: u64,
+    naive: Naive,
+}
+
+async fn world(seed: u64) -> World {
+    let f = fixture().await;
+    let mut probes = Vec::new();
+    for n in 1..=65 {
+        probes.push(f.target(&format!("core{n}"), &format!("192.0.2.{n}")).await.probe);
+    }
+    probes.retain(|probe| [1, 2, 64].contains(&probe.0));
+    let mut agents = Vec::new();
+    for agent in ["fra1", "ber1"] {
+        let new = NewAgent { name: name(agent), witnesses: Vec::new() };
+        agents.push(f.store.agent_create(&f.scope, &new, at(0)).await.unwrap().row.id);
+    }
+    let first = Span::Day.start(at(0).minute());
+    World { f, probes, agents, first, position: 0, dice: seed, naive: Naive::default() }
+}
+
+impl World {
+    fn below(&mut self, limit: u32) -> u32 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        u32::try_from((self.dice >> 33) % u64::from(limit)).unwrap()
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let us_min = 1_000 + self.below(500_000) / (1 + self.below(400));
+        let us_mean = us_min + self.below(300);
+        let rtt = Rtt { us_min, us_mean, us_max: us_mean + self.below(9_000) };
+        let received = u8::try_from(self.below(6)).unwrap();
+        let rtt = (0 < received).then_some(rtt);
+        Outcome::Asked { sent: 5, received, rtt, confirm: Confirm::default() }
+    }
+
+    /// Records some of a minute, `n` minutes after the first: some agents, rounds and truths.
+    async fn record(&mut self, n: i64, now: Minute) {
+        let minute = Minute(self.first.0 + n);
+        let mut rounds: BTreeMap<AgentId, Vec<Round>> = BTreeMap::new();
+        let mut decisions = Vec::new();
+        for probe in self.probes.clone() {
+            for agent in self.agents.clone() {
+                for s in [0, 30].into_iter().take(self.below(3) as usize) {
+                    let when = UtcMicros(minute.start().0 + s * 1_000_000);
+                    let outcome = self.outcome();
+                    rounds.entry(agent).or_default().push(Round {
+                        subject: Subject::Probe(probe),
+                        at: when,
+                        outcome,
+                        flags: RoundFlags::default(),
+                        icmp_error: None,
+                    });
+                    self.naive.rounds.entry((probe, agent, when)).or_insert(outcome);
+                }
+            }
+            for agent in [AgentId(0)].into_iter().chain(self.agents.clone()) {
+                if self.below(8) == 0 {
+                    continue;
+                }
+                let truth = self.truth(probe, agent, minute);
+                let kind = DecisionKind::Minute(truth);
+                decisions.push(Decision { org: ORG_DEFAULT, decided_at: now.start(), kind });
+            }
+        }
+        self.position += 1;
+        let batches: Vec<_> =
+            rounds.into_iter().map(|(agent, rounds)| RoundBatch::new(agent, rounds)).collect();
+        let commit = Commit {
+            position: LogPosition(self.position),
+            inventory_version: 1,
+            decisions: &decisions,
+            rounds: &batches,
+            highwaters: &[],
+            gaps: &[],
+            checkpoint: None,
+        };
+        assert!(self.f.store.commit(&commit, now.start()).await.unwrap());
+    }
+
+    /// A revision, if there is one of it.
+    fn truth(&mut self, probe: ProbeId, agent: AgentId, minute: Minute) -> MinuteTruth {
+        let key = (probe, agent, minute);
+        let before = self.naive.minutes.get(&key).map(|truth| truth.revision + 1);
+        // Long the same, as the world is.
+        let is_well = self.below(4) != 0;
+        let verdict = if is_well { Verdict::Up } else { Verdict::ALL[self.below(4) as usize] };
+        let cause = if is_well { Cause::Answering } else { Cause::ALL[self.below(21) as usize] };
+        let received = 10 - u32::from(self.below(9) == 0);
+        let counts = MinuteCounts { rounds: 2, sent: 10, received, ..MinuteCounts::default() };
+        let entity = match agent {
+            AgentId(0) => Entity::Consensus { probe },
+            agent => Entity::Pair { probe, agent },
+        };
+        let (revision, said_first) = (before.unwrap_or(0), before.map(|_| Verdict::Unknown));
+        let truth = MinuteTruth { entity, minute, verdict, cause, counts, revision, said_first };
+        self.naive.minutes.insert(key, truth.clone());
+        truth
+    }
+
+    async fn compact(&self, now: Minute) -> u64 {
+        let mut rolled = 0;
+        loop {
+            let step = self.f.store.compact(now.start()).await.unwrap();
+            rolled += step.rolled;
+            if step.is_done {
+                return rolled;
+            }
+        }
+    }
+
+    /// Until nothing is left to do: every step waits for quiet after the one before.
+    async fn settle(&self, now: Minute) {
+        for days in 0..4 {
+            for minutes in [0, 20, 90, 500] {
+                self.compact(Minute(now.0 + days * 400 * DAY + minutes)).await;
+            }
+        }
+    }
+
+    /// Everything of all three spans, in a range that is as long as what there is.
+    async fn check(&self) {
+        for span in Span::ALL {
+            for probe in &self.probes {
+                self.check_span(*probe, span, self.first, Minute(self.first.0 + 3 * DAY)).await;
+            }
+        }
+    }
+
+    async fn check_span(&self, probe: ProbeId, span: Span, from: Minute, to: Minute) {
+        let found = self.f.store.rollups(&self.f.scope, probe, span, from, to).await.unwrap();
+        let mut expected = self.naive.spans(probe, span);
+        expected.values_mut().for_each(|starts| starts.retain(|s| from <= *s && *s < to));
+        expected.retain(|agent, starts| agent.0 == 0 || !starts.is_empty());
+        let agents: BTreeSet<AgentId> =
+            found.iter().map(|s| s.agent.as_ref().map_or(AgentId(0), |agent| agent.id)).collect();
+        let all = expected.keys().copied().chain([AgentId(0)]).collect::<BTreeSet<_>>();
+        assert_eq!(agents, all, "{probe:?} {span:?}");
+        for series in found {
+            let agent = series.agent.map_or(AgentId(0), |agent| agent.id);
+            let starts: BTreeSet<Minute> = series.rollups.keys().copied().collect();
+            assert_eq!(Some(&starts), expected.get(&agent).or(Some(&BTreeSet::new())));
+            for (start, rollup) in series.rollups {
+                let of = [Verdict::Up, Verdict::Degraded, Verdict::Down, Verdict::Unknown];
+                let sum = Sum {
+                    worst: rollup.worst.map(|worst| (worst.minute, worst.verdict, worst.cause)),
+                    minutes: of.map(|verdict| rollup.minutes.of(verdict) as usize),
+                    rounds: rollup.rounds,
+                    not_asked: rollup.not_asked,
+                    sent: rollup.sent,
+                    received: rollup.received,
+                    packets: rollup.times.packets,
+                    us: rollup.times.us_range().map(|(min, max)| (min, max, rollup.times.us_sum)),
+                    recorded: rollup
+                        .runs()
+                        .flat_map(|r| (r.start.0..r.end.0).map(Minute))
+                        .collect(),
+                    means: rollup.times.means,
+                };
+                let expected = self.naive.sum(probe, agent, span, start);
+                assert_eq!(sum, expected, "{probe:?} {agent} {span:?} {start:?}");
+            }
+        }
+    }
+
+    /// How many marks and chunks of roll-ups there are.
+    async fn ask(&self, text: &'static str) -> i64 {
+        self.f.ask(text).await.first().copied().unwrap_or(0)
+    }
+}
+
+/// Live and late rounds and revisions, sealed, rolled up and merged at every stage between.
+async fn play(w: &mut World) {
+    for n in (0..2 * DAY).step_by(31) {
+        let now = Minute(w.first.0 + n + 1);
+        w.record(n, now).await;
+        // A backlog of some hours ago, or of the day before.
+        if w.below(6) == 0 {
+            let back = i64::from(w.below(30 * 60));
+            w.record((n - back).max(0), now).await;
+        }
+        if w.below(3) == 0 {
+            w.compact(now).await;
+        }
+        if w.below(20) == 0 {
+            w.check().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn roll_ups_are_what_rounds_and_minutes_add_up_to_at_any_moment() {
+    for seed in [3, 4] {
+        let mut w = world(seed).await;
+        play(&mut w).await;
+        w.check().await;
+        for hours in [1, 3, 27, 60] {
+            let now = Minute(w.first.0 + 2 * DAY + hours * 60);
+            w.compact(now).await;
+            w.check().await;
+            w.record(3 * 60 + 7, now).await;
+            w.check().await;
+        }
+        // Ranges that begin and end anywhere.
+        for _ in 0..8 {
+            let [a, b] = [0, 1].map(|_| i64::from(w.below(3 * 1_440)));
+            let (from, to) = (Minute(w.first.0 + a.min(b)), Minute(w.first.0 + a.max(b) + 1));
+            for span in Span::ALL {
+                let to = Minute(span.start(to).0 + span.minutes());
+                w.check_span(w.probes[0], span, span.start(from), to).await;
+            }
+        }
+        w.settle(Minute(w.first.0 + 4 * DAY)).await;
+        w.check().await;
+        assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0, "all is rolled up");
+        let merged = "SELECT count(*) FROM history_chunk WHERE kind >= 3 AND level < 3";
+        assert_eq!(w.ask(merged).await, 0, "and merged");
+        assert_eq!(w.f.store.damaged_places(), 0);
+    }
+}
+
+fn retention(before: UtcMicros, rollups_before: RollupsBefore) -> Retention {
+    Retention {
+        rounds_before: before,
+        minutes_before: before,
+        rollups_before,
+        changes_before: at(0),
+        audit_before: at(0),
+        highwaters_before: at(0),
+    }
+}
+
+#[tokio::test]
+async fn roll_ups_stay_what_they_were_when_their_rounds_are_deleted() {
+    let mut w = world(5).await;
+    play(&mut w).await;
+    let end = Minute(w.first.0 + 2 * DAY);
+    let all = retention(end.start(), rollups_before(w.first.start()));
+    w.f.store.retain(&all).await.unwrap();
+    w.check().await;
+    // Nothing went that was not rolled up: now it is.
+    w.settle(Minute(end.0 + DAY)).await;
+    let swept = w.f.store.retain(&all).await.unwrap();
+    assert!(0 < swept.rounds && 0 < swept.minutes && swept.rollups == 0, "{swept:?}");
+    assert_eq!(w.ask("SELECT count(*) FROM history_chunk WHERE kind < 3").await, 0);
+    w.check().await;
+    // What comes so late changes nothing: beside what is deleted it would be all there is.
+    let naive = std::mem::take(&mut w.naive);
+    w.record(77, Minute(end.0 + 1)).await;
+    w.naive = naive;
+    w.check().await;
+    w.settle(Minute(end.0 + 2_000 * DAY)).await;
+    w.check().await;
+    assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0);
+}
+
+#[tokio::test]
+async fn each_level_is_forgotten_by_its_own_time() {
+    let mut w = world(6).await;
+    w.record(7, w.first).await;
+    let end = Minute(w.first.0 + 2 * DAY);
+    w.settle(Minute(end.0 + DAY)).await;
+    // Months and years of chunks go when the last of them is too old.
+    let late = UtcMicros(end.start().0 + 800 * 86_400_000_000);
+    let (keep, kinds) = (w.first.start(), [3, 4, 5, 6, 7]);
+    for gone in kinds {
+        let of = |kind| if gone < kind { keep } else { late };
+        let before = RollupsBefore {
+            pair_fives: of(3),
+            pair_hours: of(4),
+            all_fives: of(5),
+            all_hours: of(6),
+            all_days: of(7),
+        };
+        w.f.store.retain(&retention(w.first.start(), before)).await.unwrap();
+        let left = "
+            SELECT DISTINCT CAST(kind AS BIGINT) AS k
+              FROM history_chunk
+             WHERE kind >= 3
+             ORDER BY k";
+        let left = w.f.ask(left);
+        let expected: Vec<i64> = kinds.into_iter().filter(|kind| gone < *kind).collect();
+        assert_eq!(left.await, expected);
+    }
+}
+
+/// Somebody else makes the same step, and seals more in between: nothing is lost or there twice.
+#[tokio::test]
+async fn two_who_roll_up_at_once_agree() {
+    let mut w = world(8).await;
+    let other = match &w.f.database {
+        Database::Sqlite(path) => Store::open(path).await.unwrap(),
+        // Nobody else may write there at all.
+        Database::Postgres(_) => w.f.store.clone(),
+    };
+    for n in (0..DAY).step_by(23) {
+        let now = Minute(w.first.0 + n + 1);
+        w.record(n, now).await;
+        w.record((n - 200).max(0), now).await;
+        let both = tokio::join!(w.f.store.compact(now.start()), other.compact(now.start()));
+        assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+    }
+    for days in [1, 2, 40, 400] {
+        let now = Minute(w.first.0 + days * DAY + 300).start();
+        for _ in 0..4 {
+            let both = tokio::join!(w.f.store.compact(now), other.compact(now));
+            assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+        }
+        w.check().await;
+    }
+}
+
+/// What was recorded before there were roll-ups is rolled up, too.
+#[tokio::test]
+async fn a_database_of_the_schema_before_is_rolled_up() {
+    let mut w = world(9).await;
+    play(&mut w).await;
+    w.settle(Minute(w.first.0 + 3 * DAY)).await;
+    w.f.store.close().await;
+    let undo = "DELETE FROM history_chunk WHERE kind >= 3;
+                DROP TABLE history_due;
+                DROP TABLE history_swept;
+                DELETE FROM schema_step WHERE name = 'rollups';";
+    w.f.raw(undo).await;
+    w.f.store = Store::open_at(&w.f.database).await.unwrap();
+    w.check().await;
+    w.settle(Minute(w.first.0 + 4 * DAY)).await;
+    assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0);
+    assert!(0 < w.ask("SELECT count(*) FROM history_chunk WHERE kind >= 3").await);
+    w.check().await;
+}
