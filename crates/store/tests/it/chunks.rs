@@ -297,6 +297,7 @@ async fn a_damaged_row_of_the_tail_is_kept_and_not_sealed() {
     let retention = Retention {
         rounds_before: at(5 * DAY_S),
         minutes_before: at(5 * DAY_S),
+        rollups_before: rollups_before(at(5 * DAY_S)),
         changes_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
