@@ -17,7 +17,10 @@ export const KEYS: readonly { keys: readonly string[]; does: string }[] = [
   { keys: ['j'], does: 'next row' },
   { keys: ['k'], does: 'row before' },
   { keys: ['Enter'], does: 'open the row' },
-  { keys: ['←', '→'], does: 'minute before, next minute (in the strips)' },
+  { keys: ['←', '→'], does: 'column before, next column (in a history)' },
+  { keys: ['+', '−'], does: 'look closer, wider (in a history)' },
+  { keys: ['PgUp', 'PgDn'], does: 'earlier, later (in a history)' },
+  { keys: ['0'], does: 'take that back (in a history)' },
   { keys: ['Esc'], does: 'close what is open' },
   { keys: ['?'], does: 'show this' },
 ]

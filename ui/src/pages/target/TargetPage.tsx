@@ -46,6 +46,7 @@ export default function TargetPage() {
     <div className={css.page} data-wide>
       <TargetHead status={status} />
       <TimePanel
+        key={id}
         status={status}
         opened={minute === undefined ? null : Date.parse(minute)}
         onOpen={chooseMinute}
