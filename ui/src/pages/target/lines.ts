@@ -57,17 +57,28 @@ export function usePast(
 
 const pastOf = ({ tracks }: Tracks, shiftMs: number): Past => ({ tracks, shiftMs })
 
+/** Agents that know less than this part of what all together know are not shown by themselves. */
+const KNOWN_PART_MIN = 0.75
+
+/** Whether all together are known for much longer than any agent: those are kept for less. */
+function isLongerKnown(tracks: readonly Track[]): boolean {
+  const known = ({ mean }: Track) => mean.reduce((n, us) => (Number.isNaN(us) ? n : n + 1), 0)
+  const all = tracks.filter((track) => track.agent === null).map(known)
+  const agents = tracks.filter((track) => track.agent !== null).map(known)
+  return Math.max(0, ...agents) < KNOWN_PART_MIN * Math.max(0, ...all)
+}
+
 /** Which lines are shown: those the address names, or the ones that tell the most. */
-function chosenOf(
+export function chosenOf(
   named: string | undefined,
-  status: TargetStatus,
+  status: Pick<TargetStatus, 'agents' | 'consensus'>,
   tracks: readonly Track[],
 ): ReadonlySet<string> {
   const known = new Set(tracks.map(idOf))
   const asked = (named ?? '').split(',').filter((line) => known.has(line))
   if (asked.length > 0) return new Set(asked)
   const agents = tracks.filter((track) => track.agent !== null).map(idOf)
-  if (agents.length === 0) return new Set([CONSENSUS])
+  if (agents.length === 0 || isLongerKnown(tracks)) return new Set([CONSENSUS])
   if (agents.length <= LINES_DEFAULT_MAX) return new Set(agents)
   // Of those who hold what all hold, one that has something to show.
   const seeing = status.agents.filter((one) => one.last_round_at !== null)
