@@ -44,7 +44,7 @@ pub enum EnrollError {
     ServerFailed { reason: String },
     #[error("the server's answer cannot be used: {reason}")]
     BadReply { reason: String },
-    #[error("cannot make a key: {0}")]
+    #[error("cannot make a key")]
     Key(#[from] rcgen::Error),
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),

@@ -41,7 +41,7 @@ pub enum RestoreError {
         #[source]
         source: io::Error,
     },
-    #[error("this file cannot be restored: {0}")]
+    #[error("this file cannot be restored")]
     Archive(#[from] ArchiveError),
     #[error(
         "`{}` is not empty: give a new data directory, or move this one aside first", path.display()

@@ -103,3 +103,13 @@ fn a_data_directory_that_cannot_be_used_is_named_with_the_remedy() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn a_file_that_is_no_backup_is_said_to_be_none_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("notes.txt");
+    std::fs::write(&file, "milk, bread").unwrap();
+    let mut restore = faultline(&["restore", "--data-dir"]);
+    let why = complaint(restore.arg(dir.path().join("data")).arg(&file));
+    assert_eq!(why.matches("it is no Faultline backup").count(), 1, "{why}");
+}
