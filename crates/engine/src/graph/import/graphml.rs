@@ -1,17 +1,24 @@
 //! GraphML, with the attributes of the Internet Topology Zoo.
 //!
 //! A node becomes a device, and a site too where it has a place; an edge becomes a link. Parallel
-//! edges stay apart. What the file says of speeds and types is not read.
+//! edges stay apart. What the file says of speeds and types is not read. It is read from front to
+//! back, and without document types: no entities but the five of XML and numbers, so nothing can
+//! expand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::ElementKind;
-
-use super::{
-    FILE_BYTES_MAX,
-    xml::{Event, Fault, Reader},
+use quick_xml::{
+    Reader, XmlVersion,
+    escape::resolve_xml_entity,
+    events::{BytesRef, BytesStart, Event},
 };
+
+use super::FILE_BYTES_MAX;
 use crate::graph::draft::{Draft, ELEMENTS_MAX, ElementDraft, Position, Problem};
+
+/// Elements within each other; GraphML needs five.
+const DEPTH_MAX: usize = 32;
 
 #[derive(Debug, Default)]
 struct Node {
@@ -35,9 +42,13 @@ struct Parser {
     keys: BTreeMap<String, String>,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
-    /// What is open, and the key of the datum in it.
+    /// How many elements are open, and whether there was any.
+    depth: usize,
+    has_root: bool,
+    /// What is open, the key of the datum in it, and its text so far.
     open: Option<Open>,
     key: Option<String>,
+    text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,35 +68,94 @@ pub fn graphml(text: &str) -> Result<Draft, Problem> {
         let reason = format!("{} bytes; at most {FILE_BYTES_MAX} are read", text.len());
         return Err(Problem::new(".", reason));
     }
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::from_str(text);
     let mut parser = Parser::default();
     loop {
-        let event = reader.next().map_err(|Fault { offset, reason }| at(text, offset, reason))?;
-        match event {
-            None => break,
-            Some(Event::Open { name, attributes }) => {
-                let opened = parser.open(name, &attributes);
-                opened.map_err(|reason| at(text, reader.offset(), reason))?;
-            }
-            Some(Event::Text(datum)) => parser.datum(datum),
-            Some(Event::Close { name: "data" }) => parser.key = None,
-            Some(Event::Close { name: "node" | "edge" }) => parser.open = None,
-            Some(Event::Close { .. }) => {}
+        let event = match reader.read_event() {
+            Ok(event) => event,
+            Err(error) => return Err(at(text, reader.error_position(), error.to_string())),
+        };
+        let is_end = matches!(event, Event::Eof);
+        let heard = parser.hear(event);
+        heard.map_err(|reason| at(text, reader.buffer_position(), reason))?;
+        if is_end {
+            return parser.finish();
         }
     }
-    parser.finish()
 }
 
-fn at(text: &str, offset: usize, reason: String) -> Problem {
+fn at(text: &str, offset: u64, reason: String) -> Problem {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let before = text.get(..offset).unwrap_or(text);
     Problem::new(format!("line {}", before.matches('\n').count() + 1), reason)
 }
 
 impl Parser {
-    fn open(&mut self, name: &str, attributes: &[(&str, String)]) -> Result<(), String> {
-        let get = |wanted: &str| {
-            attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone())
-        };
+    fn hear(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(element) => {
+                self.depth += 1;
+                if DEPTH_MAX < self.depth {
+                    return Err(format!("more than {DEPTH_MAX} elements within each other"));
+                }
+                self.open(&element)
+            }
+            Event::Empty(element) => {
+                self.open(&element)?;
+                self.close(element.name().as_ref());
+                Ok(())
+            }
+            Event::End(element) => {
+                self.depth = self.depth.saturating_sub(1);
+                self.close(element.name().as_ref());
+                Ok(())
+            }
+            Event::Text(text) => self.hear_text(&text.xml10_content()),
+            Event::CData(text) => self.hear_text(&text.xml10_content()),
+            Event::GeneralRef(reference) => self.hear_text(&meant(&reference)?),
+            Event::DocType(_) => Err("document types are not read".to_owned()),
+            Event::Eof if 0 < self.depth => Err("the document ends inside an element".to_owned()),
+            Event::Eof if !self.has_root => Err("the document is empty".to_owned()),
+            Event::Eof | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => Ok(()),
+        }
+    }
+
+    /// Only a datum's text means anything; outside of the document there may be none.
+    fn hear_text(&mut self, text: &str) -> Result<(), String> {
+        if self.key.is_some() {
+            self.text.push_str(text);
+        } else if self.depth == 0 && !text.trim().is_empty() {
+            return Err("text outside of any element".to_owned());
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, name: &str) {
+        match name {
+            "data" => {
+                let datum = std::mem::take(&mut self.text);
+                if !datum.trim().is_empty() {
+                    self.datum(datum);
+                }
+                self.key = None;
+            }
+            "node" | "edge" => self.open = None,
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        self.has_root = true;
+        let name = element.name();
+        let name: &str = name.as_ref();
+        let mut attributes = BTreeMap::new();
+        for attribute in element.attributes() {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_err(|error| error.to_string())?.into_owned();
+            attributes.insert(attribute.key.into_inner(), value);
+        }
+        let get = |wanted: &str| attributes.get(wanted).cloned();
         let need = |wanted: &str| get(wanted).ok_or(format!("`{name}` has no `{wanted}`"));
         match name {
             "key" => {
@@ -100,7 +170,10 @@ impl Parser {
                 self.edges.push(Edge { ends, ..Edge::default() });
                 self.open = Some(Open::Edge);
             }
-            "data" => self.key = get("key"),
+            "data" => {
+                self.key = get("key");
+                self.text.clear();
+            }
             _ => {}
         }
         if ELEMENTS_MAX < self.nodes.len() + self.edges.len() {
@@ -173,6 +246,16 @@ impl Parser {
     }
 }
 
+/// The character that a reference means: one of the five of XML, or a number.
+fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
+    let fault = || format!("`&{};` is not read", &**reference);
+    match reference.resolve_char_ref() {
+        Ok(Some(character)) => Ok(character.to_string()),
+        Ok(None) => resolve_xml_entity(reference).map(str::to_owned).ok_or_else(fault),
+        Err(_) => Err(fault()),
+    }
+}
+
 /// The name, with a number if it is taken.
 pub(super) fn unique(names: &mut BTreeSet<String>, wanted: &str) -> String {
     let mut name = wanted.to_owned();
@@ -215,7 +298,12 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_place_and_reason() {
-        refused(SMALL.split_at(SMALL.len() / 2).0, "the document ends");
+        refused(SMALL.split_at(SMALL.len() / 2).0, "line 5: ");
+        refused("<graphml><graph>", "the document ends inside");
+        refused("<graphml></graph>", "graphml");
+        refused("milk<graphml/>", "text outside");
+        refused(&"<a>".repeat(100_000), "more than 32 elements within each other");
+        refused("<graphml><node id=\"&lol;\"/></graphml>", "lol");
         refused("", "the document is empty");
         refused(&SMALL.replace("target=\"1\"", "target=\"9\""), "edge[0]: there is no node `9`");
         refused(&SMALL.replace("target=\"1\"", "target=\"0\""), "with itself");

@@ -5,7 +5,6 @@
 
 mod graphml;
 mod topohub;
-mod xml;
 
 pub use graphml::graphml;
 pub use topohub::topohub;
