@@ -60,7 +60,20 @@ fn head(status: &Value, now: UtcMicros) -> String {
         field("/consensus/verdict"),
         field("/consensus/since"),
         field("/consensus/why"),
-    )
+    ) + &unwatched(status)
+}
+
+/// When nobody looked since then: a line each.
+fn unwatched(status: &Value) -> String {
+    let gaps = status.get("unwatched").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let line = |gap: &Value| {
+        format!(
+            "  the server did not run from {} to {}: nobody looked then\n",
+            cell(gap, "/from"),
+            cell(gap, "/to")
+        )
+    };
+    gaps.iter().map(line).collect()
 }
 
 fn span(lasted: Duration) -> String {
@@ -161,6 +174,25 @@ mod tests {
         let told =
             [5, 125, 3_600 * 3 + 240, 86_400 * 2 + 7_500].map(|s| span(Duration::from_secs(s)));
         assert_eq!(told, ["5 s", "2 min", "3 h 4 min", "2 d 2 h"]);
+    }
+
+    #[test]
+    fn an_outage_of_the_monitor_is_told_beside_since() {
+        let status = json!({
+            "target": { "name": "core1", "address": "192.0.2.1", "tier": { "name": "fast" } },
+            "interval_s": 5,
+            "consensus": {
+                "verdict": "down", "since": "2026-11-26T12:00:00Z", "why": "no answer"
+            },
+            "unwatched": [{ "from": "2026-11-26T12:01:00Z", "to": "2026-11-26T12:09:00Z" }]
+        });
+        let now = UtcMicros::parse("2026-11-26T12:10:00Z").expect("a time");
+        assert_eq!(
+            head(&status, now),
+            "core1  192.0.2.1, tier fast, asked every 5 s\n\
+             down since 2026-11-26T12:00:00Z (10 min): no answer\n  the server did not run from \
+             2026-11-26T12:01:00Z to 2026-11-26T12:09:00Z: nobody looked then\n"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use crate::play::{Show, check};
+use crate::play::{Play, Show, check, noon};
 
 #[test]
 fn a_round_and_its_whole_confirm_burst_lost_is_down_at_once() {
@@ -750,4 +750,21 @@ fn what_was_lost_while_nobody_heard_the_agent_convicts_nobody() {
             315.8s all/p2 unknown -> up
         "#]],
     );
+}
+
+#[test]
+fn down_before_and_after_the_server_was_away_is_down_since_before() {
+    let script = "
+        probe p1
+        0s..300s/5s fra1 gw good
+        1s..20s/5s fra1 p1 good
+        21s fra1 p1 lost!
+        26s..300s/5s fra1 p1 lost
+        100s..200s server down
+    ";
+    let mut engine = engine::Engine::new(noon());
+    Play::new("fra1", script).play(&mut engine, |_| ());
+    let status = engine.probe_status(model::ProbeId(1)).expect("the probe");
+    let since = model::UtcMicros(noon().0 + 27_000_000);
+    assert_eq!((status.verdict, status.since), (model::Verdict::Down, since));
 }

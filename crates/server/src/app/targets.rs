@@ -2,8 +2,8 @@
 
 use model::{TargetId, UtcMicros};
 use store::{
-    ChangeRow, ImportResult, ImportRow, NewTarget, RoundPage, RoundQuery, Scope, TargetCounts,
-    TargetPage, TargetPatch, TargetQuery, TargetRow,
+    ChangeRow, ImportResult, ImportRow, MonitorGap, NewTarget, RoundPage, RoundQuery, Scope,
+    TargetCounts, TargetPage, TargetPatch, TargetQuery, TargetRow,
 };
 
 use super::{App, AppError};
@@ -29,6 +29,9 @@ pub(crate) struct TargetStatus {
     pub(crate) interval_s: u64,
     /// Since when this server runs.
     pub(crate) server_since: UtcMicros,
+    /// When no server ran since what all hold began: what was held before and is held after goes
+    /// on, and nobody looked in between.
+    pub(crate) unwatched: Vec<MonitorGap>,
     pub(crate) held: ProbeStatusView,
 }
 
@@ -107,7 +110,9 @@ impl App {
         let held = self.probe_status(target.probe).await?;
         let interval_s = tier.tier.interval.as_secs();
         let server_since = self.conductor.vitals().started_at;
-        Ok(TargetStatus { target, interval_s, server_since, held })
+        let since = held.consensus.as_ref().map_or(target.since, |held| held.since);
+        let unwatched = self.store.gaps(scope, since, self.clock.now()).await?;
+        Ok(TargetStatus { target, interval_s, server_since, unwatched, held })
     }
 
     pub(crate) async fn probe_status(

@@ -6,7 +6,9 @@ use axum::extract::State;
 use http::StatusCode;
 use model::{Address, Name, TargetId, TierId, Verdict};
 use serde::{Deserialize, Serialize};
-use store::{AgentRow, NewTarget, Scope, TargetPatch, TargetQuery, TargetRow, TargetSort};
+use store::{
+    AgentRow, MonitorGap, NewTarget, Scope, TargetPatch, TargetQuery, TargetRow, TargetSort,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -165,6 +167,16 @@ pub(crate) struct TargetStatusView {
     interval_s: u64,
     /// Since when this server runs: what is held on older rounds is from the run before.
     server_since: Timestamp,
+    /// When no server ran since `consensus.since`, oldest first: what was held before and is held
+    /// after is told as one, and nobody looked in between.
+    unwatched: Vec<UnwatchedView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Unwatched)]
+pub(crate) struct UnwatchedView {
+    from: Timestamp,
+    to: Timestamp,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,6 +213,12 @@ pub(crate) struct AgentStateRefView {
     name: String,
     state: AgentStateView,
     since: Timestamp,
+}
+
+impl From<&MonitorGap> for UnwatchedView {
+    fn from(gap: &MonitorGap) -> UnwatchedView {
+        UnwatchedView { from: gap.from.into(), to: gap.to.into() }
+    }
 }
 
 impl From<&HeldVerdict> for HeldView {
@@ -364,6 +382,7 @@ pub(crate) async fn target_status(
         agents,
         interval_s: status.interval_s,
         server_since: status.server_since.into(),
+        unwatched: status.unwatched.iter().map(UnwatchedView::from).collect(),
     }))
 }
 

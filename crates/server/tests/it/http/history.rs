@@ -206,3 +206,26 @@ async fn a_range_that_cannot_be_told_says_why() {
     site.expect(StatusCode::NOT_FOUND, Method::GET, "/targets/99/history", None).await;
     site.expect(StatusCode::NOT_FOUND, Method::GET, "/targets/99/changes", None).await;
 }
+
+/// What is held goes on over an outage of the monitor, which is told beside it; one before it began
+/// is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn since_goes_back_over_an_outage_of_the_monitor_and_says_so() {
+    let site = Site::start().await;
+    let id = site.target("core1", "192.0.2.1").await;
+    let start = UtcMicros(START_US);
+    let store = Store::open(&site.dir.path().join("faultline.db")).await.expect("the database");
+    let scope = Scope::system(ORG_DEFAULT);
+    for (from, to) in
+        [(start - 3 * MINUTE, start - 2 * MINUTE), (start + MINUTE, start + 2 * MINUTE)]
+    {
+        let gap = MonitorGap { from, to, cause: Cause::MonitorDown };
+        store.gap_add(&scope, &gap).await.expect("stores");
+    }
+    site.pass(3 * MINUTE);
+    let status = site.get(&format!("/targets/{id}/status")).await;
+    let unwatched = status["unwatched"].as_array().expect("a list");
+    assert_eq!(unwatched.len(), 1, "{status}");
+    assert_eq!(unwatched[0]["from"], (start + MINUTE).to_string());
+    assert_eq!(unwatched[0]["to"], (start + 2 * MINUTE).to_string());
+}
