@@ -1884,6 +1884,11 @@ export interface components {
             /** @description Since when this server runs: what is held on older rounds is from the run before. */
             server_since: components["schemas"]["Timestamp"];
             target: components["schemas"]["Target"];
+            /**
+             * @description When no server ran since `consensus.since`, oldest first: what was held before and is held
+             *     after is told as one, and nobody looked in between.
+             */
+            unwatched: components["schemas"]["Unwatched"][];
         };
         /** @description A change of what is held of a target. */
         TargetVerdictChange: {
@@ -2114,6 +2119,10 @@ export interface components {
              * @description Subscribers or services behind it; 1 if left out.
              */
             weight?: number | null;
+        };
+        Unwatched: {
+            from: components["schemas"]["Timestamp"];
+            to: components["schemas"]["Timestamp"];
         };
         User: {
             created_at: components["schemas"]["Timestamp"];
