@@ -39,6 +39,7 @@ const PURE: [(&str, &[&str]); 4] = [
             "siphasher",
             "thiserror",
             "csv",
+            "quick-xml",
             "saphyr-parser",
             "serde",
             "serde_json",
