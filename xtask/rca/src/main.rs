@@ -13,6 +13,7 @@ mod paths;
 mod scenario;
 mod score;
 mod sized;
+mod story;
 mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
@@ -59,6 +60,10 @@ struct Args {
     /// Only the engine, no baselines.
     #[arg(long)]
     only_engine: bool,
+    /// Judge each failure every ten seconds from before it until after it healed, and count what
+    /// people are told.
+    #[arg(long, requires = "size")]
+    stories: bool,
     /// Say which scenarios were judged wrongly, and write them here as case files.
     #[arg(long, value_name = "DIR")]
     write_wrong: Option<PathBuf>,
@@ -111,6 +116,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(file) = &args.case {
         return judge(file);
+    }
+    if let (Some(size), true) = (args.size, args.stories) {
+        return story::run(size, args.scenarios, args.seed, args.json);
     }
     if let Some(size) = args.size {
         return sized::run(size, args.scenarios, args.seed, args.json);

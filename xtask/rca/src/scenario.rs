@@ -13,7 +13,7 @@ use crate::dice::Dice;
 
 /// When it breaks.
 pub(crate) const BREAK: i64 = 1_760_000_000_000_000;
-const INTERVAL_US: i64 = 30_000_000;
+pub(crate) const INTERVAL_US: i64 = 30_000_000;
 /// How long the loss of packets is measured.
 const LOSSY_ROUNDS: i64 = 3;
 const LOSSY_PACKETS: u16 = 20;
@@ -98,8 +98,8 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
     let mut is_felt = matches!(cell.failure, Failure::Nothing | Failure::AgentDead);
     for agent in topology.of_kind(ElementKind::Agent) {
         for target in topology.of_kind(ElementKind::Target) {
-            let before = world.route(&mut book, topology, agent, target);
-            let after = world.route(&mut book_after, &gone, agent, target);
+            let before = route(&mut book, topology, agent, target);
+            let after = route(&mut book_after, &gone, agent, target);
             let (truth, known) = world.paths(&before, &after);
             let is_hit = world.is_hit(agent, &truth);
             is_felt |= is_hit;
@@ -141,7 +141,7 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
     is_felt.then_some(Scenario { case, broken, rows })
 }
 
-fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> Vec<ElementIx> {
+pub(crate) fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> Vec<ElementIx> {
     let of = |kind| topology.of_kind(kind).collect::<Vec<ElementIx>>();
     let hosts: BTreeSet<ElementIx> =
         topology.of_kind(ElementKind::Agent).filter_map(|agent| topology.host(agent)).collect();
@@ -172,7 +172,7 @@ fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> Vec<Element
 }
 
 /// The topology as routing sees it once it has noticed.
-fn without(topology: &Topology, fate: &BTreeSet<ElementIx>) -> Topology {
+pub(crate) fn without(topology: &Topology, fate: &BTreeSet<ElementIx>) -> Topology {
     let mut gone = topology.clone();
     for element in fate {
         let links: Vec<ElementIx> = if topology.kind(*element) == ElementKind::Device {
@@ -187,6 +187,23 @@ fn without(topology: &Topology, fate: &BTreeSet<ElementIx>) -> Topology {
     gone
 }
 
+/// The one of the equal paths that this pair's flow takes; empty if nothing leads there.
+pub(crate) fn route(
+    book: &mut PathBook,
+    topology: &Topology,
+    agent: ElementIx,
+    target: ElementIx,
+) -> Vec<ElementIx> {
+    let set = book.shortest(topology, agent, topology.host(target));
+    let Some(set) = book.get(set) else { return Vec::new() };
+    if set.source == PathSource::Unknown {
+        return Vec::new();
+    }
+    let nth = (agent.0 as usize * 31 + target.0 as usize * 17) % set.routes.len().max(1);
+    let route = set.routes.get(nth).map_or(&[][..], |route| &route.steps);
+    route.iter().map(|step| step.element).collect()
+}
+
 struct World<'a> {
     topology: &'a Topology,
     cell: Cell,
@@ -197,24 +214,6 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    /// The one of the equal paths that this pair's flow takes.
-    fn route(
-        &mut self,
-        book: &mut PathBook,
-        topology: &Topology,
-        agent: ElementIx,
-        target: ElementIx,
-    ) -> Vec<ElementIx> {
-        let set = book.shortest(topology, agent, topology.host(target));
-        let Some(set) = book.get(set) else { return Vec::new() };
-        if set.source == PathSource::Unknown {
-            return Vec::new(); // Nothing leads there.
-        }
-        let nth = (agent.0 as usize * 31 + target.0 as usize * 17) % set.routes.len().max(1);
-        let route = set.routes.get(nth).map_or(&[][..], |route| &route.steps);
-        route.iter().map(|step| step.element).collect()
-    }
-
     /// (what the packets cross, what we think they cross)
     fn paths(
         &mut self,

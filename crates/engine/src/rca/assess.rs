@@ -233,7 +233,7 @@ fn loss_sums(scorer: &Scorer<'_, '_>) -> Vec<[f64; LEVELS.len()]> {
     for row in &scorer.board.rows {
         let Some(set) = row.set.and_then(|set| scorer.picture.paths.get(set)) else { continue };
         let trust = score::trust(set.source);
-        let values = row.lossy.map(|ratio| score::row_value(ratio, trust));
+        let values = row.lossy.map(|ratio| score::row_value(ratio, 0.0, trust));
         for crossing in &set.crossings {
             let Some(sums) = sums.get_mut(crossing.element.index()) else { continue };
             for (sum, value) in sums.iter_mut().zip(values) {

@@ -189,7 +189,7 @@ fn loss(judgement: &Judgement, cover: &Cover) -> Vec<Evidence> {
                 sent += u64::from(*of) * u64::from(*count);
                 lost += u64::from(*gone) * u64::from(*count);
             }
-            ratio += super::score::row_value(effect.rest, effect.trust);
+            ratio += super::score::row_value(effect.rest, effect.whole, effect.trust);
             agents.insert(row.agent);
         }
         let agents = u32::try_from(agents.len()).unwrap_or(u32::MAX);

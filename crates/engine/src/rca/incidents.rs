@@ -7,21 +7,28 @@
 //! 4 - An incident closes when nothing of it was seen in two assessments, or when all its pairs
 //!     answer again.
 //! 5 - Two incidents that one finding explains are merged into the older.
-//! 6 - What was announced is kept and nobody is told.
+//! 6 - What is seen again of an incident that closed, and was over by then, is no news.
+//! 7 - What was announced is kept and nobody is told.
 
 use std::collections::BTreeSet;
 
-use model::FaultMode;
+use model::{FaultMode, UtcMicros};
 
 use super::report::{Assessment, Finding};
 use crate::graph::ElementIx;
 
 /// Incidents open at once; the oldest are never dropped, new ones wait.
 const INCIDENTS_MAX: usize = 1_000;
+/// How long an incident that closed is remembered: longer than any window of evidence.
+const REMEMBERED_US: i64 = 600_000_000;
+/// And how many of them at most; the oldest are forgotten first.
+const REMEMBERED_MAX: usize = 1_000;
 /// A cause this likely is an incident.
 pub const OPEN_PROBABILITY: f64 = 0.1;
 /// And people are told of it from here on.
 const TELL_PROBABILITY: f64 = 0.5;
+/// Of what nobody feels, because it was gone round, from here on.
+const TELL_UNFELT_PROBABILITY: f64 = 0.8;
 /// Another cause is told only when it is this likely.
 const CHANGE_PROBABILITY: f64 = 0.6;
 
@@ -72,7 +79,11 @@ pub struct Message {
 #[derive(Clone, Debug, Default)]
 pub struct Incidents {
     open: Vec<Incident>,
+    /// With when they closed.
+    closed: Vec<(UtcMicros, Incident)>,
     next: u32,
+    /// Of when the last assessment was.
+    taken_at: UtcMicros,
 }
 
 impl Incidents {
@@ -83,7 +94,12 @@ impl Incidents {
         assessment: &Assessment,
         answering: &BTreeSet<(ElementIx, ElementIx)>,
     ) -> Vec<Message> {
-        self.open.retain(|incident| incident.state == State::Open);
+        let closed = self.open.extract_if(.., |incident| incident.state != State::Open);
+        self.closed.extend(closed.map(|incident| (self.taken_at, incident)));
+        self.closed.retain(|(at, _)| assessment.at.0 - at.0 <= REMEMBERED_US);
+        let excess = self.closed.len().saturating_sub(REMEMBERED_MAX);
+        self.closed.drain(..excess);
+        self.taken_at = assessment.at;
         let mut messages = Vec::new();
         let mut seen = BTreeSet::new();
         // What is over is no news: its incident, if there is one, closes with its pairs.
@@ -93,6 +109,9 @@ impl Incidents {
                 .collect();
             same.retain(|at| !seen.contains(at));
             let Some((first, rest)) = same.split_first() else {
+                if self.closed.iter().any(|(at, incident)| incident.is_past(finding, *at)) {
+                    continue;
+                }
                 self.open(finding, &mut seen, &mut messages);
                 continue;
             };
@@ -144,7 +163,7 @@ impl Incidents {
         }
         self.next += 1;
         let id = IncidentId(self.next);
-        let is_told = !finding.is_announced && TELL_PROBABILITY <= probability;
+        let is_told = !finding.is_announced && finding.tell_probability() <= probability;
         if is_told {
             messages.push(Message { incident: id, change: Change::Opened });
         }
@@ -157,6 +176,12 @@ impl Incidents {
             missed: 0,
             is_told,
         });
+    }
+}
+
+impl Finding {
+    fn tell_probability(&self) -> f64 {
+        if self.is_felt { TELL_PROBABILITY } else { TELL_UNFELT_PROBABILITY }
     }
 }
 
@@ -186,12 +211,19 @@ impl Incident {
         0 < common && mine.len() <= common * 2
     }
 
+    /// Whether a finding shows only what this incident was before it closed.
+    fn is_past(&self, finding: &Finding, closed_at: UtcMicros) -> bool {
+        let is_before = finding.onset.1 <= closed_at;
+        let is_lost_since = finding.last_lost.is_some_and(|at| closed_at < at);
+        is_before && (!finding.is_felt || !is_lost_since) && self.goes_on(finding)
+    }
+
     fn go_on(&mut self, finding: &Finding) -> Option<Message> {
         self.missed = 0;
         let is_same_cause = self.shares_cause(finding);
         let new = finding.causes.first();
         let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
-        let is_likely = new.is_some_and(|cause| TELL_PROBABILITY <= cause.probability);
+        let is_likely = new.is_some_and(|cause| finding.tell_probability() <= cause.probability);
         if !is_same_cause && !is_sure {
             // A passing doubt changes neither the incident nor anybody's sleep.
             return None;

@@ -7,7 +7,7 @@ use model::{ElementKind, FaultMode, UtcMicros};
 use super::{
     assess::{Channel, Judgement},
     class, evidence, impact,
-    picture::Picture,
+    picture::{Pair, Picture},
     rows::{Board, Note},
     score::Cover,
     search::{self, Alternative, Search},
@@ -23,6 +23,8 @@ const CAUSES_MAX: usize = 5;
 const PROBABILITY_MIN: f64 = 0.01;
 /// A device or site that only one agent saw fail, without a fact, is at most this sure.
 const LONE_WITNESS_MAX: f64 = 0.6;
+/// A target of which not every agent has been heard since is at most this sure.
+const PENDING_MAX: f64 = 0.45;
 /// From here on an alert that a cause explains is suppressed.
 pub const SUPPRESS_PROBABILITY: f64 = 0.8;
 /// Share of explained pairs that were out more than once, from which it flaps.
@@ -31,6 +33,8 @@ const FLAP_SHARE: f64 = 0.5;
 /// What is the matter at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assessment {
+    /// Of when it is.
+    pub at: UtcMicros,
     pub findings: Vec<Finding>,
     /// Agents whose rounds speak of themselves.
     pub blind: Vec<ElementIx>,
@@ -58,6 +62,8 @@ pub struct Finding {
     pub explained: f64,
     /// Pairs it explains.
     pub pairs: Vec<(ElementIx, ElementIx)>,
+    /// The last round that was lost of what it explains.
+    pub last_lost: Option<UtcMicros>,
     /// The work was announced: nobody is told.
     pub is_announced: bool,
     /// Something is still out; if not, what failed is only gone round.
@@ -138,6 +144,7 @@ pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement) -> Assessment
         blind.extend(blinded(picture, finding));
     }
     Assessment {
+        at: picture.now,
         findings,
         blind: blind.into_iter().collect(),
         unexplained: judgement.unexplained.iter().filter_map(pair).collect(),
@@ -194,6 +201,7 @@ fn finding(
         causes.push(cause(picture, judgement, elements, cover, probability));
     }
     cap_lone_witness(judgement, chosen, &mut causes);
+    cap_pending(picture, judgement, &mut causes);
     ask_next(picture, &mut causes);
     let said: f64 = causes.iter().map(|cause| cause.probability).sum();
     let is_lone = matches!(causes.as_slice(), [cause, ..] if cause.probability == LONE_WITNESS_MAX);
@@ -212,6 +220,7 @@ fn finding(
             && (matches!(chosen.mode, FaultMode::Lossy | FaultMode::Slow) || felt),
         causes,
         pairs,
+        last_lost: last_lost(judgement, chosen),
     })
 }
 
@@ -360,6 +369,24 @@ fn cap_lone_witness(judgement: &Judgement, chosen: &Cover, causes: &mut [RankedC
     }
 }
 
+/// A target's other agents are heard first, unless they take longer than an interval.
+fn cap_pending(picture: &Picture<'_>, judgement: &Judgement, causes: &mut [RankedCause]) {
+    for cause in causes.iter_mut().filter(|cause| cause.kind == ElementKind::Target) {
+        let Some(target) = cause.elements.first() else { continue };
+        let pairs = judgement.board.pairs_of(*target).iter().map(|at| *at as usize);
+        let first = pairs.clone().filter_map(|at| judgement.board.regimes.get(&at)?.dead_since());
+        let Some(first) = first.min() else { continue };
+        let is_pending = |pair: &Pair<'_>| {
+            let is_blind = judgement.board.blind.iter().any(|blind| blind.agent == pair.agent);
+            let is_asked = pair.asks.last().is_none_or(|ask| first <= ask.at);
+            !is_blind && !is_asked && picture.now.0 - first.0 <= pair.interval_us
+        };
+        if pairs.filter_map(|at| picture.pairs.get(at)).any(is_pending) {
+            cause.probability = cause.probability.min(PENDING_MAX);
+        }
+    }
+}
+
 fn is_announced(picture: &Picture<'_>, cause: &RankedCause) -> bool {
     let Some(element) = cause.elements.first() else { return false };
     let fates = |work: ElementIx| {
@@ -413,6 +440,11 @@ fn explained(
     pairs.into_iter().collect()
 }
 
+fn last_lost(judgement: &Judgement, cover: &Cover) -> Option<UtcMicros> {
+    let lots = evidence::positive_lots(&judgement.board, cover);
+    lots.flat_map(|(_, lot)| &lot.asks).filter(|ask| ask.is_dead()).map(|ask| ask.at).max()
+}
+
 /// Whether something it explains is still out.
 fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
     evidence::positive_lots(&judgement.board, cover).any(|(_, lot)| lot.regime.is_dead)
@@ -427,6 +459,7 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
     let (chances, other) = search::probabilities(&[cover.score()], 0.0);
     let mut cause = cause(picture, judgement, vec![cover.element], cover, *chances.first()?);
     cause.mode = FaultMode::Down;
+    cap_pending(picture, judgement, std::slice::from_mut(&mut cause));
     let pairs = explained(picture, judgement, cover);
     Some(Finding {
         is_announced: is_announced(picture, &cause),
@@ -437,6 +470,7 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
         suppressed: Vec::new(),
         explained: 1.0 - other,
         pairs,
+        last_lost: last_lost(judgement, cover),
         is_felt: true,
         is_over: false,
     })

@@ -12,6 +12,7 @@ use super::{
     noise::{self, LEVELS},
     picture::{Ask, Beat, Pair, Picture},
     regime::{self, Regime},
+    score::LOT_MAX,
 };
 use crate::graph::{ElementIx, SetIx};
 
@@ -50,6 +51,10 @@ pub(super) struct Row {
     pub(super) quiet_lots: u32,
     pub(super) quiet_times: Vec<i64>,
     pub(super) lots: Vec<Lot>,
+    /// How loudly the lots that are out say so, together.
+    pub(super) out: f64,
+    /// How many they are.
+    pub(super) out_lots: u32,
     /// (sent, lost) of rounds outside outages, with how many there were.
     pub(super) counts: BTreeMap<(u16, u16), u32>,
     /// Log ratio of each level of loss, from `counts`.
@@ -349,6 +354,8 @@ impl Row {
             quiet_lots: 0,
             quiet_times: Vec::new(),
             lots: Vec::new(),
+            out: 0.0,
+            out_lots: 0,
             counts: BTreeMap::new(),
             lossy: [0.0; LEVELS.len()],
             shifts_us: Vec::new(),
@@ -356,6 +363,13 @@ impl Row {
             fixed: Vec::new(),
             note,
         }
+    }
+
+    /// What is out on it, for something that a share of its flows crosses: that the ones that are
+    /// out are among those costs whoever explains them the same.
+    pub(super) fn out_over(&self, share: f64) -> f64 {
+        let among = f64::from(self.out_lots) * share.min(1.0).ln();
+        (self.out + among).max(0.0)
     }
 
     /// Pairs on it.
@@ -376,6 +390,11 @@ impl Row {
         match regime {
             Some(regime) => {
                 let asks = asks.to_vec();
+                if let Some(since) = regime.dead_since() {
+                    let dead = asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
+                    self.out_lots += 1;
+                    self.out += dead.map(noise::dead_ratio).sum::<f64>().min(LOT_MAX);
+                }
                 self.lots.push(Lot { pair, target, asks, regime: regime.clone() });
             }
             None => {

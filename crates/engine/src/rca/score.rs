@@ -17,7 +17,7 @@ use crate::graph::{Cut, ElementIx, PathSet};
 /// How surely a row speaks of what each of its packets must cross.
 const CERTAIN: f64 = 0.98;
 /// What one pair can say at most for a cause: it may have trouble of its own.
-const LOT_MAX: f64 = 7.0;
+pub(super) const LOT_MAX: f64 = 7.0;
 /// The log chance that a row is wholly bad for a reason that is not on its path, were the path
 /// wrong; a path that may be wrong says less.
 const ELSEWHERE: f64 = -4.7;
@@ -33,6 +33,10 @@ const ONE_WAY_PRIOR: f64 = -3.0;
 const ONSETS: [usize; 6] = [0, 1, 2, 3, 5, 8];
 /// And, of many, which in percent.
 const ONSET_PERCENT: [usize; 2] = [10, 40];
+/// Which of the sorted first answers may be the repair: the first ones may have come by chance.
+const BACK: [usize; 3] = [0, 1, 3];
+/// Log ratio of a repair that a report contradicts: its port is still down.
+const STILL_DOWN: f64 = -6.0;
 /// Onsets that are looked at with every course.
 const ONSETS_BEST: usize = 2;
 /// Rows that onsets are compared on.
@@ -56,6 +60,8 @@ pub(super) struct Effect {
     pub(super) rest: f64,
     /// Log ratio of each lot of the row; empty if all are 0.
     pub(super) lots: Vec<f64>,
+    /// What is out on the row, whoever explains it.
+    pub(super) whole: f64,
 }
 
 /// A cause with what it explains.
@@ -89,13 +95,17 @@ impl Cover {
 }
 
 /// The value of a row: what it says is bounded by how surely its path is known.
-pub(super) fn row_value(sum: f64, trust: f64) -> f64 {
+///
+/// `whole` is all that is out on the row. Something that is not on its path could explain that as
+/// well, so who explains all of it gains no more than that costs; and who explains a part, and
+/// leaves the rest to something else, gains only what something else would not have explained.
+pub(super) fn row_value(sum: f64, whole: f64, trust: f64) -> f64 {
     let doubt = (1.0 - trust).max(1e-6);
     if sum < 0.0 {
-        noise::log_sum(trust.ln() + sum, doubt.ln())
-    } else {
-        sum.min(-doubt.ln() - ELSEWHERE)
+        return noise::log_sum(trust.ln() + sum, doubt.ln());
     }
+    let elsewhere = (whole.max(sum) + doubt.ln() + ELSEWHERE).max(0.0);
+    sum.max(elsewhere) - elsewhere
 }
 
 pub(super) fn trust(source: PathSource) -> f64 {
@@ -189,6 +199,7 @@ impl Scorer<'_, '_> {
         let whole = self.meetings(&fate, Part::Whole, &mut cut);
         let onsets = self.likely_onsets(&whole, &fate);
         let courses = courses(&whole, &onsets);
+        let is_still_down = self.telemetry.is_still_down(self.picture, element);
         let mut best: Option<Cover> = None;
         let mut offer = |meetings: &[Meeting<'_>], mode: FaultMode, price: f64| {
             for course in &courses {
@@ -196,6 +207,8 @@ impl Scorer<'_, '_> {
                 let Some((effects, alone)) = explained else { continue };
                 let told = self.telemetry.ratio(self.picture, element, mode, course.onset);
                 let prior = prior::of(self.picture, element, mode);
+                let is_denied = matches!(course.after, After::Healed { .. }) && is_still_down;
+                let price = if is_denied { price + STILL_DOWN } else { price };
                 let (converged_us, healed_at) = match course.after {
                     After::Lasting => (None, None),
                     After::Converged { us } => (Some(us), None),
@@ -354,9 +367,9 @@ impl Scorer<'_, '_> {
                 let near = (0..=level).rev().find(|at| LEVELS[*at] <= seen * 1.4).unwrap_or(0);
                 let rest = meeting.evidence.lossy[near];
                 if rest != 0.0 {
-                    alone += row_value(rest, meeting.trust);
+                    alone += row_value(rest, 0.0, meeting.trust);
                     let (row, trust) = (meeting.row, meeting.trust);
-                    effects.push(Effect { row, trust, rest, lots: Vec::new() });
+                    effects.push(Effect { row, trust, rest, lots: Vec::new(), whole: 0.0 });
                 }
             }
             let told =
@@ -396,9 +409,9 @@ impl Scorer<'_, '_> {
             let rest =
                 row.shifts_us.len() as f64 * mixed(SHIFTED) + f64::from(row.steady) * mixed(STEADY);
             if rest != 0.0 {
-                alone += row_value(rest, meeting.trust);
+                alone += row_value(rest, 0.0, meeting.trust);
                 let (row, trust) = (meeting.row, meeting.trust);
-                effects.push(Effect { row, trust, rest, lots: Vec::new() });
+                effects.push(Effect { row, trust, rest, lots: Vec::new(), whole: 0.0 });
             }
         }
         let told = self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
@@ -437,7 +450,8 @@ impl Scorer<'_, '_> {
             let place = cover.effects.binary_search_by_key(&meeting.row, |effect| effect.row);
             let at = place.unwrap_or_else(|at| {
                 let (row, trust) = (meeting.row, meeting.trust);
-                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots: Vec::new() });
+                let (lots, whole) = (Vec::new(), meeting.evidence.out_over(meeting.share));
+                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots, whole });
                 at
             });
             let Some(effect) = cover.effects.get_mut(at) else { continue };
@@ -465,7 +479,13 @@ impl Scorer<'_, '_> {
             }
             // No surer than a path that must be crossed: where it could as well be the device
             // before it, it explains no more.
-            effects.push(Effect { row: *row_ix, trust: CERTAIN, rest: 0.0, lots: ratios });
+            effects.push(Effect {
+                row: *row_ix,
+                trust: CERTAIN,
+                rest: 0.0,
+                lots: ratios,
+                whole: row.out,
+            });
         }
         let in_lots: Vec<usize> = lots
             .iter()
@@ -479,10 +499,13 @@ impl Scorer<'_, '_> {
                 let until = blind.map_or(i64::MAX, |blind| blind.since.0);
                 let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
                 let sum: f64 = asks.filter(|ask| ask.at.0 < until).map(noise::dead_ratio).sum();
-                good += sum.max(-LOT_MAX);
+                good += sum.clamp(-LOT_MAX, 0.0);
             }
         }
-        let alone = effects.iter().map(|effect| effect.lots.iter().sum::<f64>()).sum::<f64>();
+        let alone: f64 = effects
+            .iter()
+            .map(|effect| row_value(effect.lots.iter().sum(), effect.whole, effect.trust))
+            .sum();
         // What other agents got answers to stands against it, on whatever row.
         let own = prior::of(self.picture, target, FaultMode::Down) + good;
         Cover {
@@ -514,8 +537,8 @@ fn surge(firsts: &[i64]) -> Option<i64> {
     lowest.map(|(_, at)| *at)
 }
 
-/// The log chance that it began just then: the time since the last good round over it, against
-/// the time in which it could have begun as well. Who picks his moment explains little.
+/// The log chance that it began just then: the time since the last round over it, against the time
+/// in which it could have begun as well. Who picks his moment explains little.
 fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -> bool) -> f64 {
     const USUAL_US: f64 = 20_000_000.0;
     const PRICE_MAX: f64 = 3.5;
@@ -526,22 +549,22 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -
     let before = |at: &i64| *at < onset.0;
     // Nothing later changes what it costs.
     let enough = onset.0.saturating_sub((USUAL_US * (-PRICE_MAX).exp()) as i64);
-    let mut last_good = i64::MIN;
+    // A lost round before it counts as well: who puts the onset behind it passes it over.
+    let mut last = i64::MIN;
     for meeting in meetings.iter().filter(|meeting| counts(meeting)) {
-        if enough <= last_good {
+        if enough <= last {
             break;
         }
         let row = meeting.evidence;
         let quiet = row.quiet_times.partition_point(before).checked_sub(1);
         let quiet = quiet.and_then(|at| row.quiet_times.get(at)).copied();
-        let good = row.lots.iter().filter_map(|lot| {
+        let asked = row.lots.iter().filter_map(|lot| {
             let asked = lot.asks.partition_point(|ask| ask.at < onset);
-            let asks = lot.asks.get(..asked)?.iter();
-            asks.rev().find(|ask| !ask.is_dead()).map(|ask| ask.at.0)
+            lot.asks.get(asked.checked_sub(1)?).map(|ask| ask.at.0)
         });
-        last_good = good.chain(quiet).fold(last_good, i64::max);
+        last = asked.chain(quiet).fold(last, i64::max);
     }
-    let span = onset.0.saturating_sub(last_good) as f64;
+    let span = onset.0.saturating_sub(last) as f64;
     (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
 }
 
@@ -554,7 +577,16 @@ fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
         let last_dead = lot.asks.iter().rposition(Ask::is_dead)?;
         lot.asks.get(last_dead + 1).map(|ask| ask.at)
     });
-    let healed = back.min();
+    let mut back: Vec<UtcMicros> = back.collect();
+    back.sort_unstable();
+    let mut healed: Vec<UtcMicros> = BACK
+        .iter()
+        .filter_map(|nth| back.get(*nth))
+        .chain(back.get(back.len() / 10))
+        .copied()
+        .collect();
+    healed.sort_unstable();
+    healed.dedup();
     let mut courses = Vec::new();
     for onset in onsets.iter().copied() {
         let begun_all = begun(meetings, onset, |_| true);
@@ -568,7 +600,7 @@ fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
             let price = if us == 0 { CONVERGED_AT_ONCE_PRIOR } else { CONVERGED_PRIOR };
             courses.push(Course { onset, after, price: price + begun_fixed });
         }
-        if let Some(at) = healed.filter(|at| onset < *at) {
+        for at in healed.iter().copied().filter(|at| onset < *at) {
             let after = After::Healed { at };
             courses.push(Course { onset, after, price: HEALED_PRIOR + begun_all });
         }
@@ -605,12 +637,13 @@ fn effects(
         if rest == 0.0 && is_flat {
             continue;
         }
-        sum += row_value(rest + lots.iter().sum::<f64>(), meeting.trust);
+        let whole = row.out_over(meeting.share);
+        sum += row_value(rest + lots.iter().sum::<f64>(), whole, meeting.trust);
         if sum < least {
             return None;
         }
         let lots = if is_flat { Vec::new() } else { lots };
-        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots });
+        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots, whole });
     }
     Some((effects, sum))
 }

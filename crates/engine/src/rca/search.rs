@@ -222,7 +222,8 @@ impl Cover {
     fn ideal(&self) -> f64 {
         let (mut explained, mut denied, mut count) = (0.0, 0.0, 0.0);
         for effect in &self.effects {
-            let value = row_value(effect.rest + effect.lots.iter().sum::<f64>(), effect.trust);
+            let sum = effect.rest + effect.lots.iter().sum::<f64>();
+            let value = row_value(sum, effect.whole, effect.trust);
             if 0.0 < value {
                 explained += value;
                 count += 1.0;
@@ -247,11 +248,13 @@ struct Combined {
     trust: f64,
     rest: f64,
     lots: Vec<f64>,
+    whole: f64,
 }
 
 impl Combined {
     fn join(&mut self, effect: &Effect) {
         self.trust = self.trust.max(effect.trust);
+        self.whole = self.whole.max(effect.whole);
         self.rest = louder(self.rest, effect.rest);
         if self.lots.len() < effect.lots.len() {
             self.lots.resize(effect.lots.len(), 0.0);
@@ -262,7 +265,7 @@ impl Combined {
     }
 
     fn value(&self) -> f64 {
-        row_value(self.rest + self.lots.iter().sum::<f64>(), self.trust)
+        row_value(self.rest + self.lots.iter().sum::<f64>(), self.whole, self.trust)
     }
 }
 

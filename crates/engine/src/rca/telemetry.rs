@@ -119,6 +119,18 @@ impl Telemetry {
         }
     }
 
+    /// Whether the last word of some end of a link, or of a neighbour's port towards a device, is
+    /// that it is down.
+    pub(super) fn is_still_down(&self, picture: &Picture<'_>, element: ElementIx) -> bool {
+        let topology = picture.topology;
+        let around = topology.arcs(element).iter().map(|arc| arc.link);
+        let is_device = topology.kind(element) == ElementKind::Device;
+        let links = around.filter(|_| is_device).chain([element]);
+        let is_down =
+            |(_, fact): &(Option<ElementIx>, &Fact)| fact.kind == Some(FactKind::InterfaceDown);
+        links.into_iter().any(|link| self.end_states(picture, link).iter().any(is_down))
+    }
+
     /// Reports that name the element itself.
     fn own(
         &self,
