@@ -174,3 +174,37 @@ fn rss_bytes_peak() -> anyhow::Result<u64> {
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmHWM")?;
     Ok(kib.trim().parse::<u64>()? * 1_024)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change that makes causes of many rows or many targets worse is seen here and not only by
+    /// whoever runs the bench.
+    #[test]
+    fn what_failed_in_a_grown_network_is_named() {
+        let dice = Dice::new(3);
+        let topology = grow::grow(Size::S, &dice).expect("a network");
+        let mut book = PathBook::default();
+        for failure in [
+            Failure::Access,
+            Failure::Device,
+            Failure::Link,
+            Failure::Site,
+            Failure::Upstream,
+            Failure::AgentBlind,
+        ] {
+            let cell = Cell { failure, phase: Phase::Computed, has_telemetry: false };
+            let mut tally = Tally::default();
+            for nth in 0..4 {
+                let mut dice = dice.fork(hash(&format!("{cell:?} {nth}")));
+                if let Some(scenario) = scenario::draw(&topology, cell, &mut dice) {
+                    let (assessment, _) = judge(&topology, &scenario, &mut book);
+                    tally.count(&scenario, &answer(&assessment));
+                }
+            }
+            assert!(0 < tally.scenarios, "{failure:?} was seen");
+            assert_eq!(tally.class_top1, tally.scenarios, "{failure:?}");
+        }
+    }
+}

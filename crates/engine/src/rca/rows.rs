@@ -53,8 +53,6 @@ pub(super) struct Row {
     pub(super) lots: Vec<Lot>,
     /// How loudly the lots that are out say so, together.
     pub(super) out: f64,
-    /// How many they are.
-    pub(super) out_lots: u32,
     /// (sent, lost) of rounds outside outages, with how many there were.
     pub(super) counts: BTreeMap<(u16, u16), u32>,
     /// Log ratio of each level of loss, from `counts`.
@@ -355,7 +353,6 @@ impl Row {
             quiet_times: Vec::new(),
             lots: Vec::new(),
             out: 0.0,
-            out_lots: 0,
             counts: BTreeMap::new(),
             lossy: [0.0; LEVELS.len()],
             shifts_us: Vec::new(),
@@ -363,13 +360,6 @@ impl Row {
             fixed: Vec::new(),
             note,
         }
-    }
-
-    /// What is out on it, for something that a share of its flows crosses: that the ones that are
-    /// out are among those costs whoever explains them the same.
-    pub(super) fn out_over(&self, share: f64) -> f64 {
-        let among = f64::from(self.out_lots) * share.min(1.0).ln();
-        (self.out + among).max(0.0)
     }
 
     /// Pairs on it.
@@ -392,7 +382,6 @@ impl Row {
                 let asks = asks.to_vec();
                 if let Some(since) = regime.dead_since() {
                     let dead = asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
-                    self.out_lots += 1;
                     self.out += dead.map(noise::dead_ratio).sum::<f64>().min(LOT_MAX);
                 }
                 self.lots.push(Lot { pair, target, asks, regime: regime.clone() });

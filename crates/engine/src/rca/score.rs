@@ -60,7 +60,7 @@ pub(super) struct Effect {
     pub(super) rest: f64,
     /// Log ratio of each lot of the row; empty if all are 0.
     pub(super) lots: Vec<f64>,
-    /// What is out on the row, whoever explains it.
+    /// Of what explains a part of the row: what all that is out on it says for a cause of all.
     pub(super) whole: f64,
 }
 
@@ -96,9 +96,9 @@ impl Cover {
 
 /// The value of a row: what it says is bounded by how surely its path is known.
 ///
-/// `whole` is all that is out on the row. Something that is not on its path could explain that as
-/// well, so who explains all of it gains no more than that costs; and who explains a part, and
-/// leaves the rest to something else, gains only what something else would not have explained.
+/// Something that is not on its path could explain it as well, so who explains all of it gains no
+/// more than that costs. Who explains a part of the `whole`, as a target does, and leaves the rest
+/// to something else, gains only what something else would not have explained with it.
 pub(super) fn row_value(sum: f64, whole: f64, trust: f64) -> f64 {
     let doubt = (1.0 - trust).max(1e-6);
     if sum < 0.0 {
@@ -450,8 +450,8 @@ impl Scorer<'_, '_> {
             let place = cover.effects.binary_search_by_key(&meeting.row, |effect| effect.row);
             let at = place.unwrap_or_else(|at| {
                 let (row, trust) = (meeting.row, meeting.trust);
-                let (lots, whole) = (Vec::new(), meeting.evidence.out_over(meeting.share));
-                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots, whole });
+                let lots = Vec::new();
+                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots, whole: 0.0 });
                 at
             });
             let Some(effect) = cover.effects.get_mut(at) else { continue };
@@ -484,7 +484,7 @@ impl Scorer<'_, '_> {
                 trust: CERTAIN,
                 rest: 0.0,
                 lots: ratios,
-                whole: row.out,
+                whole: row.out + quiet_ratio(row, &during, 1.0),
             });
         }
         let in_lots: Vec<usize> = lots
@@ -637,13 +637,12 @@ fn effects(
         if rest == 0.0 && is_flat {
             continue;
         }
-        let whole = row.out_over(meeting.share);
-        sum += row_value(rest + lots.iter().sum::<f64>(), whole, meeting.trust);
+        sum += row_value(rest + lots.iter().sum::<f64>(), 0.0, meeting.trust);
         if sum < least {
             return None;
         }
         let lots = if is_flat { Vec::new() } else { lots };
-        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots, whole });
+        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots, whole: 0.0 });
     }
     Some((effects, sum))
 }
