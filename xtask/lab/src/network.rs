@@ -152,6 +152,14 @@ impl Network {
         Fault::new(Some(ROUTER), "forward", &format!("{nft} daddr {to}"))
     }
 
+    /// Drops everything on the link to the field, both ways.
+    pub(crate) fn cut_field(&self) -> anyhow::Result<[Fault; 2]> {
+        Ok([
+            Fault::new(Some(ROUTER), "forward", "oifname \"field\"")?,
+            Fault::new(Some(ROUTER), "forward", "iifname \"field\"")?,
+        ])
+    }
+
     /// Drops so many of a hundred echo requests to a target, by chance.
     pub(crate) fn lose(&self, target: u32, percent: u32) -> anyhow::Result<Fault> {
         let (nft, to, echo) = (self.family.nft(), self.family.target(target), self.family.echo());

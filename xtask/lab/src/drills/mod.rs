@@ -1,6 +1,7 @@
 //! The drills: each makes one kind of fault and compares what is said with what is true.
 
 mod blind;
+mod cause;
 mod disks;
 mod faults;
 mod ground;
@@ -68,7 +69,7 @@ pub(crate) struct Drill {
 }
 
 /// The longest first: they are started in this order, several at a time.
-pub(crate) const DRILLS: [Drill; 9] = [
+pub(crate) const DRILLS: [Drill; 10] = [
     Drill {
         name: "kill",
         about: "server and agents killed at random instants: every round is there, once",
@@ -98,6 +99,12 @@ pub(crate) const DRILLS: [Drill; 9] = [
         about: "an agent whose network is cut judges nobody",
         measures: false,
         run: blind::run,
+    },
+    Drill {
+        name: "cause",
+        about: "a link that is cut is named, with whom it hits; a blind agent is no such cause",
+        measures: false,
+        run: cause::run,
     },
     Drill {
         name: "stopped",
