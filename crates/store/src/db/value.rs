@@ -88,7 +88,16 @@ impl Binder {
         encoded(self.values)
     }
 
-    pub(super) fn postgres(self) -> Result<PgArguments, StoreError> {
+    /// PostgreSQL has no place for a NUL in a text: it becomes the mark of what cannot be shown,
+    /// so that a remark or a search with one does not fail.
+    pub(super) fn postgres(mut self) -> Result<PgArguments, StoreError> {
+        for value in &mut self.values {
+            if let Value::Text(Some(text)) = value
+                && text.contains('\0')
+            {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
         encoded(self.values)
     }
 }

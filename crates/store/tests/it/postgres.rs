@@ -167,3 +167,14 @@ async fn a_newer_schema_and_an_edited_step_are_refused() {
         connection.ping().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_nul_in_a_text_fails_nothing() {
+    let Some(f) = postgres().await else { return };
+    let mut new = new_target("core1", "192.0.2.1");
+    new.note = "a\0b".to_owned();
+    let made = f.store.target_create(&f.scope, &new, at(0)).await.unwrap().row;
+    assert_eq!(made.note, "a\u{fffd}b");
+    let query = TargetQuery { q: Some("A\0B".to_owned()), limit: 10, ..Default::default() };
+    assert_eq!(f.store.target_list(&f.scope, &query).await.unwrap().total, 1);
+}
