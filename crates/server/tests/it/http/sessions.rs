@@ -24,7 +24,7 @@ async fn the_cookie_is_for_this_server_and_no_script() {
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800"), "{cookie}");
     let (_, session) = read(response).await;
     assert_eq!(session["user"]["role"], "admin");
-    assert_eq!(session["permissions"].as_array().map(Vec::len), Some(11));
+    assert_eq!(session["permissions"].as_array().map(Vec::len), Some(13));
     let request = site.request(Method::POST, "/api/v1/session");
     let body = json!({"name": "admin", "password": site.admin_password}).to_string();
     let request = request.header("x-forwarded-proto", "https");
