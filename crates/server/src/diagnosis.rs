@@ -85,7 +85,7 @@ impl Diagnosis {
         clock: Clock,
         stop: CancellationToken,
     ) {
-        let Some(mut heard) = conductor.listen() else { return };
+        let mut heard = conductor.listen();
         let mut desk = Desk::new(clock.now());
         let mut pause = PAUSE_MIN;
         loop {
@@ -184,8 +184,8 @@ impl Desk {
                 () = stop.cancelled() => return false,
                 () = &mut over => return true,
                 next = heard.recv() => {
-                    let Some(Heard { rounds }) = next else { return false };
-                    rounds.iter().for_each(|batch| self.ledger.hear(batch));
+                    let Some(heard) = next else { return false };
+                    heard.rounds.iter().for_each(|batch| self.ledger.hear(batch));
                 }
             }
         }

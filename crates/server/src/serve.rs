@@ -171,9 +171,6 @@ pub async fn serve_with(
     doors.serve_http(console, &config, &mut running)?;
     let periodic = TaskTracker::new();
     tasks::start(&periodic, &app, &certificate, &stop);
-    let diagnosis = app.diagnosis.clone();
-    let (conductor, clock) = (app.conductor.clone(), app.clock.clone());
-    periodic.spawn(diagnosis.run(app.store.clone(), conductor, clock, stop.clone()));
     // Last of all: a start that fails must not have made a password that nobody was told.
     let first_start = first::first_user(&app.store, now).await?;
     first::local_key(&app.store, &config, now).await?;

@@ -146,8 +146,9 @@ function history(id: number, span: HistorySpan, signal: AbortSignal): Promise<Hi
 
 /** Where the same is had as CSV: a link, so that the browser saves it. */
 export function historyCsvUrl(id: number, span: HistorySpan): string {
-  const { from, to, level = '' } = historyParams(span)
-  const query = new URLSearchParams({ from, to, level, format: 'csv' })
+  const { from, to, level } = historyParams(span)
+  const query = new URLSearchParams({ from, to, format: 'csv' })
+  if (level !== undefined) query.set('level', level)
   return `/api/v1/targets/${id}/history?${query.toString()}`
 }
 

@@ -119,7 +119,13 @@ export function useGestures(
     const touch = touches.current.get(event.pointerId)
     const ended = drag.current
     touches.current.delete(event.pointerId)
-    if (touch === undefined || ended === null || touches.current.size > 0) return
+    if (touch === undefined || ended === null) return
+    if (touches.current.size > 0) {
+      // Fingers seldom lift together: the one that stays moves what was stretched so far.
+      for (const rest of touches.current.values()) rest.startX = rest.x
+      drag.current = { kind: 'move', view: draft.current ?? view, isMoved: true }
+      return
+    }
     drag.current = null
     setChosen(null)
     const rest = draft.current

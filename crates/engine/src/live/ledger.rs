@@ -12,7 +12,7 @@ use model::{
 use super::roster::Roster;
 use crate::rca::Ask;
 
-/// Rounds of all pairs: some 100 MB, which gives each of 100,000 pairs all that is looked at.
+/// Rounds of all pairs: some 200 MB, which gives each of 100,000 pairs all that is looked at.
 pub const ASKS_TOTAL_MAX: usize = 4_000_000;
 /// As many rounds of a pair as a judgement looks at.
 const PAIR_ASKS_MAX: usize = 32;

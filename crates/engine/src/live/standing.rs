@@ -77,6 +77,10 @@ impl Standing {
                 let (moved, before) = net.change(&draft)?;
                 if let Some(before) = before {
                     self.incidents.translate(|ix| net.topology().find(before.id(ix)));
+                } else {
+                    // A link that is gone has no name any more.
+                    let is_there = |ix: &ElementIx| !net.topology().id(*ix).is_empty();
+                    self.incidents.translate(|ix| Some(ix).filter(is_there));
                 }
                 moved
             }
@@ -130,7 +134,13 @@ impl Standing {
             pairs.iter().filter(is_answering).map(|pair| (pair.agent, pair.target)).collect();
         self.incidents.take(&assessment, &answering);
         let report = told(topology, hearing.now, &assessment, &self.incidents);
-        Some(Report { pairs: pairs.len(), rounds, ..report })
+        // Who was not asked for a while says nothing of now.
+        let is_heard = |pair: &&Pair<'_>| {
+            let heard_at = pair.asks.last().map(|ask| ask.at.0);
+            heard_at.is_some_and(|at| hearing.now.0 - at <= rca::window_us(pair.interval_us))
+        };
+        let heard = pairs.iter().filter(is_heard).count();
+        Some(Report { pairs: heard, rounds, ..report })
     }
 
     /// In the order of agent and target; of several probes of one target the first.

@@ -245,17 +245,16 @@ fn loss_sums(scorer: &Scorer<'_, '_>) -> Vec<[f64; LEVELS.len()]> {
 }
 
 fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
+    // Who goes another way answers later: no delay of its own.
+    let mut chosen = outages.chosen.iter().filter_map(|at| outages.covers.get(*at));
+    if chosen.any(|cover| cover.converged_us.is_some()) {
+        return Vec::new();
+    }
     let bad = scorer.board.rows.iter().map(|row| (row, row.shifts_us.len() as f64));
     let suspicion = crossed(scorer, bad.filter(|(_, shifted)| 0.0 < *shifted));
     let elements = candidates(scorer, &suspicion).into_iter();
     let elements = elements.filter(|element| !is_chosen(outages, *element));
-    let covers = kept(elements.map(|element| scorer.slow(element)).collect());
-    // Who goes another way answers later: no delay of its own.
-    let rerouted = outages.chosen.iter().filter_map(|at| outages.covers.get(*at));
-    if rerouted.clone().any(|cover| cover.converged_us.is_some()) {
-        return Vec::new();
-    }
-    covers
+    kept(elements.map(|element| scorer.slow(element)).collect())
 }
 
 fn is_chosen(channel: &Channel, element: ElementIx) -> bool {

@@ -9,7 +9,7 @@ use crate::graph::{Cut, ElementIx, Topology};
 
 /// Devices named as cut off or without a second way; the others are many.
 const DEVICES_MAX: usize = 200;
-/// Single further failures that are tried: the larger the network, the less one of them says.
+/// With more links than this none is tried as a further failure: it takes too long for a judgement.
 const FURTHER_MAX: usize = 400;
 
 /// What a cause does, by count and by weight.

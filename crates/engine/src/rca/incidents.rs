@@ -2,10 +2,12 @@
 //! to tell.
 //!
 //! 1 - A finding goes on with the incident whose cause it shares or whose pairs it explains.
-//! 2 - A new finding opens an incident; people are told once its cause is likelier than not.
-//! 3 - People are told of the opening and of another cause; of better numbers they are not.
-//! 4 - An incident closes when nothing of it was seen in two assessments, or when all its pairs
-//!     answer again.
+//! 2 - A new finding opens an incident; people are told once its cause is likelier than not, and of
+//!     what nobody feels once it is nearly sure.
+//! 3 - People are told of the opening and of another cause that is likely; of better numbers they
+//!     are not.
+//! 4 - An incident closes when nothing of it was seen in two assessments, or, of what is out, when
+//!     all its pairs answer again.
 //! 5 - Two incidents that one finding explains are merged into the older.
 //! 6 - What is seen again of an incident that closed, and was over by then, is no news.
 //! 7 - What was announced is kept and nobody is told.
@@ -149,6 +151,7 @@ impl Incidents {
     /// whose causes are all gone is forgotten.
     pub fn translate(&mut self, to: impl Fn(ElementIx) -> Option<ElementIx>) {
         self.open.retain_mut(|incident| incident.finding.translate(&to));
+        self.closed.retain_mut(|(_, incident)| incident.finding.translate(&to));
     }
 
     /// Open incidents and those that closed with the last assessment, oldest first.
@@ -254,9 +257,11 @@ impl Incident {
         self.missed += 1;
         let pairs = &self.finding.pairs;
         let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering.contains(pair));
-        let is_reroute =
-            self.finding.causes.first().is_some_and(|cause| cause.mode == FaultMode::Reroute);
-        if self.missed < 2 && (is_reroute || !is_back) {
+        // What loses or delays a part, or is gone round, is answered all along.
+        let is_answered = self.finding.causes.first().is_some_and(|cause| {
+            matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)
+        });
+        if self.missed < 2 && (is_answered || !is_back) {
             return None;
         }
         self.state = State::Resolved;

@@ -32,6 +32,7 @@ pub use picture::{Ask, Beat, Fact, Pair, Picture, Work};
 pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
 };
+pub use rows::window_us;
 pub use whatif::{Loss, SinglePoint, single_points, what_if};
 
 /// Judges a picture. `budget` bounds the work, in covers weighed; `None` is no limit.

@@ -155,7 +155,7 @@ impl Board {
 }
 
 /// How far back the rounds of a tier speak of now.
-pub(super) fn window_us(interval_us: i64) -> i64 {
+pub fn window_us(interval_us: i64) -> i64 {
     2 * interval_us + WINDOW_SLACK_US
 }
 

@@ -12,11 +12,11 @@ use std::{
 };
 
 use model::{AgentId, LogPosition, RoundBatch, UtcMicros};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentVitals, Heard, Live, Rival, ServerVitals,
+    AgentVitals, HEARD_ROUNDS_MAX, Heard, Live, Rival, ServerVitals,
     intake::Intake,
     lease::{Claim, Held, Holder, decide},
 };
@@ -35,7 +35,9 @@ pub(crate) struct Board {
     /// Counts what may have changed an assignment.
     pub(super) assignments: watch::Sender<u64>,
     /// Who listens to rounds. He never holds anybody up.
-    pub(super) listener: OnceLock<mpsc::Sender<Heard>>,
+    listener: Mutex<Option<mpsc::Sender<Heard>>>,
+    /// For rounds that wait for who listens.
+    room: Arc<Semaphore>,
     started_at: UtcMicros,
     is_ready: AtomicBool,
     progress: Mutex<Progress>,
@@ -143,7 +145,8 @@ impl Board {
             metrics,
             position: watch::Sender::new(position),
             assignments: watch::Sender::new(0),
-            listener: OnceLock::new(),
+            listener: Mutex::default(),
+            room: Arc::new(Semaphore::new(HEARD_ROUNDS_MAX)),
             started_at,
             is_ready: AtomicBool::new(false),
             progress: Mutex::default(),
@@ -165,11 +168,21 @@ impl Board {
 
     /// Hands rounds to who listens, if there is room.
     pub(super) fn hand_on(&self, rounds: Vec<RoundBatch>) {
-        let Some(listener) = self.listener.get().filter(|_| !rounds.is_empty()) else { return };
+        let listener = lock(&self.listener).clone().filter(|_| !rounds.is_empty());
+        let Some(listener) = listener else { return };
         let batches = rounds.len() as u64;
-        if listener.try_send(Heard { rounds }).is_err() {
+        let count = rounds.iter().map(|batch| batch.rounds.len()).sum::<usize>();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(count);
+        let is_sent =
+            room.is_ok_and(|room| listener.try_send(Heard { rounds, _room: room }).is_ok());
+        if !is_sent {
             self.metrics.diagnosis_missed.inc_by(batches);
         }
+    }
+
+    pub(super) fn listen(&self, listener: mpsc::Sender<Heard>) {
+        *lock(&self.listener) = Some(listener);
     }
 
     pub(super) fn is_ready(&self) -> bool {

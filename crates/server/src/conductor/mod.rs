@@ -21,7 +21,7 @@ use model::{
     Address, AgentEvent, AgentId, InventoryChange, LogPosition, MonitorEvent, ProbeId, RoundBatch,
     Tier, TierId, UtcMicros,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use board::{Link, LinkEnd};
@@ -42,6 +42,8 @@ use board::Board;
 const REQUESTS_MAX: usize = 256;
 /// Turns whose rounds may wait for who listens: what does not fit is dropped there and counted.
 const HEARD_MAX: usize = 1_024;
+/// And rounds of all of them: some 100 MB while a judgement takes its time.
+const HEARD_ROUNDS_MAX: usize = 1_000_000;
 /// Changes in one entry of the log: keeps an entry of a large import below its size limit.
 const CHANGES_PER_ENTRY_MAX: usize = 5_000;
 
@@ -72,6 +74,8 @@ pub(crate) struct AgentAssignment {
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) rounds: Vec<RoundBatch>,
+    /// Room for as many rounds, given back when they were taken.
+    _room: OwnedSemaphorePermit,
 }
 
 /// What the owner is asked.
@@ -230,10 +234,11 @@ impl Conductor {
         self.board.assignments.send_modify(|count| *count += 1);
     }
 
-    /// Listens to every round that is heard from now on; `None` for the second who asks.
-    pub(crate) fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
+    /// Listens to every round that is heard from now on, in place of who listened before.
+    pub(crate) fn listen(&self) -> mpsc::Receiver<Heard> {
         let (sender, heard) = mpsc::channel(HEARD_MAX);
-        self.board.listener.set(sender).is_ok().then_some(heard)
+        self.board.listen(sender);
+        heard
     }
 
     /// Where to subscribe to what changed.

@@ -20,13 +20,21 @@ struct Mark {
     at: UtcMicros,
 }
 
+/// The epochs of one agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Marks {
+    by_epoch: BTreeMap<u64, Mark>,
+    /// Epochs before this were dropped while a spool could still hold something of them.
+    first: u64,
+}
+
 /// The highest sequence number in the log, by agent and epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Highwaters(BTreeMap<AgentId, BTreeMap<u64, Mark>>);
+pub(crate) struct Highwaters(BTreeMap<AgentId, Marks>);
 
 impl Highwaters {
     pub(crate) fn get(&self, agent: AgentId, epoch: u64) -> Option<u64> {
-        self.0.get(&agent)?.get(&epoch).map(|mark| mark.seq)
+        self.0.get(&agent)?.by_epoch.get(&epoch).map(|mark| mark.seq)
     }
 
     /// Raises a mark; returns what it was, to go back to.
@@ -37,7 +45,7 @@ impl Highwaters {
         seq: u64,
         at: UtcMicros,
     ) -> Option<u64> {
-        let marks = self.0.entry(agent).or_default();
+        let marks = &mut self.0.entry(agent).or_default().by_epoch;
         let was = marks.get(&epoch).map(|mark| mark.seq);
         marks.insert(epoch, Mark { seq: was.map_or(seq, |was| was.max(seq)), at });
         was
@@ -45,7 +53,7 @@ impl Highwaters {
 
     /// Takes a raise back.
     pub(crate) fn put_back(&mut self, agent: AgentId, epoch: u64, was: Option<u64>) {
-        let Some(marks) = self.0.get_mut(&agent) else {
+        let Some(Marks { by_epoch: marks, .. }) = self.0.get_mut(&agent) else {
             return;
         };
         match (was, marks.get_mut(&epoch)) {
@@ -58,16 +66,19 @@ impl Highwaters {
     /// Whether nobody knows any more what was taken of an epoch.
     pub(crate) fn is_forgotten(&self, agent: AgentId, epoch: u64) -> bool {
         self.0.get(&agent).is_some_and(|marks| {
-            let oldest = marks.keys().next();
-            EPOCHS_PER_AGENT_MAX <= marks.len() && oldest.is_some_and(|oldest| epoch < *oldest)
+            let oldest = marks.by_epoch.keys().next();
+            let is_full = EPOCHS_PER_AGENT_MAX <= marks.by_epoch.len();
+            epoch < marks.first || (is_full && oldest.is_some_and(|oldest| epoch < *oldest))
         })
     }
 
     /// Keeps the newest epochs of an agent.
     pub(crate) fn bound(&mut self, agent: AgentId) {
         if let Some(marks) = self.0.get_mut(&agent) {
-            while EPOCHS_PER_AGENT_MAX < marks.len() {
-                marks.pop_first();
+            while EPOCHS_PER_AGENT_MAX < marks.by_epoch.len()
+                && let Some((dropped, _)) = marks.by_epoch.pop_first()
+            {
+                marks.first = marks.first.max(dropped + 1);
             }
         }
     }
@@ -75,14 +86,14 @@ impl Highwaters {
     /// Forgets what was raised last before `at`.
     pub(crate) fn forget_before(&mut self, at: UtcMicros) {
         for marks in self.0.values_mut() {
-            marks.retain(|_, mark| at <= mark.at);
+            marks.by_epoch.retain(|_, mark| at <= mark.at);
         }
-        self.0.retain(|_, marks| !marks.is_empty());
+        self.0.retain(|_, marks| !marks.by_epoch.is_empty() || 0 < marks.first);
     }
 
     /// The newest epochs of an agent with their marks, the newest first.
     pub(crate) fn newest(&self, agent: AgentId, count_max: usize) -> Vec<(u64, u64)> {
-        let marks = self.0.get(&agent).into_iter().flatten().rev();
+        let marks = self.0.get(&agent).into_iter().flat_map(|marks| &marks.by_epoch).rev();
         marks.take(count_max).map(|(epoch, mark)| (*epoch, mark.seq)).collect()
     }
 }
@@ -104,6 +115,18 @@ mod tests {
         marks
     }
 
+    /// What was dropped stays unknown, also once there are fewer marks again.
+    #[test]
+    fn a_dropped_epoch_is_not_new_again_when_others_are_forgotten() {
+        let mut marks = marks(MAX + 10);
+        marks.raise(FRA1, 3, 8, UtcMicros(i64::MAX));
+        marks.bound(FRA1);
+        marks.forget_before(UtcMicros(20_000_000));
+        assert!(marks.is_forgotten(FRA1, 3) && !marks.is_forgotten(FRA1, MAX + 11));
+        marks.forget_before(UtcMicros(i64::MAX));
+        assert!(marks.is_forgotten(FRA1, 3), "though nothing is kept of it");
+    }
+
     #[test]
     fn an_agent_that_comes_and_goes_without_end_has_so_many_marks_and_no_batch_counts_twice() {
         let mut marks = marks(MAX + 10);
@@ -117,7 +140,7 @@ mod tests {
     #[test]
     fn few_epochs_forget_nothing_and_an_older_one_may_be_new() {
         let mut marks = marks(MAX);
-        marks.0.get_mut(&FRA1).unwrap().remove(&3);
+        marks.0.get_mut(&FRA1).unwrap().by_epoch.remove(&3);
         marks.bound(FRA1);
         assert!(!marks.is_forgotten(FRA1, 3));
     }

@@ -77,6 +77,20 @@ pub(crate) fn start(
     }
     let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
+    tasks.spawn(diagnose(app.clone(), stop.clone()));
+}
+
+/// Judges what is the matter with the network; after a panic, anew after a pause.
+async fn diagnose(app: App, stop: CancellationToken) {
+    loop {
+        let (store, conductor) = (app.store.clone(), app.conductor.clone());
+        let run = app.diagnosis.clone().run(store, conductor, app.clock.clone(), stop.clone());
+        let ended = app.conductor.metrics().panics.catch("diagnosis", run).await;
+        let pause = stop.run_until_cancelled(tokio::time::sleep(RESTART_AFTER_MAX));
+        if ended.is_some() || pause.await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Runs `act` on `state` at once and then each `period`; after a panic, with growing pauses.

@@ -34,13 +34,15 @@ const STATEMENTS_MAX: usize = 400;
 const WRITER_LOCK: &str = "SELECT pg_advisory_lock(328585463, hashtext(current_schema()))";
 /// What each connection asks of the server. A connection that is silent because the network is cut
 /// must not keep the lock for the two hours that are usual.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("TimeZone", "UTC"),
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "15min"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
+    // Keepalives do not run while something is on its way; milliseconds.
+    ("tcp_user_timeout", "25000"),
 ];
 /// SQLSTATE: a lock was not got in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";

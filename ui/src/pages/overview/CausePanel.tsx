@@ -12,6 +12,8 @@ import css from './CausePanel.module.css'
 
 /** Causes in full; the others are a line each. */
 const FULL_MAX = 3
+/** And so many as a line; the others are counted. */
+const LINES_MAX = 20
 /** Pieces of evidence of each side that are shown; the loudest come first. */
 const EVIDENCE_MAX = 4
 
@@ -48,18 +50,27 @@ export function CauseContent({ diagnosis }: { diagnosis: Diagnosis }) {
   }
   return (
     <div className={css.causes}>
-      {open.length === 0 && (
+      {open.length === 0 && diagnosis.pairs > 0 && (
         <p>
           Nothing is the matter with the network, as far as {many(diagnosis.pairs, 'pair')} of
           agents and targets show.
         </p>
       )}
+      {open.length === 0 && diagnosis.pairs === 0 && (
+        <p>Unknown: nobody has asked a target of the topology in the last minutes.</p>
+      )}
+      {diagnosis.is_cut_short && (
+        <p>The time for judging ran out: what is here is right as far as it goes.</p>
+      )}
       {open.slice(0, FULL_MAX).map((incident) => (
         <Incident key={incident.id} incident={incident} />
       ))}
-      {open.slice(FULL_MAX).map((incident) => (
+      {open.slice(FULL_MAX, FULL_MAX + LINES_MAX).map((incident) => (
         <p key={incident.id}>{incident.sentence}</p>
       ))}
+      {open.length > FULL_MAX + LINES_MAX && (
+        <p>And {open.length - FULL_MAX - LINES_MAX} more.</p>
+      )}
       {diagnosis.blind_agents.length > 0 && (
         <p>Agents that see nothing: {namesOf(diagnosis.blind_agents)}.</p>
       )}

@@ -271,7 +271,10 @@ fn agent_full(world: &World, state: &Path, report: &mut Report) -> anyhow::Resul
 fn damage(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<()> {
     for log in ["server", "agent1", "agent2"] {
         let said = fs::read_to_string(setting.scratch.join(format!("{log}.log")))?;
-        let bad = said.lines().find(|line| line.contains("damaged") || line.contains("panicked"));
+        let is_loud = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+        let mut lines = said.lines();
+        let bad = lines
+            .find(|line| line.contains("panicked") || (line.contains("damaged") && is_loud(line)));
         let what = format!("damage found by {log}");
         report.row(&what, "none", bad.unwrap_or("none"), bad.is_none());
     }

@@ -79,6 +79,11 @@ pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
 fn columns(header: csv::Result<&csv::StringRecord>) -> Result<Vec<String>, Vec<Fault>> {
     let header = header.map_err(|error| vec![Fault::at(1, error.to_string())])?;
     let columns: Vec<String> = header.iter().map(str::to_ascii_lowercase).collect();
+    if 2 * COLUMNS.len() < columns.len() {
+        let (count, known) = (columns.len(), COLUMNS.len());
+        let reason = format!("{count} columns; there are {known}: is the first line the header?");
+        return Err(vec![Fault::at(1, reason)]);
+    }
     let mut faults = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         if !COLUMNS.contains(&column.as_str()) {

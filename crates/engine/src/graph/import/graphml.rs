@@ -210,11 +210,11 @@ impl Parser {
 
     fn finish(self) -> Result<Draft, Problem> {
         let mut draft = Draft::default();
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         let mut devices: BTreeMap<&str, String> = BTreeMap::new();
         for (nth, node) in self.nodes.iter().enumerate() {
             let label = node.label.as_deref().map(str::trim).filter(|label| !label.is_empty());
-            let name = unique(&mut names, label.unwrap_or(&node.id));
+            let name = names.unique(label.unwrap_or(&node.id));
             if devices.insert(&node.id, name.clone()).is_some() {
                 let reason = format!("the node `{}` is there twice", node.id);
                 return Err(Problem::new(format!("node[{nth}]"), reason));
@@ -236,7 +236,7 @@ impl Parser {
                 return Err(Problem::new(place(), format!("a link of `{a}` with itself")));
             }
             let ends = format!("{a}--{b}");
-            let name = unique(&mut names, edge.id.as_deref().unwrap_or(&ends));
+            let name = names.unique(edge.id.as_deref().unwrap_or(&ends));
             let mut link = ElementDraft::link(name, a, b);
             link.cost = edge.cost;
             link.cost_back = edge.cost_back;
@@ -256,15 +256,29 @@ fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
     }
 }
 
-/// The name, with a number if it is taken.
-pub(super) fn unique(names: &mut BTreeSet<String>, wanted: &str) -> String {
-    let mut name = wanted.to_owned();
-    let mut nth = 2;
-    while !names.insert(name.clone()) {
-        name = format!("{wanted}#{nth}");
-        nth += 1;
+/// Names that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    taken: BTreeSet<String>,
+    /// The number that is tried next, by name: a million equal names take a million steps.
+    next: BTreeMap<String, u64>,
+}
+
+impl Names {
+    /// The name, with a number if it is taken.
+    pub(super) fn unique(&mut self, wanted: &str) -> String {
+        if self.taken.insert(wanted.to_owned()) {
+            return wanted.to_owned();
+        }
+        let next = self.next.entry(wanted.to_owned()).or_insert(2);
+        loop {
+            let name = format!("{wanted}#{next}");
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
-    name
 }
 
 #[cfg(test)]

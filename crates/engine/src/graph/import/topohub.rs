@@ -1,11 +1,11 @@
 //! JSON of topohub: nodes with a name and a place, edges with a length.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::ElementKind;
 use serde::Deserialize;
 
-use super::{FILE_BYTES_MAX, graphml::unique};
+use super::{FILE_BYTES_MAX, graphml::Names};
 use crate::graph::draft::{Draft, ElementDraft, Position, Problem};
 
 #[derive(Debug, Deserialize)]
@@ -47,12 +47,12 @@ pub fn topohub(text: &str) -> Result<Draft, Problem> {
         let place = error.path().to_string();
         Problem::new(place, error.into_inner().to_string())
     })?;
-    let mut names = BTreeSet::new();
+    let mut names = Names::default();
     let mut devices = BTreeMap::new();
     let mut draft = Draft::default();
     for (nth, node) in file.nodes.iter().enumerate() {
         let wanted = node.name.clone().unwrap_or_else(|| node.id.to_string());
-        let name = unique(&mut names, &wanted);
+        let name = names.unique(&wanted);
         if devices.insert(node.id, name.clone()).is_some() {
             let reason = format!("the node {} is there twice", node.id);
             return Err(Problem::new(format!("nodes[{nth}]"), reason));
@@ -74,7 +74,7 @@ pub fn topohub(text: &str) -> Result<Draft, Problem> {
             return Err(Problem::new(place, format!("a link of `{a}` with itself")));
         }
         let ends = format!("{a}--{b}");
-        let name = unique(&mut names, edge.name.as_deref().unwrap_or(&ends));
+        let name = names.unique(edge.name.as_deref().unwrap_or(&ends));
         let cost = edge.cost;
         draft.elements.push(ElementDraft { cost, ..ElementDraft::link(name, a, b) });
     }
