@@ -3586,7 +3586,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    "application/json": unknown;
+                    "application/xml": string;
+                    "application/yaml": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

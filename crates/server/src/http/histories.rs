@@ -90,16 +90,15 @@ pub(crate) async fn history_list(
         fields.error()
     })?;
     let values = range.end.0.saturating_sub(range.start.0) / level.minutes();
+    let too_many = format!(
+        "together give more than {TARGET_VALUES_MAX} values; take fewer of them, a coarser level, \
+         or a shorter range"
+    );
     if TARGET_VALUES_MAX < values.saturating_mul(i64::try_from(ids.len()).unwrap_or(i64::MAX)) {
-        fields.refuse(
-            "targets",
-            format!(
-                "together give more than {TARGET_VALUES_MAX} values; take fewer of them, a coarser \
-                 level, or a shorter range"
-            ),
-        );
+        fields.refuse("targets", too_many.clone());
         fields.check()?;
     }
+    let mut told_values = 0_i64;
     let mut targets = Vec::with_capacity(ids.len());
     for id in ids {
         let told = target_history(&app, &scope, id, range.clone(), level).await;
@@ -110,6 +109,13 @@ pub(crate) async fn history_list(
         };
         if agents != Some(true) {
             view.series.truncate(1);
+        }
+        // How many agents there are is known only now.
+        let count = i64::try_from(view.series.len()).unwrap_or(i64::MAX);
+        told_values = told_values.saturating_add(count.saturating_mul(values));
+        if TARGET_VALUES_MAX < told_values {
+            fields.refuse("targets", too_many);
+            return Err(fields.error().into());
         }
         targets.push(view);
     }

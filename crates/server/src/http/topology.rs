@@ -275,7 +275,13 @@ pub(crate) async fn topology_get(
 /// Export the topology
 #[utoipa::path(
     get, path = "/api/v1/topology/export", tag = "topology", params(TopologyExportQuery),
-    responses((status = 200, description = "The file", body = String, content_type = "text/plain"))
+    responses((
+        status = 200, description = "The file",
+        content(
+            (serde_json::Value = "application/json"), (String = "application/yaml"),
+            (String = "text/csv"), (String = "application/xml")
+        )
+    ))
 )]
 pub(crate) async fn topology_export(
     State(app): State<App>,
