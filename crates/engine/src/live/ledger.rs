@@ -1,7 +1,8 @@
 //! The evidence of the last minutes: the rounds of every pair, and what agents said of themselves.
 //!
-//! Bounded: [`ASKS_TOTAL_MAX`] rounds over all pairs, and of one pair no more than a judgement
-//! looks at. What is older goes first.
+//! Bounded by the inventory: of one pair it keeps no more than a judgement looks at, and less the
+//! more pairs there are, towards [`ASKS_TOTAL_MAX`] rounds over all; never less than a few. What is
+//! older goes first.
 
 use std::collections::BTreeMap;
 
