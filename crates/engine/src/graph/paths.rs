@@ -103,8 +103,43 @@ pub struct Epoch {
 /// What tells two sets apart: agent, end, source, and each route with its share's bits.
 type Signature = (ElementIx, Option<ElementIx>, PathSource, Vec<(Vec<Step>, u64)>);
 
-/// What shortest paths are asked by: an agent, and where they end.
-type Asked = (ElementIx, Option<ElementIx>);
+/// The sets that were computed for one agent, by where they end.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    /// By element; [`NOT_ASKED`] where nobody asked, or where a change took it away.
+    sets: Vec<SetIx>,
+    /// To what stands nowhere.
+    nowhere: Option<SetIx>,
+}
+
+const NOT_ASKED: SetIx = SetIx(u32::MAX);
+
+impl Ends {
+    fn get(&self, end: Option<ElementIx>) -> Option<SetIx> {
+        match end {
+            Some(end) => self.sets.get(end.index()).copied().filter(|set| *set != NOT_ASKED),
+            None => self.nowhere,
+        }
+    }
+
+    fn set(&mut self, end: Option<ElementIx>, set: SetIx) {
+        let Some(end) = end else {
+            self.nowhere = Some(set);
+            return;
+        };
+        if self.sets.len() <= end.index() {
+            self.sets.resize(end.index() + 1, NOT_ASKED);
+        }
+        if let Some(slot) = self.sets.get_mut(end.index()) {
+            *slot = set;
+        }
+    }
+
+    fn take(&mut self, end: ElementIx) -> Option<SetIx> {
+        let slot = self.sets.get_mut(end.index())?;
+        Some(std::mem::replace(slot, NOT_ASKED)).filter(|set| *set != NOT_ASKED)
+    }
+}
 
 /// Every path of every pair.
 #[derive(Clone, Debug, Default)]
@@ -112,10 +147,12 @@ pub struct PathBook {
     sets: Vec<PathSet>,
     known: BTreeMap<Signature, SetIx>,
     epochs: BTreeMap<(ElementIx, ElementIx), Vec<Epoch>>,
-    computed: BTreeMap<Asked, SetIx>,
-    /// Those of them that lead from a root to a node.
-    leading: BTreeMap<(ElementIx, ElementIx), Vec<Asked>>,
+    /// By agent.
+    computed: BTreeMap<ElementIx, Ends>,
     trees: BTreeMap<ElementIx, [Option<Tree>; 2]>,
+    /// Sets that a change took from who asked for them. Each new set takes the place of one, so
+    /// that the book grows with the pairs and not with the changes.
+    left: Vec<SetIx>,
 }
 
 const EVER: UtcMicros = UtcMicros(i64::MIN);
@@ -191,17 +228,12 @@ impl PathBook {
         agent: ElementIx,
         end: Option<ElementIx>,
     ) -> SetIx {
-        if let Some(set) = self.computed.get(&(agent, end)) {
-            return *set;
+        if let Some(set) = self.computed.get(&agent).and_then(|ends| ends.get(end)) {
+            return set;
         }
         let set = self.compute(topology, agent, end);
         let set = self.intern(set);
-        self.computed.insert((agent, end), set);
-        if let Some(end) = end {
-            let root = topology.host(agent).unwrap_or(agent);
-            let leading = self.leading.entry((root, topology.node_of(end))).or_default();
-            leading.push((agent, Some(end)));
-        }
+        self.computed.entry(agent).or_default().set(end, set);
         set
     }
 
@@ -255,31 +287,70 @@ impl PathBook {
     }
 
     fn intern(&mut self, set: PathSet) -> SetIx {
-        let routes = set.routes.iter().map(|route| (route.steps.clone(), route.share.to_bits()));
-        let signature = (set.agent, set.end, set.source, routes.collect());
-        let next = SetIx(u32::try_from(self.sets.len()).unwrap_or(u32::MAX));
-        let known = *self.known.entry(signature).or_insert(next);
-        if known == next {
-            self.sets.push(set);
+        let signature = signature(&set);
+        if let Some(known) = self.known.get(&signature) {
+            return *known;
         }
-        known
+        let next = self.free().unwrap_or(SetIx(u32::try_from(self.sets.len()).unwrap_or(u32::MAX)));
+        self.known.insert(signature, next);
+        match self.sets.get_mut(next.0 as usize) {
+            Some(slot) => *slot = set,
+            None => self.sets.push(set),
+        }
+        next
+    }
+
+    /// The place of a set that nobody takes any more.
+    fn free(&mut self) -> Option<SetIx> {
+        if !self.epochs.is_empty() {
+            return None; // What was told is named by its place.
+        }
+        while let Some(left) = self.left.pop() {
+            let Some(set) = self.sets.get(left.0 as usize) else { continue };
+            let taken = self.computed.get(&set.agent).and_then(|ends| ends.get(set.end));
+            if taken != Some(left) {
+                self.known.remove(&signature(set));
+                return Some(left);
+            }
+        }
+        None
     }
 
     /// Follows a change of one link's cost, after the topology has it. Only what it moves is
-    /// forgotten, and computed again when somebody asks. Returns how many sets that is.
+    /// forgotten, and computed again when somebody asks. Returns how many sets that is; their
+    /// places may be taken by others from now on.
     pub fn follow(&mut self, topology: &Topology, link: ElementIx) -> usize {
         let mut moved = 0;
+        let mut agents: BTreeMap<ElementIx, Vec<ElementIx>> = BTreeMap::new();
+        for agent in self.computed.keys() {
+            agents.entry(topology.host(*agent).unwrap_or(*agent)).or_default().push(*agent);
+        }
         for (root, trees) in &mut self.trees {
             for tree in trees.iter_mut().flatten() {
-                for node in tree.follow(topology, link) {
-                    for key in self.leading.remove(&(*root, node)).into_iter().flatten() {
-                        moved += usize::from(self.computed.remove(&key).is_some());
+                let nodes = tree.follow(topology, link);
+                for agent in agents.get(root).into_iter().flatten() {
+                    let Some(ends) = self.computed.get_mut(agent) else { continue };
+                    for node in &nodes {
+                        // A path to an interface is one to its device.
+                        let members = topology.members(*node).iter();
+                        let ports =
+                            members.filter(|port| topology.kind(**port) == ElementKind::Interface);
+                        for end in [node].into_iter().chain(ports) {
+                            let set = ends.take(*end);
+                            moved += usize::from(set.is_some());
+                            self.left.extend(set);
+                        }
                     }
                 }
             }
         }
         moved
     }
+}
+
+fn signature(set: &PathSet) -> Signature {
+    let routes = set.routes.iter().map(|route| (route.steps.clone(), route.share.to_bits()));
+    (set.agent, set.end, set.source, routes.collect())
 }
 
 /// Adds what every packet of the agent crosses before, and at the end, and what those need.
@@ -429,4 +500,40 @@ fn walk(topology: &Topology, root: ElementIx, way: &[Parent], toward: Toward) ->
         at = hop.node;
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Draft, ElementDraft};
+
+    /// A link that flaps moves the same paths again and again.
+    #[test]
+    fn the_book_grows_with_the_pairs_and_not_with_the_changes() {
+        let mut draft = Draft::default();
+        for id in ["a", "b", "c", "d"] {
+            draft.elements.push(ElementDraft::new(id, ElementKind::Device));
+        }
+        for (id, x, y) in [("ab", "a", "b"), ("ac", "a", "c"), ("bd", "b", "d"), ("cd", "c", "d")] {
+            draft.elements.push(ElementDraft::link(id, x, y));
+        }
+        let agent = ElementDraft::new("ag", ElementKind::Agent);
+        draft.elements.push(ElementDraft { device: Some("a".to_owned()), ..agent });
+        let mut topology = Topology::build(&draft).expect("a good network");
+        let find = |topology: &Topology, id| topology.find(id).expect("is there");
+        let (agent, link) = (find(&topology, "ag"), find(&topology, "ab"));
+        let ends: Vec<ElementIx> = topology.devices().to_vec();
+        let mut book = PathBook::default();
+        for cost in 1..100 {
+            topology.set_cost(link, cost, cost);
+            book.follow(&topology, link);
+            let mut anew = PathBook::default();
+            for end in &ends {
+                let set = book.shortest(&topology, agent, Some(*end));
+                let other = anew.shortest(&topology, agent, Some(*end));
+                assert_eq!(book.get(set), anew.get(other), "to {} at {cost}", end.0);
+            }
+        }
+        assert!(book.sets().len() <= 2 * ends.len(), "{} sets", book.sets().len());
+    }
 }

@@ -2,19 +2,21 @@
 //!
 //! 1 - Links that come, go or change their cost move only the paths that they move: everything
 //!     else keeps its place and its index.
-//! 2 - Whatever else changes, the topology is built anew.
+//! 2 - Whatever else changes, the topology is built anew; so it is when a link changes that a
+//!     target or a dependency names, because that goes by its index.
+//! 3 - What is the same is compared and never copied: a change costs what it changes.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use model::{ElementKind, UtcMicros};
 
 use crate::graph::{
-    COST_MAX, Draft, ElementDraft, ElementIx, ID_BYTES_MAX, PathBook, PathSet, Problem,
-    TargetDraft, Topology,
+    COST_MAX, Dependency, Draft, ElementDraft, ElementIx, ID_BYTES_MAX, PathBook, PathSet, Problem,
+    TargetDraft, Topology, document::own_id,
 };
 
-/// Changes that are followed before everything is built anew: paths that nobody takes any more
-/// are kept until then.
+/// Changes that are followed before everything is built anew: the place of a link that is gone is
+/// kept until then.
 const FOLLOWED_MAX: u32 = 1_000;
 
 /// What a change did.
@@ -41,6 +43,50 @@ pub struct Net {
 /// A link as it was and as it is; `None` where it is not there.
 type Pair = (Option<ElementDraft>, Option<ElementDraft>);
 
+/// A description by id, borrowed from whoever has it.
+#[derive(Debug)]
+pub(super) struct Described<'a> {
+    elements: Vec<&'a ElementDraft>,
+    /// With ids of their own.
+    targets: Vec<Cow<'a, TargetDraft>>,
+    dependencies: &'a [Dependency],
+}
+
+impl<'a> Described<'a> {
+    pub(super) fn of(draft: &'a Draft) -> Described<'a> {
+        Described::with(draft, &[], &[])
+    }
+
+    /// A draft, and what it leaves out.
+    pub(super) fn with(
+        draft: &'a Draft,
+        elements: &'a [ElementDraft],
+        targets: &'a [TargetDraft],
+    ) -> Described<'a> {
+        let mut elements: Vec<&ElementDraft> = draft.elements.iter().chain(elements).collect();
+        elements.sort_by(|a, b| a.id.cmp(&b.id));
+        let is_taken =
+            |id: &str| elements.binary_search_by(|element| element.id.as_str().cmp(id)).is_ok();
+        let own = |target: &'a TargetDraft| {
+            if !is_taken(&target.id) {
+                return Cow::Borrowed(target);
+            }
+            Cow::Owned(TargetDraft { id: own_id(&target.id, is_taken), ..target.clone() })
+        };
+        let mut targets: Vec<_> = draft.targets.iter().chain(targets).map(own).collect();
+        targets.sort_by(|a, b| a.id.cmp(&b.id));
+        Described { elements, targets, dependencies: &draft.dependencies }
+    }
+
+    fn to_draft(&self) -> Draft {
+        Draft {
+            elements: self.elements.iter().map(|element| (*element).clone()).collect(),
+            targets: self.targets.iter().map(|target| (**target).clone()).collect(),
+            dependencies: self.dependencies.to_vec(),
+        }
+    }
+}
+
 impl Net {
     /// Builds a topology; targets that are called as an element get an id of their own.
     ///
@@ -48,7 +94,11 @@ impl Net {
     ///
     /// As [`Topology::build`].
     pub fn new(draft: &Draft) -> Result<Net, Vec<Problem>> {
-        let draft = sorted(draft);
+        Net::of(&Described::of(draft))
+    }
+
+    pub(super) fn of(described: &Described<'_>) -> Result<Net, Vec<Problem>> {
+        let draft = described.to_draft();
         let topology = Topology::build(&draft)?;
         Ok(Net { draft, topology, book: PathBook::default(), followed: 0 })
     }
@@ -74,37 +124,92 @@ impl Net {
     ///
     /// As [`Topology::build`]; then it stays what it was.
     pub fn change(&mut self, draft: &Draft) -> Result<(Moved, Option<Topology>), Vec<Problem>> {
-        let draft = sorted(draft);
-        if draft == self.draft {
+        self.be(&Described::of(draft))
+    }
+
+    pub(super) fn be(
+        &mut self,
+        next: &Described<'_>,
+    ) -> Result<(Moved, Option<Topology>), Vec<Problem>> {
+        let links = self.links_to(next);
+        if links.as_ref().is_some_and(Vec::is_empty) {
             return Ok((Moved::Nothing, None));
         }
-        let links = if self.followed < FOLLOWED_MAX { self.links_to(&draft) } else { None };
-        if let Some(moved) = links.and_then(|links| self.follow(&links)) {
+        let links = links.filter(|links| {
+            // A draft that cannot be built must leave everything as it is.
+            let can_be = |(before, after): &Pair| {
+                // An id that is there twice is told by whoever builds it.
+                let is_free = |link: &ElementDraft| {
+                    before.is_some() || self.topology.find(&link.id).is_none()
+                };
+                after.as_ref().is_none_or(|link| is_free(link) && self.can_add(link))
+            };
+            self.followed < FOLLOWED_MAX && links.iter().all(can_be)
+        });
+        if let Some(links) = links
+            && let Some(moved) = self.follow(&links)
+        {
             self.followed += 1;
-            self.draft = draft;
+            links.into_iter().for_each(|link| self.note(link));
             return Ok((moved, None));
         }
-        let before = std::mem::replace(self, Net::new(&draft)?);
+        let before = std::mem::replace(self, Net::of(next)?);
         Ok((Moved::Rebuilt, Some(before.topology)))
     }
 
     /// The links that tell another draft from this; `None` if it is more than that.
-    fn links_to(&self, next: &Draft) -> Option<Vec<Pair>> {
-        if next.targets != self.draft.targets || next.dependencies != self.draft.dependencies {
+    fn links_to(&self, next: &Described<'_>) -> Option<Vec<Pair>> {
+        let Draft { elements, targets, dependencies } = &self.draft;
+        let are_same_targets = next.targets.len() == targets.len()
+            && next.targets.iter().zip(targets).all(|(next, target)| **next == *target);
+        if !are_same_targets || next.dependencies != dependencies {
             return None;
         }
-        if is_asymmetric(next) != self.topology.is_asymmetric() {
+        let links = links_between(elements, &next.elements)?;
+        let mut changed = links.iter().flat_map(|(before, after)| before.iter().chain(after));
+        if changed.any(is_asymmetric)
+            && next.elements.iter().any(|element| is_asymmetric(element))
+                != self.topology.is_asymmetric()
+        {
             return None; // Every path then has another way back.
         }
-        let is_twice = |pair: &[ElementDraft]| matches!(pair, [a, b] if a.id == b.id);
-        if next.elements.windows(2).any(is_twice) {
-            return None;
+        let moves = |(before, after): &Pair| match (before, after) {
+            (Some(before), Some(after)) => !is_cost_alone(before, after),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let moved = links.iter().filter(|link| moves(link)).filter_map(|(before, _)| {
+            before.as_ref().and_then(|link| self.topology.find(&link.id))
+        });
+        (!self.is_named(&moved.collect::<Vec<_>>())).then_some(links)
+    }
+
+    /// Whether a target or a dependency goes by one of these links.
+    fn is_named(&self, links: &[ElementIx]) -> bool {
+        let is_one = |ix: &ElementIx| links.contains(ix);
+        let draft = &self.draft;
+        let ids = draft.targets.iter().filter_map(|target| target.device.as_deref());
+        let of = draft.dependencies.iter().flat_map(|d| d.on.iter().chain([&d.of]));
+        !links.is_empty()
+            && ids
+                .chain(of.map(String::as_str))
+                .any(|id| self.topology.find(id).as_ref().is_some_and(is_one))
+    }
+
+    /// Writes down what a link became.
+    fn note(&mut self, (before, after): Pair) {
+        let elements = &mut self.draft.elements;
+        let Some(id) = before.as_ref().or(after.as_ref()).map(|link| link.id.clone()) else {
+            return;
+        };
+        match (elements.binary_search_by(|element| element.id.cmp(&id)), after) {
+            (Ok(at), Some(after)) => {
+                elements.get_mut(at).into_iter().for_each(|link| *link = after.clone());
+            }
+            (Ok(at), None) => drop(elements.remove(at)),
+            (Err(at), Some(after)) => elements.insert(at, after),
+            (Err(_), None) => {}
         }
-        let links = links_between(&self.draft.elements, &next.elements)?;
-        // A draft that cannot be built must leave everything as it is.
-        let ends = links.iter().filter_map(|(_, link)| link.as_ref());
-        let mut checked = ends.map(|link| self.can_add(link));
-        checked.all(|is_good| is_good).then_some(links)
     }
 
     /// Whether everything that a link names is there, and its ends are two.
@@ -158,25 +263,15 @@ impl Net {
     }
 }
 
-fn sorted(draft: &Draft) -> Draft {
-    let mut draft = draft.with_own_targets();
-    draft.elements.sort_by(|a, b| a.id.cmp(&b.id));
-    draft.targets.sort_by(|a: &TargetDraft, b| a.id.cmp(&b.id));
-    draft
-}
-
 fn costs(link: &ElementDraft) -> (u32, u32) {
     let cost = |cost: Option<i64>| cost.and_then(|cost| u32::try_from(cost).ok());
     let there = cost(link.cost).unwrap_or(1);
     (there, cost(link.cost_back).unwrap_or(there))
 }
 
-fn is_asymmetric(draft: &Draft) -> bool {
-    let mut ends = draft.elements.iter().filter(|element| element.ends.is_some());
-    ends.any(|link| {
-        let (there, back) = costs(link);
-        there != back
-    })
+fn is_asymmetric(link: &ElementDraft) -> bool {
+    let (there, back) = costs(link);
+    link.ends.is_some() && there != back
 }
 
 fn is_cost_alone(before: &ElementDraft, after: &ElementDraft) -> bool {
@@ -186,9 +281,9 @@ fn is_cost_alone(before: &ElementDraft, after: &ElementDraft) -> bool {
 }
 
 /// What tells two lists apart, both by id; `None` if it is more than links.
-fn links_between(before: &[ElementDraft], after: &[ElementDraft]) -> Option<Vec<Pair>> {
-    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
-    let mut links = Vec::new();
+fn links_between(before: &[ElementDraft], after: &[&ElementDraft]) -> Option<Vec<Pair>> {
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().copied().peekable());
+    let mut links: Vec<Pair> = Vec::new();
     let is_other = |element: &&ElementDraft| element.kind != ElementKind::Link;
     loop {
         let order = match (old.peek(), new.peek()) {

@@ -94,31 +94,37 @@ impl Roster {
         probes.map(|(id, probe)| (*id, &*probe.target))
     }
 
-    /// The topology with every agent and target of the inventory: those that it does not name
-    /// stand nowhere.
-    pub fn complete(&self, org: OrgId, draft: &Draft) -> Draft {
-        let mut draft = draft.clone();
-        let called: BTreeSet<String> = draft
-            .elements
-            .iter()
-            .filter(|element| element.kind == ElementKind::Agent)
-            .map(|agent| agent.name.clone().unwrap_or_else(|| agent.id.clone()))
-            .collect();
-        let mut taken: BTreeSet<String> =
-            draft.elements.iter().map(|element| element.id.clone()).collect();
-        for (_, name) in self.agents(org).filter(|(_, name)| !called.contains(*name)) {
+    /// Every agent and target of the inventory that a topology does not name: they stand nowhere.
+    pub(super) fn missing(
+        &self,
+        org: OrgId,
+        draft: &Draft,
+    ) -> (Vec<ElementDraft>, Vec<TargetDraft>) {
+        let agents = draft.elements.iter().filter(|element| element.kind == ElementKind::Agent);
+        let called: BTreeSet<&str> =
+            agents.map(|agent| agent.name.as_deref().unwrap_or(&agent.id)).collect();
+        let strangers: Vec<&str> =
+            self.agents(org).map(|(_, name)| name).filter(|name| !called.contains(name)).collect();
+        let mut taken: BTreeSet<String> = BTreeSet::new();
+        if !strangers.is_empty() {
+            taken.extend(draft.elements.iter().map(|element| element.id.clone()));
+        }
+        let mut agents = Vec::new();
+        for name in strangers {
             let mut id = name.to_owned();
             while !taken.insert(id.clone()) {
                 id.push_str(" (agent)");
             }
             let name = Some(name.to_owned());
-            draft.elements.push(ElementDraft { name, ..ElementDraft::new(id, ElementKind::Agent) });
+            agents.push(ElementDraft { name, ..ElementDraft::new(id, ElementKind::Agent) });
         }
-        let known: BTreeSet<String> =
-            draft.targets.iter().map(|target| target.id.clone()).collect();
-        for (_, name) in self.probes(org).filter(|(_, name)| !known.contains(*name)) {
-            draft.targets.push(TargetDraft { id: name.to_owned(), device: None, weight: 1 });
-        }
-        draft
+        let known: BTreeSet<&str> = draft.targets.iter().map(|target| target.id.as_str()).collect();
+        let targets = self.probes(org).filter(|(_, name)| !known.contains(*name));
+        let mut targets: Vec<TargetDraft> = targets
+            .map(|(_, name)| TargetDraft { id: name.to_owned(), device: None, weight: 1 })
+            .collect();
+        targets.sort_by(|a, b| a.id.cmp(&b.id));
+        targets.dedup();
+        (agents, targets)
     }
 }

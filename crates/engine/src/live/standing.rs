@@ -6,7 +6,7 @@ use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
 use super::{
     ledger::Ledger,
-    net::{Moved, Net},
+    net::{Described, Moved, Net},
     roster::Roster,
     told::{Report, told},
 };
@@ -71,10 +71,11 @@ impl Standing {
             self.incidents.translate(|_| None);
             return Ok(Moved::Rebuilt);
         }
-        let draft = roster.complete(self.org, draft);
+        let (agents, targets) = roster.missing(self.org, draft);
+        let described = Described::with(draft, &agents, &targets);
         let moved = match &mut self.net {
             Some(net) => {
-                let (moved, before) = net.change(&draft)?;
+                let (moved, before) = net.be(&described)?;
                 if let Some(before) = before {
                     self.incidents.translate(|ix| net.topology().find(before.id(ix)));
                 } else {
@@ -85,7 +86,7 @@ impl Standing {
                 moved
             }
             None => {
-                self.net = Some(Net::new(&draft)?);
+                self.net = Some(Net::of(&described)?);
                 Moved::Rebuilt
             }
         };

@@ -3,7 +3,7 @@
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use crate::{
-    graph::{ElementIx, Topology},
+    graph::{ElementIx, Topology, document::own_name},
     rca::{Assessment, Evidence, Finding, Incident, Incidents, RankedCause, State, text},
 };
 
@@ -89,6 +89,19 @@ fn ids(topology: &Topology, elements: &[ElementIx]) -> Vec<String> {
     ids.into_iter().take(NAMES_MAX).map(str::to_owned).collect()
 }
 
+/// What targets are called in the inventory.
+fn names(topology: &Topology, targets: &[ElementIx]) -> Vec<String> {
+    let mut names: Vec<&str> = targets.iter().map(|ix| name(topology, *ix)).collect();
+    names.sort_unstable();
+    names.into_iter().take(NAMES_MAX).map(str::to_owned).collect()
+}
+
+fn name(topology: &Topology, target: ElementIx) -> &str {
+    let is_other =
+        |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
+    own_name(topology.id(target), is_other)
+}
+
 /// Says everything that was found.
 pub fn told(
     topology: &Topology,
@@ -97,7 +110,7 @@ pub fn told(
     incidents: &Incidents,
 ) -> Report {
     let pair = |(agent, target): &(ElementIx, ElementIx)| {
-        (topology.id(*agent).to_owned(), topology.id(*target).to_owned())
+        (topology.id(*agent).to_owned(), name(topology, *target).to_owned())
     };
     let mut unexplained: Vec<(String, String)> = assessment.unexplained.iter().map(pair).collect();
     unexplained.sort_unstable();
@@ -143,7 +156,7 @@ fn incident(topology: &Topology, incident: &Incident, at: UtcMicros) -> Told {
             customers: behind(|element| element.customers),
             services: behind(|element| element.services),
         },
-        suppressed: ids(topology, suppressed),
+        suppressed: names(topology, suppressed),
         suppressed_total: suppressed.len(),
     }
 }
@@ -162,11 +175,13 @@ fn blame(topology: &Topology, cause: &RankedCause) -> Blame {
 }
 
 fn clue(topology: &Topology, piece: &Evidence) -> Clue {
-    let name = |ix: &ElementIx| topology.id(*ix).to_owned();
+    let pair = |(agent, target): &(ElementIx, ElementIx)| {
+        (topology.id(*agent).to_owned(), name(topology, *target).to_owned())
+    };
     Clue {
         supports: piece.supports,
         log_ratio: piece.log_ratio,
         text: text::evidence(topology, piece),
-        refs: piece.pairs.iter().map(|(agent, target)| (name(agent), name(target))).collect(),
+        refs: piece.pairs.iter().map(pair).collect(),
     }
 }

@@ -79,7 +79,7 @@ async fn a_cut_is_named_from_what_agents_report_and_hits_nobody_once_answers_com
     assert!(sentence.starts_with("r2--r3 or r3 is down, since "), "{sentence}");
     assert_eq!(incident["impact"]["targets_down"], 1);
     assert_eq!(incident["impact"]["weight"], 120);
-    assert_eq!(incident["suppressed"], json!(["r3 (target)"]));
+    assert_eq!(incident["suppressed"], json!(["r3"]));
     assert!(incident["causes"][0]["evidence"].as_array().is_some_and(|all| !all.is_empty()));
     assert_eq!(diagnosis["missing"], json!([]));
     assert_eq!(diagnosis["pairs"], 8);

@@ -22,9 +22,14 @@ const LINK: &str = "net--field";
 
 pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<()> {
     let world = setting.world(Family::V4, [Rights::Root, Rights::Root], report)?;
-    let taken = world.api.post("/topology/import", &topology())?;
+    let described = topology();
+    let parts = ["elements", "targets"]
+        .map(|part| described.get(part).map_or(0, |part| items(part).len()))
+        .iter()
+        .sum::<usize>();
+    let taken = world.api.post("/topology/import", &described)?;
     let added = number(&taken, "/added/total");
-    report.row("parts imported", "37", &added.to_string(), added == 37);
+    report.row("parts imported", &parts.to_string(), &added.to_string(), added == parts as u64);
     let pairs = u64::from(AGENTS * TARGETS);
     let quiet =
         clock::wait("a quiet network", clock::now(), std::time::Duration::from_secs(30), || {
@@ -55,14 +60,16 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let blind = clock::wait("a blind agent", begun, max, || {
         let seen = world.api.get("/diagnosis")?;
         let named = seen.get("blind_agents").map_or(&[][..], items);
-        Ok(named.iter().any(|name| *name == agent_name(1)).then_some(seen.clone()))
+        let is_named = named.iter().any(|name| *name == agent_name(1));
+        // Its incident comes with it: without one nothing is said of what is to blame.
+        Ok((is_named && !open(&seen).is_empty()).then_some(seen))
     });
     let took = blind.as_ref().map(|(_, took)| took.as_secs_f64());
     let took = took.map_err(|error| anyhow::anyhow!("{error:#}"));
     report.seconds("s from probing cut to a blind agent", took, BLIND_MAX);
     let blamed: Vec<String> =
         blind.iter().flat_map(|(seen, _)| open(seen)).map(cause_kind).collect();
-    let is_own = blamed.iter().all(|kind| kind.starts_with("agent"));
+    let is_own = !blamed.is_empty() && blamed.iter().all(|kind| kind.starts_with("agent"));
     report.row("kinds of cause then", "of the agent alone", &blamed.join(", "), is_own);
     Ok(())
 }

@@ -290,11 +290,23 @@ impl Draft {
     }
 }
 
+/// What makes the id of a target its own.
+const OWN: &str = " (target)";
+
 /// The id of a target in a topology: its name, or that with its kind if an element has it.
 pub fn own_id(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let mut id = name.to_owned();
     while is_taken(&id) {
-        id.push_str(" (target)");
+        id.push_str(OWN);
     }
     id
+}
+
+/// The name of a target by its id: what [`own_id`] made of the name, undone.
+pub fn own_name(id: &str, is_taken: impl Fn(&str) -> bool) -> &str {
+    let mut name = id;
+    while let Some(shorter) = name.strip_suffix(OWN).filter(|shorter| is_taken(shorter)) {
+        name = shorter;
+    }
+    name
 }
