@@ -87,9 +87,10 @@ impl Cluster {
         let server = server.spawn().context("cannot start PostgreSQL")?;
         let mut cluster = Cluster { programs, folder, port, server };
         cluster.wait()?;
-        for text in
-            [format!("CREATE ROLE {NAME} LOGIN"), format!("CREATE DATABASE {NAME} OWNER {NAME}")]
-        {
+        for text in [
+            format!("CREATE ROLE {NAME} LOGIN CREATEDB"),
+            format!("CREATE DATABASE {NAME} OWNER {NAME}"),
+        ] {
             cluster.run(&text)?;
         }
         Ok(cluster)

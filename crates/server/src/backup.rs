@@ -169,6 +169,7 @@ pub async fn backup_offline(
         error @ (HomeError::Dir { .. }
         | HomeError::Open { .. }
         | HomeError::OtherDatabase { .. }
+        | HomeError::OtherInstallation { .. }
         | HomeError::Unfinished { .. }) => BackupError::Home(error),
     })?;
     let dump = Dump::open(&database).await?;

@@ -13,7 +13,7 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    home::{self, HomeError},
+    home::{self, HomeError, Installed, Note},
     secrets::{SecretsError, write_secret_file},
 };
 
@@ -60,6 +60,28 @@ pub(crate) fn settle(config: &Config) -> Result<Flock<fs::File>, FirstError> {
     Ok(home::lock(&config.data_dir)?)
 }
 
+/// Refuses a database of PostgreSQL that belongs to another data directory, and notes which one
+/// it is. A file of SQLite lies in its own.
+///
+/// # Errors
+///
+/// [`HomeError::OtherInstallation`].
+pub(crate) async fn join(config: &Config, store: &Store) -> Result<(), FirstError> {
+    let database = config.database();
+    let Database::Postgres(url) = &database else { return Ok(()) };
+    let dir = &config.data_dir;
+    let ours = Note::read(dir)?.and_then(|note| note.installation);
+    let theirs = store.installation().await?;
+    let (here, there) = ((&**dir, ours.as_ref()), (&database, theirs.as_deref()));
+    let name = home::joined(here, there, home::installation_name()?)?;
+    let note = |installation| Note { place: url.to_string(), installation: Some(installation) };
+    if theirs.is_none() {
+        note(Installed::Claimed(name.clone())).write(dir)?;
+        store.installation_claim(&name).await?;
+    }
+    Ok(note(Installed::Settled(name)).write(dir)?)
+}
+
 /// Creates the user `admin` if there is no user at all.
 pub(crate) async fn first_user(
     store: &Store,
@@ -96,6 +118,7 @@ pub async fn reset_password(config: &Config, user: &str) -> Result<String, First
     }
     let _lock = settle(config)?;
     let store = Store::open_at(&database).await?;
+    join(config, &store).await?;
     let scope = Scope::system(ORG_DEFAULT);
     let found = store.user_by_name(&scope, &name(user)?).await?;
     let found = found.ok_or_else(|| FirstError::NoUser { name: user.to_owned() })?.user;

@@ -10,15 +10,23 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use store::Database;
 
-use crate::config::DATABASE_FILE;
+use crate::{
+    config::DATABASE_FILE,
+    secrets::{self, SecretsError},
+};
 
 /// Only the server's user may look into the data directory.
 const DIR_MODE: u32 = 0o700;
 const MODE_MASK: u32 = 0o777;
 /// Who holds a lock on this file has the directory.
 const LOCK: &str = "lock";
-/// Says which one of PostgreSQL it is, without what opens it.
+/// Says which one of PostgreSQL it is, without what opens it, and of which installation.
 const ELSEWHERE: &str = "database-elsewhere";
+/// Before the name of an installation, in the second line: the database has it, or is about to.
+const SETTLED: &str = "installation ";
+const CLAIMED: &str = "claims ";
+/// Of the name of an installation: enough that no two have the same.
+const INSTALLATION_BYTES: usize = 8;
 /// Stands in a data directory until a restore has filled it.
 pub(crate) const UNFINISHED: &str = "restore-unfinished";
 
@@ -56,6 +64,12 @@ pub enum HomeError {
          (docs/postgresql.md); to begin anew, take a new data directory"
     )]
     OtherDatabase { found: String, named: String },
+    #[error(
+        "the data directory `{}` is of {ours} and the database {named} of {theirs}: keys, log and \
+         database belong together. Set --data-dir and DATABASE_URL as before; to move to another \
+         database, restore a backup into an empty one (docs/postgresql.md)", path.display()
+    )]
+    OtherInstallation { path: PathBuf, named: String, ours: String, theirs: String },
     #[error(
         "`{}` is what a restore left that did not end: delete it, and restore again", path.display()
     )]
@@ -116,7 +130,7 @@ pub(crate) fn check_whole(data_dir: &Path) -> Result<(), HomeError> {
 pub(crate) fn check_database(data_dir: &Path, named: &Database) -> Result<(), HomeError> {
     let other = match named {
         Database::Sqlite(path) if path.exists() => None,
-        Database::Sqlite(_) => fs::read_to_string(data_dir.join(ELSEWHERE)).ok(),
+        Database::Sqlite(_) => Note::read(data_dir)?.map(|note| note.place),
         Database::Postgres(_) => {
             let path = data_dir.join(DATABASE_FILE);
             path.exists().then(|| path.display().to_string())
@@ -131,11 +145,104 @@ pub(crate) fn check_database(data_dir: &Path, named: &Database) -> Result<(), Ho
     }
 }
 
-/// Notes in a data directory that its database is elsewhere, for [`check_database`].
-pub(crate) fn note_database(data_dir: &Path, database: &Database) -> Result<(), HomeError> {
-    let Database::Postgres(url) = database else { return Ok(()) };
-    let path = data_dir.join(ELSEWHERE);
-    fs::write(&path, format!("{url}\n")).map_err(|source| HomeError::Dir { path, source })
+/// What a data directory notes of its database, if that is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// Where it is, without what opens it.
+    pub(crate) place: String,
+    /// `None` of a directory that an older version used last.
+    pub(crate) installation: Option<Installed>,
+}
+
+/// The name of an installation, as a data directory knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Installed {
+    /// Its database has the name.
+    Settled(String),
+    /// It is about to get it: a start that dies in between goes on with the same.
+    Claimed(String),
+}
+
+impl Note {
+    /// Reads it; `None` if there is none.
+    pub(crate) fn read(data_dir: &Path) -> Result<Option<Note>, HomeError> {
+        let path = data_dir.join(ELSEWHERE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|source| HomeError::Dir { path, source })?,
+        };
+        let mut lines = text.lines();
+        let place = lines.next().unwrap_or_default().to_owned();
+        let installation = lines.next().and_then(|line| {
+            let settled = line.strip_prefix(SETTLED).map(|name| Installed::Settled(name.into()));
+            settled.or_else(|| Some(Installed::Claimed(line.strip_prefix(CLAIMED)?.into())))
+        });
+        Ok(Some(Note { place, installation }))
+    }
+
+    /// Writes it durably, as a whole or not at all.
+    pub(crate) fn write(&self, data_dir: &Path) -> Result<(), HomeError> {
+        let name = match &self.installation {
+            None => String::new(),
+            Some(Installed::Settled(name)) => format!("{SETTLED}{name}\n"),
+            Some(Installed::Claimed(name)) => format!("{CLAIMED}{name}\n"),
+        };
+        let (path, new) = (data_dir.join(ELSEWHERE), data_dir.join(ELSEWHERE.to_owned() + ".new"));
+        let write = || {
+            let mut file = fs::File::create(&new)?;
+            file.write_all(format!("{}\n{name}", self.place).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            fs::File::open(data_dir)?.sync_all()
+        };
+        write().map_err(|source| HomeError::Dir { path: path.clone(), source })
+    }
+}
+
+/// Makes a name for an installation.
+pub(crate) fn installation_name() -> Result<String, SecretsError> {
+    let bytes: [u8; INSTALLATION_BYTES] = secrets::random()?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+/// Says what a data directory, whose note names `ours`, and a database of `theirs` are together:
+/// the name for both, to be noted and to be given, or a refusal.
+///
+/// 1 - The same name: they belong together.
+/// 2 - Neither has one: `new` is for both. So an installation of an older version gets its name.
+/// 3 - The directory is about to give its name, and the database has none: it is given.
+/// 4 - Anything else is a mistake: the log of one beside the database of another.
+///
+/// # Errors
+///
+/// [`HomeError::OtherInstallation`].
+pub(crate) fn joined(
+    (data_dir, ours): (&Path, Option<&Installed>),
+    (named, theirs): (&Database, Option<&str>),
+    new: String,
+) -> Result<String, HomeError> {
+    let said = |name: Option<&str>| match name {
+        Some(name) => format!("the installation {name}"),
+        None => "no installation yet".to_owned(),
+    };
+    match (ours, theirs) {
+        (None, None) => Ok(new),
+        (Some(Installed::Claimed(ours)), None) => Ok(ours.clone()),
+        (Some(Installed::Settled(ours) | Installed::Claimed(ours)), Some(theirs))
+            if ours == theirs =>
+        {
+            Ok(ours.clone())
+        }
+        (_, theirs) => {
+            let ours = ours.map(|(Installed::Settled(name) | Installed::Claimed(name))| &**name);
+            Err(HomeError::OtherInstallation {
+                path: data_dir.to_owned(),
+                named: named.to_string(),
+                ours: said(ours),
+                theirs: said(theirs),
+            })
+        }
+    }
 }
 
 /// Removes the file with the first password once `user`, if it is the first one, has another. One
@@ -176,7 +283,10 @@ mod tests {
         for named in [&file, &server] {
             check_database(dir.path(), named).unwrap();
         }
-        note_database(dir.path(), &server).unwrap();
+        let place = server.to_string();
+        let note = Note { place, installation: Some(Installed::Settled("a1".to_owned())) };
+        note.write(dir.path()).unwrap();
+        assert_eq!(Note::read(dir.path()).unwrap(), Some(note));
         check_database(dir.path(), &server).unwrap();
         // The variable was forgotten.
         let error = check_database(dir.path(), &file).unwrap_err().to_string();
@@ -187,6 +297,42 @@ mod tests {
         check_database(dir.path(), &file).unwrap();
         let error = check_database(dir.path(), &server).unwrap_err().to_string();
         assert!(error.contains("faultline.db, and this start names PostgreSQL"), "{error}");
+    }
+
+    /// What is noted, what the database says, and what comes of it.
+    #[track_caller]
+    fn check(ours: Option<Installed>, theirs: Option<&str>, expected: Result<&str, &str>) {
+        let url = DatabaseUrl::parse("postgresql://a:s3cret@db.example.net/f").unwrap();
+        let dir = Path::new("/data");
+        let database = database_of(dir, Some(&url));
+        let found = joined((dir, ours.as_ref()), (&database, theirs), "new1".to_owned());
+        match (found, expected) {
+            (Ok(name), Ok(expected)) => assert_eq!(name, expected),
+            (Err(error), Err(expected)) => {
+                let error = error.to_string();
+                assert!(error.contains(expected) && error.contains("restore a backup"), "{error}");
+                assert!(error.contains("`/data`") && error.contains("db.example.net"), "{error}");
+                assert!(!error.contains("s3cret"), "{error}");
+            }
+            (found, expected) => panic!("{found:?} and not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_data_directory_goes_with_the_database_of_its_own_installation() {
+        let settled = |name: &str| Some(Installed::Settled(name.to_owned()));
+        let claimed = |name: &str| Some(Installed::Claimed(name.to_owned()));
+        check(None, None, Ok("new1"));
+        check(settled("a1"), Some("a1"), Ok("a1"));
+        // A start died between the two.
+        check(claimed("a1"), None, Ok("a1"));
+        check(claimed("a1"), Some("a1"), Ok("a1"));
+        check(settled("a1"), Some("b2"), Err("is of the installation a1 and the database Postgre"));
+        check(settled("a1"), Some("b2"), Err("/f of the installation b2"));
+        check(claimed("a1"), Some("b2"), Err("installation b2"));
+        // The database is a new one, or the directory.
+        check(settled("a1"), None, Err("/f of no installation yet"));
+        check(None, Some("b2"), Err("is of no installation yet"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! Everything is written into a folder beside the data directory, made durable, and only then
 //! takes its name. Until its last file is durable a mark stands in that folder, and no server
-//! starts where the mark is. So at every instant there is either no data directory or a whole one.
+//! starts where the mark is. So at every instant there is either no data directory or a whole one,
+//! or one with the mark: a database of PostgreSQL is committed when nothing else is left that could
+//! fail, which is after the folder has its name.
 
 use std::{
     fs, io,
@@ -20,7 +22,7 @@ use crate::{
     archive::{self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, ArchiveError, Manifest, Part, log_rows},
     authority::{Authority, AuthorityError},
     config::database_of,
-    home::{self, HomeError, UNFINISHED},
+    home::{self, HomeError, Installed, Note, UNFINISHED},
     log,
     secrets::{MasterKey, Secrets, SecretsError, write_secret_file},
 };
@@ -119,7 +121,7 @@ pub async fn restore_from(
     url: Option<&DatabaseUrl>,
     key: GivenKey<'_>,
 ) -> Result<Manifest, RestoreError> {
-    let staging = Staging::create(data_dir)?;
+    let mut staging = Staging::create(data_dir)?;
     let (parts, mut taken) = mpsc::channel(PARTS_MAX);
     let reading = tokio::task::spawn_blocking(move || {
         archive::read(source, |part| {
@@ -143,9 +145,23 @@ pub async fn restore_from(
         (Err(error), _) => return Err(error),
     };
     use_key(&staging.dir, key)?;
-    // PostgreSQL has nothing of it before, and all of it after: it comes last but for the name.
-    filling.finish().await?;
-    staging.finish(data_dir)?;
+    let database = filling.database.clone();
+    let load = filling.settle().await?;
+    match &database {
+        Database::Sqlite(path) => {
+            load.finish().await?;
+            sync(path)?;
+            staging.unmark()?;
+            staging.place(data_dir)?;
+            staging.is_finished = true;
+        }
+        Database::Postgres(_) => {
+            staging.place(data_dir)?;
+            load.finish().await?;
+            staging.is_finished = true;
+            staging.unmark()?;
+        }
+    }
     Ok(manifest)
 }
 
@@ -186,15 +202,18 @@ impl Filling {
         Ok(())
     }
 
-    async fn finish(self) -> Result<(), RestoreError> {
+    /// Makes everything but the database whole, and gives that its name: what is restored is an
+    /// installation of its own, with a log of its own from here on.
+    async fn settle(self) -> Result<Load, RestoreError> {
         self.log.end()?;
-        let load = self.load.ok_or(RestoreError::Interrupted)?;
-        home::note_database(&self.dir, &self.database)?;
-        load.finish().await?;
-        match &self.database {
-            Database::Sqlite(path) => sync(path),
-            Database::Postgres(_) => Ok(()),
+        let mut load = self.load.ok_or(RestoreError::Interrupted)?;
+        if let Database::Postgres(url) = &self.database {
+            let name = home::installation_name()?;
+            load.installation_claim(&name).await?;
+            let installation = Some(Installed::Settled(name));
+            Note { place: url.to_string(), installation }.write(&self.dir)?;
         }
+        Ok(load)
     }
 }
 
@@ -281,6 +300,8 @@ fn sync(path: &Path) -> Result<(), RestoreError> {
 struct Staging {
     dir: PathBuf,
     parent: PathBuf,
+    /// An empty data directory that it replaced.
+    replaced: Option<PathBuf>,
     is_finished: bool,
     _lock: Flock<fs::File>,
 }
@@ -300,22 +321,29 @@ impl Staging {
         sync(&parent)?;
         home::make_private(&dir.join("keys"))?;
         let lock = lock(&dir)?;
-        Ok(Staging { dir, parent, is_finished: false, _lock: lock })
+        Ok(Staging { dir, parent, replaced: None, is_finished: false, _lock: lock })
     }
 
-    fn finish(mut self, data_dir: &Path) -> Result<(), RestoreError> {
+    /// Gives the folder the name of the data directory, durably.
+    fn place(&mut self, data_dir: &Path) -> Result<(), RestoreError> {
         for dir in ["keys", "log", ""].map(|name| self.dir.join(name)) {
             if dir.exists() {
                 sync(&dir)?;
             }
         }
-        let mark = self.dir.join(UNFINISHED);
-        fs::remove_file(&mark).map_err(write_error(&mark))?;
-        sync(&self.dir)?;
+        let was_there = data_dir.exists();
         // Replaces an empty directory, and nothing else.
         fs::rename(&self.dir, data_dir).map_err(write_error(data_dir))?;
-        self.is_finished = true;
+        data_dir.clone_into(&mut self.dir);
+        self.replaced = was_there.then(|| data_dir.to_owned());
         sync(&self.parent)
+    }
+
+    /// Takes the mark away that no server starts over, durably.
+    fn unmark(&self) -> Result<(), RestoreError> {
+        let mark = self.dir.join(UNFINISHED);
+        fs::remove_file(&mark).map_err(write_error(&mark))?;
+        sync(&self.dir)
     }
 }
 
@@ -324,6 +352,9 @@ impl Drop for Staging {
         if !self.is_finished {
             // What cannot be removed keeps its mark, and the next restore clears it.
             fs::remove_dir_all(&self.dir).unwrap_or(());
+            if let Some(replaced) = &self.replaced {
+                home::make_private(replaced).unwrap_or(());
+            }
         }
     }
 }
@@ -334,6 +365,7 @@ fn lock(dir: &Path) -> Result<Flock<fs::File>, RestoreError> {
         error @ (HomeError::Dir { .. }
         | HomeError::Open { .. }
         | HomeError::OtherDatabase { .. }
+        | HomeError::OtherInstallation { .. }
         | HomeError::Unfinished { .. }) => RestoreError::Home(error),
     })
 }

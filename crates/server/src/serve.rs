@@ -20,7 +20,7 @@ use crate::{
     conductor::{CatchUpError, Conductor, Replay, ReplayError},
     config::Config,
     first::{self, FirstError, FirstStart},
-    home, http,
+    http,
     ingest::{Ingest, stub::agent_link_server::AgentLinkServer},
     listen::{self, Door, ListenError, PlainListener, Purpose, TlsListener},
     log::{self, Body, LogHandle, LogStart},
@@ -150,7 +150,7 @@ pub async fn serve_with(
     let database = config.database();
     let store = Store::open_at(&database).await;
     let store = store.map_err(|source| ServeError::Store { database, source })?;
-    home::note_database(&config.data_dir, &config.database()).map_err(FirstError::from)?;
+    first::join(&config, &store).await?;
     let authority = Arc::new(Authority::load(&config.keys_dir(), &secrets, clock.now())?);
     let mut core = Core::start(&config, &store, &clock).await?;
 

@@ -326,8 +326,8 @@ async fn record(
             Buried { kind: Kind::Agent, object_id: agent.id.0, probe: None, name: &agent.name };
         return inventory::bury(tx, scope, &buried, &body, now).await;
     }
-    let logged =
-        Logged { kind: Kind::Agent, object_id: agent.id.0, is_removed: false, body: &body };
+    let body = &body.to_string();
+    let logged = Logged { kind: Kind::Agent, object_id: agent.id.0, is_removed: false, body };
     inventory::log(tx, scope, &[logged], now).await
 }
 

@@ -138,11 +138,11 @@ struct Sorted<'a> {
 impl Store {
     /// Stores one turn of the engine; false if it was stored before, and then changes nothing.
     pub async fn commit(&self, commit: &Commit<'_>, now: UtcMicros) -> Result<bool, StoreError> {
+        let sorted = sort(commit.decisions);
         let mut tx = self.write_above().await?;
         if commit.position <= applied(&mut tx).await?.position {
             return Ok(false);
         }
-        let sorted = sort(commit.decisions);
         write_verdicts(&mut tx, &sorted.verdicts, commit).await?;
         write_minutes(&mut tx, &sorted.minutes, now).await?;
         for (org, change) in &sorted.agents {

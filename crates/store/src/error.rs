@@ -49,7 +49,7 @@ pub enum StoreError {
     #[error("no room left on the disk of the database: free space there")]
     Full {
         #[source]
-        source: sqlx::Error,
+        source: Said,
     },
     /// Its disk fails or may not be written. A later attempt may succeed.
     #[error(
@@ -57,17 +57,16 @@ pub enum StoreError {
     )]
     Unwritable {
         #[source]
-        source: sqlx::Error,
+        source: Said,
     },
-    /// PostgreSQL does not answer, or all connections to it are in use. A later attempt may
-    /// succeed.
+    /// PostgreSQL does not answer. A later attempt may succeed.
     #[error(
         "the database server does not answer: look whether it runs, and whether this machine \
          reaches it"
     )]
     Unreachable {
         #[source]
-        source: sqlx::Error,
+        source: Said,
     },
     /// PostgreSQL knows the role or the database not, or lets it not in, or not do this.
     #[error(
@@ -76,7 +75,13 @@ pub enum StoreError {
     )]
     Denied {
         #[source]
-        source: sqlx::Error,
+        source: Said,
+    },
+    /// PostgreSQL offers no TLS, or a certificate that is not trusted.
+    #[error("no TLS with the database server: look at sslmode and sslrootcert in DATABASE_URL")]
+    Tls {
+        #[source]
+        source: Said,
     },
     /// Another server writes to this PostgreSQL database. If that one stops, a later attempt may
     /// succeed.
@@ -118,9 +123,29 @@ pub enum StoreError {
     #[error("the database failed")]
     Database {
         #[source]
-        source: sqlx::Error,
+        source: Said,
     },
 }
+
+/// What the database said, or the driver of it: once, though both have it, and without the line of
+/// the database's own source code.
+#[derive(Debug)]
+pub struct Said(pub(crate) sqlx::Error);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(said) = self.0.as_database_error() else {
+            return write!(f, "{}", self.0);
+        };
+        f.write_str(said.message())?;
+        match said.code() {
+            Some(code) => write!(f, " (code {code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Said {}
 
 /// SQLite's primary result codes for a lock held elsewhere.
 const SQLITE_BUSY: i32 = 5;
@@ -135,24 +160,24 @@ impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> StoreError {
         let said = source.as_database_error();
         if let Some(said) = said.and_then(|said| said.try_downcast_ref::<PgDatabaseError>()) {
-            return of_postgres(said.code())(source);
+            return of_postgres(said.code())(Said(source));
         }
+        let code = said.and_then(|said| said.code()).and_then(|code| code.parse::<i32>().ok());
         if matches!(source, sqlx::Error::PoolTimedOut) {
             return StoreError::Busy;
         }
         // SQLite is reached through no socket.
-        if let sqlx::Error::Tls(reason) = &source {
-            return StoreError::without_tls(reason);
+        let is_of_way = matches!(source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_));
+        let is_of_tls = matches!(source, sqlx::Error::Tls(_))
+            || matches!(&source, sqlx::Error::Io(error)
+                if error.kind() == io::ErrorKind::InvalidData);
+        let source = Said(source);
+        if is_of_tls {
+            return StoreError::Tls { source };
         }
-        if let sqlx::Error::Io(error) = &source
-            && error.kind() == io::ErrorKind::InvalidData
-        {
-            return StoreError::without_tls(error);
-        }
-        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
+        if is_of_way {
             return StoreError::Unreachable { source };
         }
-        let code = said.and_then(|said| said.code()).and_then(|code| code.parse::<i32>().ok());
         // The low byte is the primary code, the rest says more of it.
         match code.map(|c| c & 0xff) {
             Some(SQLITE_BUSY | SQLITE_LOCKED) => StoreError::Busy,
@@ -166,7 +191,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// What an SQLSTATE of PostgreSQL is for a caller: some alone, some by their class.
-fn of_postgres(code: &str) -> fn(sqlx::Error) -> StoreError {
+fn of_postgres(code: &str) -> fn(Said) -> StoreError {
     match (code, code.get(..2)) {
         // No lock in time, a statement or a transaction ended for another, too many connections.
         ("55P03" | "57014" | "40001" | "40P01" | "53300" | "53200", _) => |_| StoreError::Busy,
@@ -184,11 +209,6 @@ fn of_postgres(code: &str) -> fn(sqlx::Error) -> StoreError {
 }
 
 impl StoreError {
-    fn without_tls(reason: &dyn fmt::Display) -> StoreError {
-        let reason = format!("no TLS with its server ({reason}): look at sslmode and sslrootcert");
-        StoreError::Unsuitable { reason }
-    }
-
     /// Whether the place where the database is kept is to blame: its disk is full, failing,
     /// read-only or gone, or its server.
     pub fn is_of_place(&self) -> bool {
@@ -206,8 +226,10 @@ impl StoreError {
 pub(crate) fn name_taken(field: &'static str) -> impl Fn(StoreError) -> StoreError {
     move |error| {
         let StoreError::Database { source } = &error else { return error };
-        let is_taken =
-            source.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        let is_taken = source
+            .0
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         if is_taken { StoreError::NameTaken { field } } else { error }
     }
 }
@@ -219,7 +241,7 @@ mod tests {
     /// What PostgreSQL says, and whether a caller may try again.
     #[track_caller]
     fn check(code: &str, expected: &str, is_of_place: bool) {
-        let error = of_postgres(code)(sqlx::Error::WorkerCrashed);
+        let error = of_postgres(code)(Said(sqlx::Error::WorkerCrashed));
         let kind = format!("{error:?}");
         let kind = kind.split([' ', '{']).next().unwrap();
         assert_eq!((kind, error.is_of_place()), (expected, is_of_place), "{code}");

@@ -96,7 +96,8 @@ pub(crate) struct Logged<'a> {
     pub(crate) kind: Kind,
     pub(crate) object_id: u32,
     pub(crate) is_removed: bool,
-    pub(crate) body: &'a Value,
+    /// JSON: whoever has much to say makes its text before others wait for the writer.
+    pub(crate) body: &'a str,
 }
 
 impl Store {
@@ -165,7 +166,7 @@ pub(crate) async fn log(
                 .add(logged.kind.as_str())
                 .add(logged.object_id)
                 .add(logged.is_removed)
-                .add(logged.body.to_string());
+                .add(logged.body.to_owned());
         })
         .await?;
     Ok(last)
@@ -187,6 +188,7 @@ pub(crate) async fn bury(
     body: &Value,
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
+    let body = &body.to_string();
     let logged = Logged { kind: buried.kind, object_id: buried.object_id, is_removed: true, body };
     let version = log(connection, scope, &[logged], now).await?;
     sql(TOMBSTONE_ADD)

@@ -24,6 +24,7 @@ mod error;
 pub mod fuzz;
 mod history;
 mod import;
+mod installation;
 mod inventory;
 mod migrate;
 mod names;
@@ -46,7 +47,7 @@ pub use archive::{
     TableShape, check_rows, inspect,
 };
 pub use db::{Database, DatabaseUrl, Store, UrlError};
-pub use error::StoreError;
+pub use error::{Said, StoreError};
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 

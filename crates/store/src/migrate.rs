@@ -42,6 +42,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("topology", "0005_topology.sql"),
     step!("damaged tails", "0006_damaged_tails.sql"),
     step!("rollups", "0007_rollups.sql"),
+    step!("installation", "0008_installation.sql"),
 ];
 
 const SCHEMA_STEP: &str = "
@@ -275,6 +276,7 @@ mod tests {
             "inventory_head",
             "engine_state",
             "engine_checkpoint",
+            "installation",
             "sqlite_sequence",
         ];
         for (name, text) in schema(&mut connection).await {

@@ -152,6 +152,19 @@ struct Hours {
     all_hours: Series<ALL_HOUR>,
 }
 
+impl Hours {
+    /// Makes the chunks, each with its kind.
+    fn encode(self, group: u32, range: &Range<Minute>) -> Result<Vec<(u8, Made)>, Unpackable> {
+        let Hours { pair_fives, pair_hours, all_fives, all_hours } = self;
+        let mut made = Vec::new();
+        made.extend(encoded(pair_fives, group, range)?);
+        made.extend(encoded(pair_hours, group, range)?);
+        made.extend(encoded(all_fives, group, range)?);
+        made.extend(encoded(all_hours, group, range)?);
+        Ok(made)
+    }
+}
+
 impl Store {
     /// Rolls up some of what has changed and is quiet: one bounded step.
     pub(crate) async fn roll_due(
@@ -217,19 +230,24 @@ impl Store {
         drop(tx);
         let hours: BTreeSet<Minute> =
             due.marks.iter().map(|(start, _)| *start).filter(|start| swept <= *start).collect();
-        let (rolled, damaged) = computed(move || hours_of(&rounds, &minutes, &hours)).await?;
+        let (group, range) = (due.group, due.range());
+        let (made, damaged) = computed(move || {
+            let (rolled, damaged) = hours_of(&rounds, &minutes, &hours);
+            (rolled.encode(group, &range), damaged)
+        })
+        .await?;
         damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
+        let made = made?;
         let mut tx = self.write(due.org).await?;
         if !unmark(&mut tx, due).await? {
             return Ok(false);
         }
-        let Hours { pair_fives, pair_hours, all_fives, all_hours } = rolled;
-        add(&mut tx, due, pair_fives, now).await?;
-        add(&mut tx, due, pair_hours, now).await?;
-        add(&mut tx, due, all_fives, now).await?;
-        if let Some(chunk) = add(&mut tx, due, all_hours, now).await? {
-            let of = (due.org, due.group);
-            mark(&mut tx, of, Span::Day, due.range().start, (chunk, now)).await?;
+        for (kind, made) in made {
+            let chunk = add_chunk(&mut tx, due.org, kind, made, now).await?;
+            if kind == ALL_HOUR {
+                let of = (due.org, due.group);
+                mark(&mut tx, of, Span::Day, due.range().start, (chunk, now)).await?;
+            }
         }
         tx.commit().await?;
         Ok(true)
@@ -241,14 +259,21 @@ impl Store {
         let mut tx = self.read(due.org).await?;
         let hours = sources::<RollRecord<ALL_HOUR>>(&mut tx, &wanted).await?;
         drop(tx);
-        let range = due.range();
-        let (days, damaged) = computed(move || days_of(&hours, &range)).await?;
+        let (group, range) = (due.group, due.range());
+        let (made, damaged) = computed(move || {
+            let (days, damaged) = days_of(&hours, &range);
+            (encoded(days, group, &range), damaged)
+        })
+        .await?;
         damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
+        let made = made?;
         let mut tx = self.write(due.org).await?;
         if !unmark(&mut tx, due).await? {
             return Ok(false);
         }
-        add(&mut tx, due, days, now).await?;
+        if let Some((kind, made)) = made {
+            add_chunk(&mut tx, due.org, kind, made, now).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }
@@ -492,24 +517,18 @@ async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Adds a chunk of roll-ups and returns its id; `None` if there are none.
-async fn add<const KIND: u8>(
-    tx: &mut Tx,
-    due: &Due,
+/// Makes a chunk of roll-ups, before anybody waits for the writer; `None` if there are none.
+fn encoded<const KIND: u8>(
     series: Series<KIND>,
-    now: UtcMicros,
-) -> Result<Option<i64>, StoreError> {
+    group: u32,
+    range: &Range<Minute>,
+) -> Result<Option<(u8, Made)>, Unpackable> {
     if series.is_empty() {
         return Ok(None);
     }
-    let range = due.range();
     let (start, minutes) = (range.start.0, range.end.0.saturating_sub(range.start.0));
-    let (group, base) = (due.group, compact::base_of(start));
-    let made = computed(move || -> Result<Made, Unpackable> {
-        let encoded = chunks::encode_chunk(&series, base, Packing::Plain)?;
-        Ok(Made { group, level: 1, start, minutes, encoded })
-    });
-    Ok(Some(add_chunk(tx, due.org, KIND, made.await??, now).await?))
+    let encoded = chunks::encode_chunk(&series, compact::base_of(start), Packing::Plain)?;
+    Ok(Some((KIND, Made { group, level: 1, start, minutes, encoded })))
 }
 
 async fn sources<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Source>, StoreError> {

@@ -327,7 +327,8 @@ pub(crate) async fn log(
     targets: &[&Placed],
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
-    let bodies: Vec<Value> = targets.iter().map(|target| target_json(target)).collect();
+    let bodies: Vec<String> =
+        targets.iter().map(|target| target_json(target).to_string()).collect();
     let logged: Vec<Logged<'_>> = targets
         .iter()
         .zip(&bodies)

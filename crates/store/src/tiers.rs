@@ -279,7 +279,8 @@ async fn record(
             Buried { kind: Kind::Tier, object_id: tier.id.0, probe: None, name: &tier.name };
         return inventory::bury(tx, scope, &buried, &body, now).await;
     }
-    let logged = Logged { kind: Kind::Tier, object_id: tier.id.0, is_removed: false, body: &body };
+    let body = &body.to_string();
+    let logged = Logged { kind: Kind::Tier, object_id: tier.id.0, is_removed: false, body };
     inventory::log(tx, scope, &[logged], now).await
 }
 

@@ -97,6 +97,7 @@ impl Store {
         edit: &TopologyEdit,
         now: UtcMicros,
     ) -> Result<Changed<u64>, StoreError> {
+        let said = Said::of(edit);
         let mut tx = self.write(scope.org).await?;
         let known = head(&mut tx, scope).await?.map_or(0, |(version, _)| version);
         if known != edit.basis {
@@ -105,7 +106,7 @@ impl Store {
         if edit.sets.is_empty() && edit.removes.is_empty() {
             return Ok(Changed { row: known, version: known, changes: Vec::new() });
         }
-        let version = record(&mut tx, scope, edit, now).await?;
+        let version = record(&mut tx, scope, edit, said, now).await?;
         for (section, id) in &edit.removes {
             sql(PART_DELETE)
                 .bind(scope.org.0)
@@ -140,30 +141,53 @@ async fn head(conn: &mut Conn, scope: &Scope) -> Result<Option<(u64, UtcMicros)>
     row.map(|row| Ok((row.number("version")?, row.at("updated_at")?))).transpose()
 }
 
-/// Writes the audit and the change log: what was set as it is now, and what went.
+/// What audit and change log say of an edit: of a whole network some megabytes, so it is made
+/// before others wait for the writer.
+struct Said {
+    /// What was set as it is now, and what went.
+    logged: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Said {
+    fn of(edit: &TopologyEdit) -> Said {
+        let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        let set =
+            |part: &TopologyPart| json!({ "section": part.section, "body": read(&part.body) });
+        let gone = |(section, id): &(String, String)| json!({ "section": section, "id": id });
+        let logged = json!({
+            "set": edit.sets.iter().map(set).collect::<Vec<Value>>(),
+            "removed": edit.removes.iter().map(gone).collect::<Vec<Value>>(),
+        });
+        let first = edit.sets.first().filter(|_| edit.name.is_some());
+        Said {
+            logged: logged.to_string(),
+            before: edit.before.as_deref().filter(|_| edit.name.is_some()).map(read),
+            after: first.map(|part| read(&part.body)),
+        }
+    }
+}
+
+/// Writes the audit and the change log.
 async fn record(
     tx: &mut Tx,
     scope: &Scope,
     edit: &TopologyEdit,
+    said: Said,
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
-    let said = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
-    let set = |part: &TopologyPart| json!({ "section": part.section, "body": said(&part.body) });
-    let gone = |(section, id): &(String, String)| json!({ "section": section, "id": id });
-    let body = json!({
-        "set": edit.sets.iter().map(set).collect::<Vec<Value>>(),
-        "removed": edit.removes.iter().map(gone).collect::<Vec<Value>>(),
-    });
-    let logged = Logged { kind: Kind::Topology, object_id: 0, is_removed: false, body: &body };
+    let body = &said.logged;
+    let logged = Logged { kind: Kind::Topology, object_id: 0, is_removed: false, body };
     let version = inventory::log(tx, scope, &[logged], now).await?;
     let counts = json!({
         "set": edit.sets.len(),
         "removed": edit.removes.len(),
         "inventory_version": version,
     });
-    let (before, after) = match (&edit.name, edit.sets.first()) {
-        (None, _) => (None, Some(counts)),
-        (Some(_), part) => (edit.before.as_deref().map(said), part.map(|part| said(&part.body))),
+    let (before, after) = match &edit.name {
+        None => (None, Some(counts)),
+        Some(_) => (said.before, said.after),
     };
     let entry = AuditEntry {
         action: edit.action,

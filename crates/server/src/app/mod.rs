@@ -145,6 +145,7 @@ impl From<StoreError> for AppError {
             | StoreError::Gone { .. }
             | StoreError::Unreachable { .. }
             | StoreError::Denied { .. }
+            | StoreError::Tls { .. }
             | StoreError::Unsuitable { .. }
             | StoreError::Taken) => {
                 AppError::Unavailable { detail: error.to_string(), source: Some(error.into()) }

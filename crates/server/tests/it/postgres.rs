@@ -1,22 +1,29 @@
 //! A server over PostgreSQL. Without one there is nothing to test here; `cargo xtask test` starts
 //! one, and the store's tests say which half of them a run leaves out.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use reqwest::Method;
 use server::{
-    DatabaseUrl,
+    Config, DatabaseUrl, Overrides,
     clock::Clock,
-    restore::{GivenKey, restore},
+    restore::{GivenKey, restore, restore_from},
     verify::verify_data,
 };
-use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     backup::{Still, answers, download, lived_in, master_key},
@@ -30,15 +37,26 @@ fn postgres() -> Option<PgConnectOptions> {
 
 /// The URL of an empty schema, as it is reached at an address.
 async fn empty_schema(options: &PgConnectOptions, folder: &TempDir, at: SocketAddr) -> String {
-    let name = folder.path().file_name().unwrap().to_str().unwrap();
-    let letters = name.bytes().map(|byte| format!("{byte:02x}"));
-    let schema = format!("s{}", letters.collect::<String>());
+    let schema = schema_of(folder);
     let mut connection = options.connect().await.unwrap();
     let text = format!("CREATE SCHEMA {schema}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let (user, database) = (options.get_username(), options.get_database().unwrap());
     format!("postgresql://{user}@{at}/{database}?options=-csearch_path%3D{schema}")
+}
+
+/// No two folders have one name.
+fn schema_of(folder: &TempDir) -> String {
+    let name = folder.path().file_name().unwrap().to_str().unwrap();
+    let letters = name.bytes().map(|byte| format!("{byte:02x}"));
+    format!("s{}", letters.collect::<String>())
+}
+
+/// A connection to a schema, past the server.
+async fn schema(options: &PgConnectOptions, folder: &TempDir) -> PgConnection {
+    let settings = [("search_path", schema_of(folder))];
+    options.clone().options(settings).connect().await.unwrap()
 }
 
 fn address(options: &PgConnectOptions) -> SocketAddr {
@@ -100,6 +118,98 @@ async fn a_backup_moves_a_server_from_sqlite_to_postgres_and_back_with_every_ans
     let refused = restore(&there, &again, Some(&url), GivenKey::None).await.unwrap_err();
     assert!(std::error::Error::source(&refused).unwrap().to_string().contains("give an empty one"));
     assert!(!again.exists());
+}
+
+/// What keeps a server from starting, with its reasons.
+async fn refused(dir: &Path, url: &str) -> String {
+    let overrides = Overrides {
+        data_dir: Some(dir.to_owned()),
+        http_listen: Some("127.0.0.1:0".to_owned()),
+        agent_listen: Some("127.0.0.1:0".to_owned()),
+    };
+    let text = format!("database_url = \"{url}\"");
+    let config = Config::resolve(&text, &|_| None, &overrides).unwrap();
+    let (ready, _is_ready) = oneshot::channel();
+    let stop = CancellationToken::new();
+    server::serve_with(config, Clock::system(), stop, ready).await.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_and_a_database_of_different_installations_are_refused() {
+    let Some(options) = postgres() else { return };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut pairs = Vec::new();
+    for folder in &folders {
+        let url = empty_schema(&options, folder, address(&options)).await;
+        let dir = folder.path().join("data");
+        start(&dir, &url, Clock::system()).await.stop().await;
+        pairs.push((dir, url));
+    }
+    let [(dir, url), (_, other)] = &pairs[..] else { panic!("there are two") };
+    let error = refused(dir, other).await;
+    assert!(error.contains("is of the installation ") && error.contains("as before"), "{error}");
+    // A new directory does not take over a database, nor a database a directory.
+    let error = refused(&folders[0].path().join("new"), url).await;
+    assert!(error.contains("is of no installation yet"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let empty = empty_schema(&options, &empty, address(&options)).await;
+    let error = refused(dir, &empty).await;
+    assert!(error.contains("of no installation yet: keys, log"), "{error}");
+    // Nothing of it has changed what belongs together.
+    start(dir, url, Clock::system()).await.stop().await;
+    // One that an older version used has no name yet.
+    fs::write(dir.join("database-elsewhere"), "PostgreSQL somewhere\n").unwrap();
+    let mut connection = schema(&options, &folders[0]).await;
+    sqlx::raw_sql("DELETE FROM installation").execute(&mut connection).await.unwrap();
+    start(dir, url, Clock::system()).await.stop().await;
+    let error = refused(dir, other).await;
+    assert!(error.contains("is of the installation "), "{error}");
+}
+
+/// An archive that puts a file into the data directory when it has been read.
+struct InTheWay {
+    archive: fs::File,
+    dir: PathBuf,
+}
+
+impl io::Read for InTheWay {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.archive.read(buf)?;
+        if read == 0 {
+            fs::create_dir_all(&self.dir)?;
+            fs::write(self.dir.join("somebodys"), "")?;
+        }
+        Ok(read)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_fails_at_the_end_leaves_the_database_empty() {
+    let Some(options) = postgres() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(Still::default());
+    let old = folder.path().join("old");
+    fs::create_dir(&old).unwrap();
+    let (server, _) = lived_in(&old, Clock::over(clocks.clone()), &clocks).await;
+    let there = folder.path().join("there");
+    download(&server, &there).await;
+    server.stop().await;
+    let text = empty_schema(&options, &folder, address(&options)).await;
+    let url = DatabaseUrl::parse(&text).unwrap();
+    let dir = folder.path().join("new");
+    let archive = InTheWay { archive: fs::File::open(&there).unwrap(), dir: dir.clone() };
+    let error = restore_from(archive, &dir, Some(&url), GivenKey::None).await.unwrap_err();
+    assert!(error.to_string().contains("cannot write"), "{error}");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()";
+    let mut connection = schema(&options, &folder).await;
+    let left: i64 = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    // So the next try needs nothing.
+    let key = master_key(&old);
+    let dir = folder.path().join("newer");
+    restore(&there, &dir, Some(&url), GivenKey::Put(&key)).await.unwrap();
+    start(&dir, &text, Clock::over(clocks.clone())).await.stop().await;
 }
 
 /// The way to the database, which a test cuts and mends.

@@ -11,7 +11,7 @@ use super::{
     SEQUENCE_TABLE, SchemaMark, TableShape, decode, quoted, refused, sequence_shape, shapes,
 };
 use crate::{
-    StoreError,
+    Said, StoreError,
     db::{Binder, Bulk, Conn, Database, Sql, Value, created_with, make_private, postgres, sql},
     migrate::{self, Step},
 };
@@ -45,7 +45,8 @@ impl Load {
     /// # Errors
     ///
     /// [`StoreError::SchemaTooNew`] or [`StoreError::SchemaChanged`] if this version does not know
-    /// the schema. [`StoreError::Unsuitable`] if PostgreSQL's database is not empty.
+    /// the schema. [`StoreError::Unsuitable`] if PostgreSQL's database is not empty,
+    /// [`StoreError::Taken`] if somebody else is filling it.
     pub async fn create(database: &Database, schema: &SchemaMark) -> Result<Load, StoreError> {
         Load::create_by(database, schema, migrate::STEPS).await
     }
@@ -63,7 +64,7 @@ impl Load {
                 connection
             }
             Database::Postgres(url) => {
-                let mut connection = postgres::connect(url).await?;
+                let mut connection = postgres::connect_alone(url).await?;
                 postgres::assert_suitable(&mut connection).await?;
                 if migrate::version(&mut connection).await? != 0 {
                     let reason = "it is in use already: give an empty one to restore into";
@@ -83,6 +84,10 @@ impl Load {
         }
         tables.push(sequence_shape());
         Ok(Load { connection, tables, steps })
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut Conn {
+        &mut self.connection
     }
 
     /// Adds rows to a table and returns how many.
@@ -149,12 +154,12 @@ async fn new_file(path: &Path) -> Result<Conn, StoreError> {
 
 /// What PostgreSQL says of a reference without its row.
 fn dangling(error: StoreError) -> StoreError {
-    let StoreError::Database { source: sqlx::Error::Database(said) } = &error else {
+    let StoreError::Database { source: Said(sqlx::Error::Database(said)) } = &error else {
         return error;
     };
     match (said.is_foreign_key_violation(), said.table()) {
         (true, Some(table)) => {
-            StoreError::Archive { table: table.to_owned(), reason: said.to_string() }
+            StoreError::Archive { table: table.to_owned(), reason: said.message().to_owned() }
         }
         (_, _) => error,
     }
@@ -193,8 +198,8 @@ async fn add(
     }
     match Sql::of(text, binder).execute(connection).await {
         Ok(_) => Ok(()),
-        Err(StoreError::Database { source: sqlx::Error::Database(said) }) => {
-            Err(refused(table, said.to_string()))
+        Err(StoreError::Database { source: Said(sqlx::Error::Database(said)) }) => {
+            Err(refused(table, said.message()))
         }
         Err(error) => Err(error),
     }

@@ -28,8 +28,9 @@ pub use load::Load;
 /// The highest id that each table with an own counter has given.
 pub const SEQUENCE_TABLE: &str = "id_sequence";
 /// What no archive holds: the steps are those of the program that restores, and who holds a
-/// session's cookie of some earlier day must not be signed in by a restore.
-const LEFT_OUT: [&str; 2] = ["schema_step", "session"];
+/// session's cookie of some earlier day must not be signed in by a restore. What is restored is an
+/// installation of its own: its log is not that of the old one.
+const LEFT_OUT: [&str; 3] = ["schema_step", "session", "installation"];
 /// Tables of a database and columns of a table, to bound what is read of a schema.
 const SHAPES_MAX: i64 = 1_000;
 

@@ -2,7 +2,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection,
+    pool::PoolConnection,
+};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::StoreError;
 
@@ -14,6 +18,8 @@ pub(crate) enum Conn {
     SqliteTx(sqlx::Transaction<'static, Sqlite>),
     /// A connection of its own.
     Postgres(PgConnection),
+    /// One that goes back to the others.
+    PostgresPooled(PoolConnection<Postgres>),
     PostgresTx(sqlx::Transaction<'static, Postgres>),
 }
 
@@ -29,12 +35,13 @@ impl Conn {
             Conn::Sqlite(conn) => Side::Sqlite(conn),
             Conn::SqliteTx(tx) => Side::Sqlite(tx),
             Conn::Postgres(conn) => Side::Postgres(conn),
+            Conn::PostgresPooled(conn) => Side::Postgres(conn),
             Conn::PostgresTx(tx) => Side::Postgres(tx),
         }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
-        matches!(self, Conn::Postgres(_) | Conn::PostgresTx(_))
+        matches!(self, Conn::Postgres(_) | Conn::PostgresPooled(_) | Conn::PostgresTx(_))
     }
 
     /// The one of two texts that this database understands.
@@ -56,6 +63,7 @@ impl Conn {
         match self {
             Conn::Sqlite(conn) => Ok(conn.close().await?),
             Conn::Postgres(conn) => Ok(conn.close().await?),
+            Conn::PostgresPooled(_) => Ok(()),
             Conn::SqliteTx(tx) => Ok(tx.rollback().await?),
             Conn::PostgresTx(tx) => Ok(tx.rollback().await?),
         }
@@ -64,32 +72,37 @@ impl Conn {
 
 /// A transaction. It is undone if it is not committed.
 #[derive(Debug)]
-pub(crate) struct Tx(Conn);
+pub(crate) struct Tx {
+    conn: Conn,
+    /// Of PostgreSQL: whoever waits for a connection comes when this one is given back.
+    _turn: Option<OwnedSemaphorePermit>,
+}
 
 impl From<sqlx::Transaction<'static, Sqlite>> for Tx {
     fn from(tx: sqlx::Transaction<'static, Sqlite>) -> Tx {
-        Tx(Conn::SqliteTx(tx))
-    }
-}
-
-impl From<sqlx::Transaction<'static, Postgres>> for Tx {
-    fn from(tx: sqlx::Transaction<'static, Postgres>) -> Tx {
-        Tx(Conn::PostgresTx(tx))
+        Tx { conn: Conn::SqliteTx(tx), _turn: None }
     }
 }
 
 impl Tx {
+    pub(super) fn in_turn(
+        tx: sqlx::Transaction<'static, Postgres>,
+        turn: OwnedSemaphorePermit,
+    ) -> Tx {
+        Tx { conn: Conn::PostgresTx(tx), _turn: Some(turn) }
+    }
+
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self.0 {
+        match self.conn {
             Conn::SqliteTx(tx) => Ok(tx.commit().await?),
             Conn::PostgresTx(tx) => Ok(tx.commit().await?),
             // None is made of these.
-            Conn::Sqlite(_) | Conn::Postgres(_) => Ok(()),
+            Conn::Sqlite(_) | Conn::Postgres(_) | Conn::PostgresPooled(_) => Ok(()),
         }
     }
 
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
-        self.0.close().await
+        self.conn.close().await
     }
 }
 
@@ -97,12 +110,12 @@ impl Deref for Tx {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        &self.0
+        &self.conn
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.0
+        &mut self.conn
     }
 }

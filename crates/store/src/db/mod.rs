@@ -1,9 +1,9 @@
 //! The database: how it is opened, who may write, how statements run and values go in and out.
 //!
 //! One connection writes, a few read; so writers queue here, in order, instead of failing on each
-//! other's locks. This folder, [`crate::migrate`] and [`crate::archive`] are the only places that
-//! know which database it is: everybody else writes one text a statement, [`sql`], which every
-//! database takes, and reads a [`DbRow`].
+//! other's locks. This folder, [`crate::migrate`], [`crate::archive`] and what an error means
+//! ([`StoreError`]) know which database it is: everybody else writes one text a statement, [`sql`],
+//! which every database takes, and reads a [`DbRow`].
 
 mod conn;
 pub(crate) mod postgres;
@@ -78,8 +78,8 @@ impl Store {
     ///
     /// [`StoreError::SchemaTooNew`] if a newer version wrote it; then nothing was changed.
     /// [`StoreError::Setting`] if it would not keep what it acknowledges.
-    /// [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Unsuitable`] and
-    /// [`StoreError::Taken`] by PostgreSQL.
+    /// [`StoreError::Unreachable`], [`StoreError::Denied`], [`StoreError::Tls`],
+    /// [`StoreError::Unsuitable`] and [`StoreError::Taken`] by PostgreSQL.
     pub async fn open_at(database: &Database) -> Result<Store, StoreError> {
         let engine = match database {
             Database::Sqlite(path) => Engine::Sqlite(Sqlite::open(path).await?),

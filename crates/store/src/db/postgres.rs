@@ -1,31 +1,36 @@
 //! PostgreSQL: one connection writes, some read, and no second server is let in.
 //!
 //! 1 - The connection that writes holds a lock of the database for as long as it lives, and a new
-//!     one gets it before it writes anything. So two servers on one database never both write: the
-//!     second is refused at its start.
+//!     one gets it before it writes anything, the steps of the schema too. So two servers on one
+//!     database never both write: the second is refused at its start.
 //! 2 - A transaction says whose rows it may see; the policies of the tables hold it to that.
 //! 3 - A connection that broke is replaced by the next call. What was under way fails, and is
 //!     undone by the database; whoever called tries again.
+//! 4 - Who waits for the others is told so, and not that the server does not answer: callers take
+//!     their turn before they take a connection.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool,
+    AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Conn, DatabaseUrl, Reach, Tx, sql};
-use crate::{StoreError, migrate};
+use super::{Conn, DatabaseUrl, DbRow, Reach, Tx, sql};
+use crate::{Said, StoreError, migrate};
 
 /// Readers at a time: pages and status requests, which are short, and a step of the history.
 const READERS_MAX: u32 = 8;
-/// How long a caller waits for a connection, also for one that has yet to be made.
+/// Writers at a time.
+const WRITERS_MAX: u32 = 1;
+/// How long a caller waits for its turn, and then for a connection that has yet to be made.
 const ACQUIRE_MAX: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of ours, in the three sizes of a bulk.
 const STATEMENTS_MAX: usize = 400;
@@ -68,11 +73,48 @@ const SIZE: &str = "SELECT pg_database_size(current_database())";
 /// The connections to one database.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    writer: PgPool,
-    readers: PgPool,
+    writer: Turns,
+    readers: Turns,
     options: Box<PgConnectOptions>,
-    /// Whether somebody else held the lock when the last connection that writes was made.
-    is_taken: Arc<AtomicBool>,
+    /// How often somebody else held the lock when a connection that writes was to be made.
+    refusals: Arc<AtomicU64>,
+}
+
+/// Connections, and as many callers at a time as there may be of them.
+#[derive(Debug)]
+struct Turns {
+    pool: PgPool,
+    free: Arc<Semaphore>,
+    /// How long a caller waits for its turn.
+    wait: Duration,
+}
+
+impl Turns {
+    fn new(pool: PgPool, count: u32) -> Turns {
+        let count = usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS);
+        Turns { pool, free: Arc::new(Semaphore::new(count)), wait: ACQUIRE_MAX }
+    }
+
+    async fn begin(&self, text: String) -> Result<Tx, StoreError> {
+        let turn = timeout(self.wait, Arc::clone(&self.free).acquire_owned()).await;
+        let turn = turn.map_err(|_| StoreError::Busy)?;
+        let turn = turn.map_err(|_| StoreError::from(sqlx::Error::PoolClosed))?;
+        let begun = self.pool.begin_with(AssertSqlSafe(text)).await;
+        Ok(Tx::in_turn(begun.map_err(unreachable)?, turn))
+    }
+
+    async fn close(&self) {
+        self.free.close();
+        self.pool.close().await;
+    }
+}
+
+/// Who has its turn and gets no connection waits for nobody but the server.
+fn unreachable(error: sqlx::Error) -> StoreError {
+    if matches!(error, sqlx::Error::PoolTimedOut) {
+        return StoreError::Unreachable { source: Said(error) };
+    }
+    error.into()
 }
 
 /// Everything that a connection needs.
@@ -101,38 +143,42 @@ fn scope_of(reach: Reach) -> String {
 
 impl Postgres {
     pub(super) async fn open(url: &DatabaseUrl) -> Result<Postgres, StoreError> {
-        let options = options_of(url);
-        let mut first = options.connect().await?;
-        lock(&mut first).await.map_err(|error| match code(&error) {
-            Some(LOCK_NOT_AVAILABLE) => StoreError::Taken,
-            Some(_) | None => error.into(),
-        })?;
-        first.close().await?;
+        // Alone, because it says at once why it fails, and a pool tries for a while.
         let mut first = connect(url).await?;
         assert_suitable(&mut first).await?;
-        migrate::migrate(&mut first, migrate::STEPS).await?;
         first.close().await?;
-        let is_taken = Arc::new(AtomicBool::new(false));
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_MAX)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let taken = Arc::clone(&is_taken);
-        let writer = pool(1).after_connect(move |conn, _| {
-            let taken = Arc::clone(&taken);
-            Box::pin(async move {
-                let locked = lock(conn).await;
-                let is_refused = |error| code(error) == Some(LOCK_NOT_AVAILABLE);
-                taken.store(locked.as_ref().is_err_and(is_refused), Ordering::Relaxed);
-                locked
-            })
+        let options = options_of(url);
+        let refusals = Arc::new(AtomicU64::new(0));
+        let writer = pool(WRITERS_MAX).after_connect({
+            let refusals = Arc::clone(&refusals);
+            move |conn, _| {
+                let refusals = Arc::clone(&refusals);
+                Box::pin(async move {
+                    let locked = lock(conn).await;
+                    if locked.as_ref().is_err_and(is_refusal) {
+                        refusals.fetch_add(1, Ordering::Relaxed);
+                    }
+                    locked
+                })
+            }
         });
-        let writer = writer.connect_with(options.clone()).await?;
+        let writer = writer.connect_with(options.clone()).await;
+        let writer = writer.map_err(|error| match refusals.load(Ordering::Relaxed) {
+            0 => unreachable(error),
+            _ => StoreError::Taken,
+        })?;
+        let mut locked = Conn::PostgresPooled(writer.acquire().await?);
+        locked.raw(&format!("SET {}", scope_of(Reach::All))).await?;
+        migrate::migrate(&mut locked, migrate::STEPS).await?;
+        locked.raw("RESET faultline.org_id").await?;
+        drop(locked);
         let readers = pool(READERS_MAX).connect_with(options.clone()).await?;
-        Ok(Postgres { writer, readers, options: Box::new(options), is_taken })
+        Ok(Postgres {
+            writer: Turns::new(writer, WRITERS_MAX),
+            readers: Turns::new(readers, READERS_MAX),
+            options: Box::new(options),
+            refusals,
+        })
     }
 
     pub(super) async fn close(&self) {
@@ -147,28 +193,31 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, reach: Reach) -> Result<Tx, StoreError> {
-        let text = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {}",
-            scope_of(reach)
-        );
-        match self.readers.begin_with(AssertSqlSafe(text)).await {
-            Err(source @ sqlx::Error::PoolTimedOut) => Err(StoreError::Unreachable { source }),
-            begun => Ok(begun?.into()),
-        }
+        let scope = scope_of(reach);
+        let text = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {scope}");
+        self.readers.begin(text).await
     }
 
     pub(super) async fn write(&self, reach: Reach) -> Result<Tx, StoreError> {
-        let text = format!("BEGIN; SET LOCAL {}", scope_of(reach));
-        match self.writer.begin_with(AssertSqlSafe(text)).await {
-            Err(sqlx::Error::PoolTimedOut) if self.is_taken.load(Ordering::Relaxed) => {
+        let refusals = self.refusals.load(Ordering::Relaxed);
+        let begun = self.writer.begin(format!("BEGIN; SET LOCAL {}", scope_of(reach))).await;
+        match begun {
+            Err(StoreError::Unreachable { .. })
+                if self.refusals.load(Ordering::Relaxed) != refusals =>
+            {
                 Err(StoreError::Taken)
             }
-            Err(source @ sqlx::Error::PoolTimedOut) if self.writer.num_idle() == 0 => {
-                Err(StoreError::Unreachable { source })
-            }
-            begun => Ok(begun?.into()),
+            begun => begun,
         }
     }
+}
+
+fn pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_MAX)
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 pub(super) async fn size_bytes(conn: &mut Conn) -> Result<u64, StoreError> {
@@ -180,43 +229,88 @@ async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(WRITER_LOCK).execute(conn).await.map(drop)
 }
 
+/// Opens a connection of its own that writes: no server, and nobody else who does so, is let in
+/// while it lives.
+///
+/// # Errors
+///
+/// [`StoreError::Taken`] if somebody is.
+pub(crate) async fn connect_alone(url: &DatabaseUrl) -> Result<Conn, StoreError> {
+    let mut conn = options_of(url).connect().await?;
+    lock(&mut conn).await.map_err(|error| match is_refusal(&error) {
+        true => StoreError::Taken,
+        false => error.into(),
+    })?;
+    let mut conn = Conn::Postgres(conn);
+    conn.raw(&format!("SET {}", scope_of(Reach::All))).await?;
+    Ok(conn)
+}
+
+fn is_refusal(error: &sqlx::Error) -> bool {
+    code(error) == Some(LOCK_NOT_AVAILABLE)
+}
+
 fn code(error: &sqlx::Error) -> Option<&str> {
     let said = error.as_database_error()?;
     said.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().map(|said| said.code())
 }
 
+/// What a server says of itself, the database and the role.
+#[derive(Clone, Debug)]
+struct Found {
+    version: i64,
+    encoding: String,
+    is_standby: bool,
+    is_read_only: bool,
+    may_create: bool,
+    synchronous_commit: String,
+}
+
+impl Found {
+    fn of(row: &DbRow) -> Result<Found, StoreError> {
+        Ok(Found {
+            version: row.value("version")?,
+            encoding: row.value("encoding")?,
+            is_standby: row.is("is_standby")?,
+            is_read_only: row.is("is_read_only")?,
+            may_create: row.is("may_create")?,
+            synchronous_commit: row.value("synchronous_commit")?,
+        })
+    }
+
+    /// Says why it cannot be ours, and what is to be done.
+    fn refusal(&self) -> Option<StoreError> {
+        let reason = if self.version < VERSION_MIN {
+            let (found, known) = (self.version / 10_000, VERSION_MIN / 10_000);
+            format!("PostgreSQL {found} is too old: use version {known} or later")
+        } else if self.encoding != "UTF8" {
+            let encoding = &self.encoding;
+            format!(
+                "its encoding is {encoding}: create one with `ENCODING 'UTF8' TEMPLATE template0`"
+            )
+        } else if self.is_standby {
+            "the server is a standby: give the address of the primary".to_owned()
+        } else if self.is_read_only {
+            "its transactions only read: unset `default_transaction_read_only`".to_owned()
+        } else if !self.may_create {
+            "the role may not create tables in it: make it the owner of the database, or \
+             `GRANT USAGE, CREATE ON SCHEMA public` to it"
+                .to_owned()
+        } else if self.synchronous_commit == "off" {
+            let found = "off".to_owned();
+            return Some(StoreError::Setting { setting: "synchronous_commit", found });
+        } else {
+            return None;
+        };
+        Some(StoreError::Unsuitable { reason })
+    }
+}
+
 /// Looks whether this database can be ours, and says what is to be done if not.
 pub(crate) async fn assert_suitable(conn: &mut Conn) -> Result<(), StoreError> {
     let row = sql(SUITABLE).fetch_one(conn).await?;
-    let refused = |reason: String| Err(StoreError::Unsuitable { reason });
-    let version: i64 = row.value("version")?;
-    if version < VERSION_MIN {
-        let (found, known) = (version / 10_000, VERSION_MIN / 10_000);
-        return refused(format!("PostgreSQL {found} is too old: use version {known} or later"));
-    }
-    let encoding: &str = row.value("encoding")?;
-    if encoding != "UTF8" {
-        return refused(format!(
-            "its encoding is {encoding}: create one with `ENCODING 'UTF8' TEMPLATE template0`"
-        ));
-    }
-    if row.is("is_standby")? {
-        return refused("the server is a standby: give the address of the primary".to_owned());
-    }
-    if row.is("is_read_only")? {
-        let reason = "its transactions only read: unset `default_transaction_read_only`";
-        return refused(reason.to_owned());
-    }
-    if !row.is("may_create")? {
-        return refused(
-            "the role may not create tables in it: make it the owner of the database, or \
-             `GRANT USAGE, CREATE ON SCHEMA public` to it"
-                .to_owned(),
-        );
-    }
-    if row.value::<&str>("synchronous_commit")? == "off" {
-        let found = "off".to_owned();
-        return Err(StoreError::Setting { setting: "synchronous_commit", found });
+    if let Some(refusal) = Found::of(&row)?.refusal() {
+        return Err(refusal);
     }
     if row.value::<&str>("fsync")? == "off" {
         tracing::warn!(
@@ -229,4 +323,72 @@ pub(crate) async fn assert_suitable(conn: &mut Conn) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_ours_is_refused_with_what_to_do() {
+        let good = Found {
+            version: VERSION_MIN,
+            encoding: "UTF8".to_owned(),
+            is_standby: false,
+            is_read_only: false,
+            may_create: true,
+            synchronous_commit: "on".to_owned(),
+        };
+        assert!(good.refusal().is_none());
+        let text = |encoding: &str| encoding.to_owned();
+        for (found, said) in [
+            (
+                Found { version: 130_014, ..good.clone() },
+                "PostgreSQL 13 is too old: use version 14",
+            ),
+            (Found { version: 90_624, ..good.clone() }, "PostgreSQL 9 is too old"),
+            (Found { encoding: text("LATIN1"), ..good.clone() }, "its encoding is LATIN1: create"),
+            (Found { is_standby: true, ..good.clone() }, "give the address of the primary"),
+            (Found { is_read_only: true, ..good.clone() }, "only read"),
+            (Found { may_create: false, ..good.clone() }, "GRANT USAGE, CREATE"),
+            (Found { synchronous_commit: text("off"), ..good.clone() }, "synchronous_commit"),
+        ] {
+            let refusal = found.refusal().unwrap().to_string();
+            assert!(refusal.contains(said), "{refusal}");
+        }
+    }
+
+    /// Connections to a server that is not there.
+    fn nowhere() -> Turns {
+        let options = PgConnectOptions::new().host("127.0.0.1").port(1).username("nobody");
+        let wait = Duration::from_millis(10);
+        let pool = pool(1).acquire_timeout(wait).connect_lazy_with(options);
+        Turns { wait, ..Turns::new(pool, 1) }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_others_is_told_so_and_not_that_the_server_is_away() {
+        let turns = nowhere();
+        let held = Arc::clone(&turns.free).acquire_owned().await.unwrap();
+        let error = turns.begin("BEGIN".to_owned()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Busy), "{error:?}");
+        drop(held);
+        let error = turns.begin("BEGIN".to_owned()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+        turns.close().await;
+        let error = turns.begin("BEGIN".to_owned()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Database { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_was_somebody_elses_and_is_away_now_is_away() {
+        let postgres = Postgres {
+            writer: nowhere(),
+            readers: nowhere(),
+            options: Box::new(PgConnectOptions::new()),
+            refusals: Arc::new(AtomicU64::new(1)),
+        };
+        let error = postgres.write(Reach::All).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    }
 }

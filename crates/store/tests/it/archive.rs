@@ -166,3 +166,14 @@ async fn a_broken_page_and_a_dangling_row_are_found_without_a_change() {
     assert!(damage.is_err() || damage.is_ok_and(|damage| !damage.is_empty()));
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
+
+#[tokio::test]
+async fn a_database_keeps_its_first_name_and_gives_it_to_no_archive() {
+    let f = fixture().await;
+    assert_eq!(f.store.installation().await.unwrap(), None);
+    assert_eq!(f.store.installation_claim("a1").await.unwrap(), "a1");
+    assert_eq!(f.store.installation_claim("b2").await.unwrap(), "a1");
+    assert_eq!(f.store.installation().await.unwrap().as_deref(), Some("a1"));
+    let tables = f.store.dump().await.unwrap().tables;
+    assert!(tables.iter().all(|table| table.name != "installation"));
+}

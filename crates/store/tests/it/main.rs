@@ -30,7 +30,7 @@ use store::{
 };
 
 /// Names a database of PostgreSQL, as a URL without parameters, in which a role that is no
-/// superuser may create schemas.
+/// superuser may create schemas; databases, too.
 const POSTGRES: &str = "FAULTLINE_TEST_POSTGRES";
 
 /// A store over an empty database of its own.

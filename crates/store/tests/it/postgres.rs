@@ -1,10 +1,12 @@
 //! What is only of PostgreSQL. Without one there is nothing to test here, and the test
 //! `which_database_this_run_is_about` says so.
 
-use sqlx::{Connection as _, PgConnection};
+use std::error::Error;
+
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use store::{Database, DatabaseUrl, Store, StoreError, TargetQuery};
 
-use crate::{Fixture, at, in_schema, new_target, postgres_url, sqlite};
+use crate::{Fixture, at, empty_schema, in_schema, new_target, postgres_url, sqlite};
 
 async fn postgres() -> Option<Fixture> {
     Some(in_schema(&postgres_url()?).await)
@@ -106,6 +108,47 @@ async fn a_second_server_is_refused_while_the_first_has_the_database() {
     Store::open_at(&f.database).await.unwrap();
 }
 
+#[tokio::test]
+async fn of_two_servers_that_start_at_once_one_makes_the_schema_and_the_other_is_refused() {
+    let Some(url) = postgres_url() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::Postgres(empty_schema(&url, &folder).await);
+    let (one, other) = tokio::join!(Store::open_at(&database), Store::open_at(&database));
+    let (opened, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert!(matches!(refused, Err(StoreError::Taken)), "{refused:?}");
+    assert!(0 < opened.unwrap().schema_version().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_the_database_says_is_said_once() {
+    let Some(f) = postgres().await else { return };
+    f.raw("DROP TABLE audit").await;
+    let error = f.store.audit_list(&f.scope, None, 1).await.unwrap_err();
+    let first: &dyn Error = &error;
+    let sources = std::iter::successors(Some(first), |error| (*error).source());
+    let text = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let said = "the database failed: relation \"audit\" does not exist (code 42P01)";
+    assert_eq!(text, said);
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_is_refused() {
+    let Some(url) = postgres_url() else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    // One that a run before has left is as good.
+    let make = "CREATE DATABASE faultline_latin1
+                  WITH ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0";
+    let made = sqlx::raw_sql(make).execute(&mut connection).await;
+    let said = made.map_or_else(|error| error.to_string(), |_| String::new());
+    assert!(said.is_empty() || said.contains("already exists"), "{said}");
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let url = DatabaseUrl::parse(&format!("{server}/faultline_latin1")).unwrap();
+    let error = Store::open_at(&Database::Postgres(url)).await.unwrap_err();
+    let StoreError::Unsuitable { reason } = &error else { panic!("{error:?}") };
+    assert!(reason.contains("its encoding is LATIN1: create one with"), "{reason}");
+}
+
 /// Opens the database with something of its URL changed.
 async fn opened_with(change: impl Fn(&str) -> String) -> StoreError {
     let url = postgres_url().unwrap();
@@ -132,6 +175,7 @@ async fn what_cannot_be_used_is_refused_with_what_to_do() {
     }
     // It has no TLS, or a certificate that nobody knows.
     let error = opened_with(|url| format!("{url}?sslmode=verify-full")).await;
+    assert!(matches!(error, StoreError::Tls { .. }), "{error:?}");
     assert!(error.to_string().contains("look at sslmode and sslrootcert"), "{error}");
     let error = opened_with(|url| format!("{url}?options=-csynchronous_commit%3Doff")).await;
     assert!(matches!(error, StoreError::Setting { setting: "synchronous_commit", .. }));
