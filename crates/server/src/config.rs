@@ -6,6 +6,7 @@
 //! nothing but the file itself.
 
 mod network;
+mod tables;
 
 use std::{
     fmt::Write as _,
@@ -15,10 +16,11 @@ use std::{
     time::Duration,
 };
 
-use store::{Database, DatabaseUrl};
+use store::{Database, DatabaseUrl, RollupTables};
 
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
 pub use network::Network;
+pub use tables::{DETAIL_DEFAULT, KEEP_1D_DEFAULT, KEEP_1H_DEFAULT, KEEP_5M_DEFAULT};
 
 /// Where everything is kept.
 pub const DATA_DIR_DEFAULT: &str = "data";
@@ -104,6 +106,8 @@ pub struct Config {
     pub agents: AgentsConfig,
     pub log_format: LogFormat,
     pub retention: RetentionConfig,
+    /// What PostgreSQL has of roll-ups as tables.
+    pub rollup_tables: RollupTables,
     /// `None`: none are made by themselves.
     pub backup: Option<BackupConfig>,
     /// From the environment only; without it the key file is used.
@@ -187,6 +191,7 @@ struct FileConfig {
     http: FileHttp,
     agents: FileAgents,
     retention: FileRetention,
+    rollup_tables: tables::FileTables,
     backup: FileBackup,
 }
 
@@ -304,6 +309,7 @@ impl Config {
             },
             log_format: parse_log_format(log_format)?,
             retention: retention(&file.retention)?,
+            rollup_tables: file.rollup_tables.resolve()?,
             backup: backup(file.backup)?,
             master_key,
         };
@@ -384,6 +390,11 @@ impl Config {
         line(format!("target_1d = {}", days(self.retention.target_1d)));
         line(format!("changes = {}", days(self.retention.changes)));
         line(format!("audit = {}", days(self.retention.audit)));
+        line("\n[rollup_tables]".to_owned());
+        line(format!("detail = {}", quote(self.rollup_tables.detail.as_str())));
+        line(format!("keep_5m = {}", days(self.rollup_tables.fives)));
+        line(format!("keep_1h = {}", days(self.rollup_tables.hours)));
+        line(format!("keep_1d = {}", days(self.rollup_tables.days)));
         if let Some(backup) = &self.backup {
             line("\n[backup]".to_owned());
             line(format!("dir = {}", path(&backup.dir)));
@@ -654,6 +665,7 @@ mod tests {
         refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
         refused("[agents]\nadvertise = [\"192.0.2.1:0\"]", "`agents.advertise`");
         refused("[retention]\nrounds = \"7\"", "`retention.rounds`");
+        refused("[rollup_tables]\ndetail = \"some\"", "`rollup_tables.detail`");
         refused("log_format = \"xml\"", "`log_format`");
         refused("[backup]\nkeep = 3", "`backup.dir`");
         refused("[backup]\ndir = \"b\"\nevery = \"5m\"", "`backup.every`");

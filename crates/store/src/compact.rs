@@ -29,6 +29,7 @@ use crate::{
     db::{DbRow, Tx, sql},
     roll,
     series::sorted,
+    tables,
 };
 
 /// Commits are gathered for this long.
@@ -339,13 +340,22 @@ impl Store {
         if newer != 0 {
             return Ok(0);
         }
+        // What the tables do not know of what it is made of, they do not know of it.
+        let mut is_due = false;
         for id in &ids {
+            if PAIR_FIVE <= R::KIND {
+                is_due |= tables::unnote(&mut tx, merge.org, *id).await?;
+            }
             let dropped = sql(CHUNK_DROP).bind(merge.org.0).bind(id);
             if dropped.execute(&mut tx).await? != 1 {
                 return Ok(0);
             }
         }
-        add_chunk(&mut tx, merge.org, R::KIND, made, written_at.unwrap_or_default()).await?;
+        let written_at = written_at.unwrap_or_default();
+        let id = add_chunk(&mut tx, merge.org, R::KIND, made, written_at).await?;
+        if is_due {
+            tables::note(&mut tx, merge.org, id).await?;
+        }
         tx.commit().await?;
         Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
     }

@@ -8,7 +8,7 @@
 //! The database is SQLite. Statements keep to what PostgreSQL understands too, and say of whom
 //! they are: `read(org)` and `write(org)` begin a transaction of one organisation, `read_above()`
 //! and `write_above()` one of all. What only one database understands is in `db`, `migrate`,
-//! `archive` and the migration files.
+//! `archive`, `tables` and the migration files.
 
 mod agents;
 mod archive;
@@ -36,6 +36,7 @@ mod scope;
 mod series;
 mod sessions;
 mod streams;
+mod tables;
 mod target_list;
 mod targets;
 mod tiers;
@@ -50,6 +51,7 @@ pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::{Said, StoreError};
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
+pub use tables::{RollupDetail, RollupTables};
 
 /// Rows of one page of a list, whatever is asked for: bounds memory and time of a request.
 pub const PAGE_ROWS_MAX: u32 = 500;

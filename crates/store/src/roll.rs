@@ -33,6 +33,7 @@ use crate::{
     db::{Tx, sql},
     history,
     series::{self, Wanted},
+    tables,
 };
 
 /// For how long nothing of an hour may have come in before it is rolled up.
@@ -244,6 +245,7 @@ impl Store {
         }
         for (kind, made) in made {
             let chunk = add_chunk(&mut tx, due.org, kind, made, now).await?;
+            tables::note(&mut tx, due.org, chunk).await?;
             if kind == ALL_HOUR {
                 let of = (due.org, due.group);
                 mark(&mut tx, of, Span::Day, due.range().start, (chunk, now)).await?;
@@ -272,7 +274,8 @@ impl Store {
             return Ok(false);
         }
         if let Some((kind, made)) = made {
-            add_chunk(&mut tx, due.org, kind, made, now).await?;
+            let chunk = add_chunk(&mut tx, due.org, kind, made, now).await?;
+            tables::note(&mut tx, due.org, chunk).await?;
         }
         tx.commit().await?;
         Ok(true)

@@ -36,6 +36,9 @@ const HIGHWATER_MARGIN: Duration = Duration::from_secs(24 * 3600);
 const COMPACT_INTERVAL: Duration = Duration::from_secs(10);
 /// Steps of one go; what is left is met ten seconds later.
 const COMPACT_STEPS_MAX: u32 = 1_000;
+/// Steps that tell roll-ups to the tables of PostgreSQL: a few hundred thousand rows, after which
+/// sealing has its turn.
+const TELL_STEPS_MAX: u32 = 10;
 /// Steps that give deleted pages back, of 16 MiB each; what is left is met with the next sweep.
 const VACUUM_STEPS_MAX: u32 = 1_000;
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
@@ -290,7 +293,8 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
-    Ok(())
+    // Last, because somebody may read what is to go.
+    Ok(app.store.rollup_tables_sweep(&app.config.rollup_tables, now).await?)
 }
 
 /// Brings what was committed into chunks, and chunks together.
@@ -299,7 +303,9 @@ async fn compact(app: App) -> (App, Result<(), TaskError>) {
     let damaged = app.store.damaged_places();
     let level = &app.conductor.metrics().levels.history_damaged;
     level.set(u32::try_from(damaged).map_or(f64::from(u32::MAX), f64::from));
-    (app, done)
+    // Whatever becomes of the tables, they hold up nothing else.
+    let told = tell_tables(&app).await;
+    (app, done.and(told))
 }
 
 async fn try_compact(app: &App) -> Result<(), TaskError> {
@@ -310,6 +316,17 @@ async fn try_compact(app: &App) -> Result<(), TaskError> {
         metrics.history_merged.inc_by(step.merged);
         metrics.history_rolled.inc_by(step.rolled);
         if step.is_done {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Brings roll-ups into the tables of PostgreSQL.
+async fn tell_tables(app: &App) -> Result<(), TaskError> {
+    for _ in 0..TELL_STEPS_MAX {
+        let now = app.clock.now();
+        if app.store.rollup_tables_step(&app.config.rollup_tables, now).await? {
             break;
         }
     }

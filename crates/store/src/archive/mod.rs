@@ -41,11 +41,13 @@ const TABLES: &str = "
      WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'
      ORDER BY name
      LIMIT $1";
+// Roll-ups as tables are made of chunks, also after a restore.
 // Above organisations: an archive is of the whole installation.
 const TABLES_POSTGRES: &str = "
     SELECT CAST(tablename AS TEXT) COLLATE \"C\" AS name
       FROM pg_catalog.pg_tables
      WHERE schemaname = current_schema()
+       AND tablename NOT LIKE 'rollup~_%' ESCAPE '~'
      ORDER BY name
      LIMIT $1";
 // Above organisations: an archive is of the whole installation.

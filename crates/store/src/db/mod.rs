@@ -1,9 +1,9 @@
 //! The database: how it is opened, who may write, how statements run and values go in and out.
 //!
 //! One connection writes, a few read; so writers queue here, in order, instead of failing on each
-//! other's locks. This folder, [`crate::migrate`], [`crate::archive`] and what an error means
-//! ([`StoreError`]) know which database it is: everybody else writes one text a statement, [`sql`],
-//! which every database takes, and reads a [`DbRow`].
+//! other's locks. This folder, [`crate::migrate`], [`crate::archive`], [`crate::tables`] and what
+//! an error means ([`StoreError`]) know which database it is: everybody else writes one text a
+//! statement, [`sql`], which every database takes, and reads a [`DbRow`].
 
 mod conn;
 pub(crate) mod postgres;

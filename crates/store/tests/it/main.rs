@@ -18,6 +18,7 @@ mod open;
 mod people;
 mod postgres;
 mod rollups;
+mod tables;
 mod topology;
 
 use model::{Address, Name, TargetId, UtcMicros};
@@ -39,6 +40,8 @@ struct Fixture {
     scope: Scope,
     folder: tempfile::TempDir,
     database: Database,
+    /// Of PostgreSQL: the database that the schema is in.
+    url: Option<String>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration but this")]
@@ -57,14 +60,14 @@ async fn fixture() -> Fixture {
 async fn sqlite() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::Sqlite(folder.path().join("faultline.db"));
-    opened(folder, database).await
+    opened(folder, database, None).await
 }
 
 /// Over a schema of its own.
 async fn in_schema(url: &str) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::Postgres(empty_schema(url, &folder).await);
-    opened(folder, database).await
+    opened(folder, database, Some(url.to_owned())).await
 }
 
 /// No two folders have one name, so no two schemas have.
@@ -84,9 +87,9 @@ async fn empty_schema(url: &str, folder: &tempfile::TempDir) -> DatabaseUrl {
     DatabaseUrl::parse(&format!("{url}?options=-csearch_path%3D{schema}")).unwrap()
 }
 
-async fn opened(folder: tempfile::TempDir, database: Database) -> Fixture {
+async fn opened(folder: tempfile::TempDir, database: Database, url: Option<String>) -> Fixture {
     let store = Store::open_at(&database).await.unwrap();
-    Fixture { store, scope: Scope::system(ORG_DEFAULT), folder, database }
+    Fixture { store, scope: Scope::system(ORG_DEFAULT), folder, database, url }
 }
 
 /// Tells which half of the suite a run leaves out; the profile of nextest shows what it says.
@@ -184,7 +187,7 @@ impl Fixture {
     /// A connection to PostgreSQL past the store, for what an organisation, or `all`, may see.
     async fn connection(&self, org: &str) -> PgConnection {
         let schema = schema_of(&self.folder);
-        let options: PgConnectOptions = postgres_url().unwrap().parse().unwrap();
+        let options: PgConnectOptions = self.url.as_ref().unwrap().parse().unwrap();
         let settings = [("search_path", schema.as_str()), ("faultline.org_id", org)];
         options.options(settings).connect().await.unwrap()
     }

@@ -94,19 +94,22 @@ impl Naive {
     }
 }
 
-struct World {
-    f: Fixture,
+pub(crate) struct World {
+    pub(crate) f: Fixture,
     /// Of two groups.
-    probes: Vec<ProbeId>,
+    pub(crate) probes: Vec<ProbeId>,
     agents: Vec<AgentId>,
-    first: Minute,
+    pub(crate) first: Minute,
     position: u64,
     dice: u64,
     naive: Naive,
 }
 
 async fn world(seed: u64) -> World {
-    let f = fixture().await;
+    world_over(fixture().await, seed).await
+}
+
+pub(crate) async fn world_over(f: Fixture, seed: u64) -> World {
     let mut probes = Vec::new();
     for n in 1..=65 {
         probes.push(f.target(&format!("core{n}"), &format!("192.0.2.{n}")).await.probe);
@@ -137,7 +140,7 @@ impl World {
     }
 
     /// Records some of a minute, `n` minutes after the first: some agents, rounds and truths.
-    async fn record(&mut self, n: i64, now: Minute) {
+    pub(crate) async fn record(&mut self, n: i64, now: Minute) {
         let minute = Minute(self.first.0 + n);
         let mut rounds: BTreeMap<AgentId, Vec<Round>> = BTreeMap::new();
         let mut decisions = Vec::new();
@@ -200,7 +203,7 @@ impl World {
         truth
     }
 
-    async fn compact(&self, now: Minute) -> u64 {
+    pub(crate) async fn compact(&self, now: Minute) -> u64 {
         let mut rolled = 0;
         loop {
             let step = self.f.store.compact(now.start()).await.unwrap();
@@ -266,13 +269,13 @@ impl World {
     }
 
     /// How many marks and chunks of roll-ups there are.
-    async fn ask(&self, text: &'static str) -> i64 {
+    pub(crate) async fn ask(&self, text: &'static str) -> i64 {
         self.f.ask(text).await.first().copied().unwrap_or(0)
     }
 }
 
 /// Live and late rounds and revisions, sealed, rolled up and merged at every stage between.
-async fn play(w: &mut World) {
+pub(crate) async fn play(w: &mut World) {
     for n in (0..2 * DAY).step_by(31) {
         let now = Minute(w.first.0 + n + 1);
         w.record(n, now).await;
@@ -423,6 +426,8 @@ async fn a_database_of_the_schema_before_is_rolled_up() {
                 DROP TABLE history_due;
                 DROP TABLE history_swept;
                 DROP TABLE installation;
+                DROP TABLE IF EXISTS rollup_due;
+                DROP TABLE IF EXISTS rollup_form;
                 DELETE FROM schema_step WHERE version >= 7;";
     w.f.raw(undo).await;
     w.f.store = Store::open_at(&w.f.database).await.unwrap();
