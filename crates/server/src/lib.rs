@@ -27,6 +27,7 @@ mod log;
 mod metrics;
 mod panics;
 mod place;
+mod promql;
 pub mod restore;
 pub mod secrets;
 mod serve;

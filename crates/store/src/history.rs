@@ -8,7 +8,7 @@ use model::{
 
 use crate::{
     AgentOutage, AgentRef, ChangeKind, ChangeRow, Freshness, MINUTES_MAX, MinuteGaps, MinuteSeries,
-    MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError,
+    MonitorGap, PAGE_ROWS_MAX, Ref, Scope, Store, StoreError, Who,
     chunks::{MinuteRecord, RoundRecord},
     code,
     db::{DbRow, Tx, damaged, sql},
@@ -177,8 +177,8 @@ impl Store {
         Ok(changes)
     }
 
-    /// Reads the stored minutes from `from` to before `to`: the consensus first, then each agent
-    /// that has any.
+    /// Reads the stored minutes from `from` to before `to`: the consensus first, then, if asked
+    /// for, each agent that has any.
     ///
     /// Their round-trip times are those of the rounds that are stored: zero where those are gone.
     ///
@@ -190,6 +190,7 @@ impl Store {
         &self,
         scope: &Scope,
         probe: ProbeId,
+        who: Who,
         from: Minute,
         to: Minute,
     ) -> Result<Vec<MinuteSeries>, StoreError> {
@@ -205,13 +206,15 @@ impl Store {
             to: to.start(),
         };
         let mut tx = self.read(scope.org).await?;
-        let mut said = series::read::<MinuteRecord>(&mut tx, &wanted, self.damage()).await?;
+        let said = Wanted { agent: who.agent(), ..wanted };
+        let mut said = series::read::<MinuteRecord>(&mut tx, &said, self.damage()).await?;
         if MINUTE_ROWS_MAX < said.values().map(Vec::len).sum() {
             return Err(StoreError::TooMany {
                 what: "minutes of all agents",
                 max: MINUTE_ROWS_MAX,
             });
         }
+        // The times of all together are those of every agent's rounds.
         let rounds = series::read::<RoundRecord>(&mut tx, &wanted, self.damage()).await?;
         let counted = counted(&rounds);
         let consensus = said.remove(&0).unwrap_or_default();

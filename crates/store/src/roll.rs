@@ -23,7 +23,7 @@ use std::{
 use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Span, UtcMicros, Worst};
 
 use crate::{
-    Compacted, RollupSeries, Scope, Store, StoreError,
+    Compacted, RollupSeries, Scope, Store, StoreError, Who,
     chunks::{
         self, ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, GROUP_SUBJECTS, Head, Key, MinuteRecord,
         PAIR_FIVE, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Unpackable,
@@ -282,7 +282,7 @@ impl Store {
     }
 
     /// Reads the roll-ups from `from` to before `to`, both the beginning of a span: the consensus
-    /// first, then each agent that has any.
+    /// first, then, if asked for, each agent that has any.
     ///
     /// They are what the rounds and minutes add up to that were recorded by now, in whatever they
     /// are kept, and stay that when those are deleted.
@@ -290,6 +290,7 @@ impl Store {
         &self,
         scope: &Scope,
         probe: ProbeId,
+        who: Who,
         span: Span,
         from: Minute,
         to: Minute,
@@ -297,6 +298,7 @@ impl Store {
         let mut reader = Reader {
             store: self,
             tx: self.read(scope.org).await?,
+            who,
             wanted: Wanted {
                 org: scope.org,
                 subject: probe.0,
@@ -311,6 +313,10 @@ impl Store {
             Span::Day => reader.days().await?,
         };
         let consensus = found.remove(&0).unwrap_or_default();
+        if who == Who::Together {
+            // What was made anew of rounds knows each agent.
+            found.clear();
+        }
         let mut series = Vec::with_capacity(found.len().saturating_add(1));
         for (id, rollups) in iter::once((0, consensus)).chain(found) {
             let agent = match id {
@@ -330,6 +336,7 @@ type Found = BTreeMap<u32, BTreeMap<Minute, Rollup>>;
 struct Reader<'a> {
     store: &'a Store,
     tx: Tx,
+    who: Who,
     wanted: Wanted,
 }
 
@@ -349,7 +356,7 @@ impl Reader<'_> {
 
     async fn days(&mut self) -> Result<Found, StoreError> {
         let stored = self.stored_of::<ALL_DAY>().await?;
-        let pairs = self.stored_of::<PAIR_HOUR>().await?;
+        let pairs = self.stored_pairs::<PAIR_HOUR>().await?;
         let hours = self.changed().await?;
         let made = folded(self.made(&hours).await?, Span::Hour);
         let mut days = self.marks(Span::Day).await?;
@@ -375,9 +382,17 @@ impl Reader<'_> {
     }
 
     async fn stored<const PAIR: u8, const ALL: u8>(&mut self) -> Result<Found, StoreError> {
-        let mut stored = self.stored_of::<PAIR>().await?;
+        let mut stored = self.stored_pairs::<PAIR>().await?;
         stored.extend(self.stored_of::<ALL>().await?);
         Ok(stored)
+    }
+
+    /// Of each agent, if they are asked for.
+    async fn stored_pairs<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
+        match self.who {
+            Who::Each => self.stored_of::<KIND>().await,
+            Who::Together => Ok(Found::new()),
+        }
     }
 
     async fn stored_of<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
@@ -422,7 +437,9 @@ impl Reader<'_> {
                 ..self.wanted
             };
             let damage = self.store.damage();
-            let minutes = series::read::<MinuteRecord>(&mut self.tx, &wanted, damage).await?;
+            let said = Wanted { agent: self.who.agent(), ..wanted };
+            let minutes = series::read::<MinuteRecord>(&mut self.tx, &said, damage).await?;
+            // The times of all together are those of every agent's rounds.
             let rounds = series::read::<RoundRecord>(&mut self.tx, &wanted, damage).await?;
             for (agent, rollups) in fives_of(&minutes, &rounds) {
                 made.entry(agent).or_default().extend(rollups);

@@ -442,6 +442,34 @@ pub struct AgentGapRow {
     pub gap: Gap,
 }
 
+/// What agents lost of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentGaps {
+    /// The newest first.
+    pub rows: Vec<AgentGapRow>,
+    /// There are more than fit into one answer: those that ended before this are not in it.
+    pub known_from: Option<UtcMicros>,
+}
+
+/// Whose history is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// All agents together, and each of them.
+    Each,
+    /// All agents together only.
+    Together,
+}
+
+impl Who {
+    /// The agent in the key of a series: 0 for all together, `None` for any.
+    pub(crate) fn agent(self) -> Option<u32> {
+        match self {
+            Who::Each => None,
+            Who::Together => Some(0),
+        }
+    }
+}
+
 /// A time in which the monitoring itself did not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MonitorGap {

@@ -5,7 +5,8 @@ use std::{cmp::Reverse, time::Duration};
 use model::{AgentId, DropCause, Gap, UtcMicros};
 
 use crate::{
-    AgentGap, AgentGapRow, AgentRef, EpochGrant, EpochKnown, Ref, Scope, Store, StoreError,
+    AgentGap, AgentGapRow, AgentGaps, AgentRef, EpochGrant, EpochKnown, Ref, Scope, Store,
+    StoreError,
     db::{DbRow, Tx, big, sql},
 };
 
@@ -119,7 +120,7 @@ impl Store {
         scope: &Scope,
         from: UtcMicros,
         to: UtcMicros,
-    ) -> Result<Vec<AgentGapRow>, StoreError> {
+    ) -> Result<AgentGaps, StoreError> {
         let rows = sql(GAPS)
             .bind(scope.org.0)
             .bind(from.0)
@@ -139,7 +140,11 @@ impl Store {
             };
             Ok(AgentGapRow { agent, gap })
         };
-        Ok(joined(rows.iter().map(gap).collect::<Result<_, _>>()?))
+        let rows = rows.iter().map(gap).collect::<Result<Vec<_>, _>>()?;
+        // The newest first: what did not fit ended at or before the last of them.
+        let is_full = (GAP_MINUTES_MAX as usize) <= rows.len();
+        let known_from = rows.last().filter(|_| is_full).map(|row| row.gap.to);
+        Ok(AgentGaps { rows: joined(rows), known_from })
     }
 }
 

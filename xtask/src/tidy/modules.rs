@@ -64,6 +64,7 @@ const LINES: [Line; 2] = [
             "restore",
             "verify",
             "listen",
+            "promql",
             "app",
             "first",
             "ingest",

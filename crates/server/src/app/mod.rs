@@ -16,6 +16,7 @@ pub mod keys;
 pub(crate) mod live;
 pub(crate) mod machine;
 pub mod password;
+pub(crate) mod prom;
 pub(crate) mod readiness;
 pub(crate) mod sessions;
 pub(crate) mod targets;
@@ -35,6 +36,7 @@ pub(crate) use crate::{config::Network, diagnosis, panics::Panics};
 use attempts::Attempts;
 use backup::Backups;
 use diagnosis::Diagnosis;
+use prom::Queries;
 use readiness::Readiness;
 use topology::Topologies;
 
@@ -50,6 +52,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     backups: Arc<Backups>,
     topologies: Topologies,
+    queries: Queries,
     pub(crate) diagnosis: Diagnosis,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
@@ -161,6 +164,13 @@ impl From<StoreError> for AppError {
     }
 }
 
+/// Runs what takes a while away from everybody else's work.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
+) -> Result<T, AppError> {
+    tokio::task::spawn_blocking(work).await.map_err(AppError::internal)?
+}
+
 /// Joins an error and its sources into one line, for the log.
 pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
@@ -241,6 +251,7 @@ impl App {
             readiness: Arc::default(),
             backups: Arc::default(),
             topologies: Topologies::default(),
+            queries: Queries::default(),
             diagnosis: Diagnosis::default(),
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),

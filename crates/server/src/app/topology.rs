@@ -17,7 +17,7 @@ use store::{Scope, TopologyEdit, TopologyPart};
 use tokio::sync::Mutex;
 
 use super::diagnosis::Shown;
-use super::{App, AppError, FieldError};
+use super::{App, AppError, FieldError, aside};
 
 /// A topology in force.
 #[derive(Debug)]
@@ -88,13 +88,6 @@ impl Held {
 fn damaged(faults: &[Fault]) -> AppError {
     let first = faults.first().map(Fault::to_string).unwrap_or_default();
     AppError::internal(format!("the stored topology cannot be read: {first}"))
-}
-
-/// Runs what takes a while on the largest topologies away from everybody else's work.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
-) -> Result<T, AppError> {
-    tokio::task::spawn_blocking(work).await.map_err(AppError::internal)?
 }
 
 fn invalid(faults: &[Fault]) -> AppError {
@@ -249,23 +242,9 @@ impl App {
         agent: &str,
         target: &str,
     ) -> Result<PairPaths, AppError> {
-        let held = self.topology(scope).await?;
-        let topology = &held.topology;
-        let mut agents = topology.of_kind(ElementKind::Agent);
-        let agent = agents.find(|ix| {
-            let element = topology.get(*ix);
-            element.is_some_and(|e| e.name.as_deref().unwrap_or(&e.id) == agent)
-        });
-        let agent = agent.ok_or(AppError::NotFound { what: "agent in the topology" })?;
-        let is_other =
-            |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
-        let target = topology.find(&own_id(target, is_other));
-        let target = target.ok_or(AppError::NotFound { what: "target in the topology" })?;
-        let mut book = PathBook::default();
-        let set = book.set_at(topology, agent, target, self.clock.now());
-        let set = book.get(set).cloned();
-        let set = set.ok_or(AppError::NotFound { what: "path" })?;
-        Ok(PairPaths { held: Arc::clone(&held), set })
+        let (held, now) = (self.topology(scope).await?, self.clock.now());
+        let (agent, target) = (agent.to_owned(), target.to_owned());
+        aside(move || paths_of(&held, &agent, &target, now)).await
     }
 
     /// Returns what is the matter with the network; `None` until that was looked at.
@@ -309,6 +288,30 @@ impl App {
         }
         Ok(gaps)
     }
+}
+
+fn paths_of(
+    held: &Arc<Held>,
+    agent: &str,
+    target: &str,
+    now: UtcMicros,
+) -> Result<PairPaths, AppError> {
+    let topology = &held.topology;
+    let mut agents = topology.of_kind(ElementKind::Agent);
+    let agent = agents.find(|ix| {
+        let element = topology.get(*ix);
+        element.is_some_and(|e| e.name.as_deref().unwrap_or(&e.id) == agent)
+    });
+    let agent = agent.ok_or(AppError::NotFound { what: "agent in the topology" })?;
+    let is_other =
+        |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
+    let target = topology.find(&own_id(target, is_other));
+    let target = target.ok_or(AppError::NotFound { what: "target in the topology" })?;
+    let mut book = PathBook::default();
+    let set = book.set_at(topology, agent, target, now);
+    let set = book.get(set).cloned();
+    let set = set.ok_or(AppError::NotFound { what: "path" })?;
+    Ok(PairPaths { held: Arc::clone(held), set })
 }
 
 impl Topologies {

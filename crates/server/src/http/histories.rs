@@ -1,12 +1,12 @@
 //! What happened to several targets, in one request: for a list of them, where one request each
 //! would be a storm.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::collections::BTreeSet;
 
 use axum::extract::State;
-use model::{Minute, TargetId};
+use model::TargetId;
 use serde::{Deserialize, Serialize};
-use store::Scope;
+use store::Who;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     rounds::{SeriesView, parse_level, parse_range},
     views::{RefView, Timestamp, parse_flag},
 };
-use crate::app::{App, AppError, Fields, buckets::Level, history};
+use crate::app::{App, AppError, Fields, history};
 
 /// Targets of one request: more rows than a screen shows at once.
 const TARGETS_MAX: usize = 50;
@@ -54,6 +54,8 @@ pub(crate) struct HistoriesView {
     level: &'static str,
     /// In the order of their ids; a target that does not exist is left out.
     targets: Vec<TargetHistoryView>,
+    /// What this answer leaves out, in words; empty as a rule.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,54 +100,34 @@ pub(crate) async fn history_list(
         fields.refuse("targets", too_many.clone());
         fields.check()?;
     }
+    let around = app.around(&scope, range, level).await?;
+    let who = if agents == Some(true) { Who::Each } else { Who::Together };
     let mut told_values = 0_i64;
     let mut targets = Vec::with_capacity(ids.len());
     for id in ids {
-        let told = target_history(&app, &scope, id, range.clone(), level).await;
-        let mut view = match told {
-            Ok(view) => view,
+        let (target, series) = match app.history(&scope, id, &around, who).await {
+            Ok(told) => told,
             Err(AppError::NotFound { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
-        if agents != Some(true) {
-            view.series.truncate(1);
-        }
         // How many agents there are is known only now.
-        let count = i64::try_from(view.series.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(series.len()).unwrap_or(i64::MAX);
         told_values = told_values.saturating_add(count.saturating_mul(values));
         if TARGET_VALUES_MAX < told_values {
             fields.refuse("targets", too_many);
             return Err(fields.error().into());
         }
-        targets.push(view);
+        let target = RefView { id: target.id.0, name: target.name.to_string() };
+        let series = series.iter().map(SeriesView::from).collect();
+        targets.push(TargetHistoryView { target, series });
     }
     Ok(Json(HistoriesView {
-        from: range.start.start().into(),
-        to: range.end.start().into(),
+        from: around.range.start.start().into(),
+        to: around.range.end.start().into(),
         level: level.as_str(),
         targets,
+        notes: around.notes.clone(),
     }))
-}
-
-async fn target_history(
-    app: &App,
-    scope: &Scope,
-    id: TargetId,
-    range: Range<Minute>,
-    level: Level,
-) -> Result<TargetHistoryView, AppError> {
-    let (target, series) = match level {
-        Level::Minute => {
-            let (target, series) = app.history(scope, id, range).await?;
-            (target, series.iter().map(SeriesView::from).collect())
-        }
-        Level::Bucket(span) => {
-            let (target, series) = app.history_buckets(scope, id, range, span).await?;
-            (target, series.iter().map(SeriesView::from).collect())
-        }
-    };
-    let target = RefView { id: target.id.0, name: target.name.to_string() };
-    Ok(TargetHistoryView { target, series })
 }
 
 fn parse_ids(text: &str) -> Result<BTreeSet<TargetId>, String> {

@@ -22,6 +22,7 @@ mod packed;
 pub mod permission;
 mod probes;
 mod problem;
+mod prom;
 mod rounds;
 pub mod routes;
 mod session;

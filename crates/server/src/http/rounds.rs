@@ -9,7 +9,7 @@ use axum::{
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use model::{AgentId, Confirm, NotAsked, Outcome, Rollup, RoundFlags, TargetId, UtcMicros};
 use serde::{Deserialize, Serialize};
-use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow};
+use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow, Who};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 use crate::app::{
     App, Fields,
     buckets::{Bucket, Level},
-    history::{self, BucketSeries, PaddedMinute, PaddedSeries},
+    history::{self, PaddedMinute, ToldSeries, Values},
 };
 
 /// What is told if no range is asked for.
@@ -58,6 +58,8 @@ pub(crate) struct HistoryView {
     level: &'static str,
     /// All agents together first, then each agent by name.
     series: Vec<SeriesView>,
+    /// What this answer leaves out, in words; empty as a rule.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -225,52 +227,33 @@ pub(crate) async fn target_history(
         fields.refuse(field, reason);
         fields.error()
     })?;
-    let (target, series, csv) = match level {
-        Level::Minute => {
-            let (target, series) = app.history(&scope, id, range.clone()).await?;
-            let csv = if is_csv { history_csv(&series)? } else { Vec::new() };
-            (target, series.iter().map(SeriesView::from).collect(), csv)
-        }
-        Level::Bucket(span) => {
-            let (target, series) = app.history_buckets(&scope, id, range.clone(), span).await?;
-            let csv = if is_csv { buckets_csv(&series)? } else { Vec::new() };
-            (target, series.iter().map(SeriesView::from).collect(), csv)
-        }
-    };
+    let around = app.around(&scope, range, level).await?;
+    let (target, series) = app.history(&scope, id, &around, Who::Each).await?;
     if is_csv {
         let disposition = format!("attachment; filename=\"{}-history.csv\"", target.name);
         let headers = [
             (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
             (CONTENT_DISPOSITION, disposition),
         ];
-        return Ok((headers, csv).into_response());
+        return Ok((headers, csv(level, &series)?).into_response());
     }
     let view = HistoryView {
-        from: range.start.start().into(),
-        to: range.end.start().into(),
+        from: around.range.start.start().into(),
+        to: around.range.end.start().into(),
         level: level.as_str(),
-        series,
+        series: series.iter().map(SeriesView::from).collect(),
+        notes: around.notes.clone(),
     };
     Ok(Json(view).into_response())
 }
 
-impl From<&PaddedSeries> for SeriesView {
-    fn from(series: &PaddedSeries) -> SeriesView {
-        SeriesView {
-            agent: series.agent.as_ref().map(RefView::from),
-            minutes: series.minutes.iter().map(MinuteView::from).collect(),
-            buckets: Vec::new(),
-        }
-    }
-}
-
-impl From<&BucketSeries> for SeriesView {
-    fn from(series: &BucketSeries) -> SeriesView {
-        SeriesView {
-            agent: series.agent.as_ref().map(RefView::from),
-            minutes: Vec::new(),
-            buckets: series.buckets.iter().map(BucketView::from).collect(),
-        }
+impl From<&ToldSeries> for SeriesView {
+    fn from(series: &ToldSeries) -> SeriesView {
+        let (minutes, buckets) = match &series.values {
+            Values::Minutes(minutes) => (minutes.iter().map(MinuteView::from).collect(), vec![]),
+            Values::Buckets(buckets) => (vec![], buckets.iter().map(BucketView::from).collect()),
+        };
+        SeriesView { agent: series.agent.as_ref().map(RefView::from), minutes, buckets }
     }
 }
 
@@ -291,21 +274,6 @@ const CSV_COLUMNS: [&str; 14] = [
     "said_first",
     "is_open",
 ];
-
-/// One line for each agent and minute; the agent is empty for all together.
-fn history_csv(series: &[PaddedSeries]) -> Result<Vec<u8>, ApiError> {
-    // The header is written by hand: agent and minute are two values that become one line.
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(CSV_COLUMNS).map_err(ApiError::internal)?;
-    for series in series {
-        let agent = series.agent.as_ref().map(|agent| agent.name.as_str()).unwrap_or_default();
-        for minute in &series.minutes {
-            let line = (agent, MinuteView::from(minute));
-            writer.serialize(line).map_err(ApiError::internal)?;
-        }
-    }
-    writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
-}
 
 /// The agent, then the fields of [`BucketView`] in their order.
 const BUCKET_CSV_COLUMNS: [&str; 19] = [
@@ -330,15 +298,28 @@ const BUCKET_CSV_COLUMNS: [&str; 19] = [
     "is_open",
 ];
 
-/// One line for each agent and bucket; the agent is empty for all together.
-fn buckets_csv(series: &[BucketSeries]) -> Result<Vec<u8>, ApiError> {
+/// One line for each agent and minute or bucket; the agent is empty for all together.
+fn csv(level: Level, series: &[ToldSeries]) -> Result<Vec<u8>, ApiError> {
+    // The header is written by hand: agent and value are two that become one line.
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(BUCKET_CSV_COLUMNS).map_err(ApiError::internal)?;
+    let header = match level {
+        Level::Minute => writer.write_record(CSV_COLUMNS),
+        Level::Bucket(_) => writer.write_record(BUCKET_CSV_COLUMNS),
+    };
+    header.map_err(ApiError::internal)?;
     for series in series {
         let agent = series.agent.as_ref().map(|agent| agent.name.as_str()).unwrap_or_default();
-        for bucket in &series.buckets {
-            writer.serialize((agent, BucketView::from(bucket))).map_err(ApiError::internal)?;
-        }
+        let written = match &series.values {
+            Values::Minutes(minutes) => {
+                let mut lines = minutes.iter().map(|minute| (agent, MinuteView::from(minute)));
+                lines.try_for_each(|line| writer.serialize(line))
+            }
+            Values::Buckets(buckets) => {
+                let mut lines = buckets.iter().map(|bucket| (agent, BucketView::from(bucket)));
+                lines.try_for_each(|line| writer.serialize(line))
+            }
+        };
+        written.map_err(ApiError::internal)?;
     }
     writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
 }

@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 
 use super::{
     agents, api_keys, audit, backup, caller, diagnosis, health, histories, import, live, openapi,
-    overview, permission::Permission, probes, rounds, session, targets, tiers, topology, users,
+    overview, permission::Permission, probes, prom, rounds, session, targets, tiers, topology,
+    users,
 };
 use crate::app::App;
 
@@ -60,7 +61,7 @@ pub(crate) fn table() -> Vec<Route> {
     use Permission as P;
     let import = route!(import::target_import, Needs(P::TargetWrite));
     let topology = route!(topology::topology_import, Needs(P::TopologyWrite));
-    vec![
+    let mut all = vec![
         route!(session::session_create, Public),
         route!(session::session_get, Person),
         route!(session::session_delete, Person),
@@ -116,6 +117,26 @@ pub(crate) fn table() -> Vec<Route> {
         route!(probes::healthz, Public),
         route!(probes::readyz, Public),
         route!(probes::metrics, LocalOr(P::HealthRead)),
+    ];
+    all.extend(prometheus());
+    all
+}
+
+/// Prometheus's own paths, below one of ours.
+fn prometheus() -> Vec<Route> {
+    let read = Access::Needs(Permission::TargetRead);
+    vec![
+        route!(prom::prom_query, read),
+        route!(prom::prom_query_post, read),
+        route!(prom::prom_query_range, read),
+        route!(prom::prom_query_range_post, read),
+        route!(prom::prom_series, read),
+        route!(prom::prom_series_post, read),
+        route!(prom::prom_labels, read),
+        route!(prom::prom_labels_post, read),
+        route!(prom::prom_label_values, read),
+        route!(prom::prom_metadata, read),
+        route!(prom::prom_buildinfo, read),
     ]
 }
 

@@ -154,6 +154,18 @@ impl Server {
         self.http.request(method, url).bearer_auth(&self.key).send().await.unwrap()
     }
 
+    /// Sends a body of another kind than JSON.
+    pub(crate) async fn send_form(
+        &self,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> reqwest::Response {
+        let url = format!("{}/api/v1{path}", self.ready.http_url);
+        let request = self.http.post(url).bearer_auth(&self.key).header("content-type", kind);
+        request.body(body).send().await.unwrap()
+    }
+
     /// What `/readyz` says, with its status.
     pub(crate) async fn readyz(&self) -> (u16, String) {
         let answer = self.http.get(format!("{}/readyz", self.ready.http_url)).send().await.unwrap();

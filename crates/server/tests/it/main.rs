@@ -10,5 +10,6 @@ mod http;
 mod ingest;
 mod overload;
 mod postgres;
+mod prom;
 mod restart;
 mod streams;

@@ -6,7 +6,7 @@ use model::{
     AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts,
     MinuteTruth, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Subject, UtcMicros, Verdict,
 };
-use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RoundQuery, Store};
+use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RoundQuery, Store, Who};
 
 use crate::{Fixture, at, fixture, name, rollups_before};
 
@@ -134,7 +134,8 @@ impl World {
                     .collect();
                 assert!(self.rounds(*probe, from, to).await == expected, "rounds of {probe:?}");
                 let (from, to) = (at(from).minute(), at(to).minute());
-                let read = self.f.store.minutes(&self.f.scope, *probe, from, to).await.unwrap();
+                let read =
+                    self.f.store.minutes(&self.f.scope, *probe, Who::Each, from, to).await.unwrap();
                 let expected = self.naive.minutes.range((*probe, from)..(*probe, to));
                 let expected: Vec<_> = expected.map(|(_, truth)| truth.clone()).collect();
                 assert_eq!(read.len(), 1);
@@ -329,7 +330,7 @@ async fn what_is_forgotten_gives_its_space_back() {
     assert_eq!((swept.rounds, swept.minutes), (120 * 2 * 3 * 2, 0));
     assert!(w.rounds(w.probes[0], 0, DAY_S).await.is_empty());
     let (from, to) = (at(0).minute(), at(DAY_S).minute());
-    let minutes = w.f.store.minutes(&w.f.scope, w.probes[0], from, to).await.unwrap();
+    let minutes = w.f.store.minutes(&w.f.scope, w.probes[0], Who::Each, from, to).await.unwrap();
     assert_eq!(minutes[0].minutes.len(), 120);
     while 0 < w.f.store.vacuum_step().await.unwrap() {}
     // PostgreSQL fills what is free with what comes.

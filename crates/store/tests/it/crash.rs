@@ -25,7 +25,7 @@ use model::{
     Round, RoundBatch, RoundFlags, Rtt, Span, Subject, UtcMicros, Verdict, VerdictChange, Why,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store};
+use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store, Who};
 
 use crate::{at, name, sqlite};
 
@@ -245,7 +245,8 @@ impl Trial {
         for span in Span::ALL {
             let (from, to) = (span.start(at(0).minute()), when(COMMITS + 1).minute());
             let to = Minute(span.start(to).0 + span.minutes());
-            let found = store.rollups(&self.scope, self.probe, span, from, to).await.unwrap();
+            let found =
+                store.rollups(&self.scope, self.probe, Who::Each, span, from, to).await.unwrap();
             for series in found {
                 let counted = series.rollups.into_iter();
                 let counted: Vec<_> =

@@ -8,7 +8,7 @@ use model::{
 };
 use store::{
     Applied, ChangeKind, Commit, Freshness, Highwater, MinuteGaps, MonitorGap, NewAgent,
-    ORG_DEFAULT, Retention, RoundCursor, RoundQuery, Scope, StoreError, TargetRow,
+    ORG_DEFAULT, Retention, RoundCursor, RoundQuery, Scope, StoreError, TargetRow, Who,
 };
 
 use crate::{Fixture, at, fixture, name, rollups_before};
@@ -247,16 +247,16 @@ async fn minutes_are_revised_upwards_only() {
     let rounds = vec![answered(at(0), 5, 250), answered(at(30), 4, 300), answered(at(60), 5, 900)];
     w.commit(1, &both, &[RoundBatch::new(w.agent, rounds)]).await;
     w.commit(2, &minutes(0, Verdict::Down), &[]).await;
-    let read = w.f.store.minutes(&w.f.scope, w.target.probe, minute, minute.next());
+    let read = w.f.store.minutes(&w.f.scope, w.target.probe, Who::Each, minute, minute.next());
     let series = read.await.unwrap();
     assert_eq!(series[0].agent, None);
     assert_eq!(series[0].minutes, [truth(w.consensus(), minute, Verdict::Up, 1)]);
     assert_eq!(series[1].agent.as_ref().unwrap().name, name("fra1"));
     assert_eq!(series[1].minutes, [truth(w.pair(), minute, Verdict::Up, 1)]);
-    let read = w.f.store.minutes(&w.f.scope, ProbeId(99), minute, minute.next());
+    let read = w.f.store.minutes(&w.f.scope, ProbeId(99), Who::Each, minute, minute.next());
     assert_eq!(read.await.unwrap().len(), 1);
     let far = Minute(minute.0 + 1_441);
-    let result = w.f.store.minutes(&w.f.scope, w.target.probe, minute, far).await;
+    let result = w.f.store.minutes(&w.f.scope, w.target.probe, Who::Each, minute, far).await;
     assert!(matches!(result, Err(StoreError::TooMany { what: "minutes", .. })));
 }
 

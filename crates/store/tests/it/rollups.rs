@@ -8,7 +8,7 @@ use model::{
     MinuteTruth, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Sketch, Span, Subject,
     UtcMicros, Verdict,
 };
-use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store};
+use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store, Who};
 
 use crate::{Fixture, at, fixture, name, rollups_before};
 
@@ -233,7 +233,10 @@ impl World {
     }
 
     async fn check_span(&self, probe: ProbeId, span: Span, from: Minute, to: Minute) {
-        let found = self.f.store.rollups(&self.f.scope, probe, span, from, to).await.unwrap();
+        let (store, scope) = (&self.f.store, &self.f.scope);
+        let found = store.rollups(scope, probe, Who::Each, span, from, to).await.unwrap();
+        let together = store.rollups(scope, probe, Who::Together, span, from, to).await.unwrap();
+        assert_eq!(together, found[..1], "{probe:?} {span:?}: all together are the same alone");
         let mut expected = self.naive.spans(probe, span);
         expected.values_mut().for_each(|starts| starts.retain(|s| from <= *s && *s < to));
         expected.retain(|agent, starts| agent.0 == 0 || !starts.is_empty());
