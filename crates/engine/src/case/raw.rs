@@ -62,6 +62,16 @@ pub(super) struct RawElement {
     pub(super) cost_back: Option<i64>,
     #[serde(default)]
     pub(super) device: Option<String>,
+    #[serde(default)]
+    pub(super) needs: List<RawNeed>,
+}
+
+/// What an element or target needs beside the links to it: one of these, or all of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum RawNeed {
+    Any(Vec<String>),
+    All(Vec<String>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +84,8 @@ pub(super) struct RawTarget {
     pub(super) weight: Option<u64>,
     #[serde(default)]
     pub(super) tier: Option<String>,
+    #[serde(default)]
+    pub(super) needs: List<RawNeed>,
 }
 
 #[derive(Debug, Deserialize)]

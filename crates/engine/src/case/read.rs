@@ -11,10 +11,12 @@ use model::{ElementKind, FactKind, PathSource, UtcMicros};
 
 use super::{
     expect::{Expected, ExpectedCause},
-    raw::{RawCase, RawElement, RawExpected, RawFact, RawPath, RawRound},
+    raw::{RawCase, RawElement, RawExpected, RawFact, RawNeed, RawPath, RawRound},
 };
 use crate::{
-    graph::{Draft, ElementDraft, ElementIx, Problem, TargetDraft, Told, Topology},
+    graph::{
+        Dependency, Draft, ElementDraft, ElementIx, Need, Problem, TargetDraft, Told, Topology,
+    },
     rca::{Ask, Beat, Fact, Work},
 };
 
@@ -125,7 +127,8 @@ fn resolve(raw: RawCase) -> Result<Case, CaseError> {
     let intervals = intervals(&raw)?;
     let draft = draft(&raw);
     let topology = Topology::build(&draft).map_err(|problems| {
-        problems.into_iter().next().map_or_else(|| fault(".", "unknown"), CaseError::from)
+        let first = problems.into_iter().next();
+        first.map_or_else(|| fault(".", "unknown"), |problem| of_case(&raw, problem))
     })?;
     let mut reader =
         Reader { topology: &topology, end: steps.last().copied(), counted: Counted::default() };
@@ -216,7 +219,38 @@ fn draft(raw: &RawCase) -> Draft {
     Draft {
         elements: raw.elements.iter().flatten().map(element).collect(),
         targets: targets.collect(),
-        dependencies: Vec::new(),
+        dependencies: needs(raw).map(|(dependency, _)| dependency).collect(),
+    }
+}
+
+/// What elements and targets need, each with where it is written.
+fn needs(raw: &RawCase) -> impl Iterator<Item = (Dependency, String)> + '_ {
+    let elements = raw.elements.iter().flatten().enumerate();
+    let elements = elements.map(|(at, e)| (format!("elements[{at}]"), &e.id, &e.needs));
+    let targets = raw.targets.iter().flatten().enumerate();
+    let targets = targets.map(|(at, t)| (format!("targets[{at}]"), &t.id, &t.needs));
+    elements.chain(targets).flat_map(|(place, of, needs)| {
+        needs.iter().flatten().enumerate().map(move |(nth, need)| {
+            let (need, on) = match need {
+                RawNeed::Any(on) => (Need::Any, on),
+                RawNeed::All(on) => (Need::All, on),
+            };
+            let dependency = Dependency { of: of.clone(), need, on: on.clone() };
+            (dependency, format!("{place}.needs[{nth}]"))
+        })
+    })
+}
+
+/// A problem of a topology by its place in the case.
+fn of_case(raw: &RawCase, problem: Problem) -> CaseError {
+    let number = problem.place.strip_prefix("dependencies[").and_then(|rest| rest.split_once(']'));
+    let named = number.and_then(|(nth, rest)| {
+        let (_, place) = needs(raw).nth(nth.parse().ok()?)?;
+        Some(format!("{place}{}", rest.replace(".on[", "[")))
+    });
+    match named {
+        Some(place) => fault(place, problem.reason),
+        None => problem.into(),
     }
 }
 

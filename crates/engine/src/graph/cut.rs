@@ -14,8 +14,10 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Takes `gone` (sorted) away, links and nodes alike; a device takes its interfaces along.
+    /// Takes `gone` away, links and nodes alike, with what cannot be without it; a device takes
+    /// its interfaces along.
     pub fn new(topology: &Topology, gone: &[ElementIx]) -> Cut {
+        let gone = topology.downfall(gone);
         let is_gone = |ix: ElementIx| gone.binary_search(&ix).is_ok();
         let mut piece = vec![GONE; topology.elements().len()];
         let mut pieces = 0;

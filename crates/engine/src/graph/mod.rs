@@ -5,6 +5,7 @@
 //! [`Draft`] is what somebody wrote; a [`Topology`] is what could be made of it; a [`PathBook`]
 //! says what the packets of each pair cross.
 
+mod bridges;
 mod cut;
 pub mod document;
 mod draft;
@@ -15,6 +16,7 @@ mod resolve;
 mod topology;
 mod tree;
 
+pub use bridges::Bridges;
 pub use cut::Cut;
 pub use draft::{
     COST_MAX, COUNT_MAX, Dependency, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need,

@@ -385,8 +385,13 @@ fn require(topology: &Topology, steps: &mut Vec<Step>) {
     let mut at = 0;
     while let Some(step) = steps.get(at).copied() {
         at += 1;
-        let all = topology.requirements(step.element).iter().filter(|r| r.need == Need::All);
-        let needed: Vec<ElementIx> = all.flat_map(|r| r.on.iter().copied()).collect();
+        let needed = topology.requirements(step.element).iter().flat_map(|requirement| {
+            let (all, any) = match requirement.need {
+                Need::All => (requirement.on.as_slice(), None),
+                Need::Any => (&[][..], requirement.together),
+            };
+            all.iter().copied().chain(any)
+        });
         for element in needed {
             if steps.iter().all(|step| step.element != element) {
                 steps.push(Step { element, way: Way::Through });

@@ -1,6 +1,6 @@
 //! From a [`Draft`] to a [`Topology`]: every name found, every contradiction told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use model::{ElementKind, ElementRole};
 
@@ -14,6 +14,8 @@ use super::{
 
 /// Problems told of one draft: who has more has another file than he thinks.
 const PROBLEMS_MAX: usize = 100;
+/// Members that the name of several together names; the others are a number.
+const TOGETHER_NAMES_MAX: usize = 4;
 
 pub(super) fn build(draft: &Draft) -> Result<Topology, Vec<Problem>> {
     let mut resolver = Resolver::default();
@@ -89,22 +91,7 @@ impl Resolver {
         }
         let ix = ElementIx(u32::try_from(self.elements.len()).unwrap_or(u32::MAX));
         self.by_id.insert(id.into(), ix);
-        self.elements.push(Element {
-            id: id.into(),
-            kind,
-            role: None,
-            site: None,
-            position: None,
-            groups: Vec::new(),
-            ends: None,
-            cost: 1,
-            cost_back: 1,
-            host: None,
-            weight: 0,
-            name: None,
-            customers: 0,
-            services: 0,
-        });
+        self.elements.push(Element::new(id, kind));
     }
 
     /// Finds an id that must be of one of `kinds` (any, if none is named).
@@ -283,11 +270,15 @@ impl Resolver {
             for (nth, id) in dependency.on.iter().enumerate() {
                 on.extend(self.find(&format!("{place}.on[{nth}]"), id, &[]));
             }
+            on.sort_unstable();
+            on.dedup();
             if dependency.on.is_empty() {
                 self.problem(format!("{place}.on"), "it needs nothing: name what, or leave it out");
             }
             if let Some(of) = of {
-                let requirement = Requirement { need: dependency.need, on };
+                // One of one is all.
+                let need = if on.len() == 1 { Need::All } else { dependency.need };
+                let requirement = Requirement { need, on, together: None };
                 self.requirements.entry(of).or_default().push(requirement);
             }
         }
@@ -300,7 +291,8 @@ impl Resolver {
         }
     }
 
-    fn finish(self) -> Topology {
+    fn finish(mut self) -> Topology {
+        let togethers = self.add_togethers();
         let Resolver { elements, by_id, requirements, .. } = self;
         let mut arcs = vec![Vec::new(); elements.len()];
         let mut members = vec![Vec::new(); elements.len()];
@@ -330,10 +322,69 @@ impl Resolver {
                 }
             }
         }
+        let mut needed_by: BTreeMap<ElementIx, Vec<ElementIx>> = BTreeMap::new();
+        for (of, requirement) in
+            requirements.iter().flat_map(|(of, r)| r.iter().map(move |r| (of, r)))
+        {
+            for on in &requirement.on {
+                needed_by.entry(*on).or_default().push(*of);
+            }
+            if let Some(list) = requirement.together.and_then(|ix| members.get_mut(ix.index())) {
+                list.clone_from(&requirement.on);
+            }
+        }
         let is_device = |(element, _): &(&Element, u32)| element.kind == ElementKind::Device;
         let devices = elements.iter().zip(0..).filter(is_device);
         let devices = devices.map(|(_, ix)| ElementIx(ix)).collect();
-        Topology { elements, by_id, devices, arcs, members, behind, requirements, is_asymmetric }
+        Topology {
+            elements,
+            by_id,
+            devices,
+            arcs,
+            members,
+            behind,
+            requirements,
+            needed_by,
+            togethers,
+            is_asymmetric,
+        }
+    }
+
+    /// Gives several that replace each other an element that stands for all of them at once, so
+    /// that their common loss can be a cause. Who needs the same ones shares it.
+    fn add_togethers(&mut self) -> Range<u32> {
+        let count = |elements: &[Element]| u32::try_from(elements.len()).unwrap_or(u32::MAX);
+        let first = count(&self.elements);
+        let mut known: BTreeMap<Vec<ElementIx>, ElementIx> = BTreeMap::new();
+        let mut requirements = std::mem::take(&mut self.requirements);
+        let any = requirements.values_mut().flatten().filter(|r| r.need == Need::Any);
+        for requirement in any {
+            let ix = known.entry(requirement.on.clone()).or_insert_with(|| {
+                let mut id = self.together_id(&requirement.on);
+                while self.by_id.contains_key(id.as_str()) {
+                    id.push_str(" (all)");
+                }
+                let ix = ElementIx(count(&self.elements));
+                self.by_id.insert(id.as_str().into(), ix);
+                self.elements.push(Element::new(&id, ElementKind::Srlg));
+                ix
+            });
+            requirement.together = Some(*ix);
+        }
+        self.requirements = requirements;
+        first..count(&self.elements)
+    }
+
+    /// As `feed-a and feed-b`.
+    fn together_id(&self, members: &[ElementIx]) -> String {
+        let named = members.iter().take(TOGETHER_NAMES_MAX);
+        let id = |ix: &ElementIx| self.elements.get(ix.index()).map_or("", |e| &e.id);
+        let mut names: Vec<String> = named.map(|ix| id(ix).to_owned()).collect();
+        if names.len() < members.len() {
+            names.push(format!("{} more", members.len() - names.len()));
+        }
+        let last = names.pop().unwrap_or_default();
+        if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
     }
 }
 

@@ -3,7 +3,10 @@
 //! Built once from a [`Draft`] and trusted afterwards. It holds no state of the network: nothing in
 //! it is up or down.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use model::{ElementKind, ElementRole};
 
@@ -42,6 +45,28 @@ pub struct Element {
     pub services: u64,
 }
 
+impl Element {
+    /// An element of which only id and kind are known.
+    pub(super) fn new(id: &str, kind: ElementKind) -> Element {
+        Element {
+            id: id.into(),
+            kind,
+            role: None,
+            site: None,
+            position: None,
+            groups: Vec::new(),
+            ends: None,
+            cost: 1,
+            cost_back: 1,
+            host: None,
+            weight: 0,
+            name: None,
+            customers: 0,
+            services: 0,
+        }
+    }
+}
+
 /// One way over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arc {
@@ -61,7 +86,10 @@ pub struct Arc {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     pub need: Need,
+    /// Sorted, each once.
     pub on: Vec<ElementIx>,
+    /// Of several of which any is enough: the element that stands for all of them at once.
+    pub together: Option<ElementIx>,
 }
 
 /// The network as the operator describes it.
@@ -76,6 +104,10 @@ pub struct Topology {
     /// Targets behind a device.
     pub(super) behind: Vec<Vec<ElementIx>>,
     pub(super) requirements: BTreeMap<ElementIx, Vec<Requirement>>,
+    /// Who needs an element, alone or beside others.
+    pub(super) needed_by: BTreeMap<ElementIx, Vec<ElementIx>>,
+    /// Elements that stand for several that replace each other, and nobody wrote.
+    pub(super) togethers: Range<u32>,
     pub(super) is_asymmetric: bool,
 }
 
@@ -135,6 +167,44 @@ impl Topology {
         self.requirements.get(&ix).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether an element stands for several that replace each other: it is lost when all of them
+    /// are. Nobody wrote it; its members are what they are.
+    pub fn is_together(&self, ix: ElementIx) -> bool {
+        self.togethers.contains(&ix.0)
+    }
+
+    /// What is lost with `gone`, itself among it, sorted: whatever needs one of several things that
+    /// are all gone, or all of several of which one is, with what shares its fate, and so on.
+    pub fn downfall(&self, gone: &[ElementIx]) -> Vec<ElementIx> {
+        let mut lost: BTreeSet<ElementIx> = gone.iter().copied().collect();
+        let mut rest: Vec<ElementIx> = gone.to_vec();
+        while let Some(at) = rest.pop() {
+            for of in self.needed_by.get(&at).into_iter().flatten() {
+                let is_lost = |requirement: &Requirement| match requirement.need {
+                    Need::Any => requirement.on.iter().all(|on| lost.contains(on)),
+                    Need::All => requirement.on.iter().any(|on| lost.contains(on)),
+                };
+                if !lost.contains(of) && self.requirements(*of).iter().any(is_lost) {
+                    let fate = self.fate(*of);
+                    rest.extend(fate.iter().filter(|element| lost.insert(**element)));
+                }
+            }
+        }
+        lost.into_iter().collect()
+    }
+
+    /// What is the last of several that replace each other, the others being among `gone` (sorted).
+    pub fn last_of(&self, gone: &[ElementIx]) -> BTreeSet<ElementIx> {
+        let is_gone = |ix: &ElementIx| gone.binary_search(ix).is_ok();
+        let needing = gone.iter().filter_map(|ix| self.needed_by.get(ix)).flatten();
+        let any = needing.filter(|of| !is_gone(of)).flat_map(|of| self.requirements(*of));
+        let last = any.filter(|requirement| requirement.need == Need::Any).filter_map(|any| {
+            let mut left = any.on.iter().filter(|on| !is_gone(on));
+            left.next().filter(|_| left.next().is_none())
+        });
+        last.copied().collect()
+    }
+
     /// Whether some link costs more one way than the other, so that answers may take another path.
     pub fn is_asymmetric(&self) -> bool {
         self.is_asymmetric
@@ -166,6 +236,9 @@ impl Topology {
         );
         if is_group {
             all.extend_from_slice(self.members(ix));
+        }
+        if self.is_together(ix) {
+            all.extend(self.members(ix).iter().flat_map(|member| self.fate(*member)));
         }
         if matches!(self.kind(ix), ElementKind::Site | ElementKind::Srlg) {
             // A site in a power group takes its devices along.
@@ -233,7 +306,10 @@ impl Topology {
     pub fn to_draft(&self) -> Draft {
         let name = |ix: ElementIx| self.id(ix).to_owned();
         let mut draft = Draft::default();
-        for element in &self.elements {
+        for (element, ix) in self.elements.iter().zip(0..) {
+            if self.togethers.contains(&ix) {
+                continue; // It follows from who needs it.
+            }
             if element.kind == ElementKind::Target {
                 draft.targets.push(super::draft::TargetDraft {
                     id: element.id.to_string(),

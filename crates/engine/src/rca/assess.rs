@@ -222,8 +222,7 @@ fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
     }
-    let elements = candidates(scorer, &suspicion).into_iter();
-    let elements = elements.filter(|element| !is_chosen(outages, *element));
+    let elements = ailing(scorer, &suspicion, outages);
     kept(elements.filter_map(|element| scorer.lossy(element)).collect())
 }
 
@@ -252,9 +251,20 @@ fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     }
     let bad = scorer.board.rows.iter().map(|row| (row, row.shifts_us.len() as f64));
     let suspicion = crossed(scorer, bad.filter(|(_, shifted)| 0.0 < *shifted));
-    let elements = candidates(scorer, &suspicion).into_iter();
-    let elements = elements.filter(|element| !is_chosen(outages, *element));
+    let elements = ailing(scorer, &suspicion, outages);
     kept(elements.map(|element| scorer.slow(element)).collect())
+}
+
+/// What may lose or delay a part of its packets: nothing that is down, and no several that replace
+/// each other, as packets cross one of them.
+fn ailing<'a>(
+    scorer: &'a Scorer<'_, '_>,
+    suspicion: &BTreeMap<ElementIx, f64>,
+    outages: &'a Channel,
+) -> impl Iterator<Item = ElementIx> + 'a {
+    let elements = candidates(scorer, suspicion).into_iter();
+    let elements = elements.filter(|element| !is_chosen(outages, *element));
+    elements.filter(|element| !scorer.picture.topology.is_together(*element))
 }
 
 fn is_chosen(channel: &Channel, element: ElementIx) -> bool {

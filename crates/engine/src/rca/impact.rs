@@ -5,12 +5,7 @@ use std::collections::BTreeSet;
 use model::{ElementKind, FaultMode};
 
 use super::{picture::Picture, rows::Board, score::Cover};
-use crate::graph::{Cut, ElementIx, Topology};
-
-/// Devices named as cut off or without a second way; the others are many.
-const DEVICES_MAX: usize = 200;
-/// With more links than this none is tried as a further failure: it takes too long for a judgement.
-const FURTHER_MAX: usize = 400;
+use crate::graph::{Bridges, Cut, ElementIx, Topology};
 
 /// What a cause does, by count and by weight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +49,9 @@ pub(super) fn of(
     );
     if is_outage && !is_own {
         let roots = roots(picture);
-        impact.devices = cut_off(topology, &roots, &cover.fate);
-        impact.devices_exposed = exposed(topology, &roots, &cover.fate, &impact.devices);
+        let fate = topology.downfall(&cover.fate);
+        impact.devices = cut_off(topology, &roots, &fate);
+        impact.devices_exposed = exposed(topology, &roots, &fate, &impact.devices);
     }
     impact
 }
@@ -82,6 +78,7 @@ fn roots(picture: &Picture<'_>) -> Vec<ElementIx> {
 }
 
 /// Devices that are gone, or that no agent's device reaches any more though one did before.
+/// `fate` is sorted, with all that cannot be without it.
 pub(super) fn cut_off(
     topology: &Topology,
     roots: &[ElementIx],
@@ -93,31 +90,36 @@ pub(super) fn cut_off(
         let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, **device));
         fate.binary_search(device).is_ok() || (reached(&before) && !reached(&after))
     });
-    devices.take(DEVICES_MAX).copied().collect()
+    devices.copied().collect()
 }
 
-/// Devices that survive the loss of `fate` but not that of one link more, and would have survived
-/// that link alone.
+/// Devices that survive the loss of `fate`, and that one failure more would cut off which they
+/// would have survived before: of a link, or of the last of several that replace each other.
 pub(super) fn exposed(
     topology: &Topology,
     roots: &[ElementIx],
     fate: &[ElementIx],
     lost: &[ElementIx],
 ) -> Vec<ElementIx> {
-    let links: Vec<ElementIx> = topology.of_kind(ElementKind::Link).collect();
-    if FURTHER_MAX < links.len() || roots.is_empty() {
+    if roots.is_empty() {
         return Vec::new();
     }
-    let mut all = BTreeSet::new();
-    for link in links.into_iter().filter(|link| fate.binary_search(link).is_err()) {
+    let before = Bridges::new(topology, roots, &[]);
+    let after = Bridges::new(topology, roots, fate);
+    let is_lost = |device: &ElementIx| lost.binary_search(device).is_ok();
+    let devices = topology.devices().iter().copied();
+    let mut all: BTreeSet<ElementIx> = devices
+        .filter(|device| after.is_reached(*device))
+        .filter(|device| before.before(*device) < after.before(*device))
+        .collect();
+    for last in topology.last_of(fate) {
         let mut more = fate.to_vec();
-        more.push(link);
-        more.sort_unstable();
-        let (alone, both) = (Cut::new(topology, &[link]), Cut::new(topology, &more));
-        all.extend(topology.devices().iter().filter(|device| {
-            let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, **device));
-            !lost.contains(device) && reached(&alone) && !reached(&both)
-        }));
+        more.extend(topology.fate(last));
+        let more = topology.downfall(&more);
+        // What hangs on the last one alone was always one failure from the end.
+        let alone = cut_off(topology, roots, &topology.downfall(&topology.fate(last)));
+        let taken = cut_off(topology, roots, &more);
+        all.extend(taken.into_iter().filter(|device| alone.binary_search(device).is_err()));
     }
-    all.into_iter().take(DEVICES_MAX).collect()
+    all.into_iter().filter(|device| !is_lost(device)).collect()
 }

@@ -11,22 +11,21 @@ use crate::graph::ElementIx;
 
 /// Of a target by itself.
 pub(super) const TARGET: f64 = -10.5;
+/// The least likely that several which replace each other are down at once: whatever replaces each
+/// other shares a room, a supplier or a release more often than not.
+const TOGETHER_MIN: f64 = -11.0;
 /// What announced work adds.
 const WORK: f64 = 4.0;
 
 pub(super) fn of(picture: &Picture<'_>, element: ElementIx, mode: FaultMode) -> f64 {
     let topology = picture.topology;
     let kind: f64 = match topology.kind(element) {
-        ElementKind::Link => -6.5,
-        ElementKind::Device => -6.5,
-        ElementKind::Interface => -7.5,
-        ElementKind::Lag => -7.0,
-        ElementKind::Site => -8.5,
-        ElementKind::Srlg => -8.5,
-        ElementKind::Upstream => -6.5,
-        ElementKind::Agent | ElementKind::AgentUplink => -5.0,
-        // Lower than what carries it: of a device with one target it is the device.
-        ElementKind::Target => TARGET,
+        ElementKind::Srlg if topology.is_together(element) => {
+            let members = topology.members(element).iter();
+            let all: f64 = members.map(|member| of_kind(topology.kind(*member))).sum();
+            all.max(TOGETHER_MIN)
+        }
+        kind => of_kind(kind),
     };
     let is_device = matches!(topology.kind(element), ElementKind::Device | ElementKind::Site);
     let mode = match mode {
@@ -45,4 +44,19 @@ pub(super) fn of(picture: &Picture<'_>, element: ElementIx, mode: FaultMode) -> 
             && picture.now < work.until
     });
     kind + mode + if is_announced { WORK } else { 0.0 }
+}
+
+fn of_kind(kind: ElementKind) -> f64 {
+    match kind {
+        ElementKind::Link => -6.5,
+        ElementKind::Device => -6.5,
+        ElementKind::Interface => -7.5,
+        ElementKind::Lag => -7.0,
+        ElementKind::Site => -8.5,
+        ElementKind::Srlg => -8.5,
+        ElementKind::Upstream => -6.5,
+        ElementKind::Agent | ElementKind::AgentUplink => -5.0,
+        // Lower than what carries it: of a device with one target it is the device.
+        ElementKind::Target => TARGET,
+    }
 }

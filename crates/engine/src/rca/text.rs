@@ -140,7 +140,10 @@ pub(super) fn next_look(kinds: &[(ElementKind, &str)]) -> String {
         }
         (None, None, None) => {
             let names: Vec<&str> = kinds.iter().take(NAMES_MAX).map(|(_, id)| *id).collect();
-            format!("add a probe that crosses only one of {}", names.join(", "))
+            match names.as_slice() {
+                [one] => format!("look at {one} on the spot, or ask who runs it"),
+                many => format!("add a probe that crosses only one of {}", many.join(", ")),
+            }
         }
     }
 }
@@ -175,7 +178,7 @@ pub fn headline(topology: &Topology, finding: &Finding) -> String {
     format!(
         "{} {}, since {since} (probability {})",
         subject(topology, cause),
-        predicate(cause, Tense::Present),
+        predicate(topology, cause, Tense::Present),
         probability(cause.probability),
     )
 }
@@ -188,7 +191,7 @@ pub fn sentence(topology: &Topology, incident: &Incident, at: UtcMicros) -> Stri
         (State::Resolved, Some(cause)) => format!(
             "{} {}, from {} until {} (probability {})",
             subject(topology, cause),
-            predicate(cause, Tense::Past),
+            predicate(topology, cause, Tense::Past),
             clock(finding.onset.1),
             clock(at),
             probability(cause.probability),
@@ -198,7 +201,7 @@ pub fn sentence(topology: &Topology, incident: &Incident, at: UtcMicros) -> Stri
 
 fn subject(topology: &Topology, cause: &RankedCause) -> String {
     let names = names(topology, &cause.elements);
-    if 1 < cause.elements.len() {
+    if 1 < cause.elements.len() || are_many(topology, cause) {
         return names;
     }
     let kind = if cause.kind == ElementKind::Srlg { "shared risk" } else { cause.kind.as_str() };
@@ -211,10 +214,18 @@ enum Tense {
     Past,
 }
 
-fn predicate(cause: &RankedCause, tense: Tense) -> String {
+/// Whether one cause is several elements at once.
+fn are_many(topology: &Topology, cause: &RankedCause) -> bool {
+    matches!(cause.elements.as_slice(), [one] if topology.is_together(*one))
+}
+
+fn predicate(topology: &Topology, cause: &RankedCause, tense: Tense) -> String {
     let of = |present: &str, past: &str| {
         (if tense == Tense::Present { present } else { past }).to_owned()
     };
+    if are_many(topology, cause) && cause.mode == FaultMode::Down {
+        return of("are down", "were down");
+    }
     match cause.mode {
         FaultMode::Down => of("is down", "was down"),
         FaultMode::Lossy => {

@@ -64,7 +64,8 @@ pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
     let already: BTreeSet<ElementIx> = dark(topology, &roots, &[]).into_iter().collect();
     let mut points = Vec::new();
     for (element, ix) in topology.elements().iter().zip(0..).map(|(e, ix)| (e, ElementIx(ix))) {
-        if matches!(element.kind, ElementKind::Target | ElementKind::Agent) {
+        let is_one = !matches!(element.kind, ElementKind::Target | ElementKind::Agent);
+        if !is_one || topology.is_together(ix) {
             continue;
         }
         let mut lost = dark(topology, &roots, &fate(topology, &[ix]));
@@ -81,12 +82,11 @@ pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
     points
 }
 
+/// What is lost with them, sorted.
 fn fate(topology: &Topology, elements: &[ElementIx]) -> Vec<ElementIx> {
-    let mut fate: Vec<ElementIx> =
+    let fate: Vec<ElementIx> =
         elements.iter().flat_map(|element| topology.fate(*element)).collect();
-    fate.sort_unstable();
-    fate.dedup();
-    fate
+    topology.downfall(&fate)
 }
 
 fn roots(topology: &Topology) -> Vec<ElementIx> {
@@ -102,10 +102,11 @@ fn weight(topology: &Topology, targets: &[ElementIx]) -> u64 {
 fn dark(topology: &Topology, roots: &[ElementIx], fate: &[ElementIx]) -> Vec<ElementIx> {
     let cut = Cut::new(topology, fate);
     let targets = topology.of_kind(ElementKind::Target).filter(|target| {
-        let Some(host) = topology.host(*target) else { return false };
+        let is_lost = |ix: &ElementIx| fate.binary_search(ix).is_ok();
+        let Some(host) = topology.host(*target) else { return is_lost(target) };
         let node = topology.node_of(host);
         let is_reached = roots.iter().any(|root| cut.is_connected(*root, node));
-        fate.binary_search(&host).is_ok() || !is_reached
+        is_lost(target) || is_lost(&host) || !is_reached
     });
     targets.collect()
 }

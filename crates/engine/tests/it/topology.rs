@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::graph::{
-    Draft, ElementDraft, Topology,
-    document::{Difference, Document, Format, Section, write},
+use engine::{
+    graph::{
+        Draft, ElementDraft, ElementIx, Topology,
+        document::{Difference, Document, Format, Section, write},
+    },
+    rca::{single_points, what_if},
 };
 use model::ElementKind;
 
@@ -289,4 +292,92 @@ fn a_topology_gives_back_the_draft_that_it_was_built_of() {
     assert_eq!(again.to_draft(), built.to_draft());
     assert_eq!(again.of_kind(ElementKind::Link).count(), 3);
     assert_eq!(ElementDraft::new("x", ElementKind::Site).customers, None);
+}
+
+/// Two access devices behind a core, each with one of two feeds; a third needs its only one.
+const FEEDS: &str = r#"{"version": 1,
+  "elements": [
+    {"id": "core", "kind": "device"},
+    {"id": "a1", "kind": "device", "needs": [{"any": ["feed-1", "feed-2"]}]},
+    {"id": "a2", "kind": "device", "needs": [{"any": ["feed-2", "feed-1"]}]},
+    {"id": "a3", "kind": "device", "needs": [{"all": ["feed-1"]}]},
+    {"id": "feed-1", "kind": "srlg", "role": "power"},
+    {"id": "feed-2", "kind": "srlg", "role": "power"},
+    {"id": "core--a1", "kind": "link", "ends": ["core", "a1"]},
+    {"id": "core--a2", "kind": "link", "ends": ["core", "a2"]},
+    {"id": "core--a3", "kind": "link", "ends": ["core", "a3"]},
+    {"id": "ag", "kind": "agent", "device": "core"}
+  ],
+  "targets": [
+    {"id": "t1", "device": "a1", "weight": 10},
+    {"id": "t2", "device": "a2", "weight": 20},
+    {"id": "t3", "device": "a3", "weight": 40}
+  ]
+}"#;
+
+fn names(topology: &Topology, elements: &[ElementIx]) -> Vec<String> {
+    elements.iter().map(|ix| topology.id(*ix).to_owned()).collect()
+}
+
+#[test]
+fn what_needs_any_of_two_is_lost_with_both_and_exposed_by_one() {
+    let topology = read(Format::Json, FEEDS).build().expect("a good topology");
+    let find = |id| topology.find(id).expect("is there");
+    let one = what_if(&topology, &[find("feed-1")]);
+    assert_eq!(names(&topology, &one.devices), ["a3"]);
+    assert_eq!(names(&topology, &one.devices_exposed), ["a1", "a2"]);
+    assert_eq!(names(&topology, &one.targets), ["t3"]);
+    let both = what_if(&topology, &[find("feed-1"), find("feed-2")]);
+    assert_eq!(names(&topology, &both.devices), ["a1", "a2", "a3"]);
+    assert_eq!((both.weight, both.devices_exposed.len()), (70, 0));
+}
+
+#[test]
+fn several_that_replace_each_other_are_no_single_point() {
+    let topology = read(Format::Json, FEEDS).build().expect("a good topology");
+    let points = single_points(&topology);
+    let points: Vec<(&str, u64)> =
+        points.iter().map(|point| (topology.id(point.element), point.weight)).collect();
+    let expected = [
+        ("core", 70),
+        ("a3", 40),
+        ("feed-1", 40),
+        ("core--a3", 40),
+        ("a2", 20),
+        ("core--a2", 20),
+        ("a1", 10),
+        ("core--a1", 10),
+    ];
+    assert_eq!(points, expected);
+}
+
+#[test]
+fn nobody_writes_what_stands_for_several() {
+    let topology = read(Format::Json, FEEDS).build().expect("a good topology");
+    let both = topology.find("feed-1 and feed-2").expect("stands for both");
+    assert!(topology.is_together(both));
+    let draft = topology.to_draft();
+    assert!(draft.elements.iter().all(|element| element.id != "feed-1 and feed-2"));
+    assert!(Topology::build(&draft).is_ok());
+}
+
+#[test]
+fn one_failure_more_is_found_in_a_network_of_any_size() {
+    // A ring of 1,000 devices: with one link gone, all but the agent's own hang on one more.
+    let mut draft = Draft::default();
+    let name = |at: usize| format!("r{at:04}");
+    for at in 0..1_000 {
+        draft.elements.push(ElementDraft::new(name(at), ElementKind::Device));
+        let next = name((at + 1) % 1_000);
+        draft.elements.push(ElementDraft::link(format!("l{at:04}"), &name(at), &next));
+    }
+    let agent = ElementDraft::new("ag", ElementKind::Agent);
+    draft.elements.push(ElementDraft { device: Some(name(0)), ..agent });
+    let topology = Topology::build(&draft).expect("a good topology");
+    let find = |id| topology.find(id).expect("is there");
+    assert_eq!(what_if(&topology, &[find("l0500")]).devices_exposed.len(), 999);
+    assert!(what_if(&topology, &[]).devices_exposed.is_empty());
+    // More devices than a screen shows are still counted: half of the ring is cut off.
+    let half = what_if(&topology, &[find("l0000"), find("l0500")]);
+    assert_eq!(half.devices.len(), 500);
 }
