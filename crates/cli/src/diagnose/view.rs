@@ -287,23 +287,7 @@ pub(super) fn loss(
     }
     let topology = &case.topology;
     let down = ids(topology, elements);
-    let sentence = if loss.targets.is_empty() {
-        format!(
-            "without {} every target is still reached by some agent; {} take another way, {} are \
-             lost to at least one agent",
-            down.join(" and "),
-            loss.rerouted,
-            loss.split
-        )
-    } else {
-        format!(
-            "without {} nobody reaches {} targets of weight {}: {}",
-            down.join(" and "),
-            loss.targets.len(),
-            loss.weight,
-            text::names(topology, &loss.targets).replace(" or ", " and "),
-        )
-    };
+    let sentence = text::loss(topology, elements, loss);
     if is_human {
         let mut text = format!("{file}: {sentence}\n");
         let mut list = |what: &str, elements: &[ElementIx]| {

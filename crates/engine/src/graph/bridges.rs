@@ -3,6 +3,8 @@
 //! A link that alone connects a device with every agent is a bridge. Counting them tells what one
 //! failure more would cut off, for the whole network in one walk (Tarjan 1974).
 
+use std::collections::BTreeSet;
+
 use model::ElementKind;
 
 use super::topology::{ElementIx, Topology};
@@ -15,6 +17,15 @@ const UNSEEN: u32 = u32::MAX;
 pub struct Bridges {
     entered: Vec<u32>,
     count: Vec<u32>,
+    bridges: BTreeSet<ElementIx>,
+    joints: BTreeSet<ElementIx>,
+}
+
+/// A node that was entered, and from where over which link; of a root that was begun at, `None`.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    node: ElementIx,
+    over: Option<(ElementIx, ElementIx)>,
 }
 
 /// A node that the walk is in, and where it goes on.
@@ -43,20 +54,38 @@ impl Bridges {
         walk.roots.sort_unstable();
         walk.run();
         let mut count = vec![0; size];
-        for (node, parent) in &walk.order {
-            let Some((parent, entered)) = *parent else { continue };
+        let (mut bridges, mut joints) = (BTreeSet::new(), BTreeSet::from_iter(walk.roots.clone()));
+        for Entry { node, over } in &walk.order {
+            let Some((parent, link)) = *over else { continue };
+            let entered = walk.entered(parent);
             let above = count.get(parent.index()).copied().unwrap_or(0);
             let low = walk.low.get(node.index()).copied().unwrap_or(UNSEEN);
             if let Some(slot) = count.get_mut(node.index()) {
                 *slot = above + u32::from(entered < low);
             }
+            if entered < low {
+                bridges.insert(link);
+            }
+            if entered <= low {
+                joints.insert(parent);
+            }
         }
-        Bridges { entered: walk.entered, count }
+        Bridges { entered: walk.entered, count, bridges, joints }
     }
 
     /// Whether some root reaches it.
     pub fn is_reached(&self, node: ElementIx) -> bool {
         self.entered.get(node.index()).is_some_and(|entered| *entered != UNSEEN)
+    }
+
+    /// Whether the loss of a link cuts something off.
+    pub fn is_bridge(&self, link: ElementIx) -> bool {
+        self.bridges.contains(&link)
+    }
+
+    /// Whether the loss of a node may cut something else off. Of a root it is not looked at: `true`.
+    pub fn is_joint(&self, node: ElementIx) -> bool {
+        self.joints.contains(&node)
     }
 
     /// Links of which each alone would cut it off from every root.
@@ -72,8 +101,8 @@ struct Walk<'t> {
     roots: Vec<ElementIx>,
     entered: Vec<u32>,
     low: Vec<u32>,
-    /// As entered, with whom from and when that was entered.
-    order: Vec<(ElementIx, Option<(ElementIx, u32)>)>,
+    /// As entered.
+    order: Vec<Entry>,
 }
 
 impl Walk<'_> {
@@ -97,18 +126,19 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, node: ElementIx, from: Option<ElementIx>, link: Option<ElementIx>) -> Stop {
+    fn enter(&mut self, node: ElementIx, over: Option<(ElementIx, ElementIx)>) -> Stop {
         let at = u32::try_from(self.order.len() + 1).unwrap_or(UNSEEN - 1);
         if let Some(slot) = self.entered.get_mut(node.index()) {
             *slot = at;
         }
-        self.order.push((node, from.map(|from| (from, self.entered(from)))));
+        self.order.push(Entry { node, over });
+        let link = over.map(|(_, link)| link);
         // Whoever comes to a root has come to all of them, from above every node.
         Stop { node, link, next_arc: 0, low: if self.is_root(node) { 0 } else { at } }
     }
 
     fn from(&mut self, root: ElementIx) {
-        let mut way = vec![self.enter(root, None, None)];
+        let mut way = vec![self.enter(root, None)];
         while let Some(stop) = way.last_mut() {
             let arcs = self.topology.arcs(stop.node);
             let is_through = stop.link.is_none()
@@ -141,7 +171,7 @@ impl Walk<'_> {
             let entered = self.entered(arc.to);
             let from = stop.node;
             if entered == UNSEEN {
-                let next = self.enter(arc.to, Some(from), Some(arc.link));
+                let next = self.enter(arc.to, Some((from, arc.link)));
                 way.push(next);
             } else {
                 stop.low = stop.low.min(entered);

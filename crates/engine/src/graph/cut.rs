@@ -46,9 +46,13 @@ impl Cut {
         Cut { piece }
     }
 
+    /// The piece that a node is in; `None` if it is gone.
+    pub fn piece_of(&self, node: ElementIx) -> Option<u32> {
+        self.piece.get(node.index()).copied().filter(|piece| *piece != GONE)
+    }
+
     /// Whether packets still get from one node to the other.
     pub fn is_connected(&self, a: ElementIx, b: ElementIx) -> bool {
-        let piece = |ix: ElementIx| self.piece.get(ix.index()).copied().unwrap_or(GONE);
-        piece(a) == piece(b) && piece(a) != GONE
+        self.piece_of(a).is_some_and(|piece| self.piece_of(b) == Some(piece))
     }
 }

@@ -173,6 +173,11 @@ impl Topology {
         self.togethers.contains(&ix.0)
     }
 
+    /// Whether something needs it by the operator's word.
+    pub fn is_needed(&self, ix: ElementIx) -> bool {
+        self.needed_by.contains_key(&ix)
+    }
+
     /// What is lost with `gone`, itself among it, sorted: whatever needs one of several things that
     /// are all gone, or all of several of which one is, with what shares its fate, and so on.
     pub fn downfall(&self, gone: &[ElementIx]) -> Vec<ElementIx> {

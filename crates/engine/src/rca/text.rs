@@ -8,6 +8,7 @@ use super::{
     evidence::{AgentNote, Evidence, Source},
     incidents::{Incident, State},
     report::{Finding, RankedCause},
+    whatif::Loss,
 };
 use crate::graph::{ElementIx, Topology};
 
@@ -146,6 +147,25 @@ pub(super) fn next_look(kinds: &[(ElementKind, &str)]) -> String {
             }
         }
     }
+}
+
+/// What the loss of `elements` would take.
+pub fn loss(topology: &Topology, elements: &[ElementIx], loss: &Loss) -> String {
+    let without: Vec<&str> = elements.iter().map(|ix| topology.id(*ix)).collect();
+    let without = without.join(" and ");
+    if loss.targets.is_empty() {
+        return format!(
+            "without {without} every target is still reached by some agent; {} take another way, \
+             {} are lost to at least one agent",
+            loss.rerouted, loss.split
+        );
+    }
+    format!(
+        "without {without} nobody reaches {} of weight {}: {}",
+        plural(u32::try_from(loss.targets.len()).unwrap_or(u32::MAX), "target"),
+        loss.weight,
+        names(topology, &loss.targets).replace(" or ", " and "),
+    )
 }
 
 /// "r1--r2", "r1--r2 or r2", "a, b, c or 4 more".

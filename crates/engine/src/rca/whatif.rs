@@ -2,12 +2,12 @@
 //!
 //! It looks at links and devices alone, not at capacity: what has a second way is not lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::ElementKind;
 
 use super::impact;
-use crate::graph::{Cut, ElementIx, PathBook, SetIx, Topology};
+use crate::graph::{Bridges, Cut, ElementIx, PathBook, SetIx, Topology};
 
 /// What a failure would take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,18 +61,16 @@ pub fn what_if(topology: &Topology, elements: &[ElementIx]) -> Loss {
 /// Every element whose loss darkens targets, by weight.
 pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
     let roots = roots(topology);
-    let already: BTreeSet<ElementIx> = dark(topology, &roots, &[]).into_iter().collect();
+    let bridges = Bridges::new(topology, &roots, &[]);
+    let places = Places::new(topology, &roots);
     let mut points = Vec::new();
-    for (element, ix) in topology.elements().iter().zip(0..).map(|(e, ix)| (e, ElementIx(ix))) {
-        let is_one = !matches!(element.kind, ElementKind::Target | ElementKind::Agent);
-        if !is_one || topology.is_together(ix) {
-            continue;
-        }
-        let mut lost = dark(topology, &roots, &fate(topology, &[ix]));
-        lost.retain(|target| !already.contains(target));
-        if !lost.is_empty() {
-            let weight = weight(topology, &lost);
-            let targets = u32::try_from(lost.len()).unwrap_or(u32::MAX);
+    for ix in (0..).map(ElementIx).take(topology.elements().len()) {
+        let (targets, weight) = match reach(topology, &bridges, ix) {
+            Reach::Nothing => continue,
+            Reach::Itself => places.at(topology, ix),
+            Reach::Further => places.lost_with(topology, &roots, &fate(topology, &[ix])),
+        };
+        if 0 < targets {
             points.push(SinglePoint { element: ix, targets, weight });
         }
     }
@@ -80,6 +78,128 @@ pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
         (b.weight, b.targets).cmp(&(a.weight, a.targets)).then(a.element.cmp(&b.element))
     });
     points
+}
+
+/// How far the loss of one element can reach.
+enum Reach {
+    Nothing,
+    /// Only what stands right there.
+    Itself,
+    /// It has to be tried.
+    Further,
+}
+
+fn reach(topology: &Topology, bridges: &Bridges, ix: ElementIx) -> Reach {
+    let is_needed = topology.is_needed(ix);
+    match topology.kind(ix) {
+        ElementKind::Target | ElementKind::Agent => Reach::Nothing,
+        _ if topology.is_together(ix) => Reach::Nothing,
+        _ if is_needed => Reach::Further,
+        ElementKind::Link if !bridges.is_bridge(ix) => Reach::Itself,
+        ElementKind::Device if !bridges.is_joint(ix) => Reach::Itself,
+        ElementKind::Interface if !is_joint_port(topology, bridges, ix) => Reach::Itself,
+        _ => Reach::Further,
+    }
+}
+
+/// Whether the loss of a port may cut something off: it carries a bridge, or several links.
+fn is_joint_port(topology: &Topology, bridges: &Bridges, port: ElementIx) -> bool {
+    let arcs = topology.arcs(topology.node_of(port)).iter();
+    let mut links = arcs.filter(|arc| arc.ports.contains(&Some(port))).map(|arc| arc.link);
+    match (links.next(), links.next()) {
+        (Some(link), None) => bridges.is_bridge(link),
+        (None, _) => false,
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// Where the targets stand that somebody reaches.
+struct Places {
+    /// Of each element: the targets that stand at it, and their weight.
+    at: BTreeMap<ElementIx, (u32, u64)>,
+    /// Those that need something of their own.
+    apart: Vec<ElementIx>,
+}
+
+impl Places {
+    fn new(topology: &Topology, roots: &[ElementIx]) -> Places {
+        let already: BTreeSet<ElementIx> = dark(topology, roots, &[]).into_iter().collect();
+        let mut places = Places { at: BTreeMap::new(), apart: Vec::new() };
+        let all = topology.of_kind(ElementKind::Target);
+        for target in all.filter(|target| !already.contains(target)) {
+            let Some(host) = topology.host(target) else { continue };
+            if topology.requirements(target).is_empty() {
+                let (count, weight) = places.at.entry(host).or_default();
+                *count += 1;
+                *weight += topology.get(target).map_or(0, |target| target.weight);
+            } else {
+                places.apart.push(target);
+            }
+        }
+        places
+    }
+
+    /// Of one element that nothing else hangs on but its own ports.
+    fn at(&self, topology: &Topology, ix: ElementIx) -> (u32, u64) {
+        let is_port = |ix: &&ElementIx| topology.kind(**ix) == ElementKind::Interface;
+        let ports = topology.members(ix).iter().filter(is_port);
+        let all = ports.chain([&ix]).filter_map(|at| self.at.get(at));
+        let stands = |target: &&ElementIx| {
+            topology.host(**target).is_some_and(|host| host == ix || topology.node_of(host) == ix)
+        };
+        let apart = self.apart.iter().filter(stands).filter_map(|target| topology.get(*target));
+        let sum = all.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        apart.fold(sum, |sum, target| (sum.0 + 1, sum.1 + target.weight))
+    }
+
+    fn lost_with(
+        &self,
+        topology: &Topology,
+        roots: &[ElementIx],
+        fate: &[ElementIx],
+    ) -> (u32, u64) {
+        let lost = Lost::new(topology, roots, fate);
+        let (mut targets, mut weight) = (0, 0);
+        for (host, (count, of)) in &self.at {
+            if lost.is_out(topology, *host) {
+                targets += count;
+                weight += of;
+            }
+        }
+        for target in &self.apart {
+            let host = topology.host(*target).unwrap_or(*target);
+            if lost.is_gone(*target) || lost.is_out(topology, host) {
+                targets += 1;
+                weight += topology.get(*target).map_or(0, |target| target.weight);
+            }
+        }
+        (targets, weight)
+    }
+}
+
+/// What nobody reaches any more.
+struct Lost<'f> {
+    fate: &'f [ElementIx],
+    cut: Cut,
+    pieces: BTreeSet<u32>,
+}
+
+impl Lost<'_> {
+    fn new<'f>(topology: &Topology, roots: &[ElementIx], fate: &'f [ElementIx]) -> Lost<'f> {
+        let cut = Cut::new(topology, fate);
+        let pieces = roots.iter().filter_map(|root| cut.piece_of(*root)).collect();
+        Lost { fate, cut, pieces }
+    }
+
+    fn is_gone(&self, ix: ElementIx) -> bool {
+        self.fate.binary_search(&ix).is_ok()
+    }
+
+    /// Whether what stands at `host` is out.
+    fn is_out(&self, topology: &Topology, host: ElementIx) -> bool {
+        let piece = self.cut.piece_of(topology.node_of(host));
+        self.is_gone(host) || piece.is_none_or(|piece| !self.pieces.contains(&piece))
+    }
 }
 
 /// What is lost with them, sorted.
@@ -98,17 +218,12 @@ fn weight(topology: &Topology, targets: &[ElementIx]) -> u64 {
     targets.iter().filter_map(|target| topology.get(*target)).map(|target| target.weight).sum()
 }
 
-/// Targets that stand behind nothing an agent reaches.
+/// Targets that stand behind nothing an agent reaches, sorted.
 fn dark(topology: &Topology, roots: &[ElementIx], fate: &[ElementIx]) -> Vec<ElementIx> {
-    let cut = Cut::new(topology, fate);
-    let targets = topology.of_kind(ElementKind::Target).filter(|target| {
-        let is_lost = |ix: &ElementIx| fate.binary_search(ix).is_ok();
-        let Some(host) = topology.host(*target) else { return is_lost(target) };
-        let node = topology.node_of(host);
-        let is_reached = roots.iter().any(|root| cut.is_connected(*root, node));
-        is_lost(target) || is_lost(&host) || !is_reached
-    });
-    targets.collect()
+    let lost = Lost::new(topology, roots, fate);
+    let targets = topology.of_kind(ElementKind::Target);
+    let is_out = |ix: ElementIx| topology.host(ix).is_some_and(|host| lost.is_out(topology, host));
+    targets.filter(|target| lost.is_gone(*target) || is_out(*target)).collect()
 }
 
 /// Targets that stay reachable and whose shortest paths cross what is lost: for whom there is
@@ -136,4 +251,81 @@ fn moved(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> (u32, u
     moved.retain(|target| !split.contains(target));
     let count = |set: BTreeSet<ElementIx>| u32::try_from(set.len()).unwrap_or(u32::MAX);
     (count(moved), count(split))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Dependency, Draft, ElementDraft, Need, TargetDraft};
+
+    /// Devices in sites, ports, links at devices and at ports, needs, targets at all of them.
+    fn network(seed: &mut u64) -> Topology {
+        let mut draw = |below: u64| {
+            *seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (*seed >> 33) % below
+        };
+        let mut draft = Draft::default();
+        for at in 0..3 {
+            draft.elements.push(ElementDraft::new(format!("s{at}"), ElementKind::Site));
+            draft.elements.push(ElementDraft::new(format!("g{at}"), ElementKind::Srlg));
+        }
+        for at in 0..12 {
+            let mut device = ElementDraft::new(format!("r{at}"), ElementKind::Device);
+            device.site = Some(format!("s{}", draw(3)));
+            draft.elements.push(device);
+            let mut port = ElementDraft::new(format!("r{at}p"), ElementKind::Interface);
+            port.device = Some(format!("r{at}"));
+            draft.elements.push(port);
+        }
+        for at in 0..14 {
+            let (a, b) = (draw(12), draw(12));
+            if a != b {
+                let port = if draw(2) == 0 { "p" } else { "" };
+                let id = format!("l{at}");
+                let mut link = ElementDraft::link(id, &format!("r{a}{port}"), &format!("r{b}"));
+                link.groups = vec![format!("g{}", draw(3))];
+                draft.elements.push(link);
+            }
+        }
+        for at in 0..2 {
+            let agent = ElementDraft::new(format!("a{at}"), ElementKind::Agent);
+            let device = Some(format!("r{}", draw(12)));
+            draft.elements.push(ElementDraft { device, ..agent });
+        }
+        for at in 0..16 {
+            let port = if draw(3) == 0 { "p" } else { "" };
+            let device = Some(format!("r{}{port}", draw(12)));
+            draft.targets.push(TargetDraft { id: format!("t{at}"), device, weight: 1 + draw(9) });
+        }
+        for of in [format!("r{}", draw(12)), format!("t{}", draw(16))] {
+            let need = if draw(2) == 0 { Need::Any } else { Need::All };
+            let on = vec![format!("g{}", draw(3)), format!("s{}", draw(3))];
+            draft.dependencies.push(Dependency { of, need, on });
+        }
+        Topology::build(&draft).expect("a good network")
+    }
+
+    #[test]
+    fn single_points_are_what_trying_each_element_finds() {
+        let mut seed = 3;
+        for _ in 0..300 {
+            let topology = network(&mut seed);
+            let roots = roots(&topology);
+            let already = dark(&topology, &roots, &[]);
+            let found = single_points(&topology);
+            for ix in (0..).map(ElementIx).take(topology.elements().len()) {
+                let kind = topology.kind(ix);
+                let is_one = !matches!(kind, ElementKind::Target | ElementKind::Agent);
+                let mut lost = dark(&topology, &roots, &fate(&topology, &[ix]));
+                lost.retain(|target| already.binary_search(target).is_err());
+                let expected = (u32::try_from(lost.len()).expect("few"), weight(&topology, &lost));
+                let point = found.iter().find(|point| point.element == ix);
+                let said = point.map_or((0, 0), |point| (point.targets, point.weight));
+                let expected = if is_one && !topology.is_together(ix) { expected } else { (0, 0) };
+                assert_eq!(said, expected, "{}", topology.id(ix));
+            }
+        }
+    }
 }
