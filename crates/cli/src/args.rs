@@ -383,12 +383,21 @@ pub(crate) enum TopologyCommand {
         #[arg(long)]
         kind: Option<String>,
     },
-    /// Check a file offline; each problem with its line, exit status 1 if there is one.
+    /// Say what would be lost if elements were down, by the server's topology; nothing changes.
+    WhatIf {
+        /// Ids with commas between them, for example `r1--r2` or `fra-a,fra-b`.
+        #[arg(value_name = "IDS")]
+        down: String,
+    },
+    /// List every element whose loss leaves targets that nobody reaches, the weightiest first.
+    SinglePoints,
+    /// Check a file offline, or what the server has; each problem with its line, exit status 1 if
+    /// there is one.
     Check {
-        /// A file as for import.
-        file: PathBuf,
+        /// A file as for import. Without it, the server's topology.
+        file: Option<PathBuf>,
         /// csv, yaml, json, graphml or topohub.
-        #[arg(long, value_parser = parse_format)]
+        #[arg(long, value_parser = parse_format, requires = "file")]
         format: Option<Format>,
     },
 }

@@ -29,10 +29,17 @@ pub(crate) async fn run(connection: Connection, command: TopologyCommand) -> any
             let (format, text) = read(&file, format)?;
             import(&connection, (&file, format, text), dry_run, replace).await
         }
-        TopologyCommand::Check { file, format } => {
+        TopologyCommand::Check { file: Some(file), format } => {
             let (format, text) = read(&file, format)?;
             check(&connection, &file, format, &text)
         }
+        TopologyCommand::Check { file: None, .. } => {
+            let path = format!("/topology/export?format={}", Format::Json.as_str());
+            let (text, _) = Client::new(&connection)?.text(&path, "x-left-out").await?;
+            check(&connection, Path::new("the server's topology"), Format::Json, &text)
+        }
+        TopologyCommand::WhatIf { down } => what_if(&connection, &down).await,
+        TopologyCommand::SinglePoints => single_points(&connection).await,
         TopologyCommand::Export { format } => export(&connection, format).await,
         TopologyCommand::Show { site, device, kind } => {
             show(&connection, &[("site", site), ("device", device), ("kind", kind)]).await
@@ -186,6 +193,58 @@ async fn export(connection: &Connection, format: Option<Format>) -> anyhow::Resu
 #[expect(clippy::print_stderr, reason = "a note beside a file on standard output")]
 fn complain(text: &str) {
     eprintln!("{text}");
+}
+
+async fn what_if(connection: &Connection, down: &str) -> anyhow::Result<bool> {
+    let client = Client::new(connection)?;
+    let mut path = reqwest::Url::parse("http://path/topology/what-if")?;
+    path.query_pairs_mut().append_pair("down", down);
+    let query = path.query().unwrap_or_default();
+    let answer: Value = client.get(&format!("/topology/what-if?{query}")).await?;
+    if connection.json {
+        say_json(&answer)?;
+        return Ok(true);
+    }
+    let mut out = format!("{}\n", cell(&answer, "/sentence"));
+    for (word, key) in [
+        ("targets lost", "targets_lost"),
+        ("devices down or cut off", "devices"),
+        ("devices that one failure more cuts off", "devices_exposed"),
+        ("agents that would see nothing", "agents_blind"),
+    ] {
+        out += &sort_of(word, answer.get(key).unwrap_or(&Value::Null));
+    }
+    for (word, key) in [("customers", "/customers"), ("services", "/services")] {
+        let count = cell(&answer, key);
+        if count != "0" {
+            out += &format!("{count} {word} behind those devices\n");
+        }
+    }
+    say(&out);
+    Ok(true)
+}
+
+async fn single_points(connection: &Connection) -> anyhow::Result<bool> {
+    let client = Client::new(connection)?;
+    let answer: Value = client.get("/topology/single-points").await?;
+    if connection.json {
+        say_json(&answer)?;
+        return Ok(true);
+    }
+    let points = list(&answer, "single_points");
+    if points.is_empty() {
+        say("no element alone darkens a target\n");
+        return Ok(true);
+    }
+    let row =
+        |point: &Value| ["/element", "/kind", "/targets", "/weight"].map(|at| cell(point, at));
+    let rows: Vec<Vec<String>> = points.iter().map(|point| row(point).to_vec()).collect();
+    say(&table::render(&["ELEMENT", "KIND", "TARGETS", "WEIGHT"], &rows));
+    let total = answer.get("total").and_then(Value::as_u64).unwrap_or(0);
+    if (rows.len() as u64) < total {
+        say(&format!("and {} more\n", total - rows.len() as u64));
+    }
+    Ok(true)
 }
 
 async fn show(connection: &Connection, filters: &[(&str, Option<String>)]) -> anyhow::Result<bool> {

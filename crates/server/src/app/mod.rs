@@ -23,6 +23,7 @@ pub(crate) mod targets;
 pub(crate) mod tiers;
 pub(crate) mod topology;
 pub(crate) mod users;
+mod whatif;
 
 use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
 

@@ -4,7 +4,10 @@
 //! What a topology may be is the engine's business; here it is read whole, changed in memory,
 //! checked, and what differs is stored.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use engine::graph::{
     Draft, PathBook, PathSet, Topology,
@@ -12,6 +15,7 @@ use engine::graph::{
         self, Difference, Document, Fault, Format, Part, PartKey, Section, Written, own_id,
     },
 };
+use engine::rca::SinglePoint;
 use model::{ElementKind, OrgId, UtcMicros};
 use store::{Scope, TopologyEdit, TopologyPart};
 use tokio::sync::Mutex;
@@ -28,6 +32,8 @@ pub(crate) struct Held {
     pub(crate) draft: Draft,
     pub(crate) parts: Vec<Part>,
     pub(crate) topology: Topology,
+    /// Once somebody asked.
+    pub(super) single_points: OnceLock<Arc<Vec<SinglePoint>>>,
 }
 
 /// The topologies as they were read last, and the right to change one.
@@ -36,6 +42,8 @@ pub(crate) struct Topologies {
     held: Arc<std::sync::Mutex<BTreeMap<OrgId, Arc<Held>>>>,
     /// Held from reading to storing, so that two who change it at once both succeed.
     order: Arc<Mutex<()>>,
+    /// Whose turn it is to ask what would be lost.
+    pub(super) questions: Arc<Mutex<()>>,
 }
 
 /// What becomes of the parts that a file does not name.
@@ -75,7 +83,14 @@ impl Held {
         let topology = document.build().map_err(|faults| damaged(&faults))?;
         let Document { draft, .. } = document;
         let parts = draft.to_parts();
-        Ok(Held { version: row.version, updated_at: row.updated_at, draft, parts, topology })
+        Ok(Held {
+            version: row.version,
+            updated_at: row.updated_at,
+            draft,
+            parts,
+            topology,
+            single_points: OnceLock::new(),
+        })
     }
 
     pub(crate) fn part(&self, key: &PartKey) -> Option<&Part> {

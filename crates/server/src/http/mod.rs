@@ -32,6 +32,7 @@ mod tiers;
 mod topology;
 mod users;
 mod views;
+mod whatif;
 
 use axum::{Router, middleware, response::IntoResponse};
 use tower_http::compression::{

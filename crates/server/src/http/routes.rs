@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::{
     agents, api_keys, audit, backup, caller, diagnosis, health, histories, import, live, openapi,
     overview, permission::Permission, probes, prom, rounds, session, targets, tiers, topology,
-    users,
+    users, whatif,
 };
 use crate::app::App;
 
@@ -92,6 +92,8 @@ pub(crate) fn table() -> Vec<Route> {
         route!(topology::topology_element_delete, Needs(P::TopologyWrite)),
         route!(topology::topology_target_set, Needs(P::TopologyWrite)),
         route!(topology::topology_target_delete, Needs(P::TopologyWrite)),
+        route!(whatif::what_if_get, Needs(P::TopologyRead)),
+        route!(whatif::single_points_get, Needs(P::TopologyRead)),
         route!(diagnosis::paths_get, Needs(P::TopologyRead)),
         route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
         route!(agents::agent_list, Needs(P::AgentRead)),

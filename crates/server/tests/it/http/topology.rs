@@ -206,3 +206,33 @@ async fn without_a_topology_the_diagnosis_says_what_is_missing() {
     let missing = super::text(&diagnosis["missing"][0]);
     assert!(missing.starts_with("no rounds were heard yet"), "{missing}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_lost_is_said_without_changing_anything() {
+    let site = Site::start().await;
+    let (status, report) = import(&site, "", "text/csv", CSV).await;
+    assert_eq!(status, StatusCode::OK, "{report}");
+    let one = site.get("/topology/what-if?down=core1--acc1").await;
+    assert_eq!((&one["weight"], &one["targets_rerouted"]), (&json!(0), &json!(0)), "{one}");
+    assert_eq!(one["devices_exposed"]["ids"], json!(["acc1", "core1"]), "{one}");
+    let both = site.get("/topology/what-if?down=core1--acc1,%20core2--acc1").await;
+    assert_eq!(
+        both["sentence"],
+        "without core1--acc1 and core2--acc1 nobody reaches 1 target of weight 250: acc1 (target)"
+    );
+    assert_eq!((&both["customers"], &both["weight_total"]), (&json!(250), &json!(250)), "{both}");
+    let points = site.get("/topology/single-points").await;
+    let named: Vec<&str> = points["single_points"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|point| point["element"].as_str())
+        .collect();
+    assert_eq!(named, ["fra", "core2", "acc1"], "{points}");
+    for (query, reason) in [("", "is missing"), ("?down=r9", "there is no element `r9`")] {
+        let (status, problem) =
+            site.send(Method::GET, &format!("/topology/what-if{query}"), None).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(problem.to_string().contains(reason), "{problem}");
+    }
+}

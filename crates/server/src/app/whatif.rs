@@ -1,0 +1,77 @@
+//! What the network would lose, asked of the topology in force.
+
+use std::sync::Arc;
+
+use engine::{
+    graph::{ElementIx, Topology},
+    rca,
+};
+use store::Scope;
+
+use super::{
+    App, AppError, FieldError, aside,
+    topology::Held,
+};
+
+/// Elements of one question.
+const DOWN_MAX: usize = 1_000;
+
+/// The answer to one question.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) held: Arc<Held>,
+    pub(crate) down: Vec<ElementIx>,
+    pub(crate) loss: rca::Loss,
+}
+
+/// Every single point of a topology.
+#[derive(Debug)]
+pub(crate) struct Points {
+    pub(crate) held: Arc<Held>,
+    pub(crate) points: Arc<Vec<rca::SinglePoint>>,
+}
+
+impl App {
+    /// Says what the loss of elements would take; `down` is ids with commas between them.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Invalid`] for an id that is not there.
+    pub(crate) async fn what_if(&self, scope: &Scope, down: &str) -> Result<Asked, AppError> {
+        let held = self.topology(scope).await?;
+        let down = find(&held.topology, down)
+            .map_err(|reason| AppError::Invalid(vec![FieldError::new("down", reason)]))?;
+        // One at a time: on a large network each takes a core for a second.
+        let _turn = self.topologies.questions.lock().await;
+        aside(move || {
+            let loss = rca::what_if(&held.topology, &down);
+            Ok(Asked { held, down, loss })
+        })
+        .await
+    }
+
+    /// Returns every element whose loss darkens targets; found once for each topology.
+    pub(crate) async fn single_points(&self, scope: &Scope) -> Result<Points, AppError> {
+        let held = self.topology(scope).await?;
+        let _turn = self.topologies.questions.lock().await;
+        aside(move || {
+            let found = || Arc::new(rca::single_points(&held.topology));
+            let points = Arc::clone(held.single_points.get_or_init(found));
+            Ok(Points { held, points })
+        })
+        .await
+    }
+}
+
+/// One id, though it has commas, or several with commas between them.
+fn find(topology: &Topology, text: &str) -> Result<Vec<ElementIx>, String> {
+    if let Some(one) = topology.find(text.trim()) {
+        return Ok(vec![one]);
+    }
+    let ids: Vec<&str> = text.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+    if DOWN_MAX < ids.len() {
+        return Err(format!("has {} ids: ask for at most {DOWN_MAX} at once", ids.len()));
+    }
+    let known = |id: &&str| topology.find(id).ok_or_else(|| format!("there is no element `{id}`"));
+    ids.iter().map(known).collect()
+}
