@@ -135,7 +135,7 @@ impl Grower {
 
     fn target(&mut self, id: String, device: &str) {
         let device = Some(device.to_owned());
-        self.draft.targets.push(TargetDraft { id, device, weight: 1 });
+        self.draft.targets.push(TargetDraft::new(id, device));
     }
 
     /// Two rings of cities, the links of one span in one conduit, and some chords.

@@ -109,11 +109,7 @@ impl Net {
         let mut draft = Draft::default();
         for id in &self.devices {
             draft.elements.push(ElementDraft::new(id.clone(), ElementKind::Device));
-            draft.targets.push(TargetDraft {
-                id: format!("t:{id}"),
-                device: Some(id.clone()),
-                weight: 1,
-            });
+            draft.targets.push(TargetDraft::new(format!("t:{id}"), Some(id.clone())));
         }
         for (id, a, b) in &self.links {
             draft.elements.push(ElementDraft::link(id.clone(), a, b));

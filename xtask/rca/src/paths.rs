@@ -38,7 +38,7 @@ fn network(dice: &mut Dice) -> Draft {
     for at in 0..DEVICES {
         draft.elements.push(ElementDraft::new(format!("r{at:04}"), ElementKind::Device));
         let (id, device) = (format!("t{at:04}"), Some(format!("r{at:04}")));
-        draft.targets.push(TargetDraft { id, device, weight: 1 });
+        draft.targets.push(TargetDraft::new(id, device));
     }
     let mut link = |a: usize, b: usize, cost: usize| {
         let id = format!("l{:05}", draft.elements.len());

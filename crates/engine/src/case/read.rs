@@ -215,6 +215,7 @@ fn draft(raw: &RawCase) -> Draft {
         id: target.id.clone(),
         device: target.device.clone(),
         weight: target.weight.unwrap_or(1),
+        pins: Vec::new(),
     });
     Draft {
         elements: raw.elements.iter().flatten().map(element).collect(),

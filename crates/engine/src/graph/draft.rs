@@ -8,6 +8,11 @@ pub const ELEMENTS_MAX: usize = 1_000_000;
 pub const ID_BYTES_MAX: usize = 255;
 /// The dearest link: a path over every element stays far below the overflow of its sum.
 pub const COST_MAX: u32 = 1 << 24;
+/// Pinned paths of one target: every agent of the largest network with its alternatives.
+pub const PINS_MAX: usize = 4_096;
+/// Elements of a pinned path: far more than any packet crosses (RFC 791 allows 255 routers), ports
+/// and links included.
+pub const VIA_MAX: usize = 1_024;
 /// The most subscribers or services behind one element: more than there are people, and a sum over
 /// every element stays far below its overflow.
 pub const COUNT_MAX: u64 = 10_000_000_000;
@@ -94,6 +99,26 @@ pub struct TargetDraft {
     pub device: Option<String>,
     /// Subscribers or services behind it; a count, never persons.
     pub weight: u64,
+    /// Paths to it that count before what follows from links and costs.
+    pub pins: Vec<Pin>,
+}
+
+impl TargetDraft {
+    /// A target with nothing behind it but itself.
+    pub fn new(id: impl Into<String>, device: Option<String>) -> TargetDraft {
+        TargetDraft { id: id.into(), device, weight: 1, pins: Vec::new() }
+    }
+}
+
+/// A path that the operator pins: what the packets of an agent cross to a target. Several of one
+/// agent are alternatives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    pub agent: String,
+    /// In the order walked from the agent.
+    pub via: Vec<String>,
+    /// How many of the flows take it, against the other pins of the pair.
+    pub weight: u32,
 }
 
 /// Whether one of several is enough.

@@ -20,7 +20,7 @@ pub use bridges::Bridges;
 pub use cut::Cut;
 pub use draft::{
     COST_MAX, COUNT_MAX, Dependency, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need,
-    Position, Problem, TargetDraft,
+    PINS_MAX, Pin, Position, Problem, TargetDraft, VIA_MAX,
 };
 pub use paths::{Crossing, Epoch, PathBook, PathSet, ROUTES_MAX, Route, SetIx, Step, Told, Way};
 pub use topology::{Arc, Element, ElementIx, Requirement, Topology};

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use model::{ElementKind, ElementRole};
+use model::{ElementKind, ElementRole, PathSource};
 
 use super::{
     draft::{
-        COST_MAX, COUNT_MAX, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, Position,
-        Problem, TargetDraft,
+        COST_MAX, COUNT_MAX, Draft, ELEMENTS_MAX, ElementDraft, ID_BYTES_MAX, Need, PINS_MAX, Pin,
+        Position, Problem, TargetDraft, VIA_MAX,
     },
+    paths::Told,
     topology::{Arc, Element, ElementIx, Requirement, Topology},
 };
 
@@ -37,6 +38,7 @@ struct Resolver {
     elements: Vec<Element>,
     by_id: BTreeMap<Box<str>, ElementIx>,
     requirements: BTreeMap<ElementIx, Vec<Requirement>>,
+    pins: Vec<Told>,
     problems: Vec<Problem>,
 }
 
@@ -247,7 +249,7 @@ impl Resolver {
     }
 
     fn resolve_targets(&mut self, draft: &Draft) {
-        for (at, TargetDraft { id, device, weight }) in draft.targets.iter().enumerate() {
+        for (at, TargetDraft { id, device, weight, pins }) in draft.targets.iter().enumerate() {
             let place = format!("targets[{at}].device");
             let weight = self.count(format!("targets[{at}].weight"), Some(*weight));
             let host = device.as_deref().and_then(|device| {
@@ -258,6 +260,48 @@ impl Resolver {
             if let Some(target) = ix.and_then(|ix| self.elements.get_mut(ix.index())) {
                 target.host = host.or(target.host);
                 target.weight = weight;
+            }
+            if let Some(target) = ix {
+                self.resolve_pins(&format!("targets[{at}].paths"), target, pins);
+            }
+        }
+    }
+
+    fn resolve_pins(&mut self, place: &str, target: ElementIx, pins: &[Pin]) {
+        use ElementKind::{Agent, AgentUplink, Device, Interface, Lag, Link, Upstream};
+        if PINS_MAX < pins.len() {
+            let reason = format!("{} paths; a target has at most {PINS_MAX}", pins.len());
+            return self.problem(place.to_owned(), reason);
+        }
+        for (nth, Pin { agent, via, weight }) in pins.iter().enumerate() {
+            let place = format!("{place}[{nth}]");
+            if via.is_empty() || VIA_MAX < via.len() {
+                let reason =
+                    format!("it goes over 1 to {VIA_MAX} elements; this over {}", via.len());
+                self.problem(format!("{place}.via"), reason);
+                continue;
+            }
+            if *weight == 0 {
+                self.problem(format!("{place}.weight"), "nothing goes there: leave the path out");
+            }
+            let agent = self.find(&format!("{place}.agent"), agent, &[Agent]);
+            let kinds = [Device, Interface, Link, Lag, Upstream, AgentUplink];
+            let found = via.iter().enumerate();
+            let found: Vec<Option<ElementIx>> = found
+                .map(|(at, id)| self.find(&format!("{place}.via[{at}]"), id, &kinds))
+                .collect();
+            let elements: Option<Vec<ElementIx>> = found.into_iter().collect();
+            if let (Some(agent), Some(elements)) = (agent, elements) {
+                let weight = f64::from(*weight);
+                self.pins.push(Told {
+                    agent,
+                    target,
+                    elements,
+                    weight,
+                    source: PathSource::Pinned,
+                    from: None,
+                    until: None,
+                });
             }
         }
     }
@@ -293,7 +337,14 @@ impl Resolver {
 
     fn finish(mut self) -> Topology {
         let togethers = self.add_togethers();
-        let Resolver { elements, by_id, requirements, .. } = self;
+        let Resolver { elements, by_id, requirements, mut pins, .. } = self;
+        let sums = pins.iter().fold(BTreeMap::new(), |mut sums, pin| {
+            *sums.entry((pin.agent, pin.target)).or_insert(0.0) += pin.weight;
+            sums
+        });
+        for pin in &mut pins {
+            pin.weight /= sums.get(&(pin.agent, pin.target)).copied().unwrap_or(1.0);
+        }
         let mut arcs = vec![Vec::new(); elements.len()];
         let mut members = vec![Vec::new(); elements.len()];
         let mut behind = vec![Vec::new(); elements.len()];
@@ -346,6 +397,7 @@ impl Resolver {
             requirements,
             needed_by,
             togethers,
+            pins,
             is_asymmetric,
         }
     }

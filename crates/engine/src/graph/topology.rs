@@ -10,8 +10,11 @@ use std::{
 
 use model::{ElementKind, ElementRole};
 
-use super::draft::{Draft, ElementDraft, Need, Position, Problem};
-use super::resolve;
+use super::{
+    draft::{Draft, ElementDraft, Need, Pin, Position, Problem},
+    paths::Told,
+    resolve,
+};
 
 /// An element of one topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +111,8 @@ pub struct Topology {
     pub(super) needed_by: BTreeMap<ElementIx, Vec<ElementIx>>,
     /// Elements that stand for several that replace each other, and nobody wrote.
     pub(super) togethers: Range<u32>,
+    /// By the operator's word; the weights of a pair are shares.
+    pub(super) pins: Vec<Told>,
     pub(super) is_asymmetric: bool,
 }
 
@@ -165,6 +170,11 @@ impl Topology {
 
     pub fn requirements(&self, ix: ElementIx) -> &[Requirement] {
         self.requirements.get(&ix).map_or(&[], Vec::as_slice)
+    }
+
+    /// Paths that the operator pinned.
+    pub fn pins(&self) -> &[Told] {
+        &self.pins
     }
 
     /// Whether an element stands for several that replace each other: it is lost when all of them
@@ -311,6 +321,13 @@ impl Topology {
     pub fn to_draft(&self) -> Draft {
         let name = |ix: ElementIx| self.id(ix).to_owned();
         let mut draft = Draft::default();
+        let mut pins: BTreeMap<ElementIx, Vec<Pin>> = BTreeMap::new();
+        for Told { agent, target, elements, weight, .. } in &self.pins {
+            let via = elements.iter().map(|ix| name(*ix)).collect();
+            // Shares in parts of a thousand, so that they are numbers again.
+            let weight = (weight * 1_000.0).round().max(1.0) as u32;
+            pins.entry(*target).or_default().push(Pin { agent: name(*agent), via, weight });
+        }
         for (element, ix) in self.elements.iter().zip(0..) {
             if self.togethers.contains(&ix) {
                 continue; // It follows from who needs it.
@@ -320,6 +337,7 @@ impl Topology {
                     id: element.id.to_string(),
                     device: element.host.map(name),
                     weight: element.weight,
+                    pins: pins.remove(&ElementIx(ix)).unwrap_or_default(),
                 });
                 continue;
             }

@@ -100,7 +100,8 @@ impl Net {
     pub(super) fn of(described: &Described<'_>) -> Result<Net, Vec<Problem>> {
         let draft = described.to_draft();
         let topology = Topology::build(&draft)?;
-        Ok(Net { draft, topology, book: PathBook::default(), followed: 0 })
+        let book = PathBook::new(&topology, topology.pins());
+        Ok(Net { draft, topology, book, followed: 0 })
     }
 
     pub fn topology(&self) -> &Topology {
@@ -184,15 +185,16 @@ impl Net {
         (!self.is_named(&moved.collect::<Vec<_>>())).then_some(links)
     }
 
-    /// Whether a target or a dependency goes by one of these links.
+    /// Whether a target, a pinned path or a dependency goes by one of these links.
     fn is_named(&self, links: &[ElementIx]) -> bool {
         let is_one = |ix: &ElementIx| links.contains(ix);
         let draft = &self.draft;
         let ids = draft.targets.iter().filter_map(|target| target.device.as_deref());
         let of = draft.dependencies.iter().flat_map(|d| d.on.iter().chain([&d.of]));
+        let via = draft.targets.iter().flat_map(|target| &target.pins).flat_map(|pin| &pin.via);
         !links.is_empty()
             && ids
-                .chain(of.map(String::as_str))
+                .chain(of.chain(via).map(String::as_str))
                 .any(|id| self.topology.find(id).as_ref().is_some_and(is_one))
     }
 

@@ -120,9 +120,8 @@ impl Roster {
         }
         let known: BTreeSet<&str> = draft.targets.iter().map(|target| target.id.as_str()).collect();
         let targets = self.probes(org).filter(|(_, name)| !known.contains(*name));
-        let mut targets: Vec<TargetDraft> = targets
-            .map(|(_, name)| TargetDraft { id: name.to_owned(), device: None, weight: 1 })
-            .collect();
+        let mut targets: Vec<TargetDraft> =
+            targets.map(|(_, name)| TargetDraft::new(name, None)).collect();
         targets.sort_by(|a, b| a.id.cmp(&b.id));
         targets.dedup();
         (agents, targets)

@@ -297,7 +297,8 @@ mod tests {
         for at in 0..16 {
             let port = if draw(3) == 0 { "p" } else { "" };
             let device = Some(format!("r{}{port}", draw(12)));
-            draft.targets.push(TargetDraft { id: format!("t{at}"), device, weight: 1 + draw(9) });
+            let target = TargetDraft::new(format!("t{at}"), device);
+            draft.targets.push(TargetDraft { weight: 1 + draw(9), ..target });
         }
         for of in [format!("r{}", draw(12)), format!("t{}", draw(16))] {
             let need = if draw(2) == 0 { Need::Any } else { Need::All };

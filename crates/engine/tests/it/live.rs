@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use engine::{
-    graph::{Dependency, Draft, ElementDraft, ElementIx, Need, TargetDraft, document},
+    graph::{Dependency, Draft, ElementDraft, ElementIx, Need, Pin, TargetDraft, document},
     live::{Hearing, Ledger, Moved, Net, Report, Roster, Standing},
 };
 use model::{
     Address, AgentId, AgentSpec, Confirm, ElementKind, InventoryChange, Name, NotAsked, OrgId,
-    Outcome, ProbeId, ProbeSpec, Round, RoundBatch, RoundFlags, Rtt, Subject, TargetId, Tier,
-    TierId, UtcMicros,
+    Outcome, PathSource, ProbeId, ProbeSpec, Round, RoundBatch, RoundFlags, Rtt, Subject, TargetId,
+    Tier, TierId, UtcMicros,
 };
 
 const ORG: OrgId = OrgId(1);
@@ -27,11 +27,8 @@ fn network(seed: &mut u64, devices: u64, agents: u64) -> Draft {
     for device in 0..devices {
         draft.elements.push(ElementDraft::new(format!("r{device}"), ElementKind::Device));
         let device = Some(format!("r{device}"));
-        draft.targets.push(TargetDraft {
-            id: format!("t{}", draft.targets.len()),
-            device,
-            weight: 1,
-        });
+        let id = format!("t{}", draft.targets.len());
+        draft.targets.push(TargetDraft::new(id, device));
     }
     for link in 1..devices * 3 / 2 {
         let a = if link < devices { link } else { draw(seed, devices) };
@@ -322,4 +319,45 @@ fn the_ledger_keeps_what_counts_once_and_in_order() {
     gone.change(&InventoryChange::ProbeRemoved(ProbeId(2)));
     ledger.forget_strangers(&gone);
     assert_eq!(ledger.rounds(), 2);
+}
+
+#[test]
+fn a_pinned_path_counts_before_what_costs_say() {
+    let mut draft = Draft::default();
+    for id in ["a", "b", "c"] {
+        draft.elements.push(ElementDraft::new(id, ElementKind::Device));
+    }
+    for (id, x, y) in [("ab", "a", "b"), ("bc", "b", "c"), ("ac", "a", "c")] {
+        draft.elements.push(ElementDraft::link(id, x, y));
+    }
+    let agent = ElementDraft::new("ag", ElementKind::Agent);
+    draft.elements.push(ElementDraft { device: Some("a".to_owned()), ..agent });
+    let pin = |via: &[&str], weight| Pin {
+        agent: "ag".to_owned(),
+        via: via.iter().map(|id| (*id).to_owned()).collect(),
+        weight,
+    };
+    let free = TargetDraft::new("free", Some("c".to_owned()));
+    let pins = vec![pin(&["a", "ab", "b", "bc", "c"], 3), pin(&["a", "ac", "c"], 1)];
+    draft.targets =
+        vec![TargetDraft { pins, ..TargetDraft::new("pinned", free.device.clone()) }, free];
+    let mut net = Net::new(&draft).expect("a good network");
+    let find = |net: &Net, id| net.topology().find(id).expect("is there");
+    let (agent, at) = (find(&net, "ag"), UtcMicros(0));
+    let mut paths = |net: &mut Net, target| {
+        let target = find(net, target);
+        let set = net.paths(agent, target, at).expect("a path");
+        let share = |id| set.crossing(find(net, id)).map_or(0.0, |crossing| crossing.share);
+        (set.source, share("ab"), share("ac"))
+    };
+    assert_eq!(paths(&mut net, "pinned"), (PathSource::Pinned, 0.75, 0.25));
+    assert_eq!(paths(&mut net, "free"), (PathSource::Spf, 0.0, 1.0));
+    // A link that a pin names cannot go before the pin does.
+    let mut without = draft.clone();
+    without.elements.retain(|element| element.id != "bc");
+    let problems = net.change(&without).expect_err("is refused");
+    assert_eq!(
+        problems[0].to_string(),
+        "targets[1].paths[0].via[3]: there is no element `bc`: add it, or correct the id"
+    );
 }

@@ -322,7 +322,7 @@ fn paths_of(
         |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
     let target = topology.find(&own_id(target, is_other));
     let target = target.ok_or(AppError::NotFound { what: "target in the topology" })?;
-    let mut book = PathBook::default();
+    let mut book = PathBook::new(topology, topology.pins());
     let set = book.set_at(topology, agent, target, now);
     let set = book.get(set).cloned();
     let set = set.ok_or(AppError::NotFound { what: "path" })?;

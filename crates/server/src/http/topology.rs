@@ -106,6 +106,25 @@ pub(crate) struct TopologyTargetView {
     weight: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     needs: Option<Vec<TopologyNeedView>>,
+    /// Pinned paths to it: they count before what follows from links and costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paths: Option<Vec<TopologyPathView>>,
+}
+
+/// What the packets of an agent cross to a target, by the operator's word. Several of one agent
+/// are alternatives.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TopologyPath)]
+pub(crate) struct TopologyPathView {
+    /// Id of an agent in the topology.
+    #[schema(example = "fra1")]
+    agent: String,
+    /// Devices, ports and links in the order walked from the agent.
+    via: Vec<String>,
+    /// How many of the flows take it, against the pair's other paths; 1 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,7 +1,7 @@
 //! CSV: one table with a header; each row is a part, and `kind` says of what kind.
 //!
-//! Lists are joined with `;`, what a part needs as `any: a; b | all: c`. A `;`, `|` or `\` in an
-//! id has a `\` before it.
+//! Lists are joined with `;`, what a part needs as `any: a; b | all: c`, pinned paths as
+//! `1: agent; a; b | 2: agent; c` with their weights. A `;`, `|` or `\` in an id has a `\` before it.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::{
     Fault,
-    item::{Among, Gather, Item, ItemNeed, items},
+    item::{Among, Gather, Item, ItemNeed, ItemPath, items},
 };
 use crate::graph::{
     draft::{Draft, ELEMENTS_MAX},
     import::FILE_BYTES_MAX,
 };
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "kind",
     "id",
     "name",
@@ -34,6 +34,7 @@ const COLUMNS: [&str; 17] = [
     "services",
     "weight",
     "needs",
+    "paths",
 ];
 
 pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
@@ -126,6 +127,9 @@ fn row(columns: &[String], record: &csv::StringRecord) -> Result<Option<Item>, (
             "needs" => {
                 object.insert("needs".to_owned(), Value::Array(needs(field)?));
             }
+            "paths" => {
+                object.insert("paths".to_owned(), Value::Array(paths(field)?));
+            }
             column => {
                 object.insert(column.to_owned(), json!(field));
             }
@@ -183,6 +187,23 @@ fn needs(text: &str) -> Result<Vec<Value>, (String, String)> {
     Ok(all)
 }
 
+/// `1: agent; a; b | agent; c`; without a weight it is 1.
+fn paths(text: &str) -> Result<Vec<Value>, (String, String)> {
+    let mut all = Vec::new();
+    for part in split(text, '|') {
+        let is_number = |word: &str| word.bytes().all(|b| b.is_ascii_digit()) && !word.is_empty();
+        let weighed = part.split_once(':').filter(|(word, _)| is_number(word.trim()));
+        let (weight, way) = weighed.unwrap_or(("1", &part));
+        let ids = split(way, ';');
+        let Some((agent, via)) = ids.split_first() else {
+            let reason = format!("`{part}` is not like `agent; a; b` or `2: agent; a; b`");
+            return Err(("paths".to_owned(), reason));
+        };
+        all.push(json!({ "agent": agent, "via": via, "weight": weight.trim() }));
+    }
+    Ok(all)
+}
+
 fn escaped(id: &str) -> String {
     let mut text = String::with_capacity(id.len());
     for character in id.chars() {
@@ -225,6 +246,10 @@ fn record(item: &Item) -> [String; COLUMNS.len()] {
         ItemNeed::Any(on) => format!("any: {}", joined(on)),
         ItemNeed::All(on) => format!("all: {}", joined(on)),
     });
+    let paths = item.paths.iter().flatten().map(|ItemPath { agent, via, weight }| {
+        let ids: Vec<String> = [agent].into_iter().chain(via).cloned().collect();
+        format!("{}: {}", weight.unwrap_or(1), joined(&ids))
+    });
     [
         item.kind.map(|kind| kind.to_string()).unwrap_or_default(),
         item.id.clone(),
@@ -243,5 +268,6 @@ fn record(item: &Item) -> [String; COLUMNS.len()] {
         number(item.services),
         number(item.weight),
         needs.collect::<Vec<_>>().join(" | "),
+        paths.collect::<Vec<_>>().join(" | "),
     ]
 }

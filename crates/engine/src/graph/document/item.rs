@@ -9,7 +9,7 @@ use serde::{
 };
 
 use super::{Document, FAULTS_MAX, Fault};
-use crate::graph::draft::{Dependency, Draft, ElementDraft, Need, Position, TargetDraft};
+use crate::graph::draft::{Dependency, Draft, ElementDraft, Need, Pin, Position, TargetDraft};
 
 /// Where an item stands: a target needs no kind among targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,18 @@ pub(super) struct Item {
     pub(super) weight: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) needs: Option<Vec<ItemNeed>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) paths: Option<Vec<ItemPath>>,
+}
+
+/// A pinned path to a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ItemPath {
+    pub(super) agent: String,
+    pub(super) via: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
+    pub(super) weight: Option<i64>,
 }
 
 /// What it needs beside links: one of these, or all of them.
@@ -177,17 +189,32 @@ impl Gather {
             ("services", item.services.is_some()),
         ];
         for (field, _) in others.into_iter().filter(|(_, is_there)| *is_there) {
-            let reason = "a target has `id`, `device`, `weight` and `needs` alone: leave it out";
+            let reason =
+                "a target has `id`, `device`, `weight`, `needs` and `paths` alone: leave it out";
             self.fault(line, &format!("{place}, {field}"), reason);
         }
         let weight = self.count(line, place, "weight", item.weight).unwrap_or(1);
         self.add_needs(line, &item.id, item.needs);
-        let target = TargetDraft { id: item.id, device: item.device, weight };
+        let mut pins = Vec::new();
+        for ItemPath { agent, via, weight } in item.paths.unwrap_or_default() {
+            match u32::try_from(weight.unwrap_or(1)) {
+                Ok(weight) => pins.push(Pin { agent, via, weight }),
+                Err(_) => {
+                    let reason = format!("a weight is 1 to {}", u32::MAX);
+                    self.fault(line, &format!("{place}, paths, weight"), reason);
+                }
+            }
+        }
+        let target = TargetDraft { id: item.id, device: item.device, weight, pins };
         self.document.lines.targets.push(line);
         self.document.draft.targets.push(target);
     }
 
     fn add_element(&mut self, line: u32, place: &str, kind: ElementKind, item: Item) {
+        if item.paths.is_some() {
+            let reason = "paths are pinned at the target that they lead to";
+            self.fault(line, &format!("{place}, paths"), reason);
+        }
         if item.weight.is_some() {
             let reason = "only targets have a weight; elements have `customers` and `services`";
             self.fault(line, &format!("{place}, weight"), reason);
@@ -250,6 +277,7 @@ pub(super) fn items(draft: &Draft) -> (Vec<Item>, Vec<Item>) {
             services: count(element.services),
             weight: None,
             needs: None,
+            paths: None,
         })
         .collect();
     let mut targets: Vec<Item> = draft
@@ -259,11 +287,19 @@ pub(super) fn items(draft: &Draft) -> (Vec<Item>, Vec<Item>) {
             id: target.id.clone(),
             device: target.device.clone(),
             weight: count(Some(target.weight)),
+            paths: Some(&target.pins)
+                .filter(|pins| !pins.is_empty())
+                .map(|pins| pins.iter().map(path_of).collect()),
             ..Item::default()
         })
         .collect();
     give_needs(&draft.dependencies, &mut elements, &mut targets);
     (elements, targets)
+}
+
+fn path_of(Pin { agent, via, weight }: &Pin) -> ItemPath {
+    let weight = Some(i64::from(*weight)).filter(|weight| *weight != 1);
+    ItemPath { agent: agent.clone(), via: via.clone(), weight }
 }
 
 /// An element wins over a target of the same name, as in the topology.

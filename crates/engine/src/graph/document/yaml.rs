@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Fault,
-    item::{Among, Gather, Item, ItemNeed, items},
+    item::{Among, Gather, Item, ItemNeed, ItemPath, items},
     json::VERSION,
 };
 use crate::graph::{draft::Draft, import::FILE_BYTES_MAX};
@@ -219,14 +219,23 @@ fn write_item(text: &mut String, item: &Item) {
     line("customers", number(item.customers));
     line("services", number(item.services));
     line("weight", number(item.weight));
-    let Some(needs) = &item.needs else { return };
-    line("needs", Some(String::new()));
-    for need in needs {
+    line("needs", item.needs.as_ref().map(|_| String::new()));
+    for need in item.needs.iter().flatten() {
         let (word, on) = match need {
             ItemNeed::Any(on) => ("any", on),
             ItemNeed::All(on) => ("all", on),
         };
         writeln!(text, "      - {word}: {}", list(on)).unwrap_or(());
+    }
+    if item.paths.is_some() {
+        text.push_str("    paths:\n");
+    }
+    for ItemPath { agent, via, weight } in item.paths.iter().flatten() {
+        writeln!(text, "      - agent: {}\n        via: {}", quoted(agent), list(via))
+            .unwrap_or(());
+        if let Some(weight) = weight {
+            writeln!(text, "        weight: {weight}").unwrap_or(());
+        }
     }
 }
 
