@@ -13,6 +13,7 @@ use crate::{
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
     targets::set,
+    topology,
 };
 
 /// An agent with its state and the certificate that expires last; every way of finding one ends it.
@@ -135,7 +136,11 @@ impl Store {
         set(&mut after.name, patch.name.as_ref());
         set(&mut after.is_paused, patch.is_paused.as_ref());
         set(&mut after.witnesses, patch.witnesses.as_ref());
-        let changed = update(&mut tx, scope, "agent.update", (&before, after), now).await?;
+        let mut changed = update(&mut tx, scope, "agent.update", (&before, after), now).await?;
+        if let Some(edit) = &patch.topology {
+            let version = topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?;
+            changed.version = changed.version.max(version);
+        }
         tx.commit().await?;
         Ok(changed)
     }

@@ -219,6 +219,8 @@ pub struct TargetPatch {
     pub tags: Option<Vec<Name>>,
     pub note: Option<String>,
     pub is_paused: Option<bool>,
+    /// What follows from it for the topology, in the same transaction.
+    pub topology: Option<TopologyEdit>,
 }
 
 /// One row of an import: created if the name is new, updated otherwise. `None` keeps.
@@ -337,6 +339,8 @@ pub struct AgentPatch {
     pub name: Option<Name>,
     pub is_paused: Option<bool>,
     pub witnesses: Option<Vec<IpAddr>>,
+    /// What follows from it for the topology, in the same transaction.
+    pub topology: Option<TopologyEdit>,
 }
 
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use crate::{
     db::{Bulk, Conn, DbRow, Tx, damaged, sql},
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
-    tiers,
+    tiers, topology,
 };
 
 const TARGET_GET: &str = "
@@ -160,7 +160,10 @@ impl Store {
         update(&mut tx, scope, (&before, &after), now).await?;
         let change = (Some(&before), Some(&after));
         record(&mut tx, scope, "target.update", change, now).await?;
-        let version = log(&mut tx, scope, &[&after], now).await?;
+        let mut version = log(&mut tx, scope, &[&after], now).await?;
+        if let Some(edit) = &patch.topology {
+            version = version.max(topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?);
+        }
         let row = get(&mut tx, scope, id).await?;
         tx.commit().await?;
         Ok(Changed {

@@ -99,41 +99,52 @@ impl Store {
     ) -> Result<Changed<u64>, StoreError> {
         let said = Said::of(edit);
         let mut tx = self.write(scope.org).await?;
-        let known = head(&mut tx, scope).await?.map_or(0, |(version, _)| version);
-        if known != edit.basis {
-            return Err(StoreError::Stale { what: "topology" });
-        }
-        if edit.sets.is_empty() && edit.removes.is_empty() {
-            return Ok(Changed { row: known, version: known, changes: Vec::new() });
-        }
-        let version = record(&mut tx, scope, edit, said, now).await?;
-        for (section, id) in &edit.removes {
-            sql(PART_DELETE)
-                .bind(scope.org.0)
-                .bind(section.clone())
-                .bind(id.clone())
-                .execute(&mut tx)
-                .await?;
-        }
-        PART_SET
-            .run(&mut tx, &edit.sets, |part, row| {
-                row.add(scope.org.0)
-                    .add(part.section.clone())
-                    .add(part.id.clone())
-                    .add(part.kind.clone())
-                    .add(part.body.clone())
-                    .add(big(version));
-            })
-            .await?;
-        let count: i64 = sql(PART_COUNT).bind(scope.org.0).scalar(&mut tx).await?;
-        if i64::try_from(TOPOLOGY_PARTS_MAX).unwrap_or(i64::MAX) < count {
-            let max = TOPOLOGY_PARTS_MAX;
-            return Err(StoreError::TooMany { what: "parts of a topology", max });
-        }
-        sql(HEAD_SET).bind(scope.org.0).bind(big(version)).bind(now.0).execute(&mut tx).await?;
+        let version = apply(&mut tx, scope, (edit, said), now).await?;
         tx.commit().await?;
         Ok(Changed { row: version, version, changes: Vec::new() })
     }
+}
+
+/// As [`Store::topology_change`], within another change; returns the version then.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    scope: &Scope,
+    (edit, said): (&TopologyEdit, Said),
+    now: UtcMicros,
+) -> Result<u64, StoreError> {
+    let known = head(tx, scope).await?.map_or(0, |(version, _)| version);
+    if known != edit.basis {
+        return Err(StoreError::Stale { what: "topology" });
+    }
+    if edit.sets.is_empty() && edit.removes.is_empty() {
+        return Ok(known);
+    }
+    let version = record(tx, scope, edit, said, now).await?;
+    for (section, id) in &edit.removes {
+        sql(PART_DELETE)
+            .bind(scope.org.0)
+            .bind(section.clone())
+            .bind(id.clone())
+            .execute(tx)
+            .await?;
+    }
+    PART_SET
+        .run(tx, &edit.sets, |part, row| {
+            row.add(scope.org.0)
+                .add(part.section.clone())
+                .add(part.id.clone())
+                .add(part.kind.clone())
+                .add(part.body.clone())
+                .add(big(version));
+        })
+        .await?;
+    let count: i64 = sql(PART_COUNT).bind(scope.org.0).scalar(tx).await?;
+    if i64::try_from(TOPOLOGY_PARTS_MAX).unwrap_or(i64::MAX) < count {
+        let max = TOPOLOGY_PARTS_MAX;
+        return Err(StoreError::TooMany { what: "parts of a topology", max });
+    }
+    sql(HEAD_SET).bind(scope.org.0).bind(big(version)).bind(now.0).execute(tx).await?;
+    Ok(version)
 }
 
 async fn head(conn: &mut Conn, scope: &Scope) -> Result<Option<(u64, UtcMicros)>, StoreError> {
@@ -143,7 +154,7 @@ async fn head(conn: &mut Conn, scope: &Scope) -> Result<Option<(u64, UtcMicros)>
 
 /// What audit and change log say of an edit: of a whole network some megabytes, so it is made
 /// before others wait for the writer.
-struct Said {
+pub(crate) struct Said {
     /// What was set as it is now, and what went.
     logged: String,
     before: Option<Value>,
@@ -151,7 +162,7 @@ struct Said {
 }
 
 impl Said {
-    fn of(edit: &TopologyEdit) -> Said {
+    pub(crate) fn of(edit: &TopologyEdit) -> Said {
         let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
         let set =
             |part: &TopologyPart| json!({ "section": part.section, "body": read(&part.body) });

@@ -76,8 +76,10 @@ pub struct Hit {
     pub weight: u64,
     pub weight_total: u64,
     pub devices: Vec<String>,
+    pub devices_total: usize,
     /// One more failure and these are cut off.
     pub devices_exposed: Vec<String>,
+    pub devices_exposed_total: usize,
     /// Behind devices that are down or cut off.
     pub customers: u64,
     pub services: u64,
@@ -152,7 +154,9 @@ fn incident(topology: &Topology, incident: &Incident, at: UtcMicros) -> Told {
             weight: impact.weight,
             weight_total: impact.weight_total,
             devices: ids(topology, &impact.devices),
+            devices_total: impact.devices.len(),
             devices_exposed: ids(topology, &impact.devices_exposed),
+            devices_exposed_total: impact.devices_exposed.len(),
             customers: behind(|element| element.customers),
             services: behind(|element| element.services),
         },

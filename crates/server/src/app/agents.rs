@@ -1,5 +1,6 @@
 //! Agents: created by a person, enrolled with a one-time token, cut off at once.
 
+use engine::graph::Draft;
 use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -86,12 +87,24 @@ impl App {
         &self,
         scope: &Scope,
         id: AgentId,
-        patch: AgentPatch,
+        mut patch: AgentPatch,
     ) -> Result<AgentRow, AppError> {
+        let mut renaming = None;
+        if let Some(to) = patch.name.clone() {
+            let from = self.agent_get(scope, id).await?.name;
+            if from != to {
+                let rename =
+                    move |draft: &mut Draft| draft.rename_agent(from.as_str(), to.as_str());
+                let (edit, order) = self.topology_rename(scope, rename).await?;
+                patch.topology = edit;
+                renaming = Some(order);
+            }
+        }
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
         let has_witnesses = patch.witnesses.is_some();
         let row = self.change(async move { store.agent_update(&scope, id, &patch, now).await });
         let row = row.await?;
+        drop(renaming);
         if has_witnesses {
             // The engine knows no witnesses, so it does not say that the agent has others to ask.
             self.conductor.renew_assignments();

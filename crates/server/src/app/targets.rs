@@ -1,5 +1,6 @@
 //! Targets: what is watched.
 
+use engine::graph::Draft;
 use model::{TargetId, UtcMicros};
 use store::{
     ChangeRow, ImportResult, ImportRow, MonitorGap, NewTarget, RoundPage, RoundQuery, Scope,
@@ -72,10 +73,22 @@ impl App {
         &self,
         scope: &Scope,
         id: TargetId,
-        patch: TargetPatch,
+        mut patch: TargetPatch,
     ) -> Result<TargetRow, AppError> {
+        let mut renaming = None;
+        if let Some(to) = patch.name.clone() {
+            let from = self.target_get(scope, id).await?.name;
+            if from != to {
+                let rename =
+                    move |draft: &mut Draft| draft.rename_target(from.as_str(), to.as_str());
+                let (edit, order) = self.topology_rename(scope, rename).await?;
+                patch.topology = edit;
+                renaming = Some(order);
+            }
+        }
         let (store, by, now) = (self.store.clone(), scope.clone(), self.clock.now());
         self.change(async move { store.target_update(&by, id, &patch, now).await }).await?;
+        drop(renaming);
         self.target_get(scope, id).await
     }
 

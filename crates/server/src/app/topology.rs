@@ -18,7 +18,7 @@ use engine::graph::{
 use engine::rca::SinglePoint;
 use model::{ElementKind, OrgId, UtcMicros};
 use store::{Scope, TopologyEdit, TopologyPart};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::diagnosis::Shown;
 use super::{App, AppError, FieldError, aside};
@@ -237,6 +237,28 @@ impl App {
             ..TopologyEdit::default()
         };
         self.topology_commit(scope, edit).await
+    }
+
+    /// What follows for the topology when something of the inventory is called otherwise; `None`
+    /// if it does not name it. Whoever holds the guard is the only one who changes a topology.
+    pub(super) async fn topology_rename(
+        &self,
+        scope: &Scope,
+        rename: impl FnOnce(&mut Draft) -> bool + Send + 'static,
+    ) -> Result<(Option<TopologyEdit>, OwnedMutexGuard<()>), AppError> {
+        let order = Arc::clone(&self.topologies.order).lock_owned().await;
+        let held = self.topology(scope).await?;
+        let edit = aside(move || {
+            let mut draft = held.draft.clone();
+            if !rename(&mut draft) || Document::from(draft.clone()).build().is_err() {
+                return Ok(None);
+            }
+            let parts = draft.to_parts();
+            let difference = Difference::between(&held.parts, &parts);
+            Ok(Some(edit_of(&held, &difference, &parts, "topology.rename")))
+        })
+        .await?;
+        Ok((edit, order))
     }
 
     /// Stores a change and hands its version to the conductor, in the order of the commits.

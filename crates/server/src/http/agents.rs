@@ -319,6 +319,7 @@ pub(crate) async fn agent_update(
         name: fields.take_some("name", body.name.as_deref().map(Name::parse)),
         is_paused: body.is_paused,
         witnesses: fields.take_some("witnesses", witnesses),
+        topology: None,
     };
     fields.check()?;
     let row = app.agent_update(&scope, id, patch).await?;

@@ -141,8 +141,10 @@ pub(crate) struct DiagnosisImpactView {
     weight_total: u64,
     /// Down or cut off; at most 500, as below.
     devices: Vec<String>,
+    devices_total: usize,
     /// One failure more and these are cut off.
     devices_exposed: Vec<String>,
+    devices_exposed_total: usize,
     /// Behind devices that are down or cut off.
     customers: u64,
     services: u64,
@@ -206,7 +208,9 @@ impl From<&Hit> for DiagnosisImpactView {
             weight: hit.weight,
             weight_total: hit.weight_total,
             devices: hit.devices.clone(),
+            devices_total: hit.devices_total,
             devices_exposed: hit.devices_exposed.clone(),
+            devices_exposed_total: hit.devices_exposed_total,
             customers: hit.customers,
             services: hit.services,
         }

@@ -314,6 +314,7 @@ pub(crate) async fn target_update(
         tags: fields.take_some("tags", body.tags.as_deref().map(parse_tags)),
         note: fields.take_some("note", body.note.as_deref().map(parse_note)),
         is_paused: body.is_paused,
+        topology: None,
     };
     fields.check()?;
     let row = app.target_update(&scope, id, patch).await.map_err(tier_as_field)?;

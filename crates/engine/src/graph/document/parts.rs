@@ -134,6 +134,34 @@ impl Draft {
         is_gone
     }
 
+    /// Calls a target otherwise, wherever it is named; whether it was there and the other name was
+    /// not.
+    pub fn rename_target(&mut self, from: &str, to: &str) -> bool {
+        let is_there = |id: &str| self.targets.iter().any(|target| target.id == id);
+        if !is_there(from) || is_there(to) {
+            return false;
+        }
+        for target in self.targets.iter_mut().filter(|target| target.id == from) {
+            to.clone_into(&mut target.id);
+        }
+        // What an element and a target of the same name need is the element's.
+        if self.elements.iter().all(|element| element.id != from) {
+            for dependency in &mut self.dependencies {
+                let named = dependency.on.iter_mut().chain([&mut dependency.of]);
+                named.filter(|id| *id == from).for_each(|id| to.clone_into(id));
+            }
+        }
+        true
+    }
+
+    /// Says that an agent is called otherwise in the inventory; whether it was there. Its id stays.
+    pub fn rename_agent(&mut self, from: &str, to: &str) -> bool {
+        let mut agents =
+            self.elements.iter_mut().filter(|element| element.kind == ElementKind::Agent);
+        let known = agents.find(|agent| agent.name.as_deref().unwrap_or(&agent.id) == from);
+        known.map(|agent| agent.name = Some(to.to_owned()).filter(|to| *to != agent.id)).is_some()
+    }
+
     /// Takes over everything of another draft; what has the same id is replaced.
     pub fn merge(&mut self, other: Draft) {
         let Draft { elements, targets, dependencies } = other;

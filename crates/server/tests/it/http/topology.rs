@@ -228,11 +228,36 @@ async fn what_would_be_lost_is_said_without_changing_anything() {
         .iter()
         .filter_map(|point| point["element"].as_str())
         .collect();
-    assert_eq!(named, ["fra", "core2", "acc1"], "{points}");
+    assert_eq!(named, ["acc1", "core2", "fra"], "{points}");
     for (query, reason) in [("", "is missing"), ("?down=r9", "there is no element `r9`")] {
         let (status, problem) =
             site.send(Method::GET, &format!("/topology/what-if{query}"), None).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
         assert!(problem.to_string().contains(reason), "{problem}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_and_an_agent_that_are_called_otherwise_stay_where_they_stand() {
+    let site = Site::start().await;
+    let csv = "kind,id,device,weight,needs\n\
+        device,r1,,,\n\
+        agent,fra1,r1,,\n\
+        target,cpe-17,r1,120,\n\
+        target,cpe-18,r1,1,all: cpe-17\n";
+    let (status, report) = import(&site, "", "text/csv", csv).await;
+    assert_eq!(status, StatusCode::OK, "{report}");
+    let target = site.target("cpe-17", "192.0.2.17").await;
+    let agent = site.post("/agents", json!({ "name": "fra1" })).await;
+    let agent = agent["agent"]["id"].as_u64().expect("a number");
+    for (path, name) in
+        [(format!("/targets/{target}"), "cpe-17b"), (format!("/agents/{agent}"), "fra-one")]
+    {
+        site.expect(StatusCode::OK, Method::PATCH, &path, Some(json!({ "name": name }))).await;
+    }
+    let (text, _) = export(&site, "csv").await;
+    assert!(text.contains("agent,fra1,fra-one,"), "{text}");
+    assert!(text.contains("target,cpe-17b,") && text.contains("all: cpe-17b"), "{text}");
+    let paths = site.get("/paths?agent=fra-one&target=cpe-17b").await;
+    assert_eq!(paths["source"], "spf", "{paths}");
 }
