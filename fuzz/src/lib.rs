@@ -76,6 +76,9 @@ pub const TARGETS: &[Target] = &[
     // What describes a network.
     slow("case", 4 * MIB, targets::network::case),
     target("graphml", MIB, targets::network::graphml),
+    target("topology_csv", MIB, targets::network::topology_csv),
+    target("topology_json", MIB, targets::network::topology_json),
+    target("topology_yaml", MIB, targets::network::topology_yaml),
     target("topohub", MIB, targets::network::topohub),
     // What lies on disk.
     slow("journal", 16 * MIB, targets::files::journal),

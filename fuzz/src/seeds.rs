@@ -51,7 +51,9 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
             let config = Config::resolve("", &|_| None, &Overrides::default());
             config.iter().map(|config| config.to_text().into_bytes()).collect()
         }
-        "case" | "graphml" | "topohub" => texts(&[network(name)]),
+        "case" | "graphml" | "topohub" | "topology_csv" | "topology_json" | "topology_yaml" => {
+            texts(&[network(name)])
+        }
         _ => texts(typed(name)),
     }
 }
@@ -65,6 +67,9 @@ fn network(name: &str) -> &'static str {
     match name {
         "case" => include_str!("../corpus/case/seed-00"),
         "graphml" => include_str!("../corpus/graphml/seed-00"),
+        "topology_csv" => include_str!("../corpus/topology_csv/seed-00"),
+        "topology_json" => include_str!("../corpus/topology_json/seed-00"),
+        "topology_yaml" => include_str!("../corpus/topology_yaml/seed-00"),
         _ => include_str!("../corpus/topohub/seed-00"),
     }
 }

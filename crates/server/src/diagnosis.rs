@@ -37,6 +37,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const PAUSE_PARTS: u32 = 3;
 /// Causes weighed in one judgement. What was found by then is said.
 const COVERS_MAX: u64 = 200_000;
+/// So long the rounds of a slow tier are evidence: 32 of them, one a minute.
+const HOLE_AGE: Duration = Duration::from_secs(32 * 60);
 /// Heartbeats of longer ago are of agents that are long known to be gone.
 const HEARD_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -50,7 +52,7 @@ pub(crate) struct Shown {
     /// Since when evidence is kept.
     pub(crate) since: UtcMicros,
     pub(crate) took_us: u64,
-    /// Batches that did not fit into the queue since the start.
+    /// Batches that did not fit into the queue, of the time that evidence is kept for.
     pub(crate) batches_missed: u64,
     pub(crate) state: ShownState,
 }
@@ -88,21 +90,30 @@ impl Diagnosis {
         let mut heard = conductor.listen();
         let mut desk = Desk::new(clock.now());
         let mut pause = PAUSE_MIN;
+        let mut is_behind = false;
         loop {
             if !desk.hear(&mut heard, pause, &stop).await {
                 return;
             }
-            let caught_up = desk.catch_up(&store, &conductor).await;
-            if let Err(error) = caught_up {
-                let error = crate::chain(&error);
-                tracing::warn!(%error, "the diagnosis goes by an older inventory");
+            match desk.catch_up(&store, &conductor).await {
+                Ok(()) => is_behind = false,
+                Err(error) if !is_behind => {
+                    is_behind = true;
+                    let error = crate::chain(&error);
+                    tracing::warn!(%error, "the diagnosis goes by an older inventory until it can be read");
+                }
+                Err(_) => {}
             }
             let begun = clock.now();
             desk.now = begun;
             let since = UtcMicros(begun.0.saturating_sub(in_micros(HEARD_AGE)));
             desk.heard = conductor.heard_since(since);
+            // Whatever was stored up to there is in the queue by now, or did not fit.
             desk.position = conductor.position();
-            desk.missed = conductor.metrics().diagnosis_missed.get();
+            while let Ok(heard) = heard.try_recv() {
+                heard.rounds.iter().for_each(|batch| desk.ledger.hear(batch));
+            }
+            desk.note_missed(conductor.metrics().diagnosis_missed.get());
             let judged = tokio::task::spawn_blocking(move || {
                 let shown = desk.judge();
                 (desk, shown)
@@ -141,6 +152,8 @@ struct Desk {
     /// The version of the inventory that `roster` and `drafts` are of; `None` before the first.
     version: Option<u64>,
     drafts: BTreeMap<OrgId, (u64, Arc<Draft>)>,
+    /// Whose topology was not looked at since the inventory changed.
+    unread: BTreeSet<OrgId>,
     /// Whose topology is another than the one that is judged by.
     changed: BTreeSet<OrgId>,
     standings: BTreeMap<OrgId, Standing>,
@@ -149,7 +162,10 @@ struct Desk {
     now: UtcMicros,
     heard: Vec<(AgentId, UtcMicros)>,
     position: LogPosition,
+    /// Batches that did not fit, ever, and those of the evidence that is kept.
+    missed_total: u64,
     missed: u64,
+    missed_at: UtcMicros,
 }
 
 impl Desk {
@@ -159,6 +175,7 @@ impl Desk {
             ledger: Ledger::default(),
             version: None,
             drafts: BTreeMap::new(),
+            unread: BTreeSet::new(),
             changed: BTreeSet::new(),
             standings: BTreeMap::new(),
             bad: BTreeMap::new(),
@@ -166,8 +183,22 @@ impl Desk {
             now,
             heard: Vec::new(),
             position: LogPosition::default(),
+            missed_total: 0,
             missed: 0,
+            missed_at: now,
         }
+    }
+
+    /// A hole is no hole any more when the rounds around it are no evidence any more.
+    fn note_missed(&mut self, total: u64) {
+        if HOLE_AGE < self.now.since(self.missed_at) {
+            self.missed = 0;
+        }
+        if self.missed_total < total {
+            self.missed += total - self.missed_total;
+            self.missed_at = self.now;
+        }
+        self.missed_total = total;
     }
 
     /// Takes what comes for a while; whether to go on.
@@ -191,46 +222,61 @@ impl Desk {
         }
     }
 
-    /// Follows the inventory and the topologies as far as the engine has them.
+    /// Follows the inventory and the topologies as far as the engine has them. What was read stays
+    /// read when something later cannot be: that is tried again the next time.
     async fn catch_up(&mut self, store: &Store, conductor: &Conductor) -> Result<(), StoreError> {
         let wanted = conductor.inventory_version();
-        if self.version == Some(wanted) {
-            return Ok(());
+        if self.version != Some(wanted) {
+            let (version, changes) = match self.version {
+                Some(version) => store.inventory_since(version).await?,
+                None => store.inventory_snapshot().await?,
+            };
+            let mut is_renamed = false;
+            for change in &changes {
+                is_renamed |= self.roster.change(change);
+            }
+            if is_renamed {
+                self.ledger.forget_strangers(&self.roster);
+                self.changed.extend(self.drafts.keys());
+            }
+            self.unread = self.roster.orgs();
+            self.unread.insert(ORG_DEFAULT);
+            self.version = Some(version.max(wanted));
         }
-        let (version, changes) = match self.version {
-            Some(version) => store.inventory_since(version).await?,
-            None => store.inventory_snapshot().await?,
-        };
-        let mut is_renamed = false;
-        for change in &changes {
-            is_renamed |= self.roster.change(change);
-        }
-        if is_renamed {
-            self.ledger.forget_strangers(&self.roster);
-        }
-        let mut orgs = self.roster.orgs();
-        orgs.insert(ORG_DEFAULT);
-        for org in orgs {
-            let scope = Scope::system(org);
-            let stored = store.topology_version(&scope).await?;
-            if self.drafts.get(&org).map(|(version, _)| *version) != Some(stored) {
-                let row = store.topology(&scope).await?;
-                let parts = row
-                    .parts
-                    .iter()
-                    .filter_map(|part| Some((Section::parse(&part.section)?, part.body.as_str())));
-                match Draft::from_parts(parts) {
-                    Ok(draft) => {
-                        self.drafts.insert(org, (row.version, Arc::new(draft)));
-                        self.changed.insert(org);
-                    }
-                    Err(faults) => self.note_bad(org, &faults),
-                }
-            } else if is_renamed {
-                self.changed.insert(org);
+        let mut failed = None;
+        for org in self.unread.clone() {
+            match self.read(store, org).await {
+                Ok(()) => drop(self.unread.remove(&org)),
+                Err(error) => failed = Some(error),
             }
         }
-        self.version = Some(version.max(wanted));
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Reads the topology of one organisation, if it is another than the one that is known.
+    async fn read(&mut self, store: &Store, org: OrgId) -> Result<(), StoreError> {
+        let scope = Scope::system(org);
+        let stored = store.topology_version(&scope).await?;
+        if self.drafts.get(&org).map(|(version, _)| *version) == Some(stored) {
+            return Ok(());
+        }
+        let row = store.topology(&scope).await?;
+        let version = row.version;
+        let read = tokio::task::spawn_blocking(move || {
+            let parts = row
+                .parts
+                .iter()
+                .filter_map(|part| Some((Section::parse(&part.section)?, part.body.as_str())));
+            Draft::from_parts(parts)
+        });
+        match read.await {
+            Ok(Ok(draft)) => {
+                self.drafts.insert(org, (version, Arc::new(draft)));
+                self.changed.insert(org);
+            }
+            Ok(Err(faults)) => self.note_bad(org, &faults),
+            Err(_) => self.bad.insert(org, "reading it panicked".to_owned()).map_or((), drop),
+        }
         Ok(())
     }
 

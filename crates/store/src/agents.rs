@@ -138,7 +138,8 @@ impl Store {
         set(&mut after.witnesses, patch.witnesses.as_ref());
         let mut changed = update(&mut tx, scope, "agent.update", (&before, after), now).await?;
         if let Some(edit) = &patch.topology {
-            let version = topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?;
+            let version =
+                topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?;
             changed.version = changed.version.max(version);
         }
         tx.commit().await?;

@@ -162,7 +162,8 @@ impl Store {
         record(&mut tx, scope, "target.update", change, now).await?;
         let mut version = log(&mut tx, scope, &[&after], now).await?;
         if let Some(edit) = &patch.topology {
-            version = version.max(topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?);
+            version = version
+                .max(topology::apply(&mut tx, scope, (edit, topology::Said::of(edit)), now).await?);
         }
         let row = get(&mut tx, scope, id).await?;
         tx.commit().await?;

@@ -2,7 +2,11 @@
 
 use engine::{
     case::{Case, Player},
-    graph::{Draft, Problem, Topology, import},
+    graph::{
+        Draft, Problem, Topology,
+        document::{self, Difference, Document, Format},
+        import,
+    },
 };
 
 /// A case that is taken is judged at every step, and the same way again.
@@ -36,6 +40,37 @@ pub(crate) fn graphml(bytes: &[u8]) -> bool {
 
 pub(crate) fn topohub(bytes: &[u8]) -> bool {
     is_draft(bytes, import::topohub)
+}
+
+pub(crate) fn topology_csv(bytes: &[u8]) -> bool {
+    is_document(bytes, Format::Csv)
+}
+
+pub(crate) fn topology_json(bytes: &[u8]) -> bool {
+    is_document(bytes, Format::Json)
+}
+
+pub(crate) fn topology_yaml(bytes: &[u8]) -> bool {
+    is_document(bytes, Format::Yaml)
+}
+
+/// A document that was read and makes sense is read back from what is written of it.
+fn is_document(bytes: &[u8], format: Format) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(read) = Document::read(format, text) else { return false };
+    match read.build() {
+        Ok(_) => {
+            let written = document::write(format, &read.draft).text;
+            let back = Document::read(format, &written).expect("what was written is read");
+            let difference = Difference::between(&read.draft.to_parts(), &back.draft.to_parts());
+            assert!(difference.is_empty(), "{difference:?}");
+            true
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty(), "refused without a reason");
+            false
+        }
+    }
 }
 
 /// A draft that was read resolves, or says why not.

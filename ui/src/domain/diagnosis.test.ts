@@ -8,7 +8,9 @@ const NOBODY = {
   weight: 0,
   weight_total: 0,
   devices: [],
+  devices_total: 0,
   devices_exposed: [],
+  devices_exposed_total: 0,
   customers: 0,
   services: 0,
 }
@@ -20,7 +22,7 @@ describe('a diagnosis in words', () => {
     expect(hitSentence(hit)).toBe(
       'Hits 41 targets down, 1 device down or cut off, 1,200 customers behind them.',
     )
-    expect(hitSentence({ ...NOBODY, devices_exposed: ['r4', 'r5'] })).toBe(
+    expect(hitSentence({ ...NOBODY, devices_exposed_total: 2 })).toBe(
       'Nobody is cut off. One failure more cuts off 2 devices.',
     )
   })

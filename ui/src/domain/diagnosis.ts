@@ -25,12 +25,12 @@ export function hitSentence(impact: DiagnosisImpact): string {
   if (impact.targets_degraded > 0) {
     parts.push(`${many(impact.targets_degraded, 'target')} degraded`)
   }
-  if (impact.devices.length > 0) {
-    parts.push(`${many(impact.devices.length, 'device')} down or cut off`)
+  if (impact.devices_total > 0) {
+    parts.push(`${many(impact.devices_total, 'device')} down or cut off`)
   }
   if (impact.customers > 0) parts.push(`${many(impact.customers, 'customer')} behind them`)
   const hits = parts.length > 0 ? `Hits ${parts.join(', ')}.` : 'Nobody is cut off.'
-  const exposed = impact.devices_exposed.length
+  const exposed = impact.devices_exposed_total
   const next = exposed > 0 ? ` One failure more cuts off ${many(exposed, 'device')}.` : ''
   return `${hits}${next}`
 }
