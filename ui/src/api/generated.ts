@@ -867,6 +867,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/topology/single-points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the single points of failure
+         * @description Every element whose loss would leave targets that nobody reaches, the weightiest first.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["single_points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/topology/targets/{id}": {
         parameters: {
             query?: never;
@@ -888,6 +910,28 @@ export interface paths {
          *     Needs the permission `topology_write`.
          */
         delete: operations["topology_target_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/what-if": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask what would be lost
+         * @description If some elements were down: for planning work on them. Nothing is changed.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["what_if_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1404,6 +1448,8 @@ export interface components {
             devices: string[];
             /** @description One failure more and these are cut off. */
             devices_exposed: string[];
+            devices_exposed_total: number;
+            devices_total: number;
             /** Format: int64 */
             services: number;
             /** Format: int64 */
@@ -1451,6 +1497,12 @@ export interface components {
         DiagnosisState: "waiting" | "no_topology" | "bad_topology" | "judged";
         /** @enum {string} */
         DropCause: "size" | "age" | "unreadable" | "refused" | "unwritten" | "overrun" | "renamed";
+        /** @description Some ids, and how many there are. */
+        ElementIds: {
+            /** @description At most 500, by id. */
+            ids: string[];
+            total: number;
+        };
         /** @description A one-time token. It is shown once. */
         EnrolToken: {
             /** @description To be typed on the agent's host. */
@@ -1948,6 +2000,29 @@ export interface components {
             name: string;
             password: string;
         };
+        SinglePoint: {
+            element: string;
+            /** @example device */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Targets that nobody would reach without it.
+             */
+            targets: number;
+            /**
+             * Format: int64
+             * @description Behind them.
+             */
+            weight: number;
+        };
+        /** @description Every element whose loss darkens targets. */
+        SinglePoints: {
+            /** @description The weightiest first; at most 1,000. */
+            single_points: components["schemas"]["SinglePoint"][];
+            /** Format: int64 */
+            topology_version: number;
+            total: number;
+        };
         /**
          * @description Which agents ask the targets: every capable one, or some of them for each target.
          * @enum {string}
@@ -2293,6 +2368,24 @@ export interface components {
         } | {
             all: string[];
         };
+        /**
+         * @description What the packets of an agent cross to a target, by the operator's word. Several of one agent
+         *     are alternatives.
+         */
+        TopologyPath: {
+            /**
+             * @description Id of an agent in the topology.
+             * @example fra1
+             */
+            agent: string;
+            /** @description Devices, ports and links in the order walked from the agent. */
+            via: string[];
+            /**
+             * Format: int64
+             * @description How many of the flows take it, against the pair's other paths; 1 if left out.
+             */
+            weight?: number | null;
+        };
         /** @description Where a target of the inventory stands, by its name. */
         TopologyTarget: {
             /** @description What it stands behind: a device, interface, link, upstream or agent. */
@@ -2303,6 +2396,8 @@ export interface components {
              */
             id: string;
             needs?: components["schemas"]["TopologyNeed"][] | null;
+            /** @description Pinned paths to it: they count before what follows from links and costs. */
+            paths?: components["schemas"]["TopologyPath"][] | null;
             /**
              * Format: int64
              * @description Subscribers or services behind it; 1 if left out.
@@ -2365,6 +2460,49 @@ export interface components {
              */
             target: number;
             to: components["schemas"]["Verdict"];
+        };
+        /** @description What would be lost if these were down. It looks at links, devices and needs, not at capacity. */
+        WhatIf: {
+            /** @description Agents that would see nothing. */
+            agents_blind: components["schemas"]["ElementIds"];
+            /**
+             * Format: int64
+             * @description Behind those devices.
+             */
+            customers: number;
+            /** @description Devices that would be down or cut off. */
+            devices: components["schemas"]["ElementIds"];
+            /** @description Devices that one failure more would cut off. */
+            devices_exposed: components["schemas"]["ElementIds"];
+            down: string[];
+            /** @example without fra1--ber1 nobody reaches 1 target of weight 120: cpe-17 */
+            sentence: string;
+            /** Format: int64 */
+            services: number;
+            /** @description Targets that nobody would reach. */
+            targets_lost: components["schemas"]["ElementIds"];
+            /**
+             * Format: int64
+             * @description Targets whose packets would take another way.
+             */
+            targets_rerouted: number;
+            /**
+             * Format: int64
+             * @description Targets that some agent would no longer reach, though another does.
+             */
+            targets_split: number;
+            /** Format: int64 */
+            topology_version: number;
+            /**
+             * Format: int64
+             * @description Behind them.
+             */
+            weight: number;
+            /**
+             * Format: int64
+             * @description Of all targets, for comparison.
+             */
+            weight_total: number;
         };
     };
     responses: never;
@@ -4438,6 +4576,35 @@ export interface operations {
             };
         };
     };
+    single_points_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The single points */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SinglePoints"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     topology_target_set: {
         parameters: {
             query?: never;
@@ -4490,6 +4657,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    what_if_get: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Ids of elements, with commas between them.
+                 * @example fra1--ber1
+                 */
+                down?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What would be lost */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhatIf"];
+                };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
             default: {
