@@ -68,6 +68,9 @@ check_each! {
     time
     token
     topohub
+    topology_csv
+    topology_json
+    topology_yaml
     wire_batch
     wire_payload
     wire_rounds

@@ -18,7 +18,7 @@ const NOBODY = {
 describe('a diagnosis in words', () => {
   it('says whom a cause hits', () => {
     expect(hitSentence(NOBODY)).toBe('Nobody is cut off.')
-    const hit = { ...NOBODY, targets_down: 41, devices: ['r2'], customers: 1200 }
+    const hit = { ...NOBODY, targets_down: 41, devices_total: 1, customers: 1200 }
     expect(hitSentence(hit)).toBe(
       'Hits 41 targets down, 1 device down or cut off, 1,200 customers behind them.',
     )
