@@ -8,10 +8,7 @@ use engine::{
 };
 use store::Scope;
 
-use super::{
-    App, AppError, FieldError, aside,
-    topology::Held,
-};
+use super::{App, AppError, FieldError, aside, topology::Held};
 
 /// Elements of one question.
 const DOWN_MAX: usize = 1_000;
