@@ -16,6 +16,7 @@ pub mod round;
 pub mod sketch;
 pub mod tier;
 pub mod time;
+pub mod times;
 pub mod topology;
 pub mod verdict;
 
@@ -26,14 +27,15 @@ pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use name::{Name, NameError};
 pub use role::Role;
-pub use rollup::{Rollup, Span, StateMinutes, Times, Worst};
+pub use rollup::{Rollup, Span, StateMinutes, ToldRollup, Worst};
 pub use round::{
     AgentEvent, Confirm, IcmpError, LogPosition, MonitorEvent, NameAnswer, NameSeen, NotAsked,
     Outcome, Round, RoundBatch, RoundFlags, Rtt, Subject, WITNESSES_MAX,
 };
-pub use sketch::Sketch;
+pub use sketch::{Scale, Sketch};
 pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
+pub use times::{RttSteps, Rtts, Times};
 pub use topology::{ElementKind, ElementRole, FactKind, FaultMode, PathSource};
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,

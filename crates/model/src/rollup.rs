@@ -1,12 +1,13 @@
 //! Roll-ups: what the minutes and rounds of a longer span add up to.
 //!
 //! A roll-up of a day is the same whether it is made of its minutes, or of the roll-ups of its
-//! hours, in any order: merging is exact. It says nothing of minutes of which nothing was recorded
+//! hours, in any order: merging is exact. What is kept and told of round-trip times is rounded, and
+//! by how much it may be off is said ([`crate::Rtts`]). It says nothing of minutes of which nothing was recorded
 //! but that they are not in it; why that is so, whoever tells it has to say.
 
 use std::ops::Range;
 
-use crate::{Cause, Minute, MinuteCounts, Outcome, Sketch, Verdict};
+use crate::{Cause, Minute, MinuteCounts, Outcome, Rtts, Times, Verdict};
 
 /// The spans that roll-ups are kept for. They begin at whole multiples of their length since 1970
 /// in UTC.
@@ -90,64 +91,15 @@ impl StateMinutes {
     }
 }
 
-/// The round-trip times of some rounds, in microseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Answered packets; without any, the rest is zero.
-    pub packets: u64,
-    pub us_min: u32,
-    pub us_max: u32,
-    /// The sum of the rounds' means, each times its answered packets.
-    pub us_sum: u64,
-    /// The means of the rounds: packets of a round are near each other, and known no finer.
-    pub means: Sketch,
-}
-
-impl Times {
-    /// The mean of the answered packets; `None` if there are none.
-    pub fn us_mean(&self) -> Option<u64> {
-        self.us_sum.checked_div(self.packets)
-    }
-
-    /// Fastest and slowest packet; `None` if there are none.
-    pub fn us_range(&self) -> Option<(u32, u32)> {
-        (0 < self.packets).then_some((self.us_min, self.us_max))
-    }
-
-    fn add(&mut self, outcome: &Outcome) {
-        let Outcome::Asked { received, rtt: Some(rtt), .. } = outcome else { return };
-        if *received == 0 {
-            return;
-        }
-        let packets = u64::from(*received);
-        let us_sum = u64::from(rtt.us_mean).saturating_mul(packets);
-        self.add_packets(packets, (rtt.us_min, rtt.us_max), us_sum);
-        self.means.add(rtt.us_mean);
-    }
-
-    fn merge(&mut self, other: &Times) {
-        self.add_packets(other.packets, (other.us_min, other.us_max), other.us_sum);
-        self.means.merge(&other.means);
-    }
-
-    fn add_packets(&mut self, packets: u64, (us_min, us_max): (u32, u32), us_sum: u64) {
-        if packets == 0 {
-            return;
-        }
-        self.us_min = if self.packets == 0 { us_min } else { self.us_min.min(us_min) };
-        self.us_max = self.us_max.max(us_max);
-        self.us_sum = self.us_sum.saturating_add(us_sum);
-        self.packets = self.packets.saturating_add(packets);
-    }
-}
-
 /// What the minutes and rounds of a span add up to, of one agent or of all together.
 ///
 /// 1 - Each minute that was recorded is in it once, and counts for its verdict.
 /// 2 - Rounds and packets are those of its minutes.
 /// 3 - Round-trip times are those of its rounds; of all together, those of every agent's rounds.
+///
+/// While it may still be added to, `T` is [`Times`]; as it is kept and told, what is left of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rollup {
+pub struct Rollup<T = Times> {
     /// Of the minutes that were recorded; `None` if none was.
     pub worst: Option<Worst>,
     pub minutes: StateMinutes,
@@ -157,12 +109,15 @@ pub struct Rollup {
     /// Packets, confirm bursts apart.
     pub sent: u32,
     pub received: u32,
-    pub times: Times,
+    pub times: T,
     /// Which minutes were recorded: runs in the order of time that do not touch.
     runs: Vec<Range<i64>>,
 }
 
-impl Rollup {
+/// A roll-up as it is told; without answered packets it has no times.
+pub type ToldRollup = Rollup<Option<Rtts>>;
+
+impl<T> Rollup<T> {
     /// Adds a minute that is not in it yet.
     pub fn add_minute(&mut self, worst: Worst, counts: &MinuteCounts) {
         self.worst = Some(self.worst.map_or(worst, |held| held.or(worst)));
@@ -186,25 +141,11 @@ impl Rollup {
         self.add_run(run.start.0..run.end.0);
     }
 
-    /// Adds the times of a round that is not in it yet.
-    pub fn add_round(&mut self, outcome: &Outcome) {
-        self.times.add(outcome);
-    }
-
-    /// Adds a roll-up of other minutes and rounds of the same series.
-    pub fn merge(&mut self, other: &Rollup) {
-        if let Some(worst) = other.worst {
-            self.worst = Some(self.worst.map_or(worst, |held| held.or(worst)));
-        }
-        for verdict in Verdict::ALL {
-            self.minutes.add(verdict, other.minutes.of(verdict));
-        }
-        self.rounds = self.rounds.saturating_add(other.rounds);
-        self.not_asked = self.not_asked.saturating_add(other.not_asked);
-        self.sent = self.sent.saturating_add(other.sent);
-        self.received = self.received.saturating_add(other.received);
-        self.times.merge(&other.times);
-        other.runs.iter().for_each(|run| self.add_run(run.clone()));
+    /// The same with other times.
+    pub fn with_times<U>(self, times: impl FnOnce(T) -> U) -> Rollup<U> {
+        let Rollup { worst, minutes, rounds, not_asked, sent, received, times: held, runs } = self;
+        let times = times(held);
+        Rollup { worst, minutes, rounds, not_asked, sent, received, times, runs }
     }
 
     /// The runs of minutes that were recorded, in the order of time; each ends before the next
@@ -241,6 +182,34 @@ impl Rollup {
         let start = touched.first().map_or(run.start, |held| held.start.min(run.start));
         let end = touched.last().map_or(run.end, |held| held.end.max(run.end));
         self.runs.splice(first..last, std::iter::once(start..end));
+    }
+}
+
+impl Rollup {
+    /// Adds the times of a round that is not in it yet.
+    pub fn add_round(&mut self, outcome: &Outcome) {
+        self.times.add(outcome);
+    }
+
+    /// Adds a roll-up of other minutes and rounds of the same series.
+    pub fn merge(&mut self, other: &Rollup) {
+        if let Some(worst) = other.worst {
+            self.worst = Some(self.worst.map_or(worst, |held| held.or(worst)));
+        }
+        for verdict in Verdict::ALL {
+            self.minutes.add(verdict, other.minutes.of(verdict));
+        }
+        self.rounds = self.rounds.saturating_add(other.rounds);
+        self.not_asked = self.not_asked.saturating_add(other.not_asked);
+        self.sent = self.sent.saturating_add(other.sent);
+        self.received = self.received.saturating_add(other.received);
+        self.times.merge(&other.times);
+        other.runs.iter().for_each(|run| self.add_run(run.clone()));
+    }
+
+    /// What is told of it.
+    pub fn told(self) -> ToldRollup {
+        self.with_times(|times| times.told())
     }
 }
 
@@ -319,19 +288,6 @@ mod tests {
             let worst = worst.map(|(minute, r)| (Minute(*minute), r.verdict, r.cause));
             prop_assert_eq!(merged.worst.map(|w| (w.minute, w.verdict, w.cause)), worst);
         }
-    }
-
-    #[test]
-    fn times_are_of_answered_packets_and_none_is_not_zero() {
-        let none = rollup([].into_iter());
-        assert_eq!((none.times.us_mean(), none.times.us_range()), (None, None));
-        let counts = MinuteCounts::default();
-        let rounds = vec![(5, 100), (0, 7), (1, 400)];
-        let (verdict, cause) = (Verdict::Up, Cause::Answering);
-        let minute = Recorded { verdict, cause, counts, rounds };
-        let times = rollup([(&0, &minute)].into_iter()).times;
-        assert_eq!((times.us_mean(), times.us_range()), (Some(900 / 6), Some((50, 800))));
-        assert_eq!(times.means.total(), 2);
     }
 
     #[test]

@@ -21,8 +21,8 @@ use model::{Minute, OrgId, Span, UtcMicros};
 use crate::{
     Compacted, Store, StoreError,
     chunks::{
-        self, ALL_DAY, ALL_FIVE, ALL_HOUR, BLOCK_MINUTES, Damaged, Encoded, Head, Key, Level,
-        MinuteRecord, PAIR_FIVE, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Tail,
+        self, AllDay, AllFive, AllHour, BLOCK_MINUTES, Damaged, Encoded, Head, Key, Level,
+        MinuteRecord, PAIR_FIVE, Packing, PairDay, PairFive, PairHour, Record, RoundRecord, Tail,
         Unpackable,
     },
     damage::Place,
@@ -44,9 +44,6 @@ const SEAL_ROWS_MAX: i64 = 10_000;
 const MERGES_MAX: i64 = 16;
 /// Organisations that one step looks at.
 const ORGS_MAX: i64 = 1_000;
-
-/// Chunks are compressed from this level on.
-const COMPRESSED_LEVEL: u8 = 2;
 
 const TAIL_DUE: &str = "
     SELECT org_id
@@ -176,11 +173,12 @@ impl Store {
         self.merge_due::<RoundRecord>(now, &mut compacted).await?;
         self.merge_due::<MinuteRecord>(now, &mut compacted).await?;
         self.roll_due(now, &mut compacted).await?;
-        self.merge_due::<RollRecord<PAIR_FIVE>>(now, &mut compacted).await?;
-        self.merge_due::<RollRecord<PAIR_HOUR>>(now, &mut compacted).await?;
-        self.merge_due::<RollRecord<ALL_FIVE>>(now, &mut compacted).await?;
-        self.merge_due::<RollRecord<ALL_HOUR>>(now, &mut compacted).await?;
-        self.merge_due::<RollRecord<ALL_DAY>>(now, &mut compacted).await?;
+        self.merge_due::<PairFive>(now, &mut compacted).await?;
+        self.merge_due::<PairHour>(now, &mut compacted).await?;
+        self.merge_due::<PairDay>(now, &mut compacted).await?;
+        self.merge_due::<AllFive>(now, &mut compacted).await?;
+        self.merge_due::<AllHour>(now, &mut compacted).await?;
+        self.merge_due::<AllDay>(now, &mut compacted).await?;
         Ok(compacted)
     }
 
@@ -302,8 +300,9 @@ impl Store {
         let ids: Vec<i64> = sources.iter().map(|source| source.id).collect();
         // Alone it is merged already, unless it is to be compressed; too many are as large as
         // chunks may be.
+        let packing = R::packing_of(merge.level);
         let is_packed =
-            |source: &Source| merge.level < COMPRESSED_LEVEL || COMPRESSED_LEVEL <= source.level;
+            |source: &Source| packing == Packing::Plain || R::packing_of(source.level) == packing;
         let is_done = ids.len() < 2 && sources.iter().all(is_packed);
         if is_done || R::CHUNK_RECORDS_MAX < records {
             let mut tx = self.write(merge.org).await?;
@@ -476,9 +475,7 @@ fn merged<R: Record>(
     series.values_mut().for_each(chunks::merge);
     let series: Vec<_> = series.into_iter().collect();
     let Merge { group, start, minutes, level, .. } = *plan;
-    // A quarter of an hour is read again within the hour: compressing it costs more than it saves.
-    let packing = if level < COMPRESSED_LEVEL { Packing::Plain } else { Packing::Compressed };
-    let encoded = chunks::encode_chunk(&series, base_of(start), packing);
+    let encoded = chunks::encode_chunk(&series, base_of(start), R::packing_of(level));
     Ok(encoded.map(|encoded| Made { group, level, start, minutes, encoded }))
 }
 

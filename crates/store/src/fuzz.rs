@@ -9,7 +9,7 @@ use model::{
 };
 
 use crate::chunks::{
-    Head, Key, MinuteRecord, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Tail,
+    Head, Key, MinuteRecord, Packing, PairHour, Record, RollRecord, RoundRecord, Tail,
     encode_chunk, encode_tail, sealed,
 };
 
@@ -39,7 +39,7 @@ pub fn history_chunk(bytes: &[u8]) -> bool {
     let head = sealed(head);
     is_read::<RoundRecord>(&head, page)
         || is_read::<MinuteRecord>(&head, page)
-        || is_read::<RollRecord<PAIR_HOUR>>(&head, page)
+        || is_read::<PairHour>(&head, page)
 }
 
 fn is_read<R: Record>(head: &[u8], page: &[u8]) -> bool {
@@ -62,7 +62,7 @@ fn seed<R: Record>(series: &[(Key, Vec<R>)], packing: Packing) -> Option<Vec<u8>
 }
 
 /// Hours of some minutes each, with the times of some rounds.
-fn rollups() -> Vec<(Key, Vec<RollRecord<PAIR_HOUR>>)> {
+fn rollups() -> Vec<(Key, Vec<PairHour>)> {
     let hour = |n: i64| {
         let start = Minute(n * 60);
         let mut rollup = Rollup::default();
@@ -75,7 +75,7 @@ fn rollups() -> Vec<(Key, Vec<RollRecord<PAIR_HOUR>>)> {
             let confirm = Confirm::default();
             rollup.add_round(&Outcome::Asked { sent: 5, received: 4, rtt, confirm });
         }
-        RollRecord { start, rollup }
+        RollRecord { start, rollup: rollup.told() }
     };
     vec![(Key { subject: 7, agent: 1 }, (0..12).map(hour).collect())]
 }

@@ -45,6 +45,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("rollups", "0007_rollups.sql"),
     step!("installation", "0008_installation.sql"),
     step!("rollup tables", "0009_rollup_tables.sql"),
+    step!("rounded rollups", "0010_rounded_rollups.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -5,7 +5,8 @@ use model::{Minute, OrgId, Span, UtcMicros};
 use crate::{
     Retained, Retention, RollupsBefore, Store, StoreError,
     chunks::{
-        ALL_DAY, ALL_FIVE, ALL_HOUR, MinuteRecord, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
+        ALL_DAY, ALL_FIVE, ALL_HOUR, MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _,
+        RoundRecord,
     },
     db::{Tx, sql},
 };
@@ -44,7 +45,7 @@ const DAMAGED_SWEEP: &str = "
                 LIMIT $3)";
 // What is not rolled up yet: its rounds and minutes stay until it is.
 const PENDING: &str = "
-    SELECT (SELECT min(start) FROM history_due WHERE org_id = $1 AND minutes = 60) AS due,
+    SELECT (SELECT min(start) FROM history_due WHERE org_id = $1) AS due,
            (SELECT min(from_at)
               FROM history_tail
              WHERE org_id = $1
@@ -206,7 +207,8 @@ async fn sweep_history(
     let row = sql(PENDING).bind(org).fetch_one(tx).await?;
     let tail = row.at_opt("tail")?.map(UtcMicros::minute);
     let due = row.value::<Option<i64>>("due")?.map(Minute);
-    let pending = tail.into_iter().chain(due).min().map(|minute| Span::Hour.start(minute));
+    // With an hour its day is made anew.
+    let pending = tail.into_iter().chain(due).min().map(|minute| Span::Day.start(minute));
     let before = |at: UtcMicros| pending.unwrap_or(at.minute()).min(at.minute());
     let (rounds, minutes) = (before(retention.rounds_before), before(retention.minutes_before));
     sql(SWEPT_SET).bind(org).bind(rounds.max(minutes).0).execute(tx).await?;
@@ -219,6 +221,7 @@ async fn sweep_history(
     let kinds = [
         (PAIR_FIVE, pair_fives),
         (PAIR_HOUR, pair_hours),
+        (PAIR_DAY, pair_hours),
         (ALL_FIVE, all_fives),
         (ALL_HOUR, all_hours),
         (ALL_DAY, all_days),

@@ -3,14 +3,17 @@
 //! 1 - Sealing marks the hour that it adds to, in its transaction. When the hour is over and
 //!     nothing of it has come in for a while, its five minutes and the hour are made anew of all
 //!     rounds and minutes that there are, and the mark goes in the transaction that adds them;
-//!     unless more was sealed meanwhile. A day is marked and made of its hours in the same way. So
-//!     what is late is in every roll-up exactly once, and a crash leaves a roll-up or its mark.
+//!     unless more was sealed meanwhile. A day is marked by its hours and made of its rounds and
+//!     minutes in the same way. So what is late is in every roll-up exactly once, and a crash leaves
+//!     a roll-up or its mark.
 //! 2 - Made anew, not added to: that a round came before, or a minute was said before, is known
 //!     only beside what was there.
-//! 3 - Of two roll-ups of one span the one with the higher generation holds.
-//! 4 - What lies so far back that its rounds or minutes are being deleted is not made anew: it
-//!     would lose what it once knew.
-//! 5 - A reader takes stored roll-ups where nothing is marked and the tail has nothing of them,
+//! 3 - Round-trip times are rounded as they are told, wherever they are told from. What is rounded
+//!     is not added up any more: no roll-up is made of others that are kept.
+//! 4 - Of two roll-ups of one span the one with the higher generation holds.
+//! 5 - What lies so far back that its rounds or minutes are being deleted is not made anew: it
+//!     would lose what it once knew. What is not made yet holds up the deletion of its day.
+//! 6 - A reader takes stored roll-ups where nothing is marked and the tail has nothing of them,
 //!     and makes the others itself, in the same way: so it is told what there is, at any moment.
 
 use std::{
@@ -20,13 +23,13 @@ use std::{
     time::Duration,
 };
 
-use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Span, UtcMicros, Worst};
+use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Span, ToldRollup, UtcMicros, Worst};
 
 use crate::{
     Compacted, RollupSeries, Scope, Store, StoreError, Who,
     chunks::{
-        self, ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, GROUP_SUBJECTS, Head, Key, MinuteRecord,
-        PAIR_FIVE, PAIR_HOUR, Packing, Record, RollRecord, RoundRecord, Unpackable,
+        self, AllDay, AllFive, AllHour, Damaged, GROUP_SUBJECTS, Head, Key, MinuteRecord, Packing,
+        PairDay, PairFive, PairHour, Record, RollRecord, RoundRecord, Unpackable,
     },
     compact::{self, Made, add_chunk, computed},
     damage::Place,
@@ -38,12 +41,12 @@ use crate::{
 
 /// For how long nothing of an hour may have come in before it is rolled up.
 const HOUR_QUIET: Duration = Duration::from_secs(10 * 60);
-/// Of a day: its hours were rolled up by then.
+/// Of a day: its rounds and minutes are in one chunk each by then.
 const DAY_QUIET: Duration = Duration::from_secs(60 * 60);
 /// Marks looked at by one step, of which those of one group and day are met at once.
 const DUE_MAX: i64 = 64;
 /// Spans in one chunk: an hour of the 64 targets of a group, each asked by 100 agents, has 77,000
-/// roll-ups of five minutes, and a chunk holds 250,000.
+/// roll-ups of five minutes, and a chunk holds 400,000.
 const SPANS_PER_CHUNK_MAX: usize = 3;
 /// Marks of one group that a reader meets: a year of hours, after a year of silence or an upgrade.
 const MARKS_MAX: i64 = 10_000;
@@ -142,26 +145,28 @@ struct Source {
     parts: Vec<Vec<u8>>,
 }
 
-type Series<const KIND: u8> = Vec<(Key, Vec<RollRecord<KIND>>)>;
-
-/// What hours of a group are rolled up to.
+/// What hours or days of a group are rolled up to.
 #[derive(Default)]
-struct Hours {
-    pair_fives: Series<PAIR_FIVE>,
-    pair_hours: Series<PAIR_HOUR>,
-    all_fives: Series<ALL_FIVE>,
-    all_hours: Series<ALL_HOUR>,
+struct Rolled {
+    pair_fives: Vec<(Key, Vec<PairFive>)>,
+    pair_hours: Vec<(Key, Vec<PairHour>)>,
+    pair_days: Vec<(Key, Vec<PairDay>)>,
+    all_fives: Vec<(Key, Vec<AllFive>)>,
+    all_hours: Vec<(Key, Vec<AllHour>)>,
+    all_days: Vec<(Key, Vec<AllDay>)>,
 }
 
-impl Hours {
+impl Rolled {
     /// Makes the chunks, each with its kind.
     fn encode(self, group: u32, range: &Range<Minute>) -> Result<Vec<(u8, Made)>, Unpackable> {
-        let Hours { pair_fives, pair_hours, all_fives, all_hours } = self;
+        let Rolled { pair_fives, pair_hours, pair_days, all_fives, all_hours, all_days } = self;
         let mut made = Vec::new();
         made.extend(encoded(pair_fives, group, range)?);
         made.extend(encoded(pair_hours, group, range)?);
+        made.extend(encoded(pair_days, group, range)?);
         made.extend(encoded(all_fives, group, range)?);
         made.extend(encoded(all_hours, group, range)?);
+        made.extend(encoded(all_days, group, range)?);
         Ok(made)
     }
 }
@@ -177,11 +182,7 @@ impl Store {
         for (span, quiet) in [(Span::Hour, HOUR_QUIET), (Span::Day, DAY_QUIET)] {
             for due in self.due(span, now - quiet).await? {
                 compacted.is_done = false;
-                let rolled = match span {
-                    Span::Hour | Span::FiveMinutes => self.roll_hours(&due, now).await,
-                    Span::Day => self.roll_day(&due, now).await,
-                };
-                match rolled {
+                match self.roll(&due, now).await {
                     Ok(true) => {
                         let marks = u64::try_from(due.marks.len()).unwrap_or(u64::MAX);
                         compacted.rolled = compacted.rolled.saturating_add(marks);
@@ -221,19 +222,19 @@ impl Store {
         Ok(all)
     }
 
-    /// Makes hours, and their five minutes, of rounds and minutes; false if more came meanwhile.
-    async fn roll_hours(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
+    /// Makes hours and their five minutes, or days; false if more came meanwhile.
+    async fn roll(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
         let wanted = due.wanted();
         let mut tx = self.read(due.org).await?;
         let swept = swept(&mut tx, due.org).await?;
         let rounds = sources::<RoundRecord>(&mut tx, &wanted).await?;
         let minutes = sources::<MinuteRecord>(&mut tx, &wanted).await?;
         drop(tx);
-        let hours: BTreeSet<Minute> =
-            due.marks.iter().map(|(start, _)| *start).filter(|start| swept <= *start).collect();
+        let (span, starts) = (due.span, due.marks.iter().map(|(start, _)| *start));
+        let starts: BTreeSet<Minute> = starts.filter(|start| swept <= *start).collect();
         let (group, range) = (due.group, due.range());
         let (made, damaged) = computed(move || {
-            let (rolled, damaged) = hours_of(&rounds, &minutes, &hours);
+            let (rolled, damaged) = rolled_up(&rounds, &minutes, span, &starts);
             (rolled.encode(group, &range), damaged)
         })
         .await?;
@@ -246,36 +247,10 @@ impl Store {
         for (kind, made) in made {
             let chunk = add_chunk(&mut tx, due.org, kind, made, now).await?;
             tables::note(&mut tx, due.org, chunk).await?;
-            if kind == ALL_HOUR {
+            if kind == AllHour::KIND {
                 let of = (due.org, due.group);
                 mark(&mut tx, of, Span::Day, due.range().start, (chunk, now)).await?;
             }
-        }
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// Makes a day of its hours; false if more came meanwhile.
-    async fn roll_day(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
-        let wanted = due.wanted();
-        let mut tx = self.read(due.org).await?;
-        let hours = sources::<RollRecord<ALL_HOUR>>(&mut tx, &wanted).await?;
-        drop(tx);
-        let (group, range) = (due.group, due.range());
-        let (made, damaged) = computed(move || {
-            let (days, damaged) = days_of(&hours, &range);
-            (encoded(days, group, &range), damaged)
-        })
-        .await?;
-        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
-        let made = made?;
-        let mut tx = self.write(due.org).await?;
-        if !unmark(&mut tx, due).await? {
-            return Ok(false);
-        }
-        if let Some((kind, made)) = made {
-            let chunk = add_chunk(&mut tx, due.org, kind, made, now).await?;
-            tables::note(&mut tx, due.org, chunk).await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -308,9 +283,9 @@ impl Store {
             },
         };
         let mut found = match span {
-            Span::FiveMinutes => reader.fives().await?,
-            Span::Hour => reader.hours().await?,
-            Span::Day => reader.days().await?,
+            Span::FiveMinutes => reader.all::<{ PairFive::KIND }, { AllFive::KIND }>().await?,
+            Span::Hour => reader.all::<{ PairHour::KIND }, { AllHour::KIND }>().await?,
+            Span::Day => reader.all::<{ PairDay::KIND }, { AllDay::KIND }>().await?,
         };
         let consensus = found.remove(&0).unwrap_or_default();
         if who == Who::Together {
@@ -330,7 +305,7 @@ impl Store {
 }
 
 /// Roll-ups of a subject by agent, all together as agent 0.
-type Found = BTreeMap<u32, BTreeMap<Minute, Rollup>>;
+type Found<T = ToldRollup> = BTreeMap<u32, BTreeMap<Minute, T>>;
 
 /// Reads the roll-ups of one subject, as of one moment.
 struct Reader<'a> {
@@ -341,61 +316,20 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn fives(&mut self) -> Result<Found, StoreError> {
-        let stored = self.stored::<PAIR_FIVE, ALL_FIVE>().await?;
-        let hours = self.changed().await?;
-        Ok(replaced(stored, Span::Hour, &hours, self.made(&hours).await?))
-    }
-
-    async fn hours(&mut self) -> Result<Found, StoreError> {
-        let stored = self.stored::<PAIR_HOUR, ALL_HOUR>().await?;
-        let hours = self.changed().await?;
-        let made = folded(self.made(&hours).await?, Span::Hour);
-        Ok(replaced(stored, Span::Hour, &hours, made))
-    }
-
-    async fn days(&mut self) -> Result<Found, StoreError> {
-        let stored = self.stored_of::<ALL_DAY>().await?;
-        let pairs = self.stored_pairs::<PAIR_HOUR>().await?;
-        let hours = self.changed().await?;
-        let made = folded(self.made(&hours).await?, Span::Hour);
-        let mut days = self.marks(Span::Day).await?;
-        days.extend(hours.iter().map(|hour| Span::Day.start(*hour)));
-        let mut of_hours = pairs;
-        let asked = self.wanted;
-        for day in runs(days.iter().copied(), Span::Day) {
-            self.wanted.from = asked.from.max(day.start.start());
-            self.wanted.to = asked.to.min(day.end.start());
-            for (agent, more) in self.stored_of::<ALL_HOUR>().await? {
-                of_hours.entry(agent).or_default().extend(more);
-            }
+    /// Of one span, of agents and of all together.
+    async fn all<const PAIR: u8, const ALL: u8>(&mut self) -> Result<Found, StoreError> {
+        let span = RollRecord::<ALL>::SPAN;
+        let mut stored = self.stored::<ALL>().await?;
+        if self.who == Who::Each {
+            stored.extend(self.stored::<PAIR>().await?);
         }
-        self.wanted = asked;
-        let of_hours = folded(replaced(of_hours, Span::Hour, &hours, made), Span::Day);
-        // What agents say of days is not stored: hours are, and are few enough.
-        let mut found = of_hours;
-        let all = replaced(stored, Span::Day, &days, BTreeMap::new());
-        for (agent, rollups) in all {
-            found.entry(agent).or_default().extend(rollups);
-        }
-        Ok(found)
+        // Five minutes are made by the hour.
+        let by = span.max(Span::Hour);
+        let changed = self.changed(by).await?;
+        Ok(replaced(stored, by, &changed, self.made(by, span, &changed).await?))
     }
 
-    async fn stored<const PAIR: u8, const ALL: u8>(&mut self) -> Result<Found, StoreError> {
-        let mut stored = self.stored_pairs::<PAIR>().await?;
-        stored.extend(self.stored_of::<ALL>().await?);
-        Ok(stored)
-    }
-
-    /// Of each agent, if they are asked for.
-    async fn stored_pairs<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
-        match self.who {
-            Who::Each => self.stored_of::<KIND>().await,
-            Who::Together => Ok(Found::new()),
-        }
-    }
-
-    async fn stored_of<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
+    async fn stored<const KIND: u8>(&mut self) -> Result<Found, StoreError> {
         let damage = self.store.damage();
         let found = series::read::<RollRecord<KIND>>(&mut self.tx, &self.wanted, damage).await?;
         let rollups = |records: Vec<RollRecord<KIND>>| {
@@ -404,14 +338,18 @@ impl Reader<'_> {
         Ok(found.into_iter().map(|(agent, records)| (agent, rollups(records))).collect())
     }
 
-    /// The hours of which something is sealed and not rolled up, or not sealed.
-    async fn changed(&mut self) -> Result<BTreeSet<Minute>, StoreError> {
+    /// The hours or days of which something is sealed and not rolled up, or not sealed.
+    async fn changed(&mut self, span: Span) -> Result<BTreeSet<Minute>, StoreError> {
         let mut hours = self.marks(Span::Hour).await?;
         hours.extend(series::tail_hours::<RoundRecord>(&mut self.tx, &self.wanted).await?);
         hours.extend(series::tail_hours::<MinuteRecord>(&mut self.tx, &self.wanted).await?);
+        let mut changed: BTreeSet<Minute> = hours.iter().map(|hour| span.start(*hour)).collect();
+        if span == Span::Day {
+            changed.extend(self.marks(Span::Day).await?);
+        }
         let swept = swept(&mut self.tx, self.wanted.org).await?;
-        hours.retain(|hour| swept <= *hour);
-        Ok(hours)
+        changed.retain(|start| swept <= *start);
+        Ok(changed)
     }
 
     async fn marks(&mut self, span: Span) -> Result<BTreeSet<Minute>, StoreError> {
@@ -427,10 +365,15 @@ impl Reader<'_> {
         Ok(marks.into_iter().map(Minute).collect())
     }
 
-    /// Makes the five minutes of some hours of the rounds and minutes that there are.
-    async fn made(&mut self, hours: &BTreeSet<Minute>) -> Result<Found, StoreError> {
+    /// Makes the spans of some hours or days of the rounds and minutes that there are.
+    async fn made(
+        &mut self,
+        by: Span,
+        span: Span,
+        starts: &BTreeSet<Minute>,
+    ) -> Result<Found, StoreError> {
         let mut made = Found::new();
-        for run in runs(hours.iter().copied(), Span::Hour) {
+        for run in runs(starts.iter().copied(), by) {
             let wanted = Wanted {
                 from: self.wanted.from.max(run.start.start()),
                 to: self.wanted.to.min(run.end.start()),
@@ -441,7 +384,7 @@ impl Reader<'_> {
             let minutes = series::read::<MinuteRecord>(&mut self.tx, &said, damage).await?;
             // The times of all together are those of every agent's rounds.
             let rounds = series::read::<RoundRecord>(&mut self.tx, &wanted, damage).await?;
-            for (agent, rollups) in fives_of(&minutes, &rounds) {
+            for (agent, rollups) in told(added_up(&minutes, &rounds, span)) {
                 made.entry(agent).or_default().extend(rollups);
             }
         }
@@ -474,27 +417,27 @@ fn replaced(mut stored: Found, span: Span, changed: &BTreeSet<Minute>, made: Fou
     stored
 }
 
-/// What minutes and rounds of a subject add up to in five minutes: of each agent, and of all
-/// together as agent 0.
-fn fives_of(
+/// What minutes and rounds of a subject add up to in each span: of each agent, and of all together
+/// as agent 0.
+fn added_up(
     minutes: &BTreeMap<u32, Vec<MinuteRecord>>,
     rounds: &BTreeMap<u32, Vec<RoundRecord>>,
-) -> Found {
-    let mut found = Found::new();
+    span: Span,
+) -> Found<Rollup> {
+    let mut found = Found::<Rollup>::new();
     for (agent, minutes) in minutes {
-        let fives = found.entry(*agent).or_default();
+        let spans = found.entry(*agent).or_default();
         for MinuteRecord { minute, verdict, cause, counts, .. } in minutes {
             let worst = Worst { verdict: *verdict, cause: *cause, minute: *minute };
-            let five = fives.entry(Span::FiveMinutes.start(*minute)).or_default();
-            five.add_minute(worst, counts);
+            spans.entry(span.start(*minute)).or_default().add_minute(worst, counts);
         }
     }
     for (agent, rounds) in rounds {
         for of in [0, *agent] {
-            let fives = found.entry(of).or_default();
+            let spans = found.entry(of).or_default();
             for round in rounds {
-                let five = fives.entry(Span::FiveMinutes.start(round.at.minute())).or_default();
-                five.add_round(&round.outcome);
+                let start = span.start(round.at.minute());
+                spans.entry(start).or_default().add_round(&round.outcome);
             }
         }
     }
@@ -502,7 +445,7 @@ fn fives_of(
 }
 
 /// Merges roll-ups to those of longer spans.
-fn folded(found: Found, span: Span) -> Found {
+fn folded(found: Found<Rollup>, span: Span) -> Found<Rollup> {
     let fold = |rollups: BTreeMap<Minute, Rollup>| {
         let mut folded: BTreeMap<Minute, Rollup> = BTreeMap::new();
         for (start, rollup) in rollups {
@@ -511,6 +454,14 @@ fn folded(found: Found, span: Span) -> Found {
         folded
     };
     found.into_iter().map(|(agent, rollups)| (agent, fold(rollups))).collect()
+}
+
+/// As they are kept and told.
+fn told(found: Found<Rollup>) -> Found {
+    let tell = |rollups: BTreeMap<Minute, Rollup>| {
+        rollups.into_iter().map(|(start, rollup)| (start, rollup.told())).collect()
+    };
+    found.into_iter().map(|(agent, rollups)| (agent, tell(rollups))).collect()
 }
 
 /// Before this minute nothing is made anew.
@@ -538,8 +489,8 @@ async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
 }
 
 /// Makes a chunk of roll-ups, before anybody waits for the writer; `None` if there are none.
-fn encoded<const KIND: u8>(
-    series: Series<KIND>,
+fn encoded<R: Record>(
+    series: Vec<(Key, Vec<R>)>,
     group: u32,
     range: &Range<Minute>,
 ) -> Result<Option<(u8, Made)>, Unpackable> {
@@ -548,7 +499,7 @@ fn encoded<const KIND: u8>(
     }
     let (start, minutes) = (range.start.0, range.end.0.saturating_sub(range.start.0));
     let encoded = chunks::encode_chunk(&series, compact::base_of(start), Packing::Plain)?;
-    Ok(Some((KIND, Made { group, level: 1, start, minutes, encoded })))
+    Ok(Some((R::KIND, Made { group, level: 0, start, minutes, encoded })))
 }
 
 async fn sources<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Source>, StoreError> {
@@ -610,61 +561,53 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Rolls hours up, one subject after the other, so that little is held at once.
-fn hours_of(
+/// Makes hours or days, one subject after the other, so that little is held at once.
+fn rolled_up(
     rounds: &[Source],
     minutes: &[Source],
-    hours: &BTreeSet<Minute>,
-) -> (Hours, Vec<(i64, Damaged)>) {
+    span: Span,
+    starts: &BTreeSet<Minute>,
+) -> (Rolled, Vec<(i64, Damaged)>) {
     let mut rounds = Opened::new::<RoundRecord>(rounds);
     let mut minutes = Opened::new::<MinuteRecord>(minutes);
-    let mut rolled = Hours::default();
-    let is_in = |minute: Minute| hours.contains(&Span::Hour.start(minute));
+    let mut rolled = Rolled::default();
+    let is_in = |minute: Minute| starts.contains(&span.start(minute));
     for subject in rounds.subjects().union(&minutes.subjects()).copied() {
         let rounds = rounds.of(subject, |round: &RoundRecord| is_in(round.at.minute()));
         let minutes = minutes.of(subject, |minute: &MinuteRecord| is_in(minute.minute));
-        let fives = fives_of(&minutes, &rounds);
-        let hours = folded(fives.clone(), Span::Hour);
-        for (agent, rollups) in fives {
-            let key = Key { subject, agent };
-            match agent {
-                0 => push(&mut rolled.all_fives, key, rollups),
-                _ => push(&mut rolled.pair_fives, key, rollups),
-            }
+        if span == Span::Day {
+            let days = told(added_up(&minutes, &rounds, span));
+            push(&mut rolled.pair_days, &mut rolled.all_days, subject, days);
+            continue;
         }
-        for (agent, rollups) in hours {
-            let key = Key { subject, agent };
-            match agent {
-                0 => push(&mut rolled.all_hours, key, rollups),
-                _ => push(&mut rolled.pair_hours, key, rollups),
-            }
-        }
+        let fives = added_up(&minutes, &rounds, Span::FiveMinutes);
+        let hours = told(folded(fives.clone(), Span::Hour));
+        push(&mut rolled.pair_fives, &mut rolled.all_fives, subject, told(fives));
+        push(&mut rolled.pair_hours, &mut rolled.all_hours, subject, hours);
     }
     rounds.damaged.extend(minutes.damaged);
     (rolled, rounds.damaged)
 }
 
-/// Merges the hours of a day.
-fn days_of(hours: &[Source], range: &Range<Minute>) -> (Series<ALL_DAY>, Vec<(i64, Damaged)>) {
-    let mut hours = Opened::new::<RollRecord<ALL_HOUR>>(hours);
-    let mut days = Series::new();
-    for subject in hours.subjects() {
-        let is_in = |hour: &RollRecord<ALL_HOUR>| range.contains(&hour.start);
-        let rollups = hours.of(subject, is_in).into_iter().map(|(agent, records)| {
-            let rollups = records.into_iter().map(|record| (record.start, record.rollup));
-            (agent, rollups.collect())
-        });
-        for (agent, rollups) in folded(rollups.collect(), Span::Day) {
-            push(&mut days, Key { subject, agent }, rollups);
+/// Appends the series of one subject.
+fn push<const PAIR: u8, const ALL: u8>(
+    pairs: &mut Vec<(Key, Vec<RollRecord<PAIR>>)>,
+    all: &mut Vec<(Key, Vec<RollRecord<ALL>>)>,
+    subject: u32,
+    found: Found,
+) {
+    for (agent, rollups) in found {
+        let key = Key { subject, agent };
+        if rollups.is_empty() {
+            continue;
+        }
+        match agent {
+            0 => all.push((key, records(rollups))),
+            _ => pairs.push((key, records(rollups))),
         }
     }
-    (days, hours.damaged)
 }
 
-fn push<const KIND: u8>(series: &mut Series<KIND>, key: Key, rollups: BTreeMap<Minute, Rollup>) {
-    let records = rollups.into_iter().map(|(start, rollup)| RollRecord { start, rollup });
-    let records: Vec<_> = records.collect();
-    if !records.is_empty() {
-        series.push((key, records));
-    }
+fn records<const KIND: u8>(rollups: BTreeMap<Minute, ToldRollup>) -> Vec<RollRecord<KIND>> {
+    rollups.into_iter().map(|(start, rollup)| RollRecord { start, rollup }).collect()
 }

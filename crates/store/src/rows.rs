@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
-    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Rollup, Round, RoundBatch,
-    TargetId, Tier, TierId, UserId, UtcMicros, Verdict,
+    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId,
+    Tier, TierId, ToldRollup, UserId, UtcMicros, Verdict,
 };
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
@@ -512,7 +512,7 @@ pub struct Retention {
 pub struct RollupsBefore {
     /// What each agent recorded.
     pub pair_fives: UtcMicros,
-    /// Also days of one agent, which are told from its hours.
+    /// Also its days.
     pub pair_hours: UtcMicros,
     /// All agents together.
     pub all_fives: UtcMicros,
@@ -558,6 +558,7 @@ pub struct HistorySize {
     /// Roll-ups of what each agent recorded.
     pub pair_fives: Kept,
     pub pair_hours: Kept,
+    pub pair_days: Kept,
     /// Roll-ups of all agents together.
     pub all_fives: Kept,
     pub all_hours: Kept,
@@ -624,7 +625,7 @@ pub struct MinuteSeries {
 pub struct RollupSeries {
     /// `None` is the consensus.
     pub agent: Option<AgentRef>,
-    pub rollups: BTreeMap<Minute, Rollup>,
+    pub rollups: BTreeMap<Minute, ToldRollup>,
 }
 
 #[derive(Clone, Debug)]

@@ -11,8 +11,9 @@ use model::{Minute, OrgId, Span, UtcMicros};
 use crate::{
     HistorySize, Kept, Store, StoreError,
     chunks::{
-        self, ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, Head, Key, MinuteRecord, PAIR_FIVE, PAIR_HOUR,
-        Record, RollRecord, RoundRecord, Tail,
+        self, ALL_DAY, ALL_FIVE, ALL_HOUR, AllDay, AllFive, AllHour, Damaged, Head, Key,
+        MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay, PairFive, PairHour, Record,
+        RoundRecord, Tail,
     },
     damage::{Damage, Place},
     db::{Conn, DbRow, Tx, sql},
@@ -85,6 +86,7 @@ impl Store {
                 MinuteRecord::KIND => size.minutes = kept,
                 PAIR_FIVE => size.pair_fives = kept,
                 PAIR_HOUR => size.pair_hours = kept,
+                PAIR_DAY => size.pair_days = kept,
                 ALL_FIVE => size.all_fives = kept,
                 ALL_HOUR => size.all_hours = kept,
                 ALL_DAY => size.all_days = kept,
@@ -285,11 +287,12 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
         let checked = match row.number::<u8>("kind")? {
             RoundRecord::KIND => whole::<RoundRecord>(connection, &row, last).await?,
             MinuteRecord::KIND => whole::<MinuteRecord>(connection, &row, last).await?,
-            PAIR_FIVE => whole::<RollRecord<PAIR_FIVE>>(connection, &row, last).await?,
-            PAIR_HOUR => whole::<RollRecord<PAIR_HOUR>>(connection, &row, last).await?,
-            ALL_FIVE => whole::<RollRecord<ALL_FIVE>>(connection, &row, last).await?,
-            ALL_HOUR => whole::<RollRecord<ALL_HOUR>>(connection, &row, last).await?,
-            ALL_DAY => whole::<RollRecord<ALL_DAY>>(connection, &row, last).await?,
+            PAIR_FIVE => whole::<PairFive>(connection, &row, last).await?,
+            PAIR_HOUR => whole::<PairHour>(connection, &row, last).await?,
+            PAIR_DAY => whole::<PairDay>(connection, &row, last).await?,
+            ALL_FIVE => whole::<AllFive>(connection, &row, last).await?,
+            ALL_HOUR => whole::<AllHour>(connection, &row, last).await?,
+            ALL_DAY => whole::<AllDay>(connection, &row, last).await?,
             _ => Err(Damaged("it is of no known kind")),
         };
         findings.extend(checked.err().map(|why| format!("chunk {last} of the history: {why}")));

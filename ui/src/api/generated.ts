@@ -1319,12 +1319,13 @@ export interface components {
             rtt_us_mean: number | null;
             /**
              * Format: int64
-             * @description Null if nothing was received.
+             * @description Null if nothing was received. Fastest and mean to within 0.4 %, the slowest to within
+             *     3.2 %.
              */
             rtt_us_min: number | null;
             /**
              * Format: int64
-             * @description Quantiles of the rounds' means, to within 2 %.
+             * @description Quantiles of the rounds' means, to within 3.2 %.
              */
             rtt_us_p50: number | null;
             /** Format: int64 */
@@ -1944,7 +1945,8 @@ export interface components {
             rtt_us_mean: number | null;
             /**
              * Format: int64
-             * @description Null if nothing was received.
+             * @description Null if nothing was received. Fastest and mean to within 0.4 %, the slowest to within
+             *     3.2 %.
              */
             rtt_us_min: number | null;
             /** Format: int64 */

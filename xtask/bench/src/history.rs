@@ -1,32 +1,29 @@
-//! `bench history`: what a result costs on the disk, and how soon a day of it is read.
+//! `bench history`: what a result costs on the disk, and how soon it is read.
 //!
-//! Days of rounds every 30 s, by the generator of `ingest`, and the minutes that they make, go
-//! through the store as the server commits them, and are sealed and merged as time passes. Every
-//! read is of a random series, with nothing of the file in memory, and is checked against the
-//! number of rounds that were made.
+//! First days of rounds with their minutes, as [`crate::play`] fills a store; then the roll-ups of a
+//! quarter and more of one group of targets ([`rolls`]), made by the real code of real rounds that
+//! are forgotten after their time. Every read is of a random series, with nothing of the file in
+//! memory, and is checked against what was made.
 
-use std::{fs::File, path::Path, time::Duration};
+pub(crate) mod rolls;
 
-use anyhow::{Context as _, ensure};
-use bench::{fleet::Chance, now};
-use model::{
-    AgentId, Cause, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts, MinuteTruth,
-    Name, ProbeId, Round, RoundBatch, UtcMicros, Verdict,
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
 };
+
+use anyhow::ensure;
+use bench::now;
+use model::{AgentId, Minute, ProbeId};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::json;
-use store::{Commit, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store};
+use store::{RoundQuery, Scope, Store};
 
-use crate::{account, show};
-
-const AGENTS: u32 = 3;
-const ROUNDS_PER_MINUTE: u64 = 2;
-const ROUND_US: u64 = 30_000_000;
-const DAY_MINUTES: i64 = 1_440;
-/// A midnight, so that days are days.
-const BEGIN: Minute = Minute(29_998_080);
-/// Steps of one compaction: far more than there are.
-const STEPS_MAX: u32 = 1_000_000;
+use crate::{
+    play::{AGENTS, BEGIN, DAY_MINUTES, Play, ROUNDS_PER_MINUTE},
+    show,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,34 +35,46 @@ pub(crate) struct Args {
     /// Reads that are timed.
     #[arg(long, default_value_t = 200)]
     reads: u32,
+    /// Days of the part with roll-ups, of one group of 64 targets.
+    #[arg(long, default_value_t = 97)]
+    roll_days: u32,
+    /// Where the database with roll-ups is made, and stays; without it, it is thrown away.
+    #[arg(long)]
+    keep: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[arg(long)]
     json: bool,
 }
 
-/// What is written, minute by minute.
-struct Play {
-    store: Store,
-    scope: Scope,
-    agents: Vec<AgentId>,
-    probes: u32,
-    chance: Chance,
-    /// Of each probe and agent.
-    bases_us: Vec<f64>,
-    position: u64,
-    commit_cpu_s: f64,
-    compact_cpu_s: f64,
+pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+    let rounds = rounds(args).await?;
+    show(args.json, &rounds);
+    let scratch = tempfile::tempdir()?;
+    let folder = args.keep.as_deref().unwrap_or(scratch.path());
+    let rolls = rolls::run(folder, args.roll_days, args.reads, args.seed).await?;
+    for line in rolls.lines() {
+        show(args.json, &line);
+    }
+    let mut summary = rolls.summary();
+    let (Some(all), Some(rounds)) = (summary.as_object_mut(), rounds.as_object()) else {
+        return Ok(());
+    };
+    all.extend(rounds.clone());
+    all.insert("summary".to_owned(), json!(true));
+    show(args.json, &summary);
+    Ok(())
 }
 
-pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+/// Days of rounds and their minutes, and reading one of them.
+async fn rounds(args: &Args) -> anyhow::Result<serde_json::Value> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("faultline.db");
     let probes = args.series.div_ceil(AGENTS).max(1);
     let mut play = Play::new(&path, probes, args.seed).await?;
     let minutes = i64::from(args.days) * DAY_MINUTES;
-    for minute in 0..minutes {
-        play.minute(Minute(BEGIN.0 + minute)).await?;
+    for minute in BEGIN.0..BEGIN.0 + minutes {
+        play.minutes(Minute(minute)..Minute(minute + 1)).await?;
     }
     // The last day is merged once it is quiet.
     for minute in [15, 30, 120] {
@@ -91,129 +100,20 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
         store.close().await;
     }
     let per_result = |bytes: u64| bytes as f64 / results as f64;
-    let summary = json!({
-        "summary": true,
+    Ok(json!({
         "results": results,
         "series": probes * AGENTS,
         "days": args.days,
         "bytes_per_value": per_result(size.rounds.bytes) / 3.0,
         "bytes_per_result": per_result(size.rounds.bytes),
         "minutes_bytes_per_minute": size.minutes.bytes as f64 / size.minutes.records.max(1) as f64,
-        "data_dir_bytes_per_result": per_result(path.metadata()?.len()),
         "commit_ns": play.commit_cpu_s * 1e9 / results as f64,
         "compact_ns": play.compact_cpu_s * 1e9 / results as f64,
         "read_24h_ms_p50": percentile(&mut rounds_ms, 50),
         "read_24h_ms_p95": percentile(&mut rounds_ms, 95),
         "read_24h_target_ms_p50": percentile(&mut target_ms, 50),
         "read_24h_target_ms_p95": percentile(&mut target_ms, 95),
-    });
-    show(args.json, &summary);
-    Ok(())
-}
-
-impl Play {
-    async fn new(path: &Path, probes: u32, seed: u64) -> anyhow::Result<Play> {
-        let store = Store::open(path).await?;
-        let scope = Scope::system(ORG_DEFAULT);
-        let mut agents = Vec::new();
-        for number in 1..=AGENTS {
-            let name = Name::parse(&format!("agent{number}")).context("a name")?;
-            let new = NewAgent { name, witnesses: Vec::new() };
-            agents.push(store.agent_create(&scope, &new, BEGIN.start()).await?.row.id);
-        }
-        let mut chance = Chance(seed.max(1));
-        let bases_us = (0..probes * AGENTS).map(|_| chance.base_rtt_us()).collect();
-        let (commit_cpu_s, compact_cpu_s) = (0.0, 0.0);
-        let position = 0;
-        Ok(Play {
-            store,
-            scope,
-            agents,
-            probes,
-            chance,
-            bases_us,
-            position,
-            commit_cpu_s,
-            compact_cpu_s,
-        })
-    }
-
-    /// Commits what all agents asked in a minute, and the truth of it; then time passes.
-    async fn minute(&mut self, minute: Minute) -> anyhow::Result<()> {
-        let mut batches = Vec::new();
-        let mut decisions = Vec::new();
-        let mut all = vec![MinuteCounts::default(); self.probes as usize];
-        for (index, agent) in self.agents.clone().into_iter().enumerate() {
-            let mut rounds = Vec::new();
-            for (probe, all) in (1..=self.probes).zip(&mut all) {
-                let base = index * self.probes as usize + probe as usize - 1;
-                let base_us = self.bases_us.get(base).copied().unwrap_or_default();
-                let mut counts = MinuteCounts::default();
-                for round in 0..ROUNDS_PER_MINUTE {
-                    // Spread over the interval, as agents do.
-                    let phase_us = ROUND_US * u64::from(probe) / u64::from(self.probes + 1);
-                    let due_us = i64::try_from(round * ROUND_US + phase_us)?;
-                    let at = UtcMicros(minute.start().0 + due_us);
-                    let row = self.chance.round(probe, 0, base_us);
-                    counts.count(&row.outcome);
-                    rounds.push(Round {
-                        subject: row.subject,
-                        at,
-                        outcome: row.outcome,
-                        flags: row.flags,
-                        icmp_error: row.icmp_error,
-                    });
-                }
-                all.add(&counts);
-                let entity = Entity::Pair { probe: ProbeId(probe), agent };
-                decisions.push(said(entity, minute, counts));
-            }
-            rounds.sort_by_key(|round| round.at);
-            batches.push(RoundBatch::new(agent, rounds));
-        }
-        for (probe, counts) in (1..=self.probes).zip(all) {
-            decisions.push(said(Entity::Consensus { probe: ProbeId(probe) }, minute, counts));
-        }
-        self.position += 1;
-        let commit = Commit {
-            position: LogPosition(self.position),
-            inventory_version: 1,
-            decisions: &decisions,
-            rounds: &batches,
-            highwaters: &[],
-            gaps: &[],
-            checkpoint: None,
-        };
-        let before = account::cpu_s(std::process::id())?;
-        self.store.commit(&commit, minute.end()).await?;
-        self.commit_cpu_s += account::cpu_s(std::process::id())? - before;
-        self.compact(minute.end()).await
-    }
-
-    async fn compact(&mut self, at: UtcMicros) -> anyhow::Result<()> {
-        let before = account::cpu_s(std::process::id())?;
-        for _ in 0..STEPS_MAX {
-            if self.store.compact(at).await?.is_done {
-                break;
-            }
-        }
-        self.compact_cpu_s += account::cpu_s(std::process::id())? - before;
-        Ok(())
-    }
-}
-
-fn said(entity: Entity, minute: Minute, counts: MinuteCounts) -> Decision {
-    let truth = MinuteTruth {
-        entity,
-        minute,
-        verdict: Verdict::Up,
-        cause: Cause::Answering,
-        counts,
-        revision: 0,
-        said_first: None,
-    };
-    let kind = DecisionKind::Minute(truth);
-    Decision { org: ORG_DEFAULT, decided_at: minute.end(), kind }
+    }))
 }
 
 /// Opens the database with nothing of it in the system's memory or in its own.

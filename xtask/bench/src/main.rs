@@ -8,6 +8,7 @@ mod capture;
 mod empty;
 mod history;
 mod ingest;
+mod play;
 mod rtt;
 mod server;
 mod start;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use model::{Cause, Minute, Rollup, Span, Verdict};
+use model::{Cause, Minute, Span, ToldRollup, Verdict};
 
 /// Buckets of one series: more than a chart has pixels, and five years of days.
 pub(crate) const BUCKETS_MAX: i64 = 2_300;
@@ -72,7 +72,7 @@ pub(crate) struct Bucket {
     pub(crate) start: Minute,
     pub(crate) verdict: Verdict,
     pub(crate) cause: Cause,
-    pub(crate) rollup: Rollup,
+    pub(crate) rollup: ToldRollup,
     /// Some of it is not closed yet.
     pub(crate) is_open: bool,
 }
@@ -94,7 +94,7 @@ pub(crate) trait Teller {
 /// 1 - Each minute is in it once: as it was recorded, or as it is told.
 /// 2 - Its verdict and cause are those of its worst minute, the first of those as bad.
 pub(crate) fn tell(
-    stored: &BTreeMap<Minute, Rollup>,
+    stored: &BTreeMap<Minute, ToldRollup>,
     range: &Range<Minute>,
     span: Span,
     teller: &impl Teller,
@@ -147,7 +147,7 @@ mod tests {
 
     #[track_caller]
     fn check(recorded: &[(i64, Verdict, Cause)], expected: Expect) {
-        let mut stored: BTreeMap<Minute, Rollup> = BTreeMap::new();
+        let mut stored: BTreeMap<Minute, ToldRollup> = BTreeMap::new();
         for (minute, verdict, cause) in recorded {
             let minute = Minute(*minute);
             let worst = Worst { verdict: *verdict, cause: *cause, minute };

@@ -94,14 +94,15 @@ pub(crate) struct BucketView {
     /// Packets, confirm bursts apart.
     sent: u32,
     received: u32,
-    /// Null if nothing was received.
+    /// Null if nothing was received. Fastest and mean to within 0.4 %, the slowest to within
+    /// 3.2 %.
     #[schema(required)]
     rtt_us_min: Option<u32>,
     #[schema(required)]
     rtt_us_mean: Option<u64>,
     #[schema(required)]
     rtt_us_max: Option<u32>,
-    /// Quantiles of the rounds' means, to within 2 %.
+    /// Quantiles of the rounds' means, to within 3.2 %.
     #[schema(required)]
     rtt_us_p50: Option<u32>,
     #[schema(required)]
@@ -115,7 +116,6 @@ pub(crate) struct BucketView {
 impl From<&Bucket> for BucketView {
     fn from(bucket: &Bucket) -> BucketView {
         let Rollup { minutes, rounds, not_asked, sent, received, times, .. } = &bucket.rollup;
-        let range = times.us_range();
         BucketView {
             start: bucket.start.start().into(),
             verdict: bucket.verdict.into(),
@@ -128,12 +128,12 @@ impl From<&Bucket> for BucketView {
             not_asked: *not_asked,
             sent: *sent,
             received: *received,
-            rtt_us_min: range.map(|(min, _)| min),
-            rtt_us_mean: times.us_mean(),
-            rtt_us_max: range.map(|(_, max)| max),
-            rtt_us_p50: times.means.quantile(50),
-            rtt_us_p95: times.means.quantile(95),
-            rtt_us_p99: times.means.quantile(99),
+            rtt_us_min: times.map(|rtts| rtts.us_min()),
+            rtt_us_mean: times.map(|rtts| u64::from(rtts.us_mean())),
+            rtt_us_max: times.map(|rtts| rtts.us_max()),
+            rtt_us_p50: times.map(|rtts| rtts.us_p50()),
+            rtt_us_p95: times.map(|rtts| rtts.us_p95()),
+            rtt_us_p99: times.map(|rtts| rtts.us_p99()),
             is_open: bucket.is_open,
         }
     }
@@ -364,7 +364,8 @@ pub(crate) struct RoundView {
     /// The burst after a fully lost round; it confirms and is never counted as loss.
     confirm_sent: u8,
     confirm_received: u8,
-    /// Null if nothing was received.
+    /// Null if nothing was received. Fastest and mean to within 0.4 %, the slowest to within
+    /// 3.2 %.
     #[schema(required)]
     rtt_us_min: Option<u32>,
     #[schema(required)]

@@ -5,20 +5,28 @@
 //! Head and pages have a checksum each: a damaged page takes its own series with it, no other.
 //!
 //! ```text
-//! head    checksum, version, kind, packing, base, columns (head of each), series (key, records,
+//! head    checksum, version of the layout, kind, packing, base, columns (head of each), series (key, records,
 //!         place, length, checksum of each page)
 //! page    columns (values, compressed bytes of each; or plain values), what is rare
 //! ```
 
 use super::{
-    Damaged, Key, Reader, Record, Split, Unpackable, Writer,
+    Damaged, Key, Layout, Reader, Record, Split, Unpackable, Writer,
     bytes::{checked, sealed},
     column::{self, Packed, Unpacker},
 };
 
-const VERSION: u8 = 2;
-/// A part ends once it has this many bytes: some pages of a database, and one read of a disk.
-const PART_BYTES: usize = 48 << 10;
+/// A part ends once it has this many bytes and fills pages of a database; or as soon as it has so
+/// many that a reader would notice, some reads of a disk.
+const PART_BYTES: usize = 32 << 10;
+const PART_BYTES_MAX: usize = 96 << 10;
+/// SQLite, whose pages have 16 KiB here, puts all of a part but so many bytes on pages of its own...
+const OVERFLOW_PAGE_BYTES: usize = (16 << 10) - 4;
+/// ... and at least these, with what stands beside them in the row, where rows are.
+const ROW_BYTES_MIN: usize = 2_020;
+/// What is left over is little, or nearly another page: otherwise half a page would stay empty.
+const REST_BYTES_SMALL: usize = 3 << 10;
+const REST_BYTES_LARGE: usize = 14 << 10;
 /// Values of one column in one page: as many as a chunk may have records, and more than the
 /// sketches of a month's hours can have steps.
 const PAGE_VALUES_MAX: usize = 1_000_000;
@@ -39,6 +47,8 @@ pub(crate) enum Packing {
     Compressed,
 }
 
+/// What is not read as records of the kind that is asked for.
+pub(super) const OTHER: Damaged = Damaged("it is of another version or kind");
 const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
 
@@ -55,6 +65,7 @@ pub(crate) struct Page {
 
 /// A head that was read.
 pub(crate) struct Head {
+    layout: Layout,
     base: i64,
     /// Of each column; none if they are plain.
     columns: Option<Vec<Unpacker>>,
@@ -73,15 +84,16 @@ pub(crate) fn encode<R: Record>(
     packing: Packing,
 ) -> Result<Encoded, Unpackable> {
     let splits: Vec<Split> = series.iter().map(|(_, records)| R::split(records, base)).collect();
-    let mut columns = Vec::with_capacity(R::COLUMNS);
-    for index in (0..R::COLUMNS).filter(|_| packing == Packing::Compressed) {
+    let mut columns = Vec::with_capacity(R::LAYOUT.columns);
+    for index in (0..R::LAYOUT.columns).filter(|_| packing == Packing::Compressed) {
         let values: Vec<&[u64]> =
             splits.iter().map(|s| s.columns.get(index).map_or(&[][..], Vec::as_slice)).collect();
         columns.push(column::pack(&values)?);
     }
     let mut head = Writer::default();
     let is_compressed = packing == Packing::Compressed;
-    head.bytes.extend([VERSION, R::KIND, if is_compressed { COMPRESSED } else { PLAIN }]);
+    let packed_as = if is_compressed { COMPRESSED } else { PLAIN };
+    head.bytes.extend([R::LAYOUT.version, R::KIND, packed_as]);
     head.signed(base);
     for column in &columns {
         head.counted(&column.head);
@@ -94,7 +106,7 @@ pub(crate) fn encode<R: Record>(
             Packing::Plain => plain_page(split),
             Packing::Compressed => packed_page(index, split, &columns),
         };
-        if encoded.parts.last().is_none_or(|part| PART_BYTES <= part.len()) {
+        if encoded.parts.last().is_none_or(|part| is_full(part.len())) {
             encoded.parts.push(Vec::new());
         }
         let part_index = encoded.parts.len().saturating_sub(1);
@@ -114,6 +126,12 @@ pub(crate) fn encode<R: Record>(
     Ok(encoded)
 }
 
+fn is_full(part_bytes: usize) -> bool {
+    let rest = part_bytes.saturating_sub(ROW_BYTES_MIN) % OVERFLOW_PAGE_BYTES;
+    let fills_pages = !(REST_BYTES_SMALL..=REST_BYTES_LARGE).contains(&rest);
+    (PART_BYTES <= part_bytes && fills_pages) || PART_BYTES_MAX <= part_bytes
+}
+
 /// Writes the columns of a series as they are.
 pub(super) fn write_plain(to: &mut Writer, split: &Split) {
     for column in &split.columns {
@@ -122,9 +140,9 @@ pub(super) fn write_plain(to: &mut Writer, split: &Split) {
     to.counted(&split.rare);
 }
 
-pub(super) fn read_plain<R: Record>(from: &mut Reader<'_>) -> Result<Split, Damaged> {
-    let mut split = Split::default();
-    for _ in 0..R::COLUMNS {
+pub(super) fn read_plain(from: &mut Reader<'_>, layout: Layout) -> Result<Split, Damaged> {
+    let mut split = Split { version: layout.version, ..Split::default() };
+    for _ in 0..layout.columns {
         split.columns.push(column::read_plain(from)?);
     }
     split.rare = from.counted()?.to_vec();
@@ -155,8 +173,9 @@ impl Head {
     /// [`Damaged`]: nothing of the chunk can be read.
     pub(crate) fn parse<R: Record>(bytes: &[u8]) -> Result<Head, Damaged> {
         let mut head = Reader::new(checked(bytes)?);
-        if (head.byte()?, head.byte()?) != (VERSION, R::KIND) {
-            return Err(Damaged("it is of another version or kind"));
+        let layout = R::layout(head.byte()?).ok_or(OTHER)?;
+        if head.byte()? != R::KIND {
+            return Err(OTHER);
         }
         let is_compressed = match head.byte()? {
             PLAIN => false,
@@ -164,8 +183,8 @@ impl Head {
             _ => return Err(Damaged("it is of no known packing")),
         };
         let base = head.signed()?;
-        let mut columns = Vec::with_capacity(R::COLUMNS);
-        for _ in (0..R::COLUMNS).filter(|_| is_compressed) {
+        let mut columns = Vec::with_capacity(layout.columns);
+        for _ in (0..layout.columns).filter(|_| is_compressed) {
             columns.push(Unpacker::new(head.counted()?)?);
         }
         let count: usize = head.small()?;
@@ -182,7 +201,7 @@ impl Head {
                 checksum: u32::from_le_bytes(head.array()?),
             });
         }
-        Ok(Head { base, columns: is_compressed.then_some(columns), pages })
+        Ok(Head { layout, base, columns: is_compressed.then_some(columns), pages })
     }
 
     pub(crate) fn pages(&self) -> &[Page] {
@@ -224,15 +243,19 @@ impl Head {
     pub(crate) fn decode<R: Record>(&mut self, page: &[u8]) -> Result<Vec<R>, Damaged> {
         let mut reader = Reader::new(page);
         let split = match &mut self.columns {
-            None => read_plain::<R>(&mut reader)?,
-            Some(columns) => read_packed(&mut reader, columns)?,
+            None => read_plain(&mut reader, self.layout)?,
+            Some(columns) => read_packed(&mut reader, self.layout, columns)?,
         };
         R::join(&split, self.base)
     }
 }
 
-fn read_packed(reader: &mut Reader<'_>, columns: &mut [Unpacker]) -> Result<Split, Damaged> {
-    let mut split = Split::default();
+fn read_packed(
+    reader: &mut Reader<'_>,
+    layout: Layout,
+    columns: &mut [Unpacker],
+) -> Result<Split, Damaged> {
+    let mut split = Split { version: layout.version, ..Split::default() };
     for column in columns {
         let count: usize = reader.small()?;
         if PAGE_VALUES_MAX < count {

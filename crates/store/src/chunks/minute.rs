@@ -1,4 +1,7 @@
-//! Minutes as runs: as many minutes in a row as differ in nothing but their time.
+//! Minutes as runs: as many minutes in a row as differ in nothing but their time and their losses.
+//!
+//! Minutes of a run in which a packet was lost stand apart, so that a packet now and then does not
+//! cut a day into hundreds of runs; where nothing came back at all, the run says so itself.
 //!
 //! The round-trip times of a minute are not kept with it, only what it is judged by and counted
 //! from: they are those of its rounds, which are kept apart. So a target that is well is a few runs
@@ -6,7 +9,7 @@
 
 use model::{Cause, Minute, MinuteCounts, MinuteTruth, Verdict};
 
-use super::{Damaged, Reader, Record, Split, Writer};
+use super::{Damaged, Layout, Reader, Record, Split, Writer};
 use crate::code;
 
 /// What a minute was; of whom, its series says. The round-trip times in `counts` are zero.
@@ -29,9 +32,19 @@ impl MinuteRecord {
         MinuteRecord { minute, verdict, cause, counts, revision, said_first }
     }
 
-    /// Whether it is the one before it, a minute later.
+    /// Whether it is the one before it, a minute later, but for some lost packets.
     fn continues(&self, before: &MinuteRecord) -> bool {
-        *self == MinuteRecord { minute: before.minute.next(), ..*before }
+        let mut next = MinuteRecord { minute: before.minute.next(), ..*before };
+        next.counts.received = self.counts.received;
+        *self == next && self.is_all_lost() == before.is_all_lost()
+    }
+
+    fn is_all_lost(&self) -> bool {
+        self.counts.received == 0 && 0 < self.counts.sent
+    }
+
+    fn lost(&self) -> u32 {
+        self.counts.sent.wrapping_sub(self.counts.received)
     }
 }
 
@@ -43,12 +56,19 @@ const LENGTH: usize = 1;
 const STATE: usize = 2;
 const ROUNDS: usize = 3;
 const SENT: usize = 4;
-/// Sent and not received.
-const LOST: usize = 5;
+/// Minutes since the one before in which some of the packets were lost.
+const LOST_GAP: usize = 5;
+/// How many were, less one.
+const LOST: usize = 6;
 
-/// Bits of a state: four of the verdict, a byte of the cause, whether what was said first stands
+/// Before losses stood apart: of each run, how many were sent and not received.
+const WITH_LOSSES: Layout = Layout { version: 2, columns: 6 };
+const LOST_OF_RUN: usize = 5;
+
+/// Bits of a state: three of the verdict, whether nothing came back, a byte of the cause, whether what was said first stands
 /// among the rare, the revision; and above them, so that the rest is short, rounds that could not
 /// ask.
+const IS_ALL_LOST: u64 = 1 << 3;
 const CAUSE_SHIFT: u32 = 4;
 const IS_REVISED: u64 = 1 << 12;
 const REVISION_SHIFT: u32 = 13;
@@ -60,7 +80,8 @@ const PAGE_MINUTES_MAX: usize = 600_000;
 
 impl Record for MinuteRecord {
     const KIND: u8 = 2;
-    const COLUMNS: usize = 6;
+    const LAYOUT: Layout = Layout { version: 3, columns: 7 };
+    const OLDER: &'static [Layout] = &[WITH_LOSSES];
 
     fn at(&self) -> i64 {
         self.minute.start().0
@@ -72,7 +93,7 @@ impl Record for MinuteRecord {
     }
 
     fn split(series: &[MinuteRecord], base: i64) -> Split {
-        let mut split = Split::new(MinuteRecord::COLUMNS);
+        let mut split = Split::new(MinuteRecord::LAYOUT);
         let mut rare = Writer::default();
         let base = model::UtcMicros(base).minute();
         let mut end = base;
@@ -85,13 +106,20 @@ impl Record for MinuteRecord {
             }
             end = last.minute.next();
             split.push(LENGTH, u64::try_from(run.len().saturating_sub(1)).unwrap_or(0));
-            let MinuteCounts { rounds, sent, received, .. } = first.counts;
+            let MinuteCounts { rounds, sent, .. } = first.counts;
             split.push(STATE, state(first));
             split.push(ROUNDS, u64::from(rounds));
             split.push(SENT, u64::from(sent));
-            split.push(LOST, u64::from(sent.wrapping_sub(received)));
             if let Some(verdict) = first.said_first {
                 rare.signed(i64::from(code::of_verdict(verdict)));
+            }
+        }
+        let mut next = 0;
+        for (index, minute) in (0_u64..).zip(series) {
+            if minute.lost() != 0 && !minute.is_all_lost() {
+                split.push(LOST_GAP, index.wrapping_sub(next));
+                split.push(LOST, u64::from(minute.lost().wrapping_sub(1)));
+                next = index.wrapping_add(1);
             }
         }
         split.rare = rare.bytes;
@@ -121,8 +149,22 @@ impl Record for MinuteRecord {
                 minute = minute.next();
             }
         }
+        if split.version != WITH_LOSSES.version {
+            read_losses(split, &mut minutes)?;
+        }
         Ok(minutes)
     }
+}
+
+fn read_losses(split: &Split, minutes: &mut [MinuteRecord]) -> Result<(), Damaged> {
+    let mut rest = minutes.iter_mut();
+    for (gap, lost) in split.column(LOST_GAP).zip(split.column(LOST)) {
+        let gap = usize::try_from(gap).map_err(|_| NOT_A_MINUTE)?;
+        let minute = rest.nth(gap).ok_or(NOT_A_MINUTE)?;
+        let lost = u32::try_from(lost).map_err(|_| NOT_A_MINUTE)?.wrapping_add(1);
+        minute.counts.received = minute.counts.sent.wrapping_sub(lost);
+    }
+    Ok(())
 }
 
 fn state(minute: &MinuteRecord) -> u64 {
@@ -131,7 +173,8 @@ fn state(minute: &MinuteRecord) -> u64 {
     let revised = minute.said_first.map_or(0, |_| IS_REVISED);
     let revision = u64::from(minute.revision) << REVISION_SHIFT;
     let not_asked = u64::from(minute.counts.not_asked) << NOT_ASKED_SHIFT;
-    verdict | cause << CAUSE_SHIFT | revised | revision | not_asked
+    let all_lost = if minute.is_all_lost() { IS_ALL_LOST } else { 0 };
+    verdict | all_lost | cause << CAUSE_SHIFT | revised | revision | not_asked
 }
 
 fn run_at(
@@ -155,16 +198,23 @@ fn run_at(
         None
     };
     let sent = value(SENT)?;
+    let lost = if split.version == WITH_LOSSES.version {
+        value(LOST_OF_RUN)?
+    } else if state & IS_ALL_LOST != 0 {
+        sent
+    } else {
+        0
+    };
     let not_asked = u32::try_from(state >> NOT_ASKED_SHIFT).map_err(|_| NOT_A_MINUTE)?;
     Ok(MinuteRecord {
         minute,
-        verdict: code::verdict(code_of(field(0, 4))?).ok_or(NOT_A_MINUTE)?,
+        verdict: code::verdict(code_of(field(0, 3))?).ok_or(NOT_A_MINUTE)?,
         cause: code::cause(code_of(field(CAUSE_SHIFT, 8))?).ok_or(NOT_A_MINUTE)?,
         counts: MinuteCounts {
             rounds: value(ROUNDS)?,
             not_asked,
             sent,
-            received: sent.wrapping_sub(value(LOST)?),
+            received: sent.wrapping_sub(lost),
             ..MinuteCounts::default()
         },
         revision: u16::try_from(field(REVISION_SHIFT, 16)).map_err(|_| NOT_A_MINUTE)?,

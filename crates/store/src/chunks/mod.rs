@@ -25,7 +25,10 @@ mod tests;
 
 pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk};
 pub(crate) use minute::MinuteRecord;
-pub(crate) use rollup::{ALL_DAY, ALL_FIVE, ALL_HOUR, PAIR_FIVE, PAIR_HOUR, RollRecord};
+pub(crate) use rollup::{
+    ALL_DAY, ALL_FIVE, ALL_HOUR, AllDay, AllFive, AllHour, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay,
+    PairFive, PairHour, RollRecord,
+};
 pub(crate) use round::RoundRecord;
 pub(crate) use tail::{Tail, encode as encode_tail};
 
@@ -67,6 +70,7 @@ pub(crate) struct Level {
     pub(crate) minutes: i64,
     /// For how long nothing may have come in.
     pub(crate) quiet: Duration,
+    pub(crate) packing: Packing,
 }
 
 const fn quiet_minutes(minutes: u64) -> Duration {
@@ -76,18 +80,31 @@ const fn quiet_minutes(minutes: u64) -> Duration {
 /// What commits record is sealed by this, and merged to it, first.
 pub(crate) const BLOCK_MINUTES: i64 = 15;
 /// Of what commits record.
+///
+/// A quarter of an hour is read again within the hour: compressing it costs more than it saves.
 const RECORDED: [Level; 3] = [
-    Level { number: 1, minutes: BLOCK_MINUTES, quiet: quiet_minutes(2) },
-    Level { number: 2, minutes: 60, quiet: quiet_minutes(10) },
-    Level { number: 3, minutes: 24 * 60, quiet: quiet_minutes(60) },
+    Level { number: 1, minutes: BLOCK_MINUTES, quiet: quiet_minutes(2), packing: Packing::Plain },
+    Level { number: 2, minutes: 60, quiet: quiet_minutes(10), packing: Packing::Compressed },
+    Level { number: 3, minutes: 24 * 60, quiet: quiet_minutes(60), packing: Packing::Compressed },
 ];
+
+/// How the columns of a kind are written; what they mean, its kind says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Pinned: it stands in every chunk and tail.
+    pub(crate) version: u8,
+    /// Columns that a series is split into.
+    pub(crate) columns: usize,
+}
 
 /// One thing that was recorded at an instant.
 pub(crate) trait Record: Clone + Send + Sized + 'static {
     /// Its number in tables and chunks; pinned.
     const KIND: u8;
-    /// Columns that a series is split into.
-    const COLUMNS: usize;
+    /// How it is written.
+    const LAYOUT: Layout;
+    /// How it was written, and is still read.
+    const OLDER: &'static [Layout] = &[];
     /// What its chunks are merged over.
     const LEVELS: &'static [Level] = &RECORDED;
     /// Records of one chunk: what takes tens of megabytes while it is made. A day of a group of 64
@@ -98,6 +115,18 @@ pub(crate) trait Record: Clone + Send + Sized + 'static {
         [.., last] => last.minutes,
         [] => 0,
     };
+
+    /// The layout of a version that is read.
+    fn layout(version: u8) -> Option<Layout> {
+        let mut layouts = std::iter::once(&Self::LAYOUT).chain(Self::OLDER);
+        layouts.find(|layout| layout.version == version).copied()
+    }
+
+    /// How chunks of a level are packed. Those that were not merged yet are plain.
+    fn packing_of(level: u8) -> Packing {
+        let level = Self::LEVELS.iter().find(|known| known.number == level);
+        level.map_or(Packing::Plain, |level| level.packing)
+    }
 
     /// The instant, in microseconds. A series has one record of each.
     fn at(&self) -> i64;
@@ -121,13 +150,16 @@ pub(crate) trait Record: Clone + Send + Sized + 'static {
 /// A series as columns, of any length each, and what is too rare to be one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Split {
+    /// Of the layout.
+    pub(crate) version: u8,
     pub(crate) columns: Vec<Vec<u64>>,
     pub(crate) rare: Vec<u8>,
 }
 
 impl Split {
-    fn new(columns: usize) -> Split {
-        Split { columns: vec![Vec::new(); columns], rare: Vec::new() }
+    fn new(layout: Layout) -> Split {
+        let columns = vec![Vec::new(); layout.columns];
+        Split { version: layout.version, columns, rare: Vec::new() }
     }
 
     fn push(&mut self, column: usize, value: u64) {

@@ -2,12 +2,16 @@
 //!
 //! Spans follow each other, and what a target sends and hears in one is nearly always the same. A
 //! span whose minutes all have one verdict, and are all there, is one number; of the others it
-//! stands among what is rare. Of a sketch the steps lie near each other, and the count of the last
-//! is what the others leave.
+//! stands among what is rare. Round-trip times are steps, each beside what it usually is in its
+//! series: whatever a path takes, its columns look like those of the others.
+//!
+//! No sketch is kept, and so none is made of others: it would take more than all else together.
 
-use model::{Minute, Rollup, Sketch, Span, StateMinutes, Times, Verdict, Worst};
+use model::{
+    Minute, Rollup, RttSteps, Rtts, Scale, Span, StateMinutes, ToldRollup, Verdict, Worst,
+};
 
-use super::{Damaged, Level, Reader, Record, Split, Writer, quiet_minutes};
+use super::{Damaged, Layout, Level, Packing, Reader, Record, Split, Writer, quiet_minutes};
 use crate::code;
 
 /// What is kept for one agent's five minutes; pinned, as all of them.
@@ -17,12 +21,20 @@ pub(crate) const PAIR_HOUR: u8 = 4;
 pub(crate) const ALL_FIVE: u8 = 5;
 pub(crate) const ALL_HOUR: u8 = 6;
 pub(crate) const ALL_DAY: u8 = 7;
+pub(crate) const PAIR_DAY: u8 = 8;
+
+pub(crate) type PairFive = RollRecord<PAIR_FIVE>;
+pub(crate) type PairHour = RollRecord<PAIR_HOUR>;
+pub(crate) type PairDay = RollRecord<PAIR_DAY>;
+pub(crate) type AllFive = RollRecord<ALL_FIVE>;
+pub(crate) type AllHour = RollRecord<ALL_HOUR>;
+pub(crate) type AllDay = RollRecord<ALL_DAY>;
 
 /// A roll-up; of which series and span, its kind and place say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RollRecord<const KIND: u8> {
     pub(crate) start: Minute,
-    pub(crate) rollup: Rollup,
+    pub(crate) rollup: ToldRollup,
 }
 
 /// Spans between the end of the one before and this one.
@@ -34,20 +46,8 @@ const SENT: usize = 3;
 const LOST: usize = 4;
 /// Answered packets whose times are known, beside those that were received.
 const PACKETS: usize = 5;
-/// Above the fastest of the series.
-const RTT_MIN: usize = 6;
-/// The sum, as if the fastest packet took no time.
-const RTT_SUM: usize = 7;
-/// Above the fastest packet.
-const RTT_MAX: usize = 8;
-/// Rounds whose times are known, beside those that asked.
-const TIMED: usize = 9;
-/// Steps of the sketch.
-const STEPS: usize = 10;
-/// How far each lies above the one before, or above that of the fastest packet.
-const STEP: usize = 11;
-/// Of each but the last, less one.
-const COUNT: usize = 12;
+/// Each of [`numbers`] beside what is usual in the series.
+const NUMBERS: [usize; 6] = [6, 7, 8, 9, 10, 11];
 
 /// Bits of a state: four of the worst verdict, a byte of its cause, and above them what else.
 const CAUSE_SHIFT: u32 = 4;
@@ -71,17 +71,53 @@ const fn span_of(kind: u8) -> Span {
 }
 
 const DAY_MINUTES: i64 = Span::Day.minutes();
+
+/// A level of so many days, once nothing of it has come in for so many hours.
+const fn days(number: u8, days: i64, quiet_hours: u64) -> Level {
+    let (minutes, quiet) = (days * DAY_MINUTES, quiet_minutes(60 * quiet_hours));
+    Level { number, minutes, quiet, packing: Packing::Compressed }
+}
+
 /// Five minutes are made by the hour, hours and days too; each is merged until its pages have some
-/// hundred records, so that what every page costs is little beside them.
-const FIVES: [Level; 1] = [Level { number: 3, minutes: DAY_MINUTES, quiet: quiet_minutes(60) }];
-const HOURS: [Level; 2] = [
-    Level { number: 2, minutes: DAY_MINUTES, quiet: quiet_minutes(60) },
-    Level { number: 3, minutes: 30 * DAY_MINUTES, quiet: quiet_minutes(6 * 60) },
-];
-const DAYS: [Level; 2] = [
-    Level { number: 2, minutes: 30 * DAY_MINUTES, quiet: quiet_minutes(6 * 60) },
-    Level { number: 3, minutes: 360 * DAY_MINUTES, quiet: quiet_minutes(24 * 60) },
-];
+/// thousand records, so that what every page costs is little beside them: but not over more than a
+/// twentieth of the time that it is kept, because a chunk goes as a whole.
+const PAIR_FIVES: [Level; 2] = [days(2, 1, 1), days(3, 4, 6)];
+const PAIR_HOURS: [Level; 3] = [days(1, 1, 1), days(2, 8, 6), days(3, 32, 6)];
+const ALL_FIVES: [Level; 2] = [days(2, 1, 1), days(3, 16, 6)];
+const ALL_HOURS: [Level; 3] = [days(1, 1, 1), days(2, 8, 6), days(3, 64, 6)];
+const PAIR_DAYS: [Level; 1] = [days(3, 30, 6)];
+const ALL_DAYS: [Level; 2] = [days(2, 30, 6), days(3, 360, 24)];
+
+/// What is nearly the same in all spans of a series.
+type Numbers = [i64; NUMBERS.len()];
+
+/// Steps, each beside another that it is usually near.
+fn numbers(rtts: &Rtts) -> Numbers {
+    let RttSteps { min, mean, max, p50, p95, p99 } = rtts.steps();
+    let [min, fine, max, p50, p95, p99] = [min, mean, max, p50, p95, p99].map(i64::from);
+    [min, fine - min, max - coarse(mean), p50 - coarse(mean), p95 - p50, p99 - p95]
+}
+
+fn rtts(packets: u64, [min, mean, max, p50, p95, p99]: Numbers) -> Result<Option<Rtts>, Damaged> {
+    let step = |number| u16::try_from(number).map_err(|_| NOT_A_ROLLUP);
+    let mean = step(min.wrapping_add(mean))?;
+    let p50 = p50.wrapping_add(coarse(mean));
+    let p95 = p95.wrapping_add(p50);
+    let steps = RttSteps {
+        min: step(min)?,
+        mean,
+        max: step(max.wrapping_add(coarse(mean)))?,
+        p50: step(p50)?,
+        p95: step(p95)?,
+        p99: step(p99.wrapping_add(p95))?,
+    };
+    Ok((packets != 0).then(|| Rtts::from_steps(packets, steps)))
+}
+
+/// The coarse step that the middle of a fine one is in.
+fn coarse(fine: u16) -> i64 {
+    i64::from(Scale::Coarse.step_of(Scale::Fine.middle_of(fine)))
+}
 
 impl<const KIND: u8> RollRecord<KIND> {
     pub(crate) const SPAN: Span = span_of(KIND);
@@ -93,13 +129,16 @@ impl<const KIND: u8> RollRecord<KIND> {
 
 impl<const KIND: u8> Record for RollRecord<KIND> {
     const KIND: u8 = KIND;
-    const COLUMNS: usize = 13;
-    /// Sketches have many values each, and a column takes 16 million.
-    const CHUNK_RECORDS_MAX: usize = 250_000;
-    const LEVELS: &'static [Level] = match Self::SPAN {
-        Span::FiveMinutes => &FIVES,
-        Span::Hour => &HOURS,
-        Span::Day => &DAYS,
+    const LAYOUT: Layout = Layout { version: 3, columns: 12 };
+    /// Some tens of megabytes: four days of five minutes of a group of 64 probes that 5 agents ask.
+    const CHUNK_RECORDS_MAX: usize = 400_000;
+    const LEVELS: &'static [Level] = match KIND {
+        PAIR_FIVE => &PAIR_FIVES,
+        PAIR_HOUR => &PAIR_HOURS,
+        ALL_FIVE => &ALL_FIVES,
+        ALL_HOUR => &ALL_HOURS,
+        PAIR_DAY => &PAIR_DAYS,
+        _ => &ALL_DAYS,
     };
 
     fn at(&self) -> i64 {
@@ -112,19 +151,18 @@ impl<const KIND: u8> Record for RollRecord<KIND> {
     }
 
     fn split(series: &[Self], base: i64) -> Split {
-        let mut split = Split::new(Self::COLUMNS);
+        let mut split = Split::new(Self::LAYOUT);
         let mut rare = Writer::default();
-        let times = series.iter().map(|record| &record.rollup.times);
-        let fastest = times.filter(|t| 0 < t.packets).map(|t| t.us_min).min().unwrap_or(0);
+        let usual = usual(series);
         let mut end = model::UtcMicros(base).minute().0;
         rare.signed(series.first().map_or(0, |first| first.start.0.wrapping_sub(end)));
-        rare.number(u64::from(fastest));
+        usual.iter().for_each(|number| rare.signed(*number));
         for (index, record) in series.iter().enumerate() {
             if 0 < index {
                 split.push(SKIP, record.start.0.wrapping_sub(end).cast_unsigned());
             }
             end = record.end();
-            write(record, fastest, &mut split, &mut rare);
+            write(record, &usual, &mut split, &mut rare);
         }
         split.rare = rare.bytes;
         split
@@ -133,7 +171,10 @@ impl<const KIND: u8> Record for RollRecord<KIND> {
     fn join(split: &Split, base: i64) -> Result<Vec<Self>, Damaged> {
         let mut rare = Reader::new(&split.rare);
         let first = model::UtcMicros(base).minute().0.wrapping_add(rare.signed()?);
-        let fastest: u32 = rare.small()?;
+        let mut usual = [0; NUMBERS.len()];
+        for number in &mut usual {
+            *number = rare.signed()?;
+        }
         let mut columns = Columns::new(split);
         let mut start = first;
         let mut records: Vec<Self> = Vec::with_capacity(split.column(STATE).count());
@@ -142,11 +183,24 @@ impl<const KIND: u8> Record for RollRecord<KIND> {
                 start = last.end().wrapping_add(columns.next(SKIP)?.cast_signed());
             }
             let start = Minute(start);
-            let rollup = read(start, Self::SPAN, (state, fastest), &mut columns, &mut rare)?;
+            let rollup = read(start, Self::SPAN, (state, &usual), &mut columns, &mut rare)?;
             records.push(RollRecord { start, rollup });
         }
         Ok(records)
     }
+}
+
+/// What the numbers of a series' times usually are: of each, half are at most this.
+fn usual<const KIND: u8>(series: &[RollRecord<KIND>]) -> Numbers {
+    let times = series.iter().filter_map(|record| record.rollup.times.as_ref());
+    let all: Vec<Numbers> = times.map(numbers).collect();
+    let mut usual = [0; NUMBERS.len()];
+    for (index, usual) in usual.iter_mut().enumerate() {
+        let mut of: Vec<i64> = all.iter().filter_map(|one| one.get(index)).copied().collect();
+        of.sort_unstable();
+        *usual = of.get(of.len() / 2).copied().unwrap_or(0);
+    }
+    usual
 }
 
 /// Takes the values of each column one by one.
@@ -182,7 +236,7 @@ fn unzigzag(value: u64, beside: u64) -> u64 {
 
 fn write<const KIND: u8>(
     record: &RollRecord<KIND>,
-    fastest: u32,
+    usual: &Numbers,
     split: &mut Split,
     rare: &mut Writer,
 ) {
@@ -195,13 +249,16 @@ fn write<const KIND: u8>(
         state |= u64::from(code::of_cause(*cause).cast_unsigned()) << CAUSE_SHIFT;
     }
     state |= if is_plain { IS_PLAIN } else { 0 };
-    state |= if 0 < times.packets { HAS_TIMES } else { 0 };
+    state |= if times.is_some() { HAS_TIMES } else { 0 };
     split.push(STATE, state);
     split.push(ROUNDS, u64::from(*rounds));
     split.push(SENT, u64::from(*sent));
     split.push(LOST, zigzag(u64::from(*sent), u64::from(*received)));
-    if 0 < times.packets {
-        write_times(times, (*rounds, *received), fastest, split);
+    if let Some(times) = times {
+        split.push(PACKETS, zigzag(times.packets(), u64::from(*received)));
+        for ((column, number), usual) in NUMBERS.into_iter().zip(numbers(times)).zip(usual) {
+            split.push(column, zigzag(number.cast_unsigned(), usual.cast_unsigned()));
+        }
     }
     if is_plain {
         return;
@@ -221,41 +278,16 @@ fn write<const KIND: u8>(
     }
 }
 
-fn write_times(times: &Times, (rounds, received): (u32, u32), fastest: u32, split: &mut Split) {
-    let Times { packets, us_min, us_max, us_sum, means } = times;
-    split.push(PACKETS, zigzag(*packets, u64::from(received)));
-    split.push(RTT_MIN, u64::from(us_min.wrapping_sub(fastest)));
-    split.push(RTT_SUM, us_sum.wrapping_sub(packets.wrapping_mul(u64::from(*us_min))));
-    split.push(RTT_MAX, u64::from(us_max.wrapping_sub(*us_min)));
-    split.push(TIMED, zigzag(means.total(), u64::from(rounds)));
-    split.push(STEPS, u64::try_from(means.counts().len()).unwrap_or(0));
-    let mut before = first_step(*us_min);
-    for (index, (step, count)) in means.counts().iter().enumerate() {
-        split.push(STEP, u64::from(step.wrapping_sub(before)));
-        before = *step;
-        if index + 1 < means.counts().len() {
-            split.push(COUNT, u64::from(count.wrapping_sub(1)));
-        }
-    }
-}
-
-/// The step of the fastest packet: no mean lies below.
-fn first_step(us_min: u32) -> u16 {
-    let mut sketch = Sketch::default();
-    sketch.add(us_min);
-    sketch.counts().first().map_or(0, |(step, _)| *step)
-}
-
 /// Whether every minute of the span is in it and has its worst verdict; or none is.
-fn is_plain(rollup: &Rollup, start: Minute, span: Span) -> bool {
-    let mut plain = Rollup::default();
+fn is_plain(rollup: &ToldRollup, start: Minute, span: Span) -> bool {
+    let mut plain = ToldRollup::default();
     plain.worst = rollup.worst;
     make_plain(&mut plain, start, span);
     let is_same = (plain.minutes, plain.worst) == (rollup.minutes, rollup.worst);
     is_same && plain.runs().eq(rollup.runs())
 }
 
-fn make_plain(rollup: &mut Rollup, start: Minute, span: Span) {
+fn make_plain(rollup: &mut ToldRollup, start: Minute, span: Span) {
     if let Some(worst) = &mut rollup.worst {
         worst.minute = start;
         let minutes = u32::try_from(span.minutes()).unwrap_or(0);
@@ -267,13 +299,13 @@ fn make_plain(rollup: &mut Rollup, start: Minute, span: Span) {
 fn read(
     start: Minute,
     span: Span,
-    (state, fastest): (u64, u32),
+    (state, usual): (u64, &Numbers),
     columns: &mut Columns<'_>,
     rare: &mut Reader<'_>,
-) -> Result<Rollup, Damaged> {
+) -> Result<ToldRollup, Damaged> {
     let field = |shift: u32, bits: u32| (state >> shift) & ((1 << bits) - 1);
     let code_of = |number| i16::try_from(number).map_err(|_| NOT_A_ROLLUP);
-    let mut rollup = Rollup::default();
+    let mut rollup = ToldRollup::default();
     rollup.rounds = columns.small(ROUNDS)?;
     rollup.not_asked = u32::try_from(state >> NOT_ASKED_SHIFT).map_err(|_| NOT_A_ROLLUP)?;
     rollup.sent = columns.small(SENT)?;
@@ -281,7 +313,12 @@ fn read(
     let received = u64::from(rollup.sent).wrapping_sub(lost);
     rollup.received = u32::try_from(received).map_err(|_| NOT_A_ROLLUP)?;
     if state & HAS_TIMES != 0 {
-        rollup.times = read_times((rollup.rounds, rollup.received), fastest, columns)?;
+        let packets = unzigzag(columns.next(PACKETS)?, u64::from(rollup.received));
+        let mut numbers = *usual;
+        for (number, column) in numbers.iter_mut().zip(NUMBERS) {
+            *number = unzigzag(columns.next(column)?, number.cast_unsigned()).cast_signed();
+        }
+        rollup.times = rtts(packets, numbers)?;
     }
     if state & HAS_WORST != 0 {
         rollup.worst = Some(Worst {
@@ -313,28 +350,4 @@ fn read(
         rollup.add_run(first..end);
     }
     Ok(rollup)
-}
-
-fn read_times(
-    (rounds, received): (u32, u32),
-    fastest: u32,
-    columns: &mut Columns<'_>,
-) -> Result<Times, Damaged> {
-    let packets = unzigzag(columns.next(PACKETS)?, u64::from(received));
-    let us_min = fastest.wrapping_add(columns.small(RTT_MIN)?);
-    let floor = packets.wrapping_mul(u64::from(us_min));
-    let us_sum = columns.next(RTT_SUM)?.wrapping_add(floor);
-    let us_max = us_min.wrapping_add(columns.small(RTT_MAX)?);
-    let mut left = unzigzag(columns.next(TIMED)?, u64::from(rounds));
-    let steps: usize = columns.small(STEPS)?;
-    let mut step = first_step(us_min);
-    let mut counts = Vec::new();
-    for index in 0..steps {
-        step = step.wrapping_add(columns.small(STEP)?);
-        let count = if index + 1 < steps { columns.next(COUNT)?.wrapping_add(1) } else { left };
-        left = left.wrapping_sub(count);
-        counts.push((step, u32::try_from(count).map_err(|_| NOT_A_ROLLUP)?));
-    }
-    let means = Sketch::from_counts(counts).ok_or(NOT_A_ROLLUP)?;
-    Ok(Times { packets, us_min, us_max, us_sum, means })
 }

@@ -11,7 +11,7 @@ use model::{
     Confirm, IcmpError, NotAsked, Outcome, ProbeId, Round, RoundFlags, Rtt, Subject, UtcMicros,
 };
 
-use super::{Damaged, Reader, Record, Split, Writer};
+use super::{Damaged, Layout, Reader, Record, Split, Writer};
 use crate::code;
 
 /// A round of a probe; of which one, its series says.
@@ -62,7 +62,7 @@ const NOT_A_ROUND: Damaged = Damaged("a round is none");
 
 impl Record for RoundRecord {
     const KIND: u8 = 1;
-    const COLUMNS: usize = 5;
+    const LAYOUT: Layout = Layout { version: 2, columns: 5 };
 
     fn at(&self) -> i64 {
         self.at.0
@@ -74,7 +74,7 @@ impl Record for RoundRecord {
     }
 
     fn split(series: &[RoundRecord], base: i64) -> Split {
-        let mut split = Split::new(RoundRecord::COLUMNS);
+        let mut split = Split::new(RoundRecord::LAYOUT);
         let mut rare = Writer::default();
         let fastest = series.iter().filter_map(RoundRecord::rtt).map(|rtt| rtt.us_min).min();
         let fastest = fastest.unwrap_or(0);

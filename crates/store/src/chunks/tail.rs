@@ -4,17 +4,16 @@
 //! directory of fixed width in which a series is found by halving.
 //!
 //! ```text
-//! tail    checksum, version, kind, series, directory (subject, agent, end of each), pages
+//! tail    checksum, version of the layout, kind, series, directory (subject, agent, end of each), pages
 //! page    columns (values of each), what is rare
 //! ```
 
 use super::{
-    Damaged, Key, Reader, Record, Writer,
+    Damaged, Key, Layout, Reader, Record, Writer,
     bytes::{checked, sealed},
     chunk,
 };
 
-const VERSION: u8 = 2;
 const ENTRY_BYTES: usize = 12;
 
 /// Writes series that are in the order of their keys.
@@ -30,7 +29,7 @@ pub(crate) fn encode<R: Record>(series: &[(Key, Vec<R>)]) -> Vec<u8> {
         }
     }
     let mut tail = Writer::default();
-    tail.bytes.extend([VERSION, R::KIND]);
+    tail.bytes.extend([R::LAYOUT.version, R::KIND]);
     tail.length(series.len());
     tail.bytes.extend(directory);
     tail.bytes.extend(pages.bytes);
@@ -40,6 +39,7 @@ pub(crate) fn encode<R: Record>(series: &[(Key, Vec<R>)]) -> Vec<u8> {
 /// A tail that was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tail<'a> {
+    layout: Layout,
     directory: &'a [[u8; ENTRY_BYTES]],
     pages: &'a [u8],
 }
@@ -50,13 +50,14 @@ impl<'a> Tail<'a> {
     /// [`Damaged`]: nothing of it can be read.
     pub(crate) fn parse<R: Record>(bytes: &'a [u8]) -> Result<Tail<'a>, Damaged> {
         let mut reader = Reader::new(checked(bytes)?);
-        if (reader.byte()?, reader.byte()?) != (VERSION, R::KIND) {
-            return Err(Damaged("it is of another version or kind"));
+        let layout = R::layout(reader.byte()?).ok_or(chunk::OTHER)?;
+        if reader.byte()? != R::KIND {
+            return Err(chunk::OTHER);
         }
         let count: usize = reader.small()?;
         let directory = reader.take(count.saturating_mul(ENTRY_BYTES))?;
         let (directory, _) = directory.as_chunks();
-        Ok(Tail { directory, pages: reader.rest() })
+        Ok(Tail { layout, directory, pages: reader.rest() })
     }
 
     /// Reads every series.
@@ -90,7 +91,7 @@ impl<'a> Tail<'a> {
         let before = index.checked_sub(1).and_then(|before| self.directory.get(before));
         let start = before.map_or(0, |entry| entry_of(entry).1);
         let mut reader = Reader::new(self.pages.get(start..end).ok_or(LOST)?);
-        Ok((key, R::join(&chunk::read_plain::<R>(&mut reader)?, 0)?))
+        Ok((key, R::join(&chunk::read_plain(&mut reader, self.layout)?, 0)?))
     }
 }
 

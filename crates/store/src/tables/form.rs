@@ -207,7 +207,7 @@ fn view(name: &str) -> String {
          COMMENT ON COLUMN {name}_named.rounds_not_asked IS 'Rounds that the agent could not ask.';
          COMMENT ON COLUMN {name}_named.rtt_us_mean IS
              'Microseconds, of answered packets; NULL without any.';
-         COMMENT ON COLUMN {name}_named.rtt_us_p95 IS 'Of the means of rounds, within 1.6 %.';
+         COMMENT ON COLUMN {name}_named.rtt_us_p95 IS 'Of the means of rounds, within 3.2 %.';
          COMMENT ON COLUMN {name}_named.worst IS
              'The worst minute: down before degraded before unknown before up; NULL if none was
               recorded.';"

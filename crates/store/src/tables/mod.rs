@@ -17,7 +17,7 @@ mod form;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use model::{Minute, OrgId, Rollup, Span, UtcMicros};
+use model::{Minute, OrgId, Rtts, Span, ToldRollup, UtcMicros};
 
 use crate::{
     Store, StoreError,
@@ -176,21 +176,18 @@ struct Told {
 }
 
 impl Told {
-    fn of(start: Minute, (probe, agent): (u32, u32), rollup: &Rollup) -> Told {
+    fn of(start: Minute, (probe, agent): (u32, u32), rollup: &ToldRollup) -> Told {
         const MAX: u32 = i32::MAX.cast_unsigned();
         let whole = |number: u32| i64::from(number.min(MAX));
         let minutes = |number: u32| i64::from(number.min(1_440));
-        let times = &rollup.times;
-        let range = times.us_range();
-        let mean = times.us_mean().map(|us| u32::try_from(us).unwrap_or(u32::MAX));
-        let quantile = |percent| times.means.quantile(percent);
+        let times = |of: fn(&Rtts) -> u32| rollup.times.as_ref().map(of);
         let rtt_us = [
-            range.map(|(min, _)| min),
-            mean,
-            range.map(|(_, max)| max),
-            quantile(50),
-            quantile(95),
-            quantile(99),
+            times(Rtts::us_min),
+            times(Rtts::us_mean),
+            times(Rtts::us_max),
+            times(Rtts::us_p50),
+            times(Rtts::us_p95),
+            times(Rtts::us_p99),
         ];
         Told {
             start: start.0,

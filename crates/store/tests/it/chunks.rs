@@ -325,6 +325,9 @@ async fn what_is_forgotten_gives_its_space_back() {
     let unrolled = w.f.store.retain(&retention).await.unwrap();
     assert_eq!(unrolled.rounds, 0, "they stay until they are rolled up");
     w.compact(3 * DAY_S + 601).await;
+    let unrolled = w.f.store.retain(&retention).await.unwrap();
+    assert_eq!(unrolled.rounds, 0, "the day is made of them, too");
+    w.compact(3 * DAY_S + 4_300).await;
     let before = w.f.store.size_bytes().await.unwrap();
     let swept = w.f.store.retain(&retention).await.unwrap();
     assert_eq!((swept.rounds, swept.minutes), (120 * 2 * 3 * 2, 0));

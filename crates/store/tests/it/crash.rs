@@ -22,7 +22,8 @@ use std::{
 
 use model::{
     AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, Outcome, ProbeId,
-    Round, RoundBatch, RoundFlags, Rtt, Span, Subject, UtcMicros, Verdict, VerdictChange, Why,
+    Round, RoundBatch, RoundFlags, Rtt, Rtts, Span, Subject, UtcMicros, Verdict, VerdictChange,
+    Why,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store, Who};
@@ -249,11 +250,12 @@ impl Trial {
                 store.rollups(&self.scope, self.probe, Who::Each, span, from, to).await.unwrap();
             for series in found {
                 let counted = series.rollups.into_iter();
+                let packets = |times: Option<Rtts>| times.map_or(0, |rtts| rtts.packets());
                 let counted: Vec<_> =
-                    counted.map(|(start, rollup)| (start, rollup.times.means.total())).collect();
+                    counted.map(|(start, rollup)| (start, packets(rollup.times))).collect();
                 let mut expected: BTreeMap<Minute, u64> = BTreeMap::new();
                 for round in rounds {
-                    *expected.entry(span.start(round.minute())).or_default() += 1;
+                    *expected.entry(span.start(round.minute())).or_default() += 5;
                 }
                 assert_eq!(counted, expected.into_iter().collect::<Vec<_>>(), "{span:?}");
             }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use model::{Minute, ProbeId, Rollup, Span, UtcMicros};
+use model::{Minute, ProbeId, Rtts, Span, ToldRollup, UtcMicros};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
-use store::{RollupDetail, RollupTables, Store};
+use store::{RollupDetail, RollupTables, Store, Who};
 
 use crate::{
     at, in_schema, postgres_url,
@@ -38,20 +38,20 @@ async fn rows(connection: &mut PgConnection, table: &str) -> Vec<String> {
 }
 
 /// A roll-up as [`rows`] has it.
-fn row(probe: ProbeId, agent: u32, start: Minute, rollup: &Rollup) -> String {
+fn row(probe: ProbeId, agent: u32, start: Minute, rollup: &ToldRollup) -> String {
     let minutes = rollup.minutes;
-    let us = |us: Option<u64>| us.map_or("-1".to_owned(), |us| us.to_string());
-    let range = rollup.times.us_range();
-    let quantile = |percent| us(rollup.times.means.quantile(percent).map(u64::from));
+    let us = |of: fn(&Rtts) -> u32| {
+        rollup.times.as_ref().map_or("-1".to_owned(), |rtts| of(rtts).to_string())
+    };
     let lost = rollup.sent - rollup.received.min(rollup.sent);
     let worst = rollup.worst.map_or("- -".to_owned(), |w| format!("{} {}", w.verdict, w.cause));
     [
         format!("{probe} {agent} {}", start.0),
         format!("{} {} {}", minutes.up, minutes.degraded, minutes.down),
         format!("{} {} {}", minutes.unknown, rollup.rounds, rollup.not_asked),
-        format!("{} {lost} {}", rollup.sent, us(range.map(|(min, _)| u64::from(min)))),
-        format!("{} {}", us(rollup.times.us_mean()), us(range.map(|(_, max)| u64::from(max)))),
-        format!("{} {} {} {worst}", quantile(50), quantile(95), quantile(99)),
+        format!("{} {lost} {}", rollup.sent, us(Rtts::us_min)),
+        format!("{} {}", us(Rtts::us_mean), us(Rtts::us_max)),
+        format!("{} {} {} {worst}", us(Rtts::us_p50), us(Rtts::us_p95), us(Rtts::us_p99)),
     ]
     .join(" ")
 }
@@ -61,7 +61,7 @@ async fn expected(w: &World, span: Span, is_told: impl Fn(u32) -> bool) -> Vec<S
     let (from, to) = (w.first, Minute(w.first.0 + 3 * DAY));
     let mut expected = Vec::new();
     for probe in &w.probes {
-        let found = w.f.store.rollups(&w.f.scope, *probe, span, from, to).await.unwrap();
+        let found = w.f.store.rollups(&w.f.scope, *probe, Who::Each, span, from, to).await.unwrap();
         for series in found {
             let agent = series.agent.map_or(0, |agent| agent.id.0);
             if is_told(agent) {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use model::{
-    AgentId, Cause, Minute, MinuteTruth, Name, ProbeId, Rollup, Span, TargetId, UtcMicros,
+    AgentId, Cause, Minute, MinuteTruth, Name, ProbeId, Span, TargetId, ToldRollup, UtcMicros,
 };
 use store::{AgentRef, MonitorGap, Scope, TargetRow, Who};
 
@@ -106,7 +106,7 @@ impl Teller {
     fn buckets(
         &self,
         agent: Option<AgentId>,
-        stored: &BTreeMap<Minute, Rollup>,
+        stored: &BTreeMap<Minute, ToldRollup>,
         span: Span,
     ) -> Values {
         let (lost, range) = (self.lost_of(agent), self.around.begun());

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use model::{Cause, Minute, MinuteCounts, MinuteTruth, Rollup, UtcMicros, Verdict};
+use model::{Cause, Minute, MinuteCounts, MinuteTruth, ToldRollup, UtcMicros, Verdict};
 
 use super::spans::{self, Spans};
 use crate::app::buckets::Teller;
@@ -55,7 +55,7 @@ impl<'a> Missing<'a> {
     pub(super) fn new(
         context: Context<'a>,
         range: &Range<Minute>,
-        stored: &BTreeMap<Minute, Rollup>,
+        stored: &BTreeMap<Minute, ToldRollup>,
         lost: &'a Spans,
     ) -> Missing<'a> {
         let first = stored.values().find_map(|rollup| rollup.runs().next()).map(|run| run.start);
@@ -414,7 +414,7 @@ mod tests {
     #[track_caller]
     fn compare(stored: &[MinuteTruth], span: Span, context: Context<'_>, lost: &Spans) {
         let range = Minute(0)..context.now.next();
-        let mut rollups: BTreeMap<Minute, Rollup> = BTreeMap::new();
+        let mut rollups: BTreeMap<Minute, ToldRollup> = BTreeMap::new();
         for MinuteTruth { minute, verdict, cause, counts, .. } in stored {
             let worst = Worst { verdict: *verdict, cause: *cause, minute: *minute };
             rollups.entry(span.start(*minute)).or_default().add_minute(worst, counts);
