@@ -11,7 +11,7 @@ use anyhow::ensure;
 use bench::now;
 use model::{Minute, ProbeId, Span, UtcMicros};
 use serde_json::{Value, json};
-use store::{HistorySize, Kept, Retention, RollupsBefore, Scope, Store};
+use store::{HistorySize, Kept, Retention, RollupsBefore, Scope, Store, Who};
 
 use super::{cold, ms, percentile};
 use crate::play::{AGENTS, BEGIN, DAY_MINUTES, Play, ROUNDS_PER_MINUTE};
@@ -104,7 +104,7 @@ async fn read(
     to: Minute,
 ) -> anyhow::Result<f64> {
     let begun = now();
-    let series = store.rollups(scope, probe, Span::Hour, from, to).await?;
+    let series = store.rollups(scope, probe, Who::Each, Span::Hour, from, to).await?;
     let took = begun.elapsed();
     let hours: usize = series.iter().map(|series| series.rollups.len()).sum();
     let due = (to.0 - from.0) / Span::Hour.minutes() * i64::from(AGENTS + 1);
