@@ -18,7 +18,7 @@ use bench::now;
 use model::{AgentId, Minute, ProbeId};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::json;
-use store::{RoundQuery, Scope, Store};
+use store::{RoundQuery, Scope, Store, Who};
 
 use crate::{
     play::{AGENTS, BEGIN, DAY_MINUTES, Play, ROUNDS_PER_MINUTE},
@@ -162,7 +162,8 @@ async fn read_target(
     first: Minute,
 ) -> anyhow::Result<f64> {
     let begun = now();
-    let series = store.minutes(scope, probe, first, Minute(first.0 + DAY_MINUTES)).await?;
+    let last = Minute(first.0 + DAY_MINUTES);
+    let series = store.minutes(scope, probe, Who::Each, first, last).await?;
     let took = begun.elapsed();
     let minutes: usize = series.iter().map(|series| series.minutes.len()).sum();
     ensure!(minutes == 4 * 1_440, "{minutes} minutes of a day");
