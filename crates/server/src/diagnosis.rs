@@ -1,8 +1,9 @@
 //! What is the matter with the network right now: judged again and again, on a task of its own.
 //!
 //! It listens to what the conductor has stored, keeps the evidence of the last minutes, and judges
-//! it at most once a second and for at most a quarter of the time. It is fed by a queue that drops
-//! what does not fit: nothing that counts waits for it. What it says is shown and never acted
+//! it at most once a second and for at most a quarter of the time. Without a topology nothing
+//! follows from rounds, and none are kept. It is fed by a queue that drops what does not fit:
+//! nothing that counts waits for it. What it says is shown and never acted
 //! upon, so it is no decision of the log; it says at which position it was made, and after a
 //! restart its evidence begins anew.
 
@@ -92,7 +93,7 @@ impl Diagnosis {
         let mut pause = PAUSE_MIN;
         let mut is_behind = false;
         loop {
-            if !desk.hear(&mut heard, pause, &stop).await {
+            if !desk.hear(&mut heard, &conductor, pause, &stop).await {
                 return;
             }
             match desk.catch_up(&store, &conductor).await {
@@ -100,7 +101,10 @@ impl Diagnosis {
                 Err(error) if !is_behind => {
                     is_behind = true;
                     let error = crate::chain(&error);
-                    tracing::warn!(%error, "the diagnosis goes by an older inventory until it can be read");
+                    tracing::warn!(
+                        %error,
+                        "the diagnosis goes by an older inventory until it can be read"
+                    );
                 }
                 Err(_) => {}
             }
@@ -205,6 +209,7 @@ impl Desk {
     async fn hear(
         &mut self,
         heard: &mut mpsc::Receiver<Heard>,
+        conductor: &Conductor,
         pause: Duration,
         stop: &CancellationToken,
     ) -> bool {
@@ -216,10 +221,21 @@ impl Desk {
                 () = &mut over => return true,
                 next = heard.recv() => {
                     let Some(heard) = next else { return false };
-                    heard.rounds.iter().for_each(|batch| self.ledger.hear(batch));
+                    let is_behind = !self.unread.is_empty()
+                        || self.version != Some(conductor.inventory_version());
+                    for batch in &heard.rounds {
+                        if is_behind || self.is_judged(batch.agent) {
+                            self.ledger.hear(batch);
+                        }
+                    }
                 }
             }
         }
+    }
+
+    /// Whether the agent stands in a topology. While that may have changed, all are heard.
+    fn is_judged(&self, agent: AgentId) -> bool {
+        self.standings.values().any(|standing| standing.hears(agent))
     }
 
     /// Follows the inventory and the topologies as far as the engine has them. What was read stays
@@ -301,6 +317,11 @@ impl Desk {
                     self.bad.insert(org, first);
                 }
             }
+        }
+        let is_none = |standing: &Standing| standing.net().is_none();
+        if self.unread.is_empty() && self.standings.values().all(is_none) {
+            self.ledger = Ledger::default();
+            self.since = self.now;
         }
         let orgs: Vec<OrgId> = self.drafts.keys().chain(self.bad.keys()).copied().collect();
         orgs.into_iter().map(|org| (org, self.shown(org))).collect()

@@ -49,11 +49,18 @@ const HIGHWATERS: &str = "
      WHERE (agent_id, epoch) > ($1, $2)
      ORDER BY agent_id, epoch
      LIMIT $3";
-const HIGHWATER_SET: &str = "
-    INSERT INTO highwater (agent_id, epoch, org_id, seq, at)
-    SELECT id, $2, org_id, $3, $4 FROM agent WHERE id = $1
-    ON CONFLICT (agent_id, epoch) DO UPDATE SET seq = excluded.seq, at = excluded.at
-     WHERE highwater.seq < excluded.seq";
+// Columns of a VALUES list are column1, column2, … here and on PostgreSQL.
+const HIGHWATER_SET: Bulk = Bulk {
+    head: "INSERT INTO highwater (agent_id, epoch, org_id, seq, at)
+           SELECT agent.id, mark.column2, agent.org_id, mark.column3, mark.column4
+             FROM (VALUES",
+    columns: 4,
+    tail: ") AS mark
+             JOIN agent ON agent.id = mark.column1
+            WHERE TRUE
+           ON CONFLICT (agent_id, epoch) DO UPDATE SET seq = excluded.seq, at = excluded.at
+            WHERE highwater.seq < excluded.seq",
+};
 const AGENT_STATE_SET: &str = "
     INSERT INTO agent_state_now (agent_id, org_id, state, since_at, why)
     SELECT id, org_id, $2, $3, $4 FROM agent WHERE id = $1
@@ -63,7 +70,6 @@ const AGENT_EVENT_ADD: &str = "
     INSERT INTO agent_event (org_id, agent_id, state_before, state, at, why, position)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-// Columns of a VALUES list are column1, column2, … here and on PostgreSQL.
 // Above organisations: ids of probes are of one organisation each.
 const SPAN_END: Bulk = Bulk {
     head: "UPDATE verdict_span SET to_at = ended.column3 FROM (VALUES",
@@ -150,15 +156,11 @@ impl Store {
         }
         names::write(&mut tx, &sorted.names, commit.position).await?;
         rounds::write(&mut tx, commit.rounds, now).await?;
-        for highwater in commit.highwaters {
-            sql(HIGHWATER_SET)
-                .bind(highwater.agent.0)
-                .bind(big(highwater.epoch))
-                .bind(big(highwater.seq))
-                .bind(now.0)
-                .execute(&mut tx)
-                .await?;
-        }
+        HIGHWATER_SET
+            .run(&mut tx, commit.highwaters, |mark, row| {
+                row.add(mark.agent.0).add(big(mark.epoch)).add(big(mark.seq)).add(now.0);
+            })
+            .await?;
         streams::write_gaps(&mut tx, commit.gaps).await?;
         forget_unheard(&mut tx, commit.inventory_version).await?;
         if let Some(bytes) = commit.checkpoint {
@@ -348,7 +350,7 @@ async fn write_minutes(
         recorded.insert((*org, truth.minute));
     }
     for (org, minutes) in said {
-        series::add(tx, org, &series::sorted(minutes), now).await?;
+        series::add(tx, org, minutes, now).await?;
     }
     let recorded: Vec<_> = recorded.into_iter().collect();
     MINUTE_RECORDED

@@ -28,7 +28,7 @@ use crate::{
     damage::Place,
     db::{DbRow, Tx, sql},
     roll,
-    series::sorted,
+    series::Sorted,
     tables,
 };
 
@@ -433,26 +433,25 @@ type Blocks = (Result<Vec<Made>, Unpackable>, Vec<(i64, Damaged)>);
 
 /// Cuts what tails hold into groups and quarters of an hour.
 fn blocks<R: Record>(tails: &[(i64, Vec<u8>)]) -> Blocks {
-    let mut blocks: BTreeMap<(u32, i64), Vec<(Key, R)>> = BTreeMap::new();
+    let mut records: Vec<(Key, R)> = Vec::new();
     let mut damaged = Vec::new();
     for (id, body) in tails {
-        let series = match Tail::parse::<R>(body).and_then(Tail::all::<R>) {
-            Ok(series) => series,
-            Err(why) => {
-                damaged.push((*id, why));
-                continue;
-            }
-        };
-        for (key, records) in series {
-            for record in records {
-                let minute = UtcMicros(record.at()).minute().0;
-                let start = minute.div_euclid(BLOCK_MINUTES) * BLOCK_MINUTES;
-                blocks.entry((key.group(), start)).or_default().push((key, record));
-            }
+        let before = records.len();
+        let read = Tail::parse::<R>(body).and_then(|tail| tail.all_into(&mut records));
+        if let Err(why) = read {
+            records.truncate(before);
+            damaged.push((*id, why));
         }
     }
-    let made = blocks.into_iter().map(|((group, start), records)| {
-        let encoded = chunks::encode_chunk(&sorted(records), base_of(start), Packing::Plain)?;
+    // In the order of their groups, whose keys are in order, and then of time.
+    let slot = |key: Key, record: &R| {
+        let quarter = UtcMicros(record.at()).minute().0.div_euclid(BLOCK_MINUTES);
+        (key.group(), quarter)
+    };
+    let sorted = Sorted::of(records, slot);
+    let made = sorted.slots().map(|((group, quarter), series)| {
+        let start = quarter.saturating_mul(BLOCK_MINUTES);
+        let encoded = chunks::encode_chunk(&series, base_of(start), Packing::Plain)?;
         Ok(Made { group, level: 0, start, minutes: BLOCK_MINUTES, encoded })
     });
     (made.collect(), damaged)

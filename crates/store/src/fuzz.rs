@@ -19,8 +19,8 @@ const LENGTH_BYTES: usize = 2;
 /// A tail, as either kind.
 pub fn history_tail(bytes: &[u8]) -> bool {
     let bytes = sealed(bytes);
-    let rounds = Tail::parse::<RoundRecord>(&bytes).and_then(Tail::all::<RoundRecord>);
-    let minutes = Tail::parse::<MinuteRecord>(&bytes).and_then(Tail::all::<MinuteRecord>);
+    let rounds = Tail::parse::<RoundRecord>(&bytes).and_then(Tail::check::<RoundRecord>);
+    let minutes = Tail::parse::<MinuteRecord>(&bytes).and_then(Tail::check::<MinuteRecord>);
     rounds.is_ok() || minutes.is_ok()
 }
 

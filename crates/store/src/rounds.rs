@@ -121,7 +121,7 @@ pub(crate) async fn write(
         let Some(newest) = rounds.iter().map(|(_, round)| round.at).max() else {
             continue;
         };
-        series::add(tx, org, &series::sorted(rounds), now).await?;
+        series::add(tx, org, rounds, now).await?;
         sql(FRESHNESS_SET).bind(org.0).bind(newest.0).execute(tx).await?;
     }
     Ok(())

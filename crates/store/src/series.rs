@@ -97,26 +97,28 @@ impl Store {
     }
 }
 
-/// Adds what a commit recorded; its series are in the order of their keys.
+/// Adds what a commit recorded.
 pub(crate) async fn add<R: Record>(
     tx: &mut Tx,
     org: OrgId,
-    series: &[(Key, Vec<R>)],
+    recorded: Vec<(Key, R)>,
     now: UtcMicros,
 ) -> Result<(), StoreError> {
-    let records = || series.iter().flat_map(|(_, records)| records);
-    let (first, last) = (records().map(R::at).min(), records().map(R::at).max());
-    let (Some(first), Some(last)) = (first, last) else {
+    let times = || recorded.iter().map(|(_, record)| record.at());
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
         return Ok(());
     };
+    let sorted = Sorted::of(recorded, |_, _| ());
+    let series = sorted.series();
+    let records = series.iter().map(|(_, records)| records.len()).sum::<usize>();
     sql(TAIL_ADD)
         .bind(org.0)
         .bind(R::KIND)
         .bind(first)
         .bind(last)
-        .bind(i64::try_from(records().count()).unwrap_or(i64::MAX))
+        .bind(i64::try_from(records).unwrap_or(i64::MAX))
         .bind(now.0)
-        .bind(chunks::encode_tail(series))
+        .bind(chunks::encode_tail(&series))
         .execute(tx)
         .await?;
     Ok(())
@@ -266,14 +268,62 @@ pub(crate) async fn tail_hours<R: Record>(
     Ok(hours)
 }
 
-/// Groups records by their series, each in order and without two of one instant.
-pub(crate) fn sorted<R: Record>(records: impl IntoIterator<Item = (Key, R)>) -> Vec<(Key, Vec<R>)> {
-    let mut series: BTreeMap<Key, Vec<R>> = BTreeMap::new();
-    for (key, record) in records {
-        series.entry(key).or_default().push(record);
+/// Records by their series, each in order and without two of one instant.
+pub(crate) struct Sorted<R, S> {
+    /// The slot and the key of each series, and where it ends.
+    ends: Vec<(S, Key, usize)>,
+    records: Vec<R>,
+}
+
+impl<R: Record, S: Copy + Ord> Sorted<R, S> {
+    /// Sorts records that are given in the order in which they were recorded: by slot, key, time.
+    ///
+    /// A commit has thousands of series of one record each, so none gets room of its own.
+    pub(crate) fn of(recorded: Vec<(Key, R)>, slot: impl Fn(Key, &R) -> S) -> Sorted<R, S> {
+        let place = |(index, (key, record)): (usize, &(Key, R))| {
+            (slot(*key, record), *key, record.at(), index)
+        };
+        let mut order: Vec<_> = recorded.iter().enumerate().map(place).collect();
+        order.sort_unstable();
+        let mut ends: Vec<(S, Key, usize)> = Vec::new();
+        let mut records: Vec<R> = Vec::with_capacity(order.len());
+        for (slot, key, at, index) in order {
+            let Some((_, record)) = recorded.get(index) else { continue };
+            match ends.last_mut().filter(|end| (end.0, end.1) == (slot, key)) {
+                None => ends.push((slot, key, records.len() + 1)),
+                Some(end) => match records.last_mut().filter(|kept| kept.at() == at) {
+                    None => end.2 += 1,
+                    Some(kept) => {
+                        if record.supersedes(kept) {
+                            kept.clone_from(record);
+                        }
+                        continue;
+                    }
+                },
+            }
+            records.push(record.clone());
+        }
+        Sorted { ends, records }
     }
-    series.values_mut().for_each(chunks::merge);
-    series.into_iter().collect()
+
+    /// The series, in the order of their keys, of all slots in their order.
+    pub(crate) fn series(&self) -> Vec<(Key, &[R])> {
+        self.slots().flat_map(|(_, series)| series).collect()
+    }
+
+    /// The series of each slot.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (S, Vec<(Key, &[R])>)> {
+        let mut start = 0;
+        self.ends.chunk_by(|before, end| before.0 == end.0).filter_map(move |ends| {
+            let (slot, ..) = *ends.first()?;
+            let series = ends.iter().map(|(_, key, end)| {
+                let records = self.records.get(start..*end).unwrap_or_default();
+                start = *end;
+                (*key, records)
+            });
+            Some((slot, series.collect()))
+        })
+    }
 }
 
 /// Reads everything that is kept and says what of it is damaged.
@@ -305,10 +355,10 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
         let body: &[u8] = row.value("body")?;
         let checked = match row.number::<u8>("kind")? {
             RoundRecord::KIND => {
-                Tail::parse::<RoundRecord>(body).and_then(Tail::all::<RoundRecord>).map(drop)
+                Tail::parse::<RoundRecord>(body).and_then(Tail::check::<RoundRecord>)
             }
             MinuteRecord::KIND => {
-                Tail::parse::<MinuteRecord>(body).and_then(Tail::all::<MinuteRecord>).map(drop)
+                Tail::parse::<MinuteRecord>(body).and_then(Tail::check::<MinuteRecord>)
             }
             _ => Err(Damaged("it is of no known kind")),
         };

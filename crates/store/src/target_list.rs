@@ -129,7 +129,7 @@ async fn total(
 ) -> Result<u64, StoreError> {
     let mut text = Text::new(COUNT);
     text.value(scope.org.0);
-    filter(&mut text, scope, query, Driver::Filter);
+    filter(&mut text, scope, query, None);
     let rows = text.fetch_all(connection).await?;
     rows.first().map_or(Ok(0), |row| row.number("total"))
 }
@@ -144,11 +144,11 @@ fn page_text(
     match driver {
         Driver::Order => {
             text.push(ORDER_FIRST).value(scope.org.0);
-            filter(&mut text, scope, query, driver);
+            filter(&mut text, scope, query, Some(driver));
         }
         Driver::Filter => {
             text.push(FILTER_FIRST).value(scope.org.0);
-            filter(&mut text, scope, query, driver);
+            filter(&mut text, scope, query, Some(driver));
             text.push(FILTER_FIRST_END).value(big(FILTER_FIRST_MAX)).push(FILTER_FIRST_AS);
         }
     }
@@ -173,8 +173,11 @@ fn page_text(
 }
 
 /// Adds the conditions. A unary plus keeps SQLite from driving by that column's index.
-fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Driver) {
-    let is_filter = driver == Driver::Filter;
+///
+/// Without a driver the matches are only counted: then none that a text is found in is looked up by
+/// its id, which for 100,000 of them costs five times what reading all texts does.
+fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Option<Driver>) {
+    let is_filter = driver != Some(Driver::Order);
     if !query.verdicts.is_empty() {
         text.push(if is_filter {
             " AND target.verdict_order IN ("
@@ -201,7 +204,7 @@ fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Driver) {
         text.value(scope.org.0).push(" AND tag = ").value(tag.as_str().to_owned()).push(")");
     }
     if let Some(pattern) = query.q.as_deref().and_then(like_pattern) {
-        if is_filter {
+        if driver == Some(Driver::Filter) {
             text.push(" AND target.id IN (SELECT id FROM target AS found WHERE found.org_id = ")
                 .value(scope.org.0)
                 .push(" AND found.search LIKE ")

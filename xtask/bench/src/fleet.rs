@@ -42,9 +42,18 @@ impl Fleet {
     ///
     /// If a second's rounds do not fit the limits of a batch.
     pub fn new(probes: &[u32], rounds: u32, seed: u64) -> anyhow::Result<Fleet> {
+        Fleet::of(probes, rounds, INTERVAL, seed)
+    }
+
+    /// The same for a tier of another interval.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fleet::new`].
+    pub fn of(probes: &[u32], rounds: u32, interval: Duration, seed: u64) -> anyhow::Result<Fleet> {
         let mut chance = Chance(seed.max(1));
         let bases_us: Vec<f64> = probes.iter().map(|_| chance.base_rtt_us()).collect();
-        let interval_us = u64::try_from(INTERVAL.as_micros())?;
+        let interval_us = u64::try_from(interval.as_micros())?;
         let mut seconds: BTreeMap<u64, Vec<RoundRow>> = BTreeMap::new();
         for round in 0..u64::from(rounds) {
             for (index, (probe, base_us)) in (0..).zip(probes.iter().zip(&bases_us)) {

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let pairs = u64::from(args.agents) * u64::from(args.probes);
     let rounds = u32::try_from(args.results.div_ceil(pairs.max(1)))?;
     let server = Server::start(&args.programs)?;
-    server.watch(args.probes)?;
+    server.watch(args.probes, INTERVAL)?;
     eprintln!(
         "enrolling {} agents, encoding {} rounds of each of {pairs} pairs",
         args.agents, rounds

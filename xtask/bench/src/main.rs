@@ -8,6 +8,7 @@ mod capture;
 mod empty;
 mod history;
 mod ingest;
+mod pages;
 mod play;
 mod rtt;
 mod server;
@@ -29,6 +30,8 @@ struct Args {
 enum Bench {
     /// Results per CPU-second of a server.
     Ingest(ingest::Args),
+    /// Pages of a large network while its rounds come in, and the memory it takes.
+    Fleet(pages::Args),
     /// The agent's round-trip times against a capture of the wire (needs root).
     Rtt(rtt::Args),
     /// Memory of an empty server and agent, size of the agent.
@@ -42,6 +45,7 @@ enum Bench {
 fn main() -> ExitCode {
     let result = match Args::parse().bench {
         Bench::Ingest(args) => block_on(ingest::run(&args)),
+        Bench::Fleet(args) => block_on(pages::run(&args)),
         // It enters a namespace, which is a thread's own: no runtime before.
         Bench::Rtt(args) => rtt::run(&args),
         Bench::Empty(args) => block_on(empty::run(&args)),

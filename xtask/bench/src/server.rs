@@ -108,10 +108,11 @@ impl Server {
         self.scratch.join("data")
     }
 
-    /// Has so many targets watched every 5 s by every agent.
-    pub(crate) fn watch(&self, probes: u32) -> anyhow::Result<()> {
+    /// Has so many targets watched by every agent.
+    pub(crate) fn watch(&self, probes: u32, interval: Duration) -> anyhow::Result<()> {
         let tier = json!({
-            "name": "bench", "interval_s": 5, "packets": 5, "gap_ms": 200, "timeout_ms": 1000,
+            "name": "bench", "interval_s": interval.as_secs(), "packets": 5, "gap_ms": 200,
+            "timeout_ms": 1000,
             "payload_bytes": 56, "strategy": "all", "lost_raise": 7, "lost_clear": 2,
             "rtt_us_raise": 150_000, "rtt_us_clear": 120_000,
         });
@@ -169,6 +170,11 @@ impl Server {
                 None => return Ok(count),
             }
         }
+    }
+
+    /// What the API says of a path.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call("GET", path, "")
     }
 
     pub(crate) fn process(&self) -> u32 {

@@ -7,7 +7,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use bench::{fleet::Fleet, link::Link, now};
+use bench::{
+    fleet::{Fleet, INTERVAL},
+    link::Link,
+    now,
+};
 use clap::Args as ClapArgs;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -38,7 +42,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let mut server = Server::start(&args.programs)?;
     let begun = now();
-    server.watch(args.targets)?;
+    server.watch(args.targets, INTERVAL)?;
     eprintln!("{} targets after {:.0} s", args.targets, begun.elapsed().as_secs_f64());
     let mut links = JoinSet::new();
     for number in 1..=args.agents {

@@ -61,15 +61,16 @@ impl Ledger {
         if asks.get(at).is_some_and(|known| known.at == ask.at) {
             return;
         }
-        let is_older_than_all = at == 0 && asks_max <= asks.len();
-        if is_older_than_all {
+        // The oldest go first, so that no more room is made than is used.
+        let beyond = (asks.len() + 1).saturating_sub(asks_max);
+        let Some(place) = at.checked_sub(beyond) else {
+            asks.drain(..beyond - 1);
+            self.total -= beyond - 1;
             return;
-        }
-        asks.insert(at, ask);
-        self.total += 1;
-        let beyond = asks.len().saturating_sub(asks_max);
+        };
         asks.drain(..beyond);
-        self.total -= beyond;
+        asks.insert(place, ask);
+        self.total = self.total + 1 - beyond;
     }
 
     fn gateway(&mut self, agent: AgentId, round: &Round) {

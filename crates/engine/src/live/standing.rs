@@ -113,8 +113,14 @@ impl Standing {
             .collect();
     }
 
+    /// Whether what an agent reports is evidence: it stands in the topology.
+    pub fn hears(&self, agent: AgentId) -> bool {
+        self.agents.contains_key(&agent)
+    }
+
     /// Judges; `None` without a topology.
     pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
+        self.net.as_ref()?;
         let pairs = self.pairs(hearing);
         let beats = self.beats(hearing);
         let rounds = pairs.iter().map(|pair| pair.asks.len()).sum();

@@ -149,7 +149,7 @@ impl Board {
             room: Arc::new(Semaphore::new(HEARD_ROUNDS_MAX)),
             started_at,
             is_ready: AtomicBool::new(false),
-            progress: Mutex::default(),
+            progress: Mutex::new(Progress { applied_at: started_at, ..Progress::default() }),
             agents: Mutex::default(),
             links: Mutex::default(),
             links_total: AtomicU64::new(0),

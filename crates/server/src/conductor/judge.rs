@@ -54,6 +54,8 @@ pub(super) struct Turn {
     pub(super) gaps: Vec<AgentGap>,
     pub(super) told: Vec<(LogPosition, Vec<LiveEvent>)>,
     pub(super) is_assignment_changed: bool,
+    /// Somebody waits for what was decided, or for a change of the inventory to be known.
+    pub(super) is_urgent: bool,
     permits: Vec<Permit>,
 }
 
@@ -105,6 +107,7 @@ impl Judge {
                     self.mirror.change(change);
                 }
                 turn.is_assignment_changed = true;
+                turn.is_urgent = true;
                 if let Some(version) = version {
                     self.inventory_version = self.inventory_version.max(version);
                     events.push(LiveEvent::Inventory { position, version });
@@ -175,6 +178,7 @@ impl Judge {
             {
                 closed = closed.max(Some(truth.minute));
             }
+            turn.is_urgent |= !matches!(decision.kind, DecisionKind::Minute(_));
             let target_of = |probe| self.mirror.target(probe);
             events.extend(LiveEvent::of(position, &decision, target_of));
             turn.decisions.push(decision);
@@ -189,6 +193,7 @@ impl Judge {
         let version = self.engine.assignment_version();
         if mem::replace(&mut self.assignment_version, version) != version {
             turn.is_assignment_changed = true;
+            turn.is_urgent = true;
         }
     }
 }

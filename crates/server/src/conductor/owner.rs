@@ -1,9 +1,11 @@
 //! The task that owns the engine: hear, decide, store, and only then act.
 //!
-//! Turns are bounded, by entries and by rounds. A commit that fails is tried again until it
-//! succeeds: everything behind it waits in the log, and what waits there is bounded by permits, so
-//! agents are slowed down rather than lied to. The engine's deadlines become `Tick` entries of the
-//! log first, so that replay meets them at the same place.
+//! Turns are bounded, by entries, by rounds and by time. What decides nothing is gathered for a
+//! moment, because a commit costs as much as some thousand rounds; what decides something, and what
+//! somebody asks about, is stored at once. A commit that fails is tried again until it succeeds:
+//! everything behind it waits in the log, and what waits there is bounded by permits, so agents are
+//! slowed down rather than lied to. The engine's deadlines become `Tick` entries of the log first,
+//! so that replay meets them at the same place.
 
 use std::{future, sync::Arc, time::Duration};
 
@@ -24,6 +26,9 @@ use crate::{
 
 /// Entries taken from the queue at once.
 const TURN_ENTRIES_MAX: usize = 256;
+/// So long rounds that decide nothing wait for others before they are stored. They are safe in the
+/// log; who looks at a target sees them a quarter of a second later.
+const GATHER: Duration = Duration::from_millis(250);
 /// The engine is not woken more often for its own deadlines; entries wake it besides.
 const TICK_SPACING: Duration = Duration::from_millis(200);
 /// How much log a restart replays at most, besides what happened since.
@@ -53,6 +58,9 @@ pub(crate) struct Owner {
     /// How often the log had been opened anew at the last checkpoint: entries before that may be
     /// gone with its directory, and only a checkpoint makes a restart independent of them.
     pub(super) log_reopens: u64,
+    /// What was heard and is not stored yet, and when the first of it was heard.
+    pub(super) gathered: Turn,
+    pub(super) gathered_since: UtcMicros,
 }
 
 /// A `Tick` that is on its way through the log.
@@ -79,11 +87,17 @@ impl Owner {
                 biased;
                 count = entries.recv_many(&mut turn, TURN_ENTRIES_MAX) => {
                     if count == 0 {
+                        self.conclude(&mut requests).await?;
+                        self.answer_waiting(&mut requests);
                         return Ok(());
                     }
                     self.hear(turn.drain(..), &mut requests).await?;
                 }
-                Some(request) = requests.recv() => self.answer(request),
+                Some(request) = requests.recv() => {
+                    self.conclude(&mut requests).await?;
+                    self.answer(request);
+                }
+                () = self.gathering() => self.conclude(&mut requests).await?,
                 () = wait(&mut tick) => tick = None,
                 () = self.sleep(ticked_at), if tick.is_none() => {
                     ticked_at = self.clock.now();
@@ -107,32 +121,48 @@ impl Owner {
         }
     }
 
+    /// Waits until what is gathered is to be stored; for ever if there is nothing.
+    async fn gathering(&self) {
+        if self.gathered.entries == 0 {
+            future::pending().await
+        }
+        tokio::time::sleep((self.gathered_since + GATHER).since(self.clock.now())).await;
+    }
+
     async fn hear(
         &mut self,
         entries: impl Iterator<Item = Durable>,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), store::StoreError> {
-        let mut turn = Turn::default();
         for entry in entries {
-            self.judge.hear(&mut turn, entry);
-            if turn.is_full() {
-                self.conclude(std::mem::take(&mut turn), requests).await?;
+            if self.gathered.entries == 0 {
+                self.gathered_since = self.clock.now();
+            }
+            self.judge.hear(&mut self.gathered, entry);
+            if self.gathered.is_full() {
+                self.conclude(requests).await?;
                 self.answer_waiting(requests);
             }
         }
-        if turn.entries != 0 {
-            self.conclude(turn, requests).await?;
+        let is_due = self.gathered.is_urgent
+            || GATHER <= self.clock.now().since(self.gathered_since)
+            || !requests.is_empty();
+        if is_due {
+            self.conclude(requests).await?;
+            self.answer_waiting(requests);
         }
-        self.answer_waiting(requests);
         Ok(())
     }
 
-    /// Stores a turn, then tells everybody.
+    /// Stores what is gathered, then tells everybody.
     async fn conclude(
         &mut self,
-        turn: Turn,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), store::StoreError> {
+        let turn = std::mem::take(&mut self.gathered);
+        if turn.entries == 0 {
+            return Ok(());
+        }
         self.entries_since += turn.entries;
         let log_reopens = self.log.vitals().reopens;
         let is_due = CHECKPOINT_INTERVAL <= turn.at.since(self.checkpoint_at)
@@ -291,22 +321,33 @@ async fn wait(tick: &mut Option<TickDone>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use journal::{Disk, Journal};
     use model::ProbeId;
 
     use super::*;
     use crate::{
-        conductor::Replay,
+        clock::{ReadClocks, Reading},
+        conductor::{Conductor, Replay},
         log::{self, LogStart},
     };
 
-    #[tokio::test]
-    async fn who_asks_while_entries_wait_is_answered_after_the_turn() {
-        let dir = tempfile::tempdir().unwrap();
-        let (clock, metrics) = (Clock::system(), Arc::default());
-        let store = Store::open(&dir.path().join("faultline.db")).await.unwrap();
+    #[derive(Debug)]
+    struct Still;
+
+    impl ReadClocks for Still {
+        fn read(&self) -> Reading {
+            Reading { wall_us: 1_795_240_440_000_000, boot_us: 0 }
+        }
+    }
+
+    /// An owner with an empty database and log, for whom no time passes, and the handle of it.
+    async fn owner(dir: &Path) -> (Conductor, Owner, mpsc::Receiver<Request>) {
+        let (clock, metrics) = (Clock::over(Arc::new(Still)), Arc::default());
+        let store = Store::open(&dir.join("faultline.db")).await.unwrap();
         let options = log::options(LogPosition(0));
-        let (journal, _) = Journal::open(dir.path().join("log"), options, Disk).unwrap();
+        let (journal, _) = Journal::open(dir.join("log"), options, Disk).unwrap();
         let replay = Replay {
             store: &store,
             journal: &journal,
@@ -320,16 +361,54 @@ mod tests {
         let (log, _) = log::start(start, clock.clone(), metrics, durable).unwrap();
         let stop = CancellationToken::new();
         let (conductor, owner, requests, _) = replayed.conduct(&store, &log, &clock, &stop);
+        (conductor, owner, requests)
+    }
+
+    fn entry(position: u64, body: Body) -> Durable {
+        let (position, now) = (LogPosition(position), Clock::over(Arc::new(Still)).now());
+        Durable { position, now, body, rounds: None, permit: None }
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_entries_wait_is_answered_after_the_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let (conductor, owner, requests) = owner(dir.path()).await;
         // One entry and the end of the log are there at once: so there is always an entry to take.
         let (sender, entries) = mpsc::channel(1);
-        let (position, now) = (LogPosition(1), clock.now());
-        let entry = Durable { position, now, body: Body::Tick, rounds: None, permit: None };
-        sender.try_send(entry).unwrap();
+        sender.try_send(entry(1, Body::Tick)).unwrap();
         drop(sender);
         let asked = conductor.pair_statuses(ProbeId(1));
         let (answer, ended) = tokio::join!(asked, owner.run(entries, requests));
-        assert_eq!(answer.unwrap().position, position);
+        assert_eq!(answer.unwrap().position, LogPosition(1));
         ended.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_decides_nothing_is_gathered_and_what_somebody_waits_for_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, mut owner, mut requests) = owner(dir.path()).await;
+        let mut hear = async |entries: Vec<Durable>| {
+            owner.hear(entries.into_iter(), &mut requests).await.unwrap();
+            owner.store.applied().await.unwrap().position
+        };
+        assert_eq!(hear(vec![entry(1, Body::Tick), entry(2, Body::Tick)]).await, LogPosition(0));
+        let inventory = Body::Inventory { version: Some(1), changes: Vec::new() };
+        assert_eq!(hear(vec![entry(3, inventory)]).await, LogPosition(3));
+    }
+
+    #[tokio::test]
+    async fn what_is_gathered_is_stored_before_long_and_at_once_for_who_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let (conductor, owner, requests) = owner(dir.path()).await;
+        let (sender, entries) = mpsc::channel(1);
+        let running = tokio::spawn(owner.run(entries, requests));
+        sender.send(entry(1, Body::Tick)).await.unwrap();
+        conductor.applied(LogPosition(1)).await.unwrap();
+        sender.send(entry(2, Body::Tick)).await.unwrap();
+        let answer = conductor.pair_statuses(ProbeId(1)).await.unwrap();
+        assert_eq!(answer.position, LogPosition(2));
+        drop(sender);
+        running.await.unwrap().unwrap();
     }
 
     /// The pause may be over, and the database take decisions again, before who was sent away sees

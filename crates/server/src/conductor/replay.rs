@@ -202,6 +202,8 @@ impl Replayed {
             checkpoint_at: UtcMicros::default(),
             entries_since: 0,
             log_reopens: 0,
+            gathered: Turn::default(),
+            gathered_since: now,
         };
         (conductor, owner, requests, catch_up)
     }

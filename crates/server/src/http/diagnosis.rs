@@ -32,7 +32,7 @@ pub(crate) struct DiagnosisView {
     /// Everything up to here was heard.
     log_position: u64,
     inventory_version: u64,
-    /// Since when evidence is kept: since this server started.
+    /// Since when evidence is kept: since this server started, or had its first topology.
     #[schema(required)]
     evidence_since: Option<Timestamp>,
     /// Pairs of agent and target, and rounds of them, that it was made of.

@@ -78,12 +78,14 @@ pub(crate) struct Head {
 /// # Errors
 ///
 /// [`Unpackable`] if a column takes no more values; see [`Record::CHUNK_RECORDS_MAX`].
-pub(crate) fn encode<R: Record>(
-    series: &[(Key, Vec<R>)],
+pub(crate) fn encode<R: Record, S: AsRef<[R]>>(
+    series: &[(Key, S)],
     base: i64,
     packing: Packing,
 ) -> Result<Encoded, Unpackable> {
-    let splits: Vec<Split> = series.iter().map(|(_, records)| R::split(records, base)).collect();
+    // Plain pages are made one after the other, compressed ones of all series together.
+    let packed = series.iter().filter(|_| packing == Packing::Compressed);
+    let splits: Vec<Split> = packed.map(|(_, records)| R::split(records.as_ref(), base)).collect();
     let mut columns = Vec::with_capacity(R::LAYOUT.columns);
     for index in (0..R::LAYOUT.columns).filter(|_| packing == Packing::Compressed) {
         let values: Vec<&[u64]> =
@@ -100,12 +102,17 @@ pub(crate) fn encode<R: Record>(
     }
     head.length(series.len());
     let mut encoded = Encoded::default();
-    let mut subject = 0;
-    for (index, ((key, records), split)) in series.iter().zip(&splits).enumerate() {
-        let page = match packing {
-            Packing::Plain => plain_page(split),
-            Packing::Compressed => packed_page(index, split, &columns),
-        };
+    let (mut subject, mut plain, mut page) = (0, Split::default(), Writer::default());
+    for (index, (key, records)) in series.iter().enumerate() {
+        let records = records.as_ref();
+        page.bytes.clear();
+        match splits.get(index) {
+            Some(split) => write_packed(&mut page, index, split, &columns),
+            None => {
+                R::split_into(records, base, &mut plain);
+                write_plain(&mut page, &plain);
+            }
+        }
         if encoded.parts.last().is_none_or(|part| is_full(part.len())) {
             encoded.parts.push(Vec::new());
         }
@@ -117,9 +124,9 @@ pub(crate) fn encode<R: Record>(
         head.length(records.len());
         head.length(part_index);
         head.length(part.len());
-        head.length(page.len());
-        head.bytes.extend(crc32fast::hash(&page).to_le_bytes());
-        part.extend(page);
+        head.length(page.bytes.len());
+        head.bytes.extend(crc32fast::hash(&page.bytes).to_le_bytes());
+        part.extend_from_slice(&page.bytes);
         encoded.records += records.len();
     }
     encoded.head = sealed(&head.bytes);
@@ -140,29 +147,26 @@ pub(super) fn write_plain(to: &mut Writer, split: &Split) {
     to.counted(&split.rare);
 }
 
-pub(super) fn read_plain(from: &mut Reader<'_>, layout: Layout) -> Result<Split, Damaged> {
-    let mut split = Split { version: layout.version, ..Split::default() };
-    for _ in 0..layout.columns {
-        split.columns.push(column::read_plain(from)?);
+/// Reads them back, into columns whose room is used again.
+pub(super) fn read_plain(
+    from: &mut Reader<'_>,
+    layout: Layout,
+    split: &mut Split,
+) -> Result<(), Damaged> {
+    split.clear(layout);
+    for column in &mut split.columns {
+        column::read_plain(from, column)?;
     }
-    split.rare = from.counted()?.to_vec();
-    Ok(split)
+    split.rare.extend_from_slice(from.counted()?);
+    Ok(())
 }
 
-fn plain_page(split: &Split) -> Vec<u8> {
-    let mut page = Writer::default();
-    write_plain(&mut page, split);
-    page.bytes
-}
-
-fn packed_page(index: usize, split: &Split, columns: &[Packed]) -> Vec<u8> {
-    let mut page = Writer::default();
+fn write_packed(page: &mut Writer, index: usize, split: &Split, columns: &[Packed]) {
     for (values, packed) in split.columns.iter().zip(columns) {
         page.length(values.len());
         page.counted(packed.pages.get(index).map_or(&[][..], Vec::as_slice));
     }
     page.counted(&split.rare);
-    page.bytes
 }
 
 impl Head {
@@ -243,7 +247,11 @@ impl Head {
     pub(crate) fn decode<R: Record>(&mut self, page: &[u8]) -> Result<Vec<R>, Damaged> {
         let mut reader = Reader::new(page);
         let split = match &mut self.columns {
-            None => read_plain(&mut reader, self.layout)?,
+            None => {
+                let mut split = Split::default();
+                read_plain(&mut reader, self.layout, &mut split)?;
+                split
+            }
             Some(columns) => read_packed(&mut reader, self.layout, columns)?,
         };
         R::join(&split, self.base)

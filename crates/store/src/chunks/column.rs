@@ -124,15 +124,16 @@ pub(super) fn write_plain(to: &mut Writer, values: &[u64]) {
     }
 }
 
-pub(super) fn read_plain(from: &mut Reader<'_>) -> Result<Vec<u64>, Damaged> {
+/// Reads it back, into a column that is empty.
+pub(super) fn read_plain(from: &mut Reader<'_>, values: &mut Vec<u64>) -> Result<(), Damaged> {
     let count: usize = from.small()?;
     // Each takes a byte at least: no more is made room for than can be there.
     if from.rest().len() < count {
         return Err(Damaged("a column is longer than what holds it"));
     }
-    let mut values = Vec::with_capacity(count);
+    values.reserve(count);
     for _ in 0..count {
         values.push(from.number()?);
     }
-    Ok(values)
+    Ok(())
 }

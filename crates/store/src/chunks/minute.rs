@@ -93,8 +93,14 @@ impl Record for MinuteRecord {
     }
 
     fn split(series: &[MinuteRecord], base: i64) -> Split {
-        let mut split = Split::new(MinuteRecord::LAYOUT);
-        let mut rare = Writer::default();
+        let mut split = Split::default();
+        MinuteRecord::split_into(series, base, &mut split);
+        split
+    }
+
+    fn split_into(series: &[MinuteRecord], base: i64, split: &mut Split) {
+        split.clear(MinuteRecord::LAYOUT);
+        let mut rare = Writer { bytes: std::mem::take(&mut split.rare) };
         let base = model::UtcMicros(base).minute();
         let mut end = base;
         for run in series.chunk_by(|before, minute| minute.continues(before)) {
@@ -123,7 +129,6 @@ impl Record for MinuteRecord {
             }
         }
         split.rare = rare.bytes;
-        split
     }
 
     fn join(split: &Split, base: i64) -> Result<Vec<MinuteRecord>, Damaged> {

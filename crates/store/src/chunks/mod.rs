@@ -139,12 +139,28 @@ pub(crate) trait Record: Clone + Send + Sized + 'static {
     /// `base` is near its beginning: what is written as a difference to it is short.
     fn split(series: &[Self], base: i64) -> Split;
 
+    /// Splits a series into columns whose room is used again. A kind that is written all the time
+    /// does it without making new ones.
+    fn split_into(series: &[Self], base: i64, into: &mut Split) {
+        *into = Self::split(series, base);
+    }
+
     /// Puts a series together again.
     ///
     /// # Errors
     ///
     /// [`Damaged`] if these are no columns of this kind.
     fn join(split: &Split, base: i64) -> Result<Vec<Self>, Damaged>;
+
+    /// The same behind what is there. What was added before an error is of no use.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`], likewise.
+    fn join_into(split: &Split, base: i64, into: &mut Vec<Self>) -> Result<(), Damaged> {
+        into.extend(Self::join(split, base)?);
+        Ok(())
+    }
 }
 
 /// A series as columns, of any length each, and what is too rare to be one.
@@ -160,6 +176,14 @@ impl Split {
     fn new(layout: Layout) -> Split {
         let columns = vec![Vec::new(); layout.columns];
         Split { version: layout.version, columns, rare: Vec::new() }
+    }
+
+    /// Makes it empty, in a layout.
+    fn clear(&mut self, layout: Layout) {
+        self.version = layout.version;
+        self.columns.resize_with(layout.columns, Vec::new);
+        self.columns.iter_mut().for_each(Vec::clear);
+        self.rare.clear();
     }
 
     fn push(&mut self, column: usize, value: u64) {

@@ -74,8 +74,14 @@ impl Record for RoundRecord {
     }
 
     fn split(series: &[RoundRecord], base: i64) -> Split {
-        let mut split = Split::new(RoundRecord::LAYOUT);
-        let mut rare = Writer::default();
+        let mut split = Split::default();
+        RoundRecord::split_into(series, base, &mut split);
+        split
+    }
+
+    fn split_into(series: &[RoundRecord], base: i64, split: &mut Split) {
+        split.clear(RoundRecord::LAYOUT);
+        let mut rare = Writer { bytes: std::mem::take(&mut split.rare) };
         let fastest = series.iter().filter_map(RoundRecord::rtt).map(|rtt| rtt.us_min).min();
         let fastest = fastest.unwrap_or(0);
         rare.signed(series.first().map_or(0, |first| first.at.0.wrapping_sub(base)));
@@ -94,10 +100,15 @@ impl Record for RoundRecord {
             write_rare(&mut rare, round);
         }
         split.rare = rare.bytes;
-        split
     }
 
     fn join(split: &Split, base: i64) -> Result<Vec<RoundRecord>, Damaged> {
+        let mut rounds = Vec::with_capacity(split.column(SHAPE).count());
+        RoundRecord::join_into(split, base, &mut rounds)?;
+        Ok(rounds)
+    }
+
+    fn join_into(split: &Split, base: i64, rounds: &mut Vec<RoundRecord>) -> Result<(), Damaged> {
         let mut rare = Reader::new(&split.rare);
         let mut at = base.wrapping_add(rare.signed()?);
         let fastest: u32 = rare.small()?;
@@ -113,15 +124,14 @@ impl Record for RoundRecord {
             let us_max = us_mean.wrapping_add(maxs.next().ok_or(NOT_A_ROUND)??);
             Ok(Rtt { us_min, us_mean, us_max })
         };
-        let mut rounds = Vec::with_capacity(split.column(SHAPE).count());
-        for shape in split.column(SHAPE) {
-            if !rounds.is_empty() {
+        for (index, shape) in split.column(SHAPE).enumerate() {
+            if index != 0 {
                 at = at.wrapping_add(gaps.next().ok_or(NOT_A_ROUND)?.cast_signed());
             }
             let rtt = if shape & HAS_RTT != 0 { Some(next_rtt()?) } else { None };
             rounds.push(read_round(UtcMicros(at), shape, rtt, &mut rare)?);
         }
-        Ok(rounds)
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{
-    Damaged, Key, Layout, Reader, Record, Writer,
+    Damaged, Key, Layout, Reader, Record, Split, Writer,
     bytes::{checked, sealed},
     chunk,
 };
@@ -17,11 +17,12 @@ use super::{
 const ENTRY_BYTES: usize = 12;
 
 /// Writes series that are in the order of their keys.
-pub(crate) fn encode<R: Record>(series: &[(Key, Vec<R>)]) -> Vec<u8> {
+pub(crate) fn encode<R: Record, S: AsRef<[R]>>(series: &[(Key, S)]) -> Vec<u8> {
     let mut pages = Writer::default();
+    let mut split = Split::default();
     let mut directory = Vec::with_capacity(series.len().saturating_mul(ENTRY_BYTES));
     for (key, records) in series {
-        let split = R::split(records, 0);
+        R::split_into(records.as_ref(), 0, &mut split);
         chunk::write_plain(&mut pages, &split);
         let end = u32::try_from(pages.bytes.len()).unwrap_or(u32::MAX);
         for number in [key.subject, key.agent, end] {
@@ -60,9 +61,20 @@ impl<'a> Tail<'a> {
         Ok(Tail { layout, directory, pages: reader.rest() })
     }
 
-    /// Reads every series.
-    pub(crate) fn all<R: Record>(self) -> Result<Vec<(Key, Vec<R>)>, Damaged> {
-        (0..self.directory.len()).map(|index| self.series(index)).collect()
+    /// Reads every record, series by series, behind what is there. What was added before an error
+    /// is of no use.
+    pub(crate) fn all_into<R: Record>(self, into: &mut Vec<(Key, R)>) -> Result<(), Damaged> {
+        let (mut split, mut records) = (Split::default(), Vec::new());
+        for index in 0..self.directory.len() {
+            let key = self.series_into(index, &mut split, &mut records)?;
+            into.extend(records.drain(..).map(|record| (key, record)));
+        }
+        Ok(())
+    }
+
+    /// Reads every record, to see whether that can be done.
+    pub(crate) fn check<R: Record>(self) -> Result<(), Damaged> {
+        self.all_into::<R>(&mut Vec::new())
     }
 
     /// Reads the series of one subject: of one agent, or of all.
@@ -86,12 +98,25 @@ impl<'a> Tail<'a> {
     }
 
     fn series<R: Record>(self, index: usize) -> Result<(Key, Vec<R>), Damaged> {
+        let mut records = Vec::new();
+        let key = self.series_into(index, &mut Split::default(), &mut records)?;
+        Ok((key, records))
+    }
+
+    fn series_into<R: Record>(
+        self,
+        index: usize,
+        split: &mut Split,
+        records: &mut Vec<R>,
+    ) -> Result<Key, Damaged> {
         const LOST: Damaged = Damaged("a page is not where it should be");
         let (key, end) = self.directory.get(index).map(entry_of).ok_or(LOST)?;
         let before = index.checked_sub(1).and_then(|before| self.directory.get(before));
         let start = before.map_or(0, |entry| entry_of(entry).1);
         let mut reader = Reader::new(self.pages.get(start..end).ok_or(LOST)?);
-        Ok((key, R::join(&chunk::read_plain(&mut reader, self.layout)?, 0)?))
+        chunk::read_plain(&mut reader, self.layout, split)?;
+        R::join_into(split, 0, records)?;
+        Ok(key)
     }
 }
 

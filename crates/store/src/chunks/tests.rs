@@ -9,6 +9,7 @@ use model::{
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{chunk::Page, *};
+use crate::series::Sorted;
 
 const BASE: i64 = 1_795_240_000_000_000;
 
@@ -151,8 +152,16 @@ fn read_back<R: Record>(encoded: &Encoded) -> Vec<(Key, Vec<R>)> {
 
 /// Recorded in three goes, each a tail; then into two chunks, and those into one.
 fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
-    let tails: Vec<Vec<u8>> = goes.iter().map(|go| encode_tail(&merged(go.clone()))).collect();
-    let from_tail = |tail: &Vec<u8>| Tail::parse::<R>(tail).unwrap().all::<R>().unwrap();
+    let commit = |go: &Vec<(Key, R)>| {
+        let sorted = Sorted::of(go.clone(), |_, _| ());
+        encode_tail(&sorted.series())
+    };
+    let tails: Vec<Vec<u8>> = goes.iter().map(commit).collect();
+    let from_tail = |tail: &Vec<u8>| {
+        let mut records = Vec::new();
+        Tail::parse::<R>(tail).unwrap().all_into(&mut records).unwrap();
+        merged(records)
+    };
     let flat = |series: Vec<(Key, Vec<R>)>| {
         series.into_iter().flat_map(|(key, all)| all.into_iter().map(move |record| (key, record)))
     };
@@ -167,6 +176,12 @@ fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
     let expected: Vec<(Key, R)> = expected.into_iter().map(|((key, _), r)| (key, r)).collect();
     assert_eq!(found, expected);
     assert_eq!(compacted.records, expected.len());
+    let sorted = Sorted::of(goes.concat(), |key, _| key.subject % 2);
+    for (odd, series) in sorted.slots() {
+        let of = expected.iter().filter(|(key, _)| key.subject % 2 == odd).cloned();
+        let series = series.into_iter().map(|(key, records)| (key, records.to_vec()));
+        assert_eq!(flat(series.collect()).collect::<Vec<_>>(), of.collect::<Vec<_>>());
+    }
     // One series alone is the same as all of them.
     let mut head = Head::parse::<R>(&compacted.head).unwrap();
     for key in expected.iter().map(|(key, _)| *key).collect::<std::collections::BTreeSet<_>>() {
@@ -241,7 +256,7 @@ proptest! {
         let Encoded { mut head, mut parts, .. } = encode_chunk(&series, BASE, packing).unwrap();
         let tail = encode_tail(&series);
         let cut = &tail[..place.index(tail.len())];
-        prop_assert!(Tail::parse::<RoundRecord>(cut).and_then(Tail::all::<RoundRecord>).is_err());
+        prop_assert!(Tail::parse::<RoundRecord>(cut).and_then(Tail::check::<RoundRecord>).is_err());
         let mut good = Head::parse::<RoundRecord>(&head).unwrap();
         let at = place.index(parts[0].len());
         parts[0][at] ^= bits;
@@ -261,7 +276,7 @@ proptest! {
         for bytes in [bytes.clone(), bytes::sealed(&bytes)] {
             Head::parse::<RoundRecord>(&bytes).map_or_else(drop, drop);
             Tail::parse::<MinuteRecord>(&bytes)
-                .and_then(Tail::all::<MinuteRecord>)
+                .and_then(Tail::check::<MinuteRecord>)
                 .map_or_else(drop, drop);
         }
         let columns = bytes.chunks(7).map(|c| c.iter().map(|b| u64::from(*b) << 26).collect());
