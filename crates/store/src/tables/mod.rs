@@ -21,7 +21,9 @@ use model::{Minute, OrgId, Rtts, Span, ToldRollup, UtcMicros};
 
 use crate::{
     Store, StoreError,
-    chunks::{ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, Head, PAIR_FIVE, PAIR_HOUR, RollRecord},
+    chunks::{
+        ALL_DAY, ALL_FIVE, ALL_HOUR, Damaged, Head, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, RollRecord,
+    },
     compact::computed,
     damage::Place,
     db::{Binder, Bulk, Tx, sql},
@@ -86,7 +88,7 @@ pub enum RollupDetail {
     None,
     /// What all agents together say of each target.
     Targets,
-    /// And each agent's hours.
+    /// And each agent's hours and days.
     Agents,
     /// And each agent's five minutes.
     All,
@@ -112,6 +114,7 @@ impl RollupDetail {
             ALL_HOUR => (RollupDetail::Targets, Span::Hour),
             ALL_DAY => (RollupDetail::Targets, Span::Day),
             PAIR_HOUR => (RollupDetail::Agents, Span::Hour),
+            PAIR_DAY => (RollupDetail::Agents, Span::Day),
             PAIR_FIVE => (RollupDetail::All, Span::FiveMinutes),
             _ => return None,
         };
@@ -435,6 +438,7 @@ fn rows_of(kind: u8, head: &[u8], parts: &[Vec<u8>], since: Minute) -> (Vec<Told
         ALL_FIVE => rows::<ALL_FIVE>(head, parts, since),
         ALL_HOUR => rows::<ALL_HOUR>(head, parts, since),
         ALL_DAY => rows::<ALL_DAY>(head, parts, since),
+        PAIR_DAY => rows::<PAIR_DAY>(head, parts, since),
         _ => (Vec::new(), Vec::new()),
     }
 }
