@@ -265,6 +265,14 @@ pub(crate) enum AgentCommand {
         /// Name of the agent.
         name: String,
     },
+    /// Show what an agent says of itself: lag, spool, drops, load.
+    Metrics {
+        /// Name of the agent.
+        name: String,
+        /// How far back, up to now: 90m, 6h, 7d.
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
+        last: Duration,
+    },
     /// Delete an agent and cut it off at once.
     Delete {
         /// Name of the agent.

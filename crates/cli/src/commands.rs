@@ -8,7 +8,7 @@ use server::{Config, FirstError, HomeError, Overrides};
 use crate::{
     args::{AgentCommand, Connection, TargetCommand, UserCommand},
     client::Client,
-    password, record, table,
+    measured, password, record, table,
 };
 
 /// Targets asked for in one request.
@@ -85,6 +85,9 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
         }
         AgentCommand::Pause { name } => pause(client, by_name(&name).await?, &name, true).await,
         AgentCommand::Resume { name } => pause(client, by_name(&name).await?, &name, false).await,
+        AgentCommand::Metrics { name, last } => {
+            measured::metrics(client, connection.json, by_name(&name).await?, last).await
+        }
         AgentCommand::Delete { name } => {
             let path = format!("{AGENTS_PATH}/{}", by_name(&name).await?);
             let _: Value = client.send(Method::DELETE, &path, &Value::Null).await?;

@@ -9,6 +9,7 @@ mod commands;
 mod diagnose;
 mod doctor;
 mod keep;
+mod measured;
 mod password;
 mod pin;
 mod record;

@@ -9,6 +9,7 @@ pub mod capability;
 pub mod gap;
 pub mod id;
 pub mod inventory;
+pub mod metric;
 pub mod name;
 pub mod role;
 pub mod rollup;
@@ -25,6 +26,10 @@ pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
 pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
+pub use metric::{
+    Count, CounterRollup, GaugeRollup, Labels, MetricBatch, MetricError, MetricKind, MetricName,
+    MetricRollup, MetricSample, MetricSubject, MetricValue, Reading, Step,
+};
 pub use name::{Name, NameError};
 pub use role::Role;
 pub use rollup::{Rollup, Span, StateMinutes, ToldRollup, Worst};

@@ -3,7 +3,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::{
-    AgentEvent, AgentId, Capabilities, DropCause, Gap, InventoryChange, MonitorEvent, Name, Tier,
+    AgentEvent, AgentId, Capabilities, DropCause, Gap, InventoryChange, Labels, MetricBatch,
+    MetricName, MetricSample, MetricSubject, MetricValue, MonitorEvent, Name, Reading, Tier,
     TierId, UtcMicros,
 };
 
@@ -43,9 +44,20 @@ pub fn log_entry_seeds() -> Vec<Vec<u8>> {
         Body::Agent { agent: AgentId(1), event: AgentEvent::Hello(Capabilities::ICMP_V4) },
         Body::Inventory { version: Some(12), changes },
         Body::Monitor(MonitorEvent::Started { down_since }),
+        Body::Metrics(MetricBatch {
+            subject: MetricSubject::Agent(AgentId(1)),
+            samples: samples(),
+        }),
         Body::Tick,
     ];
     bodies.iter().map(|body| log::encode(UtcMicros(9), body)).collect()
+}
+
+fn samples() -> Vec<MetricSample> {
+    let name = MetricName::parse("agent_probes").ok();
+    let value = MetricValue::Gauge(Reading::from(7));
+    let sample = |name| MetricSample { name, labels: Labels::default(), at: UtcMicros(1), value };
+    name.map(sample).into_iter().collect()
 }
 
 /// A CSV import.

@@ -70,6 +70,7 @@ pub(crate) struct Metrics {
     pub(crate) history_sealed: Counter,
     pub(crate) history_merged: Counter,
     pub(crate) history_rolled: Counter,
+    pub(crate) history_rebuilt: Counter,
     pub(crate) panics: Panics,
     pub(crate) log_sync_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
@@ -130,6 +131,7 @@ pub(crate) struct Levels {
     pub(crate) backup_at_seconds: Level,
     pub(crate) backup_bytes: Level,
     pub(crate) history_damaged: Level,
+    pub(crate) history_left_out: Level,
 }
 
 #[derive(Debug, Default)]
@@ -193,6 +195,7 @@ impl Default for Metrics {
             history_sealed: Counter::default(),
             history_merged: Counter::default(),
             history_rolled: Counter::default(),
+            history_rebuilt: Counter::default(),
             panics: Panics::default(),
             log_sync_seconds: seconds(),
             commit_seconds: seconds(),
@@ -302,6 +305,7 @@ impl Metrics {
             ("history_records_sealed", "Records put into chunks", &self.history_sealed),
             ("history_chunks_merged", "Chunks that became part of others", &self.history_merged),
             ("history_rolled_up", "Hours and days rolled up, by group", &self.history_rolled),
+            ("history_rebuilt", "Damaged roll-ups that are made anew", &self.history_rebuilt),
             ("panics", "Panics that were caught", &self.panics.total),
         ];
         for (name, help, counter) in counters {
@@ -344,6 +348,11 @@ impl Metrics {
                 "history_damaged_places",
                 "Chunks found damaged since the start, and left out",
                 &levels.history_damaged,
+            ),
+            (
+                "history_samples_left_out",
+                "Samples of metrics left out since the start: there are too many series",
+                &levels.history_left_out,
             ),
         ];
         for (name, help, level) in levels {

@@ -13,7 +13,7 @@ use crate::{
     chunks::{Key, MinuteRecord},
     code,
     db::{Bulk, Conn, DbRow, Tx, big, sql},
-    names, rounds, series, streams,
+    metrics, names, rounds, series, streams,
 };
 
 /// Checkpoints kept: the newest, and the one before in case it cannot be read.
@@ -156,6 +156,7 @@ impl Store {
         }
         names::write(&mut tx, &sorted.names, commit.position).await?;
         rounds::write(&mut tx, commit.rounds, now).await?;
+        let left_out = metrics::write(&mut tx, commit.metrics, now).await?;
         HIGHWATER_SET
             .run(&mut tx, commit.highwaters, |mark, row| {
                 row.add(mark.agent.0).add(big(mark.epoch)).add(big(mark.seq)).add(now.0);
@@ -173,6 +174,7 @@ impl Store {
             .execute(&mut tx)
             .await?;
         tx.commit().await?;
+        self.damage().leave_out(left_out);
         Ok(true)
     }
 

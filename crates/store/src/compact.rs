@@ -9,7 +9,8 @@
 //! 4 - What a chunk is made of goes in the transaction that adds the chunk: a crash in between
 //!     leaves the one or the other.
 //! 5 - A chunk that is damaged is not merged, a row of the tail not sealed: what of it can be read
-//!     stays readable where it is, and the rest can still be looked at.
+//!     stays readable where it is, and the rest can still be looked at. A roll-up is made anew
+//!     ([`crate::repair`]).
 //!
 //! A step reads, computes where it holds nobody up, and then writes; whoever else made the same
 //! step meanwhile is noticed, and nothing is written. Steps are bounded.
@@ -22,12 +23,12 @@ use crate::{
     Compacted, Store, StoreError,
     chunks::{
         self, AllDay, AllFive, AllHour, BLOCK_MINUTES, Damaged, Encoded, Head, Key, Level,
-        MinuteRecord, PAIR_FIVE, Packing, PairDay, PairFive, PairHour, Record, RoundRecord, Tail,
-        Unpackable,
+        METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord, MinuteRecord,
+        PAIR_FIVE, Packing, PairDay, PairFive, PairHour, Record, RoundRecord, Tail, Unpackable,
     },
     damage::Place,
     db::{DbRow, Tx, sql},
-    roll,
+    repair, roll,
     series::Sorted,
     tables,
 };
@@ -170,8 +171,10 @@ impl Store {
         let mut compacted = Compacted { is_done: true, ..Compacted::default() };
         self.seal_due::<RoundRecord>(now, &mut compacted).await?;
         self.seal_due::<MinuteRecord>(now, &mut compacted).await?;
+        self.seal_due::<MetricRecord>(now, &mut compacted).await?;
         self.merge_due::<RoundRecord>(now, &mut compacted).await?;
         self.merge_due::<MinuteRecord>(now, &mut compacted).await?;
+        self.merge_due::<MetricRecord>(now, &mut compacted).await?;
         self.roll_due(now, &mut compacted).await?;
         self.merge_due::<PairFive>(now, &mut compacted).await?;
         self.merge_due::<PairHour>(now, &mut compacted).await?;
@@ -179,6 +182,10 @@ impl Store {
         self.merge_due::<AllFive>(now, &mut compacted).await?;
         self.merge_due::<AllHour>(now, &mut compacted).await?;
         self.merge_due::<AllDay>(now, &mut compacted).await?;
+        self.merge_due::<MetricRollRecord<METRIC_FIVE>>(now, &mut compacted).await?;
+        self.merge_due::<MetricRollRecord<METRIC_HOUR>>(now, &mut compacted).await?;
+        self.merge_due::<MetricRollRecord<METRIC_DAY>>(now, &mut compacted).await?;
+        self.repair_due(now, &mut compacted).await?;
         Ok(compacted)
     }
 
@@ -322,6 +329,11 @@ impl Store {
             Ok(made) => made?,
             Err((id, why)) => {
                 self.damage().note(Place::Chunk(id), why);
+                if repair::is_made_of_others(R::KIND) {
+                    // It is met by the end of this step.
+                    self.damage().keep_fresh(id);
+                    return Ok(0);
+                }
                 sql(CHUNK_DAMAGED).bind(merge.org.0).bind(id).execute(&mut tx).await?;
                 tx.commit().await?;
                 return Ok(0);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::chunks::Damaged;
@@ -20,6 +23,9 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
     places: Mutex<BTreeSet<Place>>,
+    /// Chunks that nobody has looked at whether they can be made anew.
+    fresh: Mutex<BTreeSet<i64>>,
+    left_out: AtomicU64,
 }
 
 impl Damage {
@@ -27,7 +33,34 @@ impl Damage {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() < PLACES_MAX && places.insert(place) {
             tracing::error!(reason = %why, ?place, "a part of the history is left out");
+            if let Place::Chunk(id) = place {
+                self.keep_fresh(id);
+            }
         }
+    }
+
+    pub(crate) fn keep_fresh(&self, chunk: i64) {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk);
+    }
+
+    pub(crate) fn take_fresh(&self) -> BTreeSet<i64> {
+        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Forgets a place that is no more.
+    pub(crate) fn mended(&self, place: Place) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+    }
+
+    /// Notes samples for which no series could be made.
+    pub(crate) fn leave_out(&self, samples: u64) {
+        if samples != 0 && self.left_out.fetch_add(samples, Ordering::Relaxed) == 0 {
+            tracing::error!("metrics are left out: there are as many series as may be");
+        }
+    }
+
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     pub(crate) fn places(&self) -> u64 {

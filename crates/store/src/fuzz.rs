@@ -4,31 +4,32 @@
 //! Checksums are made to hold, or no change would get behind them.
 
 use model::{
-    Cause, Confirm, Minute, MinuteCounts, NotAsked, Outcome, Rollup, RoundFlags, Rtt, UtcMicros,
-    Verdict, Worst,
+    Cause, Confirm, Count, MetricRollup, MetricValue, Minute, MinuteCounts, NotAsked, Outcome,
+    Reading, Rollup, RoundFlags, Rtt, UtcMicros, Verdict, Worst,
 };
 
 use crate::chunks::{
-    Head, Key, MinuteRecord, Packing, PairHour, Record, RollRecord, RoundRecord, Tail,
-    encode_chunk, encode_tail, sealed,
+    Head, Key, METRIC_HOUR, MetricRecord, MetricRollRecord, MinuteRecord, Packing, PairHour,
+    Record, RollRecord, RoundRecord, Tail, encode_chunk, encode_tail, sealed,
 };
 
 /// A chunk as the fuzzer has it: the length of the head in two bytes, the head, one page.
 const LENGTH_BYTES: usize = 2;
 
-/// A tail, as either kind.
+/// A tail, as any kind.
 pub fn history_tail(bytes: &[u8]) -> bool {
     let bytes = sealed(bytes);
     let rounds = Tail::parse::<RoundRecord>(&bytes).and_then(Tail::check::<RoundRecord>);
     let minutes = Tail::parse::<MinuteRecord>(&bytes).and_then(Tail::check::<MinuteRecord>);
-    rounds.is_ok() || minutes.is_ok()
+    let metrics = Tail::parse::<MetricRecord>(&bytes).and_then(Tail::check::<MetricRecord>);
+    rounds.is_ok() || minutes.is_ok() || metrics.is_ok()
 }
 
 /// Tails as commits write them.
 pub fn history_tail_seeds() -> Vec<Vec<u8>> {
-    let tail = encode_tail(&rounds());
+    let tails = [encode_tail(&rounds()), encode_tail(&metrics())];
     // Without the checksum, which is put in front again.
-    tail.get(4..).map(<[u8]>::to_vec).into_iter().collect()
+    tails.iter().filter_map(|tail| tail.get(4..)).map(<[u8]>::to_vec).collect()
 }
 
 /// The head of a chunk, and a page of it, as any kind.
@@ -40,6 +41,8 @@ pub fn history_chunk(bytes: &[u8]) -> bool {
     is_read::<RoundRecord>(&head, page)
         || is_read::<MinuteRecord>(&head, page)
         || is_read::<PairHour>(&head, page)
+        || is_read::<MetricRecord>(&head, page)
+        || is_read::<MetricRollRecord<METRIC_HOUR>>(&head, page)
 }
 
 fn is_read<R: Record>(head: &[u8], page: &[u8]) -> bool {
@@ -51,7 +54,9 @@ pub fn history_chunk_seeds() -> Vec<Vec<u8>> {
     let packings = [Packing::Plain, Packing::Compressed];
     let rounds = packings.into_iter().filter_map(|packing| seed(&rounds(), packing));
     let rollups = packings.into_iter().filter_map(|packing| seed(&rollups(), packing));
-    rounds.chain(rollups).collect()
+    let metrics = packings.into_iter().filter_map(|packing| seed(&metrics(), packing));
+    let hours = packings.into_iter().filter_map(|packing| seed(&metric_hours(), packing));
+    rounds.chain(rollups).chain(metrics).chain(hours).collect()
 }
 
 fn seed<R: Record>(series: &[(Key, Vec<R>)], packing: Packing) -> Option<Vec<u8>> {
@@ -78,6 +83,35 @@ fn rollups() -> Vec<(Key, Vec<PairHour>)> {
         RollRecord { start, rollup: rollup.told() }
     };
     vec![(Key { subject: 7, agent: 1 }, (0..12).map(hour).collect())]
+}
+
+/// A gauge and a counter that begins again.
+fn values(n: i64) -> [MetricValue; 2] {
+    let total = n.cast_unsigned() % 7 * 100;
+    let epoch = u32::from(6 < n);
+    let count = Count { total, epoch, is_32_bit: true };
+    [MetricValue::Gauge(Reading::from(u32::try_from(n).unwrap_or(0))), MetricValue::Counter(count)]
+}
+
+fn metrics() -> Vec<(Key, Vec<MetricRecord>)> {
+    let of = |which: usize| {
+        let sample = |n: i64| {
+            let value = *values(n).get(which)?;
+            Some(MetricRecord { at: UtcMicros(n * 30_000_000), value })
+        };
+        (0..12).filter_map(sample).collect()
+    };
+    [(0, 1), (1, 2)].map(|(which, subject)| (Key { subject, agent: 0 }, of(which))).into()
+}
+
+fn metric_hours() -> Vec<(Key, Vec<MetricRollRecord<METRIC_HOUR>>)> {
+    let hour = |record: &MetricRecord| {
+        let start = Minute(record.at.0 / 30_000_000 * 60);
+        let mut rollup = MetricRollup::of(start.start(), record.value);
+        rollup.push(&MetricRollup::of(start.next().start(), record.value));
+        MetricRollRecord { start, rollup }
+    };
+    metrics().into_iter().map(|(key, all)| (key, all.iter().map(hour).collect())).collect()
 }
 
 fn rounds() -> Vec<(Key, Vec<RoundRecord>)> {

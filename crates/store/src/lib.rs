@@ -26,10 +26,13 @@ mod history;
 mod import;
 mod installation;
 mod inventory;
+mod metrics;
 mod migrate;
 mod names;
+mod repair;
 mod retention;
 mod roll;
+mod roll_metrics;
 mod rounds;
 mod rows;
 mod scope;
@@ -63,5 +66,10 @@ pub const TARGET_TAGS_MAX: usize = 32;
 pub const IMPORT_ROWS_MAX: usize = 100_000;
 /// Elements and targets of one topology: the largest network we aim at, with each of its targets.
 pub const TOPOLOGY_PARTS_MAX: usize = 200_000;
+/// Series of metrics of an organisation: some thousand devices with all their interfaces. Each
+/// costs a row here and a page in every chunk.
+pub const METRIC_SERIES_MAX: usize = 200_000;
+/// Series of metrics of one thing: far above what an agent or an interface says of itself.
+pub const SUBJECT_SERIES_MAX: usize = 256;
 /// Minutes of one history request: a day.
 pub const MINUTES_MAX: u32 = 1_440;

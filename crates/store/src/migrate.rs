@@ -46,6 +46,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("installation", "0008_installation.sql"),
     step!("rollup tables", "0009_rollup_tables.sql"),
     step!("rounded rollups", "0010_rounded_rollups.sql"),
+    step!("metrics", "0011_metrics.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

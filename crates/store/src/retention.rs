@@ -5,10 +5,11 @@ use model::{Minute, OrgId, Span, UtcMicros};
 use crate::{
     Retained, Retention, RollupsBefore, Store, StoreError,
     chunks::{
-        ALL_DAY, ALL_FIVE, ALL_HOUR, MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _,
-        RoundRecord,
+        ALL_DAY, ALL_FIVE, ALL_HOUR, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord,
+        MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
     },
     db::{Tx, sql},
+    metrics,
 };
 
 /// Rows of one table deleted by one step: some tens of milliseconds.
@@ -54,6 +55,10 @@ const SWEPT_SET: &str = "
     INSERT INTO history_swept (org_id, before) VALUES ($1, $2)
     ON CONFLICT (org_id) DO UPDATE SET before = excluded.before
      WHERE history_swept.before < excluded.before";
+const HOURS_SWEPT_SET: &str = "
+    UPDATE history_swept
+       SET metric_hours = CASE WHEN metric_hours > $2 THEN metric_hours ELSE $2 END
+     WHERE org_id = $1";
 const RECORDED_SWEEP: &str = "
     DELETE FROM recorded_minute
      WHERE (org_id, minute) IN (
@@ -189,6 +194,7 @@ impl Store {
             let named_before = named_before.min(retention.minutes_before);
             let named_before = named_before.min(retention.rollups_before.oldest());
             let named_before = (org, named_before.min(retention.rounds_before).0);
+            sweep(&mut tx, metrics::SERIES_SWEEP, named_before, &mut retained.is_done).await?;
             retained.audited +=
                 sweep(&mut tx, TOMBSTONES_SWEEP, named_before, &mut retained.is_done).await?;
             tx.commit().await?;
@@ -218,6 +224,8 @@ async fn sweep_history(
     sweep(tx, RECORDED_SWEEP, (org, minutes.0), is_done).await?;
     let RollupsBefore { pair_fives, pair_hours, all_fives, all_hours, all_days } =
         retention.rollups_before;
+    sql(HOURS_SWEPT_SET).bind(org).bind(pair_hours.minute().0).execute(tx).await?;
+    retained.rounds += sweep_chunks(tx, (org, MetricRecord::KIND, rounds), is_done).await?;
     let kinds = [
         (PAIR_FIVE, pair_fives),
         (PAIR_HOUR, pair_hours),
@@ -225,6 +233,10 @@ async fn sweep_history(
         (ALL_FIVE, all_fives),
         (ALL_HOUR, all_hours),
         (ALL_DAY, all_days),
+        // Metrics are kept as long as what an agent says of its targets, and days as long as any.
+        (METRIC_FIVE, pair_fives),
+        (METRIC_HOUR, pair_hours),
+        (METRIC_DAY, all_days),
     ];
     for (kind, before) in kinds {
         retained.rollups += sweep_chunks(tx, (org, kind, before.minute()), is_done).await?;

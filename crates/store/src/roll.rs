@@ -109,24 +109,24 @@ pub(crate) async fn mark(
 }
 
 /// Spans of one group, all in one day, that are to be made anew.
-struct Due {
-    org: OrgId,
-    group: u32,
+pub(crate) struct Due {
+    pub(crate) org: OrgId,
+    pub(crate) group: u32,
     span: Span,
     /// The first minute of each, and the chunk that came last.
-    marks: Vec<(Minute, i64)>,
+    pub(crate) marks: Vec<(Minute, i64)>,
 }
 
 impl Due {
     /// From the first to the end of the last.
-    fn range(&self) -> Range<Minute> {
+    pub(crate) fn range(&self) -> Range<Minute> {
         let first = self.marks.first().map_or(Minute(0), |(start, _)| *start);
         let last = self.marks.last().map_or(first, |(start, _)| *start);
         first..Minute(last.0.saturating_add(self.span.minutes()))
     }
 
     /// Everything of the group in that time.
-    fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         let range = self.range();
         Wanted {
             org: self.org,
@@ -139,7 +139,7 @@ impl Due {
 }
 
 /// A chunk that is rolled up.
-struct Source {
+pub(crate) struct Source {
     id: i64,
     head: Vec<u8>,
     parts: Vec<Vec<u8>>,
@@ -182,7 +182,14 @@ impl Store {
         for (span, quiet) in [(Span::Hour, HOUR_QUIET), (Span::Day, DAY_QUIET)] {
             for due in self.due(span, now - quiet).await? {
                 compacted.is_done = false;
-                match self.roll(&due, now).await {
+                let rolled = match (chunks::is_of_metrics(due.group), span) {
+                    (false, _) => self.roll(&due, now).await,
+                    (true, Span::Day) => self.roll_metric_day(&due, now).await,
+                    (true, Span::Hour | Span::FiveMinutes) => {
+                        self.roll_metric_hours(&due, now).await
+                    }
+                };
+                match rolled {
                     Ok(true) => {
                         let marks = u64::try_from(due.marks.len()).unwrap_or(u64::MAX);
                         compacted.rolled = compacted.rolled.saturating_add(marks);
@@ -340,29 +347,16 @@ impl Reader<'_> {
 
     /// The hours or days of which something is sealed and not rolled up, or not sealed.
     async fn changed(&mut self, span: Span) -> Result<BTreeSet<Minute>, StoreError> {
-        let mut hours = self.marks(Span::Hour).await?;
+        let mut hours = marks(&mut self.tx, &self.wanted, Span::Hour).await?;
         hours.extend(series::tail_hours::<RoundRecord>(&mut self.tx, &self.wanted).await?);
         hours.extend(series::tail_hours::<MinuteRecord>(&mut self.tx, &self.wanted).await?);
         let mut changed: BTreeSet<Minute> = hours.iter().map(|hour| span.start(*hour)).collect();
         if span == Span::Day {
-            changed.extend(self.marks(Span::Day).await?);
+            changed.extend(marks(&mut self.tx, &self.wanted, Span::Day).await?);
         }
         let swept = swept(&mut self.tx, self.wanted.org).await?;
         changed.retain(|start| swept <= *start);
         Ok(changed)
-    }
-
-    async fn marks(&mut self, span: Span) -> Result<BTreeSet<Minute>, StoreError> {
-        let marks: Vec<i64> = sql(MARKS)
-            .bind(self.wanted.org.0)
-            .bind(self.wanted.key().group())
-            .bind(span.minutes())
-            .bind(self.wanted.from.minute().0)
-            .bind(self.wanted.to.minute().0)
-            .bind(MARKS_MAX)
-            .scalars(&mut self.tx)
-            .await?;
-        Ok(marks.into_iter().map(Minute).collect())
     }
 
     /// Makes the spans of some hours or days of the rounds and minutes that there are.
@@ -392,8 +386,26 @@ impl Reader<'_> {
     }
 }
 
+/// The hours or days of a time and group that are marked.
+pub(crate) async fn marks(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    span: Span,
+) -> Result<BTreeSet<Minute>, StoreError> {
+    let marks: Vec<i64> = sql(MARKS)
+        .bind(wanted.org.0)
+        .bind(wanted.key().group())
+        .bind(span.minutes())
+        .bind(wanted.from.minute().0)
+        .bind(wanted.to.minute().0)
+        .bind(MARKS_MAX)
+        .scalars(tx)
+        .await?;
+    Ok(marks.into_iter().map(Minute).collect())
+}
+
 /// Spans that follow each other as one range each.
-fn runs(starts: impl Iterator<Item = Minute>, span: Span) -> Vec<Range<Minute>> {
+pub(crate) fn runs(starts: impl Iterator<Item = Minute>, span: Span) -> Vec<Range<Minute>> {
     let mut runs: Vec<Range<Minute>> = Vec::new();
     for start in starts {
         let end = Minute(start.0.saturating_add(span.minutes()));
@@ -465,13 +477,13 @@ fn told(found: Found<Rollup>) -> Found {
 }
 
 /// Before this minute nothing is made anew.
-async fn swept(tx: &mut Tx, org: OrgId) -> Result<Minute, StoreError> {
+pub(crate) async fn swept(tx: &mut Tx, org: OrgId) -> Result<Minute, StoreError> {
     let before: Option<i64> = sql(SWEPT).bind(org.0).scalar_optional(tx).await?;
     Ok(Minute(before.unwrap_or(i64::MIN)))
 }
 
 /// Takes the marks away; false if one is another by now, and then nothing may be written.
-async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
+pub(crate) async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
     for (start, chunk) in &due.marks {
         let unmarked = sql(UNMARK)
             .bind(due.org.0)
@@ -489,7 +501,7 @@ async fn unmark(tx: &mut Tx, due: &Due) -> Result<bool, StoreError> {
 }
 
 /// Makes a chunk of roll-ups, before anybody waits for the writer; `None` if there are none.
-fn encoded<R: Record>(
+pub(crate) fn encoded<R: Record>(
     series: Vec<(Key, Vec<R>)>,
     group: u32,
     range: &Range<Minute>,
@@ -502,7 +514,10 @@ fn encoded<R: Record>(
     Ok(Some((R::KIND, Made { group, level: 0, start, minutes, encoded })))
 }
 
-async fn sources<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Source>, StoreError> {
+pub(crate) async fn sources<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+) -> Result<Vec<Source>, StoreError> {
     let mut sources = Vec::new();
     for row in series::heads::<R>(tx, wanted).await? {
         let id: i64 = row.value("id")?;
@@ -514,13 +529,13 @@ async fn sources<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Source>,
 }
 
 /// Chunks whose heads were read, and what of them cannot be read.
-struct Opened<'a> {
+pub(crate) struct Opened<'a> {
     chunks: Vec<(&'a Source, Head)>,
-    damaged: Vec<(i64, Damaged)>,
+    pub(crate) damaged: Vec<(i64, Damaged)>,
 }
 
 impl<'a> Opened<'a> {
-    fn new<R: Record>(sources: &'a [Source]) -> Opened<'a> {
+    pub(crate) fn new<R: Record>(sources: &'a [Source]) -> Opened<'a> {
         let mut opened = Opened { chunks: Vec::new(), damaged: Vec::new() };
         for source in sources {
             match Head::parse::<R>(&source.head) {
@@ -531,13 +546,13 @@ impl<'a> Opened<'a> {
         opened
     }
 
-    fn subjects(&self) -> BTreeSet<u32> {
+    pub(crate) fn subjects(&self) -> BTreeSet<u32> {
         let pages = self.chunks.iter().flat_map(|(_, head)| head.pages());
         pages.map(|page| page.key.subject).collect()
     }
 
     /// Reads the series of one subject, by agent, each in the order of time.
-    fn of<R: Record>(
+    pub(crate) fn of<R: Record>(
         &mut self,
         subject: u32,
         is_wanted: impl Fn(&R) -> bool,

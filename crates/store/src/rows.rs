@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
-    LogPosition, Minute, MinuteTruth, Name, OrgId, ProbeId, Role, Round, RoundBatch, TargetId,
-    Tier, TierId, ToldRollup, UserId, UtcMicros, Verdict,
+    Labels, LogPosition, MetricBatch, MetricKind, MetricName, Minute, MinuteTruth, Name, OrgId,
+    ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId, ToldRollup, UserId, UtcMicros,
+    Verdict,
 };
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
@@ -390,6 +391,7 @@ pub struct Commit<'a> {
     pub highwaters: &'a [Highwater],
     /// What the batches of this turn told that their agents lost.
     pub gaps: &'a [AgentGap],
+    pub metrics: &'a [MetricBatch],
     /// The engine's state at `position`.
     pub checkpoint: Option<&'a [u8]>,
 }
@@ -563,6 +565,11 @@ pub struct HistorySize {
     pub all_fives: Kept,
     pub all_hours: Kept,
     pub all_days: Kept,
+    pub metrics: Kept,
+    /// Roll-ups of metrics.
+    pub metric_fives: Kept,
+    pub metric_hours: Kept,
+    pub metric_days: Kept,
     /// Not in chunks yet.
     pub tail: Kept,
 }
@@ -576,6 +583,8 @@ pub struct Compacted {
     pub merged: u64,
     /// Hours and days of a group of targets that were rolled up.
     pub rolled: u64,
+    /// Damaged chunks of roll-ups that are made anew, all of them or in part.
+    pub rebuilt: u64,
     /// Nothing was left to do.
     pub is_done: bool,
 }
@@ -626,6 +635,15 @@ pub struct RollupSeries {
     /// `None` is the consensus.
     pub agent: Option<AgentRef>,
     pub rollups: BTreeMap<Minute, ToldRollup>,
+}
+
+/// A series of a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricSeries {
+    pub id: u32,
+    pub name: MetricName,
+    pub labels: Labels,
+    pub kind: MetricKind,
 }
 
 #[derive(Clone, Debug)]

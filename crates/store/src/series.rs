@@ -12,8 +12,8 @@ use crate::{
     HistorySize, Kept, Store, StoreError,
     chunks::{
         self, ALL_DAY, ALL_FIVE, ALL_HOUR, AllDay, AllFive, AllHour, Damaged, Head, Key,
-        MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay, PairFive, PairHour, Record,
-        RoundRecord, Tail,
+        METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord, MinuteRecord,
+        PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay, PairFive, PairHour, Record, RoundRecord, Tail,
     },
     damage::{Damage, Place},
     db::{Conn, DbRow, Tx, sql},
@@ -90,6 +90,10 @@ impl Store {
                 ALL_FIVE => size.all_fives = kept,
                 ALL_HOUR => size.all_hours = kept,
                 ALL_DAY => size.all_days = kept,
+                MetricRecord::KIND => size.metrics = kept,
+                METRIC_FIVE => size.metric_fives = kept,
+                METRIC_HOUR => size.metric_hours = kept,
+                METRIC_DAY => size.metric_days = kept,
                 _ => size.tail = kept,
             }
         }
@@ -343,6 +347,10 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
             ALL_FIVE => whole::<AllFive>(connection, &row, last).await?,
             ALL_HOUR => whole::<AllHour>(connection, &row, last).await?,
             ALL_DAY => whole::<AllDay>(connection, &row, last).await?,
+            MetricRecord::KIND => whole::<MetricRecord>(connection, &row, last).await?,
+            METRIC_FIVE => whole::<MetricRollRecord<METRIC_FIVE>>(connection, &row, last).await?,
+            METRIC_HOUR => whole::<MetricRollRecord<METRIC_HOUR>>(connection, &row, last).await?,
+            METRIC_DAY => whole::<MetricRollRecord<METRIC_DAY>>(connection, &row, last).await?,
             _ => Err(Damaged("it is of no known kind")),
         };
         findings.extend(checked.err().map(|why| format!("chunk {last} of the history: {why}")));
@@ -359,6 +367,9 @@ pub(crate) async fn inspect(connection: &mut Conn) -> Result<Vec<String>, StoreE
             }
             MinuteRecord::KIND => {
                 Tail::parse::<MinuteRecord>(body).and_then(Tail::check::<MinuteRecord>)
+            }
+            MetricRecord::KIND => {
+                Tail::parse::<MetricRecord>(body).and_then(Tail::check::<MetricRecord>)
             }
             _ => Err(Damaged("it is of no known kind")),
         };

@@ -62,6 +62,29 @@ export interface paths {
         patch: operations["agent_update"];
         trace?: never;
     };
+    "/api/v1/agents/{id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an agent says of itself over time
+         * @description Gauges with their least, mean, largest and last value, counters with what they counted and at
+         *     what rate. The agent's heartbeats are kept every 30 seconds.
+         *
+         *     Needs the permission `agent_read`.
+         */
+        get: operations["agent_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/{id}/revoke": {
         parameters: {
             query?: never;
@@ -1745,6 +1768,67 @@ export interface components {
          *     id is the position in the log; send it as `Last-Event-ID` to resume.
          */
         LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        MetricBucket: {
+            cause: components["schemas"]["Cause"] | null;
+            /**
+             * Format: int64
+             * @description Samples; the rest is null without any.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description What a counter counted since the sample before the bucket; null if nobody knows.
+             */
+            increase: number | null;
+            /** @description It is not over. */
+            is_open: boolean;
+            /**
+             * Format: double
+             * @description Of a gauge; null for a counter.
+             */
+            last: number | null;
+            /** Format: double */
+            max: number | null;
+            /** Format: double */
+            mean: number | null;
+            /**
+             * Format: double
+             * @description Of a gauge; null for a counter.
+             */
+            min: number | null;
+            /**
+             * Format: double
+             * @description The same by the time between the two, so that a silence makes no peak.
+             */
+            rate_per_s: number | null;
+            /**
+             * Format: int64
+             * @description How often a counter began again within the bucket.
+             */
+            resets: number;
+            start: components["schemas"]["Timestamp"];
+        };
+        /** @enum {string} */
+        MetricKind: "gauge" | "counter";
+        MetricSeries: {
+            buckets: components["schemas"]["MetricBucket"][];
+            kind: components["schemas"]["MetricKind"];
+            labels: {
+                [key: string]: string;
+            };
+            /** @example agent_send_lag_seconds */
+            name: string;
+            /** @description As the name says it; empty for a plain number. */
+            unit: string;
+        };
+        /** @description Every bucket of the range that has begun; an empty one is told with its cause. */
+        Metrics: {
+            from: components["schemas"]["Timestamp"];
+            level: string;
+            /** @description In the order of names and labels. */
+            series: components["schemas"]["MetricSeries"][];
+            to: components["schemas"]["Timestamp"];
+        };
         Minute: {
             cause: components["schemas"]["Cause"];
             /** @description Not closed yet: the verdict held right now, which may still change. */
@@ -2659,6 +2743,58 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Agent"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agent_metrics: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only of this name; all of the agent if left out.
+                 * @example agent_send_lag_seconds
+                 */
+                name?: string;
+                /** @description An hour before `to` if left out. */
+                from?: components["schemas"]["Timestamp"];
+                /**
+                 * @description Excluded; now if left out. At most five years after `from`; all metrics together may have
+                 *     50,000 values.
+                 */
+                to?: components["schemas"]["Timestamp"];
+                /**
+                 * @description `1m`, `5m`, `1h` or `1d`. If left out, the finest that tells the range in not too many
+                 *     values and is kept for so long.
+                 */
+                level?: string;
+                /** @description `json` (if left out) or `csv`. */
+                format?: string;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every bucket of the range that has begun */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metrics"];
+                    "text/csv": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -4,11 +4,12 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 
 import type { TargetFilter } from '../domain/filter'
 import { type Track, type Tracks, tracksOf } from '../domain/history'
+import { LOOK_BACK_MS, STEP_MIN } from '../domain/metric'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import { Problem, api, sent, setCsrfToken } from './client'
 import { readColumns } from './columns'
 import { serverNow } from './serverTime'
-import type { History, Round, Session } from './types'
+import type { History, Metrics, Round, Session } from './types'
 
 /** Rows a list asks for at once: some screens full, far below the server's limit of 500. */
 export const TARGET_PAGE_LENGTH = 200
@@ -250,6 +251,23 @@ export const tiersQuery = queryOptions({
   queryKey: keys.tiers,
   queryFn: ({ signal }) => sent(api.GET('/api/v1/tiers', { signal })),
 })
+
+/** As often as a value of it is new. */
+const METRICS_POLL_MS = STEP_MIN * MINUTE_MS
+
+/** What an agent says of itself over the last day. */
+export const agentMetricsQuery = (id: number) =>
+  queryOptions({
+    queryKey: ['agent-metrics', id],
+    queryFn: ({ signal }): Promise<Metrics> => {
+      const to = serverNow()
+      const query = historyParams({ from: to - LOOK_BACK_MS, to, level: `${STEP_MIN}m` })
+      // Its other form, CSV, comes only if it is asked for.
+      const params = { path: { id }, query }
+      return sent(api.GET('/api/v1/agents/{id}/metrics', { params, signal })) as Promise<Metrics>
+    },
+    refetchInterval: METRICS_POLL_MS,
+  })
 
 export const agentsQuery = queryOptions({
   queryKey: keys.agents,

@@ -84,6 +84,7 @@ impl Play {
             rounds: &batches,
             highwaters: &[],
             gaps: &[],
+            metrics: &[],
             checkpoint: None,
         };
         let before = account::cpu_s(std::process::id())?;

@@ -4,6 +4,7 @@
 //! inventory: each change is committed first and then handed to the conductor, in the order of
 //! the commits.
 
+pub(crate) mod agent_metrics;
 pub(crate) mod agents;
 pub(crate) mod attempts;
 pub(crate) mod audit;

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 
 use engine::Engine;
 use model::{
-    AgentId, Decision, DecisionKind, LogPosition, Minute, Round, RoundBatch, Subject, UtcMicros,
+    AgentId, Decision, DecisionKind, LogPosition, MetricBatch, Minute, Round, RoundBatch, Subject,
+    UtcMicros,
 };
 use store::{AgentGap, Highwater};
 
@@ -52,6 +53,7 @@ pub(super) struct Turn {
     pub(super) gateways: Vec<RoundBatch>,
     pub(super) highwaters: BTreeMap<(AgentId, u64), u64>,
     pub(super) gaps: Vec<AgentGap>,
+    pub(super) metrics: Vec<MetricBatch>,
     pub(super) told: Vec<(LogPosition, Vec<LiveEvent>)>,
     pub(super) is_assignment_changed: bool,
     /// Somebody waits for what was decided, or for a change of the inventory to be known.
@@ -114,6 +116,8 @@ impl Judge {
                 }
             }
             Body::Monitor(event) => self.engine.handle_monitor(event, now),
+            // Nothing is judged by them: they are kept.
+            Body::Metrics(batch) => turn.metrics.push(batch),
             Body::Tick => (),
         }
         for _ in 0..TIMEOUTS_PER_ENTRY_MAX {

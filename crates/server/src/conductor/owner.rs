@@ -211,6 +211,7 @@ impl Owner {
             rounds: &turn.rounds,
             highwaters: &highwaters,
             gaps: &turn.gaps,
+            metrics: &turn.metrics,
             checkpoint,
         };
         let mut pause = RETRY_MIN;

@@ -161,6 +161,7 @@ impl Replay<'_> {
             rounds: &turn.rounds,
             highwaters: &turn.highwaters(),
             gaps: &turn.gaps,
+            metrics: &turn.metrics,
             checkpoint: None,
         };
         self.store.commit(&commit, self.clock.now()).await?;

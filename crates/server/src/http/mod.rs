@@ -4,6 +4,7 @@
 //! business steps, no domain type on the wire: `…Body`, `…Query` and `…View` beside their handler
 //! are the only serialisable structs. Nobody else imports this module.
 
+mod agent_metrics;
 mod agents;
 mod api_keys;
 mod audit;

@@ -13,9 +13,9 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agents, api_keys, audit, backup, caller, diagnosis, health, histories, import, live, openapi,
-    overview, permission::Permission, probes, prom, rounds, session, targets, tiers, topology,
-    users, whatif,
+    agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
+    live, openapi, overview, permission::Permission, probes, prom, rounds, session, targets, tiers,
+    topology, users, whatif,
 };
 use crate::app::App;
 
@@ -99,6 +99,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(agents::agent_list, Needs(P::AgentRead)),
         route!(agents::agent_create, Needs(P::AgentWrite)),
         route!(agents::agent_get, Needs(P::AgentRead)),
+        route!(agent_metrics::agent_metrics, Needs(P::AgentRead)),
         route!(agents::agent_update, Needs(P::AgentWrite)),
         route!(agents::agent_delete, Needs(P::AgentWrite)),
         route!(agents::agent_token, Needs(P::AgentWrite)),

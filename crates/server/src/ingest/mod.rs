@@ -7,6 +7,7 @@
 
 mod assignment;
 mod limits;
+mod measures;
 mod session;
 
 use std::{

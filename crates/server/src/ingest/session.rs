@@ -16,7 +16,7 @@
 
 use std::{collections::VecDeque, future, net::SocketAddr, sync::Arc, time::Duration};
 
-use model::{AgentEvent, AgentId, Capabilities, Gap, UtcMicros};
+use model::{AgentEvent, AgentId, Capabilities, Gap, MetricBatch, UtcMicros};
 use store::{AgentHello, AuditEntry, Scope};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 use wire::{Anchor, BatchHead, BootId, Dropped, boot_id, limits, v1};
 
-use super::{Shared, assignment, limits::Bucket, unavailable};
+use super::{Shared, assignment, limits::Bucket, measures::Measures, unavailable};
 use crate::{
     authority::AgentIdentity,
     conductor::{AgentVitals, Claim, ConductError, Held, Link, LinkEnd},
-    log::{Appended, BatchBody, Lane, LogUnavailable, Submission},
+    log::{Appended, BatchBody, Body, Lane, LogUnavailable, Submission},
     place::{self, PlaceError},
 };
 
@@ -129,6 +129,7 @@ impl Door {
             held_until: now,
             refusals: 0,
             heartbeat_at: UtcMicros::default(),
+            measures: Measures::new(hello.instance),
             step_told_at: UtcMicros::default(),
             intake,
             assignments,
@@ -246,6 +247,7 @@ pub(super) struct Session {
     held_until: UtcMicros,
     refusals: u32,
     heartbeat_at: UtcMicros,
+    measures: Measures,
     /// When a step of its clock was last told.
     step_told_at: UtcMicros,
     /// Why no results are taken.
@@ -520,6 +522,7 @@ impl Session {
             return self.count_refusal("heartbeat");
         }
         self.shared.app.conductor.metrics().heartbeats.inc();
+        let measured = self.measures.hear(self.identity.agent, &heartbeat, self.shared.now());
         let stepped_us = self.observe(heartbeat.clock, |vitals| {
             vitals.backlog_batches = heartbeat.backlog_batches;
             vitals.backlog_bytes = heartbeat.backlog_bytes;
@@ -539,12 +542,25 @@ impl Session {
             vitals.impediment = (!impediment.is_empty()).then_some(impediment);
         });
         self.note_step(stepped_us).await;
+        if let Some(batch) = measured {
+            self.keep(batch).await?;
+        }
         self.tell_pace().await?;
         let now = self.shared.now();
         if now.since(self.heartbeat_at) < HEARTBEAT_SPACING {
             return Ok(());
         }
         self.tell(AgentEvent::Heartbeat, now).await
+    }
+
+    /// Puts what was measured into the log; nobody waits until it is durable.
+    async fn keep(&self, batch: MetricBatch) -> Result<(), Status> {
+        let submission = Submission::of(Body::Metrics(batch));
+        let kept = tokio::select! {
+            status = cut_off(&self.link, &self.intake) => return Err(status),
+            kept = self.shared.app.conductor.submit(submission) => kept,
+        };
+        kept.map(drop).map_err(conduct_status)
     }
 
     /// Lets the engine hear a sign of life.

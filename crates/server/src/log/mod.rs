@@ -5,6 +5,7 @@
 //! One thread ([`writer`]) appends and syncs for everybody. The log knows no engine and no store.
 
 mod marks;
+mod metrics;
 mod record;
 mod writer;
 
@@ -15,7 +16,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use model::{
-    AgentEvent, AgentId, Gap, InventoryChange, LogPosition, MonitorEvent, RoundBatch, UtcMicros,
+    AgentEvent, AgentId, Gap, InventoryChange, LogPosition, MetricBatch, MonitorEvent, RoundBatch,
+    UtcMicros,
 };
 use tokio::sync::oneshot;
 
@@ -43,6 +45,8 @@ pub(crate) enum Body {
         changes: Vec<InventoryChange>,
     },
     Monitor(MonitorEvent),
+    /// What something says of itself in numbers: kept, and heard by nobody yet.
+    Metrics(MetricBatch),
     /// Time passed and the engine had something due.
     Tick,
 }

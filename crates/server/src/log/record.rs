@@ -13,7 +13,7 @@ use model::{
 };
 use prost::{Message, Oneof};
 
-use super::{BatchBody, Body, LogEntry};
+use super::{BatchBody, Body, LogEntry, metrics::MetricsRecord};
 
 /// Why an entry cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(crate) enum RecordError {
     Value { what: &'static str },
 }
 
-fn bad(what: &'static str) -> RecordError {
+pub(super) fn bad(what: &'static str) -> RecordError {
     RecordError::Value { what }
 }
 
@@ -32,7 +32,7 @@ fn bad(what: &'static str) -> RecordError {
 struct EntryRecord {
     #[prost(int64, tag = "1")]
     now_us: i64,
-    #[prost(oneof = "BodyRecord", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "BodyRecord", tags = "2, 3, 4, 5, 6, 7")]
     body: Option<BodyRecord>,
 }
 
@@ -48,6 +48,8 @@ enum BodyRecord {
     Monitor(MonitorRecord),
     #[prost(message, tag = "6")]
     Tick(TickRecord),
+    #[prost(message, tag = "7")]
+    Metrics(MetricsRecord),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -217,6 +219,7 @@ pub(crate) fn encode(now: UtcMicros, body: &Body) -> Vec<u8> {
             changes: changes.iter().map(|c| ChangeRecord { kind: Some(c.into()) }).collect(),
         }),
         Body::Monitor(event) => BodyRecord::Monitor(MonitorRecord::from(*event)),
+        Body::Metrics(batch) => BodyRecord::Metrics(batch.into()),
         Body::Tick => BodyRecord::Tick(TickRecord {}),
     };
     EntryRecord { now_us: now.0, body: Some(body) }.encode_to_vec()
@@ -256,6 +259,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<LogEntry, RecordError> {
             }
         }
         BodyRecord::Monitor(record) => Body::Monitor(record.try_into()?),
+        BodyRecord::Metrics(record) => Body::Metrics(record.try_into()?),
         BodyRecord::Tick(TickRecord {}) => Body::Tick,
     };
     Ok(LogEntry { now: UtcMicros(record.now_us), body })
@@ -434,6 +438,10 @@ fn in_us(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use model::{
+        Count, Labels, MetricBatch, MetricName, MetricSample, MetricSubject, MetricValue, Reading,
+    };
+
     use super::*;
 
     fn changes() -> Vec<InventoryChange> {
@@ -466,6 +474,25 @@ mod tests {
         ]
     }
 
+    fn metrics() -> MetricBatch {
+        let sample = |name: &str, labels: Labels, value| MetricSample {
+            name: MetricName::parse(name).unwrap(),
+            labels,
+            at: UtcMicros(-7),
+            value,
+        };
+        let labels = Labels::new([("stat", "p\"50")]).unwrap();
+        let gauge = MetricValue::Gauge(Reading::new(0.25).unwrap());
+        let count = Count { total: u64::MAX, epoch: u32::MAX, is_32_bit: true };
+        MetricBatch {
+            subject: MetricSubject::Agent(AgentId(3)),
+            samples: vec![
+                sample("agent_send_lag_seconds", labels, gauge),
+                sample("agent_rounds_total", Labels::default(), MetricValue::Counter(count)),
+            ],
+        }
+    }
+
     #[test]
     fn every_entry_reads_back_as_it_was_written() {
         let by = Duration::from_secs(3600);
@@ -493,6 +520,7 @@ mod tests {
             Body::Monitor(MonitorEvent::Started { down_since: Some(UtcMicros(4)) }),
             Body::Monitor(MonitorEvent::ClockStepped { forward: true, by }),
             Body::Monitor(MonitorEvent::ClockStepped { forward: false, by }),
+            Body::Metrics(metrics()),
             Body::Tick,
         ];
         for body in bodies {

@@ -323,7 +323,11 @@ impl Writer {
         }
         let key = match &submission.body {
             Body::Batch(batch) => Some(((batch.agent, batch.epoch), batch.seq)),
-            Body::Agent { .. } | Body::Inventory { .. } | Body::Monitor(_) | Body::Tick => None,
+            Body::Agent { .. }
+            | Body::Inventory { .. }
+            | Body::Monitor(_)
+            | Body::Metrics(_)
+            | Body::Tick => None,
         };
         if let Some(((agent, epoch), seq)) = key {
             let highwaters = lock(&self.highwaters);

@@ -300,9 +300,10 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
 /// Brings what was committed into chunks, and chunks together.
 async fn compact(app: App) -> (App, Result<(), TaskError>) {
     let done = try_compact(&app).await;
-    let damaged = app.store.damaged_places();
-    let level = &app.conductor.metrics().levels.history_damaged;
-    level.set(u32::try_from(damaged).map_or(f64::from(u32::MAX), f64::from));
+    let levels = &app.conductor.metrics().levels;
+    let number = |count| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+    levels.history_damaged.set(number(app.store.damaged_places()));
+    levels.history_left_out.set(number(app.store.metrics_left_out()));
     // Whatever becomes of the tables, they hold up nothing else.
     let told = tell_tables(&app).await;
     (app, done.and(told))
@@ -315,6 +316,7 @@ async fn try_compact(app: &App) -> Result<(), TaskError> {
         metrics.history_sealed.inc_by(step.sealed);
         metrics.history_merged.inc_by(step.merged);
         metrics.history_rolled.inc_by(step.rolled);
+        metrics.history_rebuilt.inc_by(step.rebuilt);
         if step.is_done {
             break;
         }

@@ -11,7 +11,7 @@ use wire::{
     v1,
 };
 
-use crate::harness::{NOW_S, Server, answered, enrol, not_asked, soon};
+use crate::harness::{NOW_S, Server, answered, clock, enrol, not_asked, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_enrols_once_and_gets_what_it_is_to_ask() {
@@ -318,6 +318,69 @@ async fn hostile_payloads_are_refused_with_a_reason_while_another_agent_goes_on(
     honest.send_payload(epoch, 3, vec![0; 2 << 20]).await;
     honest.end().await;
     assert_eq!(refused("frame").await, 1.0);
+    server.stop().await;
+}
+
+/// From the heartbeat through the log into the history, once, also over a kill of the server; and
+/// another process of the agent is a reset of its counters.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_says_of_itself_is_kept_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (id, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let beat = |rounds_total| {
+        v1::agent_frame::Kind::Heartbeat(v1::Heartbeat {
+            clock: Some(clock(100)),
+            rounds_total,
+            send_lag_us_max: 2_500,
+            probes: 7,
+            ..v1::Heartbeat::default()
+        })
+    };
+    let path = format!("/agents/{id}/metrics?level=1d");
+    let told = async |server: &Server, name: &str| {
+        let told = server.get(&format!("{path}&name={name}")).await;
+        told["series"].as_array().unwrap().clone()
+    };
+    // A counter's samples, what it counted, and its resets.
+    let rounds = async |server: &Server, samples: u64| {
+        soon(async {
+            loop {
+                let series = told(server, "agent_rounds_total").await;
+                let bucket = series.first().map(|s| s["buckets"].as_array().unwrap().last());
+                if let Some(bucket) = bucket.flatten().filter(|b| b["count"] == samples) {
+                    return bucket.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    };
+    let link = identity.link().await.unwrap();
+    link.send(beat(100)).await;
+    link.send(beat(101)).await;
+    rounds(&server, 1).await;
+    let lags = told(&server, "agent_send_lag_seconds").await;
+    assert_eq!(lags.len(), 2, "the median and the worst: {lags:?}");
+    let worst = lags.iter().find(|series| series["labels"]["stat"] == "max").unwrap();
+    assert_eq!((&worst["unit"], &worst["kind"]), (&json!("seconds"), &json!("gauge")));
+    assert_eq!(worst["buckets"][0]["max"], 0.0025);
+    let all = server.get(&path).await;
+    assert_eq!(all["series"].as_array().unwrap().len(), 14);
+    server.kill().await;
+
+    let server = Server::start_again(dir.path()).await;
+    rounds(&server, 1).await;
+    let identity = identity.at(&server).process(2, link.epoch);
+    let link = identity.link_once_free().await;
+    link.send(beat(500)).await;
+    let bucket = rounds(&server, 2).await;
+    assert_eq!((&bucket["increase"], &bucket["resets"]), (&json!(500), &json!(1)));
+    let csv = server.ask(reqwest::Method::GET, &format!("{path}&format=csv")).await;
+    let csv = csv.text().await.unwrap();
+    assert!(csv.starts_with("name,labels,kind,start,count,min,"), "{csv}");
+    assert!(csv.contains("agent_send_lag_seconds,\"stat=\"\"max\"\"\",gauge,"), "{csv}");
     server.stop().await;
 }
 

@@ -186,6 +186,7 @@ async fn a_damaged_checkpoint_flips_no_verdict() {
         rounds: &[],
         highwaters: &[],
         gaps: &[],
+        metrics: &[],
         checkpoint: Some(b"damaged"),
     };
     store

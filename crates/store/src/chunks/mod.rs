@@ -15,6 +15,8 @@ use std::time::Duration;
 mod bytes;
 mod chunk;
 mod column;
+mod metric;
+mod metric_roll;
 mod minute;
 mod rollup;
 mod round;
@@ -24,6 +26,8 @@ mod tail;
 mod tests;
 
 pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk};
+pub(crate) use metric::MetricRecord;
+pub(crate) use metric_roll::{METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRollRecord};
 pub(crate) use minute::MinuteRecord;
 pub(crate) use rollup::{
     ALL_DAY, ALL_FIVE, ALL_HOUR, AllDay, AllFive, AllHour, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay,
@@ -52,14 +56,27 @@ pub(crate) struct Key {
     pub(crate) agent: u32,
 }
 
+/// Numbers of subjects below this are probes, from it on series of metrics: so no group has both.
+const METRIC_SUBJECTS: u32 = 1 << 31;
+
 /// Subjects of one group, with all their series: 256 where three agents ask and agree.
 pub(crate) const GROUP_SUBJECTS: u32 = 64;
 
 impl Key {
+    /// Of the metric series with this number; `None` if there are no more keys.
+    pub(crate) fn of_metric(series: u32) -> Option<Key> {
+        (series < METRIC_SUBJECTS).then_some(Key { subject: METRIC_SUBJECTS | series, agent: 0 })
+    }
+
     /// The group that its chunks are in.
     pub(crate) fn group(self) -> u32 {
         self.subject / GROUP_SUBJECTS
     }
+}
+
+/// Whether a group is of metrics; otherwise it is of probes.
+pub(crate) fn is_of_metrics(group: u32) -> bool {
+    METRIC_SUBJECTS / GROUP_SUBJECTS <= group
 }
 
 /// A span of time that chunks are merged over.

@@ -224,12 +224,12 @@ impl<'a> Columns<'a> {
 }
 
 /// A difference, so that small ones of either sign are small numbers.
-fn zigzag(value: u64, beside: u64) -> u64 {
+pub(super) fn zigzag(value: u64, beside: u64) -> u64 {
     let value = value.wrapping_sub(beside).cast_signed();
     value.cast_unsigned() << 1 ^ (value >> 63).cast_unsigned()
 }
 
-fn unzigzag(value: u64, beside: u64) -> u64 {
+pub(super) fn unzigzag(value: u64, beside: u64) -> u64 {
     let value = (value >> 1).cast_signed() ^ -(value & 1).cast_signed();
     beside.wrapping_add(value.cast_unsigned())
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Cause, Confirm, IcmpError, Minute, MinuteCounts, NotAsked, Outcome, Rollup, RoundFlags, Rtt,
-    UtcMicros, Verdict, Worst,
+    Cause, Confirm, Count, IcmpError, MetricRollup, MetricValue, Minute, MinuteCounts, NotAsked,
+    Outcome, Reading, Rollup, RoundFlags, Rtt, UtcMicros, Verdict, Worst,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -113,6 +113,42 @@ fn roll<const KIND: u8>() -> impl Strategy<Value = RollRecord<KIND>> {
     )
 }
 
+/// Whole numbers, measured ones, and any; counters that grow, are reset or go round.
+fn value() -> impl Strategy<Value = MetricValue> {
+    let gauge = prop_oneof![
+        3 => (0..100_000_u32).prop_map(f64::from),
+        3 => (0..100_000_u32).prop_map(|us| f64::from(us) / 1e6),
+        1 => any::<f64>(),
+    ];
+    let gauge = gauge.prop_map(|value| Reading::new(value).unwrap_or_default());
+    let total = prop_oneof![9 => 0..1_u64 << 33, 1 => any::<u64>()];
+    let epoch = prop_oneof![9 => Just(7), 1 => any::<u32>()];
+    let count = (total, epoch, any::<bool>());
+    let count = count.prop_map(|(total, epoch, is_32_bit)| Count { total, epoch, is_32_bit });
+    prop_oneof![gauge.prop_map(MetricValue::Gauge), count.prop_map(MetricValue::Counter)]
+}
+
+fn metric() -> impl Strategy<Value = MetricRecord> {
+    let at = prop_oneof![
+        6 => (0..30_i64).prop_map(|n| BASE + n * 30_000_000),
+        1 => any::<i64>(),
+    ];
+    (at, value()).prop_map(|(at, value)| MetricRecord { at: UtcMicros(at), value })
+}
+
+fn metric_roll<const KIND: u8>() -> impl Strategy<Value = MetricRollRecord<KIND>> {
+    let span = MetricRollRecord::<KIND>::SPAN;
+    (0..200_i64, vec(value(), 1..9)).prop_map(move |(n, values)| {
+        let start = Minute(span.start(UtcMicros(BASE).minute()).0 + n * span.minutes());
+        let samples = values.into_iter().zip(0..);
+        let mut samples = samples
+            .map(|(value, n)| MetricRollup::of(UtcMicros(start.start().0 + n * 7_000_000), value));
+        let mut rollup = samples.next().unwrap();
+        samples.for_each(|sample| rollup.push(&sample));
+        MetricRollRecord { start, rollup }
+    })
+}
+
 /// A few subjects and agents, so that series meet, and one far away.
 fn key() -> impl Strategy<Value = Key> {
     (prop_oneof![9 => 0..4_u32, 1 => any::<u32>()], 0..3_u32)
@@ -185,8 +221,9 @@ fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
     // One series alone is the same as all of them.
     let mut head = Head::parse::<R>(&compacted.head).unwrap();
     for key in expected.iter().map(|(key, _)| *key).collect::<std::collections::BTreeSet<_>>() {
-        let [page] = head.pages_of(key.subject, Some(key.agent))[..] else { panic!("{key:?}") };
-        let alone = head.series::<R>(&page, &compacted.parts[page.part]).unwrap();
+        let pages = head.pages_of(key.subject, Some(key.agent));
+        let read = |page: &Page| head.series::<R>(page, &compacted.parts[page.part]).unwrap();
+        let alone: Vec<R> = pages.iter().flat_map(read).collect();
         let of = expected.iter().filter(|(k, _)| *k == key).map(|(_, r)| r.clone());
         assert_eq!(alone, of.collect::<Vec<_>>());
         let tail = encode_tail(&[(key, alone.clone())]);
@@ -243,6 +280,24 @@ proptest! {
         check([a, b, c]);
     }
 
+    #[test]
+    fn metrics_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), metric()), 0..200),
+        b in vec((key(), metric()), 0..60),
+        c in vec((key(), metric()), 0..60),
+    ) {
+        check([a, b, c]);
+    }
+
+    #[test]
+    fn roll_ups_of_metrics_are_the_same_however_they_were_cut_and_merged(
+        a in vec((key(), metric_roll::<METRIC_FIVE>()), 0..60),
+        b in vec((key(), metric_roll()), 0..60),
+        c in vec((key(), metric_roll()), 0..60),
+    ) {
+        check([a, b, c]);
+    }
+
     /// Any byte of a head or a tail changed, or anything cut off, is noticed; of a part, the series
     /// of the page that it is in is lost and no other.
     #[test]
@@ -287,6 +342,8 @@ proptest! {
             MinuteRecord::join(&split, BASE).map_or_else(drop, drop);
         }
         AllDay::join(&split, BASE).map_or_else(drop, drop);
+        MetricRecord::join(&split, BASE).map_or_else(drop, drop);
+        MetricRollRecord::<METRIC_DAY>::join(&split, BASE).map_or_else(drop, drop);
     }
 }
 
@@ -369,4 +426,23 @@ fn minutes_of_the_layout_before_are_read() {
     let columns = 6;
     assert!([2, 3].into_iter().all(|version| chunk(Layout { version, columns })));
     assert!([1, 4].into_iter().all(|version| !chunk(Layout { version, columns })));
+}
+
+/// What an agent costs that does always the same: its counters grow evenly, its gauges stay.
+#[test]
+fn a_steady_metric_is_equal_numbers() {
+    let sample = |n: i64, value| MetricRecord { at: UtcMicros(n * 30_000_000), value };
+    let counter = |n: i64| {
+        let count = Count { total: 7_000 * n.cast_unsigned(), epoch: 1, is_32_bit: false };
+        sample(n, MetricValue::Counter(count))
+    };
+    let gauge = |n| sample(n, MetricValue::Gauge(Reading::new(0.000_125).unwrap()));
+    let series: Vec<_> = [(0..2_880).map(counter).collect(), (0..2_880).map(gauge).collect()]
+        .into_iter()
+        .zip(1..)
+        .map(|(records, subject): (Vec<_>, _)| (Key { subject, agent: 0 }, records))
+        .collect();
+    let chunk = encode_chunk(&series, 0, Packing::Compressed).unwrap();
+    // What tells the one from the other, and by how much each grows, are a bit each.
+    assert!(chunk.parts[0].len() < 1_600, "{} bytes of 5,760 samples", chunk.parts[0].len());
 }

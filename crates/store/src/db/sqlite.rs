@@ -224,6 +224,7 @@ mod tests {
             rounds: &[],
             highwaters: &[],
             gaps: &[],
+            metrics: &[],
             checkpoint: Some(&checkpoint),
         };
         store.commit(&commit, NOW).await

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use model::{AgentId, LogPosition, Role};
+use model::{AgentId, LogPosition, MetricBatch, MetricSubject, MetricValue, Reading, Role};
 use store::{
     Commit, Database, Dump, Highwater, Load, NewAgent, NewSession, NewUser, Store, StoreError,
     TableShape, check_rows, inspect,
 };
 
-use crate::{Fixture, at, empty_schema, fixture, name, new_target, postgres_url, sqlite};
+use crate::{
+    Fixture, at, empty_schema, fixture, metrics::sample, name, new_target, postgres_url, sqlite,
+};
 
 type Tables = Vec<(TableShape, Vec<Vec<u8>>)>;
 
@@ -66,6 +68,8 @@ async fn filled(f: Fixture) -> Fixture {
 }
 
 async fn commit(store: &Store, agent: AgentId, position: u64) {
+    let value = MetricValue::Gauge(Reading::from(7));
+    let samples = vec![sample("agent_probes", at(900), value)];
     let commit = Commit {
         position: LogPosition(position),
         inventory_version: 4,
@@ -73,6 +77,7 @@ async fn commit(store: &Store, agent: AgentId, position: u64) {
         rounds: &[],
         highwaters: &[Highwater { agent, epoch: 1, seq: position }],
         gaps: &[],
+        metrics: &[MetricBatch { subject: MetricSubject::Agent(agent), samples }],
         checkpoint: Some(&[0, 255, 10, 13]),
     };
     store.commit(&commit, at(1_000)).await.unwrap();
@@ -105,6 +110,11 @@ async fn what_comes_out_of_one_database_goes_into_another_and_is_the_same() {
         let store = Store::open_at(&other).await.unwrap();
         let after = read(store.dump().await.unwrap()).await;
         assert_eq!(texts(&after), texts(&before));
+        let subject = MetricSubject::Agent(AgentId(1));
+        let series = store.metric_series(&f.scope, subject).await.unwrap().remove(0);
+        let (from, to) = (at(0).minute(), at(1_000).minute());
+        let read = store.metric_rollups(&f.scope, &series, None, from, to).await.unwrap();
+        assert_eq!(read.len(), 1, "what was measured is there");
         // An id is never used again, not even that of something deleted before the backup.
         let next = store.target_create(&f.scope, &new_target("core3", "192.0.2.3"), at(9)).await;
         assert_eq!(next.unwrap().row.id.0, 3);

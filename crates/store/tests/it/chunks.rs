@@ -103,6 +103,7 @@ impl World {
             rounds: &batches,
             highwaters: &[],
             gaps: &[],
+            metrics: &[],
             checkpoint: None,
         };
         assert!(self.f.store.commit(&commit, at(when)).await.unwrap());

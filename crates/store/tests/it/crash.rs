@@ -21,14 +21,14 @@ use std::{
 };
 
 use model::{
-    AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, Outcome, ProbeId,
-    Round, RoundBatch, RoundFlags, Rtt, Rtts, Span, Subject, UtcMicros, Verdict, VerdictChange,
-    Why,
+    AgentId, Cause, Confirm, Count, Decision, DecisionKind, Entity, LogPosition, MetricBatch,
+    MetricKind, MetricRollup, MetricSubject, MetricValue, Minute, Outcome, ProbeId, Reading, Round,
+    RoundBatch, RoundFlags, Rtt, Rtts, Span, Subject, UtcMicros, Verdict, VerdictChange, Why,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use store::{Commit, Highwater, NewAgent, ORG_DEFAULT, RoundQuery, Scope, Store, Who};
 
-use crate::{at, name, sqlite};
+use crate::{at, metrics::sample, name, sqlite};
 
 const SECTOR_BYTES: usize = 512;
 /// As the store asks for; the trial finds out if that changes, for nothing would open.
@@ -193,6 +193,20 @@ impl Trial {
         RoundBatch::new(self.agent, (0..count).map(round).collect())
     }
 
+    /// A counter that grows by one with each sample, and a gauge.
+    fn metrics(&self, position: u64) -> MetricBatch {
+        let before: usize = self.rounds.iter().take(usize::try_from(position - 1).unwrap()).sum();
+        let count = self.rounds[usize::try_from(position - 1).unwrap()];
+        let samples = (0..count).flat_map(|n| {
+            let at = UtcMicros(when(position).0 + i64::try_from(n).unwrap());
+            let total = u64::try_from(before + n).unwrap();
+            let counter = MetricValue::Counter(Count { total, epoch: 1, is_32_bit: false });
+            let gauge = MetricValue::Gauge(Reading::from(7));
+            [sample("agent_rounds_total", at, counter), sample("agent_probes", at, gauge)]
+        });
+        MetricBatch { subject: MetricSubject::Agent(self.agent), samples: samples.collect() }
+    }
+
     async fn commit(&self, store: &Store, position: u64, body: &[u8]) -> bool {
         let commit = Commit {
             position: LogPosition(position),
@@ -200,6 +214,7 @@ impl Trial {
             decisions: &[decision(position)],
             rounds: &[self.batch(position)],
             gaps: &[],
+            metrics: &[self.metrics(position)],
             highwaters: &[Highwater { agent: self.agent, epoch: 1, seq: position }],
             checkpoint: Some(body),
         };
@@ -225,11 +240,13 @@ impl Trial {
             (1..=position).flat_map(|p| self.batch(p).rounds).map(|round| round.at).collect();
         assert_eq!(self.read(&store).await, expected, "each round once");
         self.rolled_up(&store, &expected).await;
+        self.measured(&store, position).await;
         for after in [100, 101, 190] {
             while !store.compact(when(COMMITS + after)).await.unwrap().is_done {}
         }
         assert_eq!(self.read(&store).await, expected, "each round once, in chunks");
         self.rolled_up(&store, &expected).await;
+        self.measured(&store, position).await;
         // What was committed is not taken again; what follows is.
         assert!(!self.commit(&store, position, b"again").await);
         let next = position + 1;
@@ -259,6 +276,32 @@ impl Trial {
                 }
                 assert_eq!(counted, expected.into_iter().collect::<Vec<_>>(), "{span:?}");
             }
+        }
+    }
+
+    /// Each sample is at every level once, and the counter counted each.
+    async fn measured(&self, store: &Store, position: u64) {
+        let samples: usize = (1..=position).map(|p| self.batch(p).rounds.len()).sum();
+        let subject = MetricSubject::Agent(self.agent);
+        let series = store.metric_series(&self.scope, subject).await.unwrap();
+        assert_eq!(series.len(), if position == 0 { 0 } else { 2 });
+        let spans = [None, Some(Span::FiveMinutes), Some(Span::Hour), Some(Span::Day)];
+        for (series, span) in series.iter().flat_map(|s| spans.map(|span| (s, span))) {
+            let from = Span::Day.start(at(0).minute());
+            let to = Minute(Span::Day.start(when(COMMITS + 1).minute()).0 + 1_440);
+            let read = store.metric_rollups(&self.scope, series, span, from, to).await.unwrap();
+            let count: u32 = read.values().map(MetricRollup::count).sum();
+            assert_eq!(count as usize, samples, "{} {span:?}", series.name);
+            let mut before = None;
+            let mut counted = 0;
+            for rollup in read.into_values() {
+                if let MetricRollup::Counter(counter) = rollup {
+                    counted += counter.since(before.as_ref()).0;
+                    before = Some(counter);
+                }
+            }
+            let is_counter = series.kind == MetricKind::Counter;
+            assert_eq!(counted, if is_counter { samples as u64 - 1 } else { 0 }, "{span:?}");
         }
     }
 

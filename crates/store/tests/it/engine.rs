@@ -78,6 +78,7 @@ impl World {
             rounds,
             highwaters: &[Highwater { agent: self.agent, epoch: 1, seq: position }],
             gaps: &[],
+            metrics: &[],
             checkpoint: Some(&position.to_be_bytes()),
         };
         self.f.store.commit(&commit, at(1_000)).await.unwrap()
@@ -134,6 +135,7 @@ async fn no_highwater_is_left_out_however_many_there_are() {
         rounds: &[],
         highwaters: &highwaters,
         gaps: &[],
+        metrics: &[],
         checkpoint: None,
     };
     assert!(w.f.store.commit(&commit, at(1)).await.unwrap());
@@ -480,6 +482,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
         rounds: &[],
         highwaters: &[],
         gaps: &[],
+        metrics: &[],
         checkpoint: None,
     };
     store.commit(&heard, at(1_000)).await.unwrap();

@@ -51,6 +51,7 @@ async fn fleet(count: u32) -> Fixture {
         rounds: &[],
         highwaters: &[],
         gaps: &[],
+        metrics: &[],
         checkpoint: None,
     };
     assert!(f.store.commit(&commit, at(20)).await.unwrap());

@@ -14,6 +14,7 @@ mod crash;
 mod engine;
 mod inventory;
 mod list;
+mod metrics;
 mod open;
 mod people;
 mod postgres;

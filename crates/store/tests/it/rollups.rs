@@ -162,6 +162,7 @@ impl World {
             rounds: &batches,
             highwaters: &[],
             gaps: &[],
+            metrics: &[],
             checkpoint: None,
         };
         assert!(self.f.store.commit(&commit, now.start()).await.unwrap());
@@ -412,7 +413,9 @@ async fn a_database_of_the_schema_before_is_rolled_up() {
     w.f.store.close().await;
     let undo = "DELETE FROM history_due;
                 UPDATE history_chunk SET head = head || head WHERE kind >= 3;
-                DELETE FROM schema_step WHERE name = 'rounded rollups';";
+                DROP TABLE metric_series;
+                ALTER TABLE history_swept DROP COLUMN metric_hours;
+                DELETE FROM schema_step WHERE name IN ('rounded rollups', 'metrics');";
     w.f.raw(undo).await;
     w.f.store = Store::open_at(&w.f.database).await.unwrap();
     w.check().await;
@@ -420,4 +423,123 @@ async fn a_database_of_the_schema_before_is_rolled_up() {
     assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0);
     assert!(0 < w.ask("SELECT count(*) FROM history_chunk WHERE kind >= 3").await);
     w.check().await;
+}
+
+impl World {
+    /// Changes a byte in the first page of each chunk of roll-ups of one kind, or of all.
+    async fn flip(&self, text: [&'static str; 2]) {
+        let [sqlite, postgres] = text;
+        let text = if self.f.is_sqlite() { sqlite } else { postgres };
+        self.f.raw(text).await;
+    }
+
+    /// Reads everything, whatever comes of it: so what is damaged is found.
+    async fn look(&self) {
+        for (span, probe) in
+            Span::ALL.into_iter().flat_map(|s| self.probes.iter().map(move |p| (s, p)))
+        {
+            let to = Minute(self.first.0 + 3 * DAY);
+            self.f
+                .store
+                .rollups(&self.f.scope, *probe, Who::Each, span, self.first, to)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+/// The byte is in the middle of the first part, whatever it was.
+macro_rules! flipped {
+    ($kinds:literal) => {
+        [
+            concat!(
+                "UPDATE history_part
+                    SET body = CAST(
+                            substr(body, 1, length(body) / 2)
+                            || CASE hex(substr(body, length(body) / 2 + 1, 1))
+                               WHEN 'FF' THEN x'00' ELSE x'FF' END
+                            || substr(body, length(body) / 2 + 2) AS BLOB)
+                  WHERE part = 0
+                    AND chunk_id IN (SELECT id FROM history_chunk WHERE kind IN (",
+                $kinds,
+                "))"
+            ),
+            concat!(
+                "UPDATE history_part
+                    SET body = set_byte(body, length(body) / 2,
+                                        255 - get_byte(body, length(body) / 2))
+                  WHERE part = 0
+                    AND chunk_id IN (SELECT id FROM history_chunk WHERE kind IN (",
+                $kinds,
+                "))"
+            ),
+        ]
+    };
+}
+
+#[tokio::test]
+async fn a_damaged_roll_up_is_made_anew_while_there_is_what_it_was_made_of() {
+    let kinds = [flipped!("3"), flipped!("4"), flipped!("5, 6"), flipped!("7"), flipped!("6, 7")];
+    let mut w = world(10).await;
+    play(&mut w).await;
+    w.settle(Minute(w.first.0 + 4 * DAY)).await;
+    w.check().await;
+    for (text, n) in kinds.into_iter().zip(0..) {
+        w.flip(text).await;
+        w.look().await;
+        let damaged = w.f.store.damaged_places();
+        assert!(0 < damaged, "{text:?} is found");
+        let now = Minute(w.first.0 + (3_000 + n * 2_000) * DAY);
+        let mut rebuilt = 0;
+        loop {
+            let step = w.f.store.compact(now.start()).await.unwrap();
+            rebuilt += step.rebuilt;
+            // Told as it was from the moment on in which it is known to be damaged.
+            w.check().await;
+            if step.is_done {
+                break;
+            }
+        }
+        assert_eq!((rebuilt, w.f.store.damaged_places()), (damaged, 0), "{text:?}");
+        w.settle(now).await;
+        w.check().await;
+        assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0, "all is rolled up");
+        let inspection = store::inspect(&w.f.database).await.unwrap();
+        assert!(inspection.damage.is_empty(), "{text:?}: {:?}", inspection.damage);
+    }
+}
+
+/// Of what lies before the first round that is kept, nothing can be made: it is told, once, and
+/// what else is in the chunk stays readable.
+#[tokio::test]
+async fn a_damaged_roll_up_of_which_nothing_is_left_is_told_as_lost() {
+    let mut w = world(11).await;
+    play(&mut w).await;
+    let end = Minute(w.first.0 + 2 * DAY);
+    w.settle(Minute(end.0 + DAY)).await;
+    let all = retention(end.start(), rollups_before(w.first.start()));
+    w.f.store.retain(&all).await.unwrap();
+    w.flip(flipped!("3")).await;
+    w.look().await;
+    let damaged = w.f.store.damaged_places();
+    assert!(0 < damaged);
+    for n in 0..2 {
+        let step = w.f.store.compact(Minute(end.0 + 4_000 * DAY).start()).await.unwrap();
+        assert!(n == 0 || step.rebuilt == 0, "it is not tried again and again");
+        w.look().await;
+        assert_eq!(w.f.store.damaged_places(), damaged);
+    }
+    // The page that was hit is one series; the others are read.
+    let mut told = 0;
+    for probe in &w.probes {
+        let read =
+            w.f.store.rollups(&w.f.scope, *probe, Who::Each, Span::FiveMinutes, w.first, end).await;
+        told += read.unwrap().iter().filter(|series| !series.rollups.is_empty()).count();
+    }
+    assert!(w.probes.len() < told, "{told} series");
+    // Hours, days and all agents together were not hit.
+    for probe in &w.probes {
+        w.check_span(*probe, Span::Day, w.first, Minute(w.first.0 + 3 * DAY)).await;
+        w.check_span(*probe, Span::Hour, w.first, Minute(w.first.0 + 3 * DAY)).await;
+    }
 }

@@ -19,6 +19,7 @@ import { Words } from '../../ui/Words'
 import { useNow } from '../../ui/clock'
 import { useCan } from '../../ui/session'
 import css from './AgentsPage.module.css'
+import { AgentHistory } from './AgentHistory'
 import { AgentRemoval, type Removal } from './AgentRemoval'
 import { CreateAgent } from './CreateAgent'
 import { EditAgent } from './EditAgent'
@@ -166,7 +167,10 @@ function AgentCard({ agent, menu, onEnrol }: CardProps) {
           )}
         </p>
       ) : (
-        <Vitals agent={agent} />
+        <>
+          <Vitals agent={agent} />
+          <AgentHistory agent={agent} />
+        </>
       )}
       <About agent={agent} />
     </article>

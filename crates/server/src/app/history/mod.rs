@@ -248,7 +248,7 @@ impl App {
     }
 
     /// The gaps of the monitor, oldest first, and up to when they are known if not all fit.
-    async fn gaps(
+    pub(super) async fn gaps(
         &self,
         scope: &Scope,
         mut from: UtcMicros,
