@@ -83,7 +83,8 @@ impl Bridges {
         self.bridges.contains(&link)
     }
 
-    /// Whether the loss of a node may cut something else off. Of a root it is not looked at: `true`.
+    /// Whether the loss of a node may cut something else off; of a root it is not looked at, so it
+    /// may.
     pub fn is_joint(&self, node: ElementIx) -> bool {
         self.joints.contains(&node)
     }

@@ -19,13 +19,12 @@ const WORK: f64 = 4.0;
 
 pub(super) fn of(picture: &Picture<'_>, element: ElementIx, mode: FaultMode) -> f64 {
     let topology = picture.topology;
-    let kind: f64 = match topology.kind(element) {
-        ElementKind::Srlg if topology.is_together(element) => {
-            let members = topology.members(element).iter();
-            let all: f64 = members.map(|member| of_kind(topology.kind(*member))).sum();
-            all.max(TOGETHER_MIN)
-        }
-        kind => of_kind(kind),
+    let kind: f64 = if topology.is_together(element) {
+        let members = topology.members(element).iter();
+        let all: f64 = members.map(|member| of_kind(topology.kind(*member))).sum();
+        all.max(TOGETHER_MIN)
+    } else {
+        of_kind(topology.kind(element))
     };
     let is_device = matches!(topology.kind(element), ElementKind::Device | ElementKind::Site);
     let mode = match mode {

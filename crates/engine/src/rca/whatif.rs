@@ -90,15 +90,21 @@ enum Reach {
 }
 
 fn reach(topology: &Topology, bridges: &Bridges, ix: ElementIx) -> Reach {
-    let is_needed = topology.is_needed(ix);
-    match topology.kind(ix) {
-        ElementKind::Target | ElementKind::Agent => Reach::Nothing,
-        _ if topology.is_together(ix) => Reach::Nothing,
-        _ if is_needed => Reach::Further,
-        ElementKind::Link if !bridges.is_bridge(ix) => Reach::Itself,
-        ElementKind::Device if !bridges.is_joint(ix) => Reach::Itself,
-        ElementKind::Interface if !is_joint_port(topology, bridges, ix) => Reach::Itself,
-        _ => Reach::Further,
+    let goes_further = match topology.kind(ix) {
+        ElementKind::Target | ElementKind::Agent => return Reach::Nothing,
+        ElementKind::Link => bridges.is_bridge(ix),
+        ElementKind::Device => bridges.is_joint(ix),
+        ElementKind::Interface => is_joint_port(topology, bridges, ix),
+        ElementKind::Lag
+        | ElementKind::Site
+        | ElementKind::Srlg
+        | ElementKind::Upstream
+        | ElementKind::AgentUplink => true,
+    };
+    match (topology.is_together(ix), goes_further || topology.is_needed(ix)) {
+        (true, _) => Reach::Nothing,
+        (false, true) => Reach::Further,
+        (false, false) => Reach::Itself,
     }
 }
 

@@ -34,7 +34,8 @@ const WHOLE: &str = r#"{"version": 1,
   "targets": [
     {"id": "no", "device": "no", "weight": 120},
     {"id": "1", "device": "transit-a", "needs": [{"all": ["transit-a"]}],
-     "paths": [{"agent": "ag", "via": ["r1", "l2\\", "no"], "weight": 2}, {"agent": "ag", "via": ["r1"]}]}
+     "paths": [{"agent": "ag", "via": ["r1", "l2\\", "no"], "weight": 2},
+               {"agent": "ag", "via": ["r1"]}]}
   ]
 }"#;
 

@@ -1,7 +1,8 @@
 //! CSV: one table with a header; each row is a part, and `kind` says of what kind.
 //!
 //! Lists are joined with `;`, what a part needs as `any: a; b | all: c`, pinned paths as
-//! `1: agent; a; b | 2: agent; c` with their weights. A `;`, `|` or `\` in an id has a `\` before it.
+//! `1: agent; a; b | 2: agent; c` with their weights. A `;`, `|` or `\` in an id has a `\` before
+//! it.
 
 use std::collections::BTreeMap;
 
