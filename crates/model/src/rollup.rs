@@ -2,8 +2,8 @@
 //!
 //! A roll-up of a day is the same whether it is made of its minutes, or of the roll-ups of its
 //! hours, in any order: merging is exact. What is kept and told of round-trip times is rounded, and
-//! by how much it may be off is said ([`crate::Rtts`]). It says nothing of minutes of which nothing was recorded
-//! but that they are not in it; why that is so, whoever tells it has to say.
+//! by how much it may be off is said ([`crate::Rtts`]). It says nothing of minutes of which nothing
+//! was recorded but that they are not in it; why that is so, whoever tells it has to say.
 
 use std::ops::Range;
 

@@ -131,7 +131,9 @@ mod tests {
     proptest! {
         /// Against sorting.
         #[test]
-        fn a_quantile_is_within_three_and_a_bit_percent(mut times in times(), percent in 0..=100_u64) {
+        fn a_quantile_is_within_three_and_a_bit_percent(
+            mut times in times(), percent in 0..=100_u64
+        ) {
             let told = sketch(&times).quantile(percent).unwrap();
             times.sort_unstable();
             let rank = (usize::try_from(percent).unwrap() * times.len()).div_ceil(100);

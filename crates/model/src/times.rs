@@ -71,8 +71,8 @@ impl Times {
     }
 }
 
-/// The steps of what is told of round-trip times: the fastest packet and the mean on the fine scale,
-/// the others on the coarse one.
+/// The steps of what is told of round-trip times: the fastest packet and the mean on the fine
+/// scale, the others on the coarse one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RttSteps {
     pub min: u16,
@@ -183,7 +183,8 @@ mod tests {
         fn what_is_told_is_near_what_was_and_in_order(rounds in rounds()) {
             let told = times(&rounds).told().unwrap();
             let packets: u64 = rounds.iter().map(|(packets, _)| u64::from(*packets)).sum();
-            let sum: u64 = rounds.iter().map(|(n, rtt)| u64::from(*n) * u64::from(rtt.us_mean)).sum();
+            let of = |(n, rtt): &(_, Rtt)| u64::from(*n) * u64::from(rtt.us_mean);
+            let sum: u64 = rounds.iter().map(of).sum();
             let min = rounds.iter().map(|(_, rtt)| rtt.us_min).min().unwrap();
             let max = rounds.iter().map(|(_, rtt)| rtt.us_max).max().unwrap();
             prop_assert!(is_within(told.us_min().into(), min.into(), 4));

@@ -4,8 +4,8 @@
 //!     nothing of it has come in for a while, its five minutes and the hour are made anew of all
 //!     rounds and minutes that there are, and the mark goes in the transaction that adds them;
 //!     unless more was sealed meanwhile. A day is marked by its hours and made of its rounds and
-//!     minutes in the same way. So what is late is in every roll-up exactly once, and a crash leaves
-//!     a roll-up or its mark.
+//!     minutes in the same way. So what is late is in every roll-up exactly once, and a crash
+//!     leaves a roll-up or its mark.
 //! 2 - Made anew, not added to: that a round came before, or a minute was said before, is known
 //!     only beside what was there.
 //! 3 - Round-trip times are rounded as they are told, wherever they are told from. What is rounded

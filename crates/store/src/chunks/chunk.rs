@@ -5,8 +5,8 @@
 //! Head and pages have a checksum each: a damaged page takes its own series with it, no other.
 //!
 //! ```text
-//! head    checksum, version of the layout, kind, packing, base, columns (head of each), series (key, records,
-//!         place, length, checksum of each page)
+//! head    checksum, version of the layout, kind, packing, base, columns (head of each), series
+//!         (key, records, place, length, checksum of each page)
 //! page    columns (values, compressed bytes of each; or plain values), what is rare
 //! ```
 
@@ -20,7 +20,8 @@ use super::{
 /// many that a reader would notice, some reads of a disk.
 const PART_BYTES: usize = 32 << 10;
 const PART_BYTES_MAX: usize = 96 << 10;
-/// SQLite, whose pages have 16 KiB here, puts all of a part but so many bytes on pages of its own...
+/// SQLite, whose pages have 16 KiB here, puts all of a part but so many bytes on pages of its
+/// own...
 const OVERFLOW_PAGE_BYTES: usize = (16 << 10) - 4;
 /// ... and at least these, with what stands beside them in the row, where rows are.
 const ROW_BYTES_MIN: usize = 2_020;

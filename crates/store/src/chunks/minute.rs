@@ -65,9 +65,9 @@ const LOST: usize = 6;
 const WITH_LOSSES: Layout = Layout { version: 2, columns: 6 };
 const LOST_OF_RUN: usize = 5;
 
-/// Bits of a state: three of the verdict, whether nothing came back, a byte of the cause, whether what was said first stands
-/// among the rare, the revision; and above them, so that the rest is short, rounds that could not
-/// ask.
+/// Bits of a state: three of the verdict, whether nothing came back, a byte of the cause, whether
+/// what was said first stands among the rare, the revision; and above them, so that the rest is
+/// short, rounds that could not ask.
 const IS_ALL_LOST: u64 = 1 << 3;
 const CAUSE_SHIFT: u32 = 4;
 const IS_REVISED: u64 = 1 << 12;

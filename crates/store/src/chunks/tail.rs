@@ -4,7 +4,8 @@
 //! directory of fixed width in which a series is found by halving.
 //!
 //! ```text
-//! tail    checksum, version of the layout, kind, series, directory (subject, agent, end of each), pages
+//! tail    checksum, version of the layout, kind, series, directory (subject, agent, end of each),
+//!         pages
 //! page    columns (values of each), what is rare
 //! ```
 
