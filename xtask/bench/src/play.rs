@@ -1,6 +1,6 @@
 //! What a store is filled with: rounds every 30 s of some targets, each asked by three agents, by
-//! the generator of `ingest`, and the minutes that they make, committed, sealed, merged, rolled up and
-//! forgotten as time passes.
+//! the generator of `ingest`, and the minutes that they make, committed, sealed, merged, rolled up
+//! and forgotten as time passes.
 
 use std::{ops::Range, path::Path};
 
