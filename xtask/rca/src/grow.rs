@@ -56,7 +56,12 @@ struct Grower {
 
 /// Grows a network; agents stand at core routers.
 pub(crate) fn grow(size: Size, dice: &Dice) -> anyhow::Result<Topology> {
-    let plan = size.plan();
+    grow_with(size, dice, size.plan().agents)
+}
+
+/// The same, with another number of agents.
+pub(crate) fn grow_with(size: Size, dice: &Dice, agents: usize) -> anyhow::Result<Topology> {
+    let plan = Plan { agents, ..size.plan() };
     let mut grower = Grower { draft: Draft::default(), dice: dice.fork(7), links: 0 };
     for site in 0..plan.sites {
         grower.site(site, &plan);

@@ -10,6 +10,7 @@ mod dice;
 mod grow;
 mod net;
 mod paths;
+mod quiet;
 mod scenario;
 mod score;
 mod sized;
@@ -38,11 +39,15 @@ const THRESHOLDS: [f64; 4] = [0.5, 0.6, 0.7, 0.8];
 #[command(name = "cargo xtask bench rca")]
 struct Args {
     /// Folder of GraphML and topohub files.
-    #[arg(long, required_unless_present_any = ["case", "size", "paths"])]
+    #[arg(long, required_unless_present_any = ["case", "size", "paths", "quiet"])]
     topologies: Option<PathBuf>,
     /// Grow a network of this size instead, and measure time and memory too.
     #[arg(long, ignore_case = true, conflicts_with = "topologies")]
     size: Option<grow::Size>,
+    /// Only play so many hours of 100,000 targets with nothing broken and packets lost by chance,
+    /// and count what people are told.
+    #[arg(long, value_name = "HOURS")]
+    quiet: Option<f64>,
     /// Only judge this case file, and say what each cause explains.
     #[arg(long)]
     case: Option<PathBuf>,
@@ -64,6 +69,9 @@ struct Args {
     /// people are told.
     #[arg(long, requires = "size")]
     stories: bool,
+    /// Say each message of each story.
+    #[arg(long, requires = "stories")]
+    say: bool,
     /// Say which scenarios were judged wrongly, and write them here as case files.
     #[arg(long, value_name = "DIR")]
     write_wrong: Option<PathBuf>,
@@ -114,11 +122,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
         anyhow::ensure!(paths::run(args.seed)?, "slower than its figure");
         return Ok(());
     }
+    if let Some(hours) = args.quiet {
+        return quiet::run(hours, args.seed);
+    }
     if let Some(file) = &args.case {
         return judge(file);
     }
     if let (Some(size), true) = (args.size, args.stories) {
-        return story::run(size, args.scenarios, args.seed, args.json);
+        return story::run(size, args);
     }
     if let Some(size) = args.size {
         return sized::run(size, args.scenarios, args.seed, args.json);

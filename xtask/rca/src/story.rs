@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    case::{Case, Counted, Player, Seen},
+    case::{Case, Counted, Player, Seen, Step},
     graph::{Arc, ElementIx, PathBook, Topology},
-    rca::{Ask, Beat, Change, Fact},
+    rca::{Ask, Beat, Change, Fact, text},
 };
 use model::{ElementKind, FactKind, UtcMicros};
 use serde_json::json;
@@ -70,14 +70,16 @@ struct Told {
     open_at_end: u32,
 }
 
-pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyhow::Result<()> {
+pub(crate) fn run(size: Size, args: &crate::Args) -> anyhow::Result<()> {
+    let (scenarios, seed, is_json) = (args.scenarios, args.seed, args.json);
     let dice = Dice::new(seed);
     let topology = grow::grow(size, &dice)?;
     let mut all = Vec::new();
     for failure in FAILURES {
         let mut told = Told::default();
         for nth in 0..scenarios {
-            tell(&topology, failure, dice.fork(hash(&format!("{failure:?} {nth}"))), &mut told);
+            let dice = dice.fork(hash(&format!("{failure:?} {nth}")));
+            tell(&topology, failure, dice, &mut told, args.say);
         }
         all.extend(told.messages.iter().filter(|_| failure != Failure::Nothing).copied());
         print(failure, &mut told, is_json);
@@ -93,7 +95,7 @@ pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyho
 }
 
 /// Plays one story and counts.
-fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told) {
+fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told, says: bool) {
     let broken = scenario::broken(topology, failure, &mut dice);
     let fate = broken.iter().flat_map(|ix| topology.fate(*ix)).collect();
     let span = CONVERGED_US.end - CONVERGED_US.start;
@@ -108,7 +110,16 @@ fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told) 
     told.stories += 1;
     let mut player = Player::new(&case, None);
     let mut messages = 0;
+    if says {
+        let names = text::names(topology, &broken);
+        let seconds = |us: i64| us / SECOND_US;
+        let (round, over) = (seconds(converged_at), seconds(healed_at));
+        println!("{failure:?} {names}, gone round after {round} s, over after {over} s");
+    }
     while let Some(step) = player.step() {
+        if says {
+            say(&player, &step);
+        }
         for message in step.messages.iter().filter(|message| message.change.is_counted()) {
             messages += 1;
             if message.change != Change::Opened || 1 < messages {
@@ -130,6 +141,18 @@ fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told) 
         incident.state == engine::rca::State::Open && is_likely
     };
     told.open_at_end += u32::from(player.incidents().list().any(is_open));
+}
+
+/// Prints each message with what it named.
+fn say(player: &Player<'_>, step: &Step) {
+    for message in &step.messages {
+        let incident = player.incidents().list().find(|of| of.id == message.incident);
+        let Some(incident) = incident else { continue };
+        let headline = text::headline(player.topology(), &incident.finding);
+        let (at, pairs) = ((step.at.0 - BREAK) / SECOND_US, incident.finding.pairs.len());
+        let (id, change) = (message.incident.0, message.change);
+        println!("  {at:4} s  i{id} {change:?}: {headline}; {pairs} pairs");
+    }
 }
 
 impl Story<'_> {
@@ -293,4 +316,19 @@ fn print(failure: Failure, told: &mut Told, is_json: bool) {
 fn quantile<T: Copy>(sorted: &[T], of: f64) -> Option<T> {
     let rank = (sorted.len() as f64 * of).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What routing leaves behind while a large failure lasts is part of it, and no news.
+    #[test]
+    fn people_are_told_once_of_a_site_that_routing_goes_round() {
+        let dice = Dice::new(1);
+        let topology = grow::grow(Size::S, &dice).expect("a network");
+        let mut told = Told::default();
+        tell(&topology, Failure::Site, dice.fork(hash("Site 2")), &mut told, false);
+        assert_eq!((told.messages, told.right_at_once), (vec![1], 1));
+    }
 }

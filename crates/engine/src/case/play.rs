@@ -1,12 +1,10 @@
 //! Asks the engine at each step of a case, with what had arrived by then.
 
-use std::collections::BTreeSet;
-
 use model::UtcMicros;
 
 use super::read::{Case, Seen};
 use crate::{
-    graph::PathBook,
+    graph::{PathBook, Topology},
     rca::{self, Ask, Assessment, Beat, Fact, Incidents, Message, Pair, Picture},
 };
 
@@ -55,11 +53,12 @@ impl<'a> Player<'a> {
             works: &self.case.works,
         };
         let assessment = rca::assess(&mut picture, self.budget);
-        let is_answering = |pair: &&Pair<'_>| pair.asks.last().is_some_and(|ask| !ask.is_dead());
-        let answering: BTreeSet<_> =
-            pairs.iter().filter(is_answering).map(|pair| (pair.agent, pair.target)).collect();
-        let messages = self.incidents.take(&assessment, &answering);
+        let messages = self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
         Some(Step { at: now, assessment, messages })
+    }
+
+    pub fn topology(&self) -> &Topology {
+        &self.case.topology
     }
 
     /// The incidents after the last step.

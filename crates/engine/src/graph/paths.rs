@@ -73,6 +73,11 @@ impl PathSet {
 
     /// The share of flows that cross any of these; they are sorted.
     pub fn share_of_any(&self, elements: &[ElementIx]) -> f64 {
+        let crossed = self.crossings.iter().filter(|c| elements.binary_search(&c.element).is_ok());
+        let most = crossed.map(|crossing| crossing.share).fold(0.0, f64::max);
+        if most == 0.0 || 1.0 <= most {
+            return most.min(1.0);
+        }
         let crosses = |step: &Step| elements.binary_search(&step.element).is_ok();
         let routes = self.routes.iter().filter(|route| route.steps.iter().any(crosses));
         routes.map(|route| route.share).sum::<f64>().min(1.0)
@@ -180,6 +185,11 @@ impl PathBook {
 
     pub fn get(&self, set: SetIx) -> Option<&PathSet> {
         self.sets.get(set.0 as usize)
+    }
+
+    /// Whether anything was told about any pair.
+    pub fn has_told(&self) -> bool {
+        !self.epochs.is_empty()
     }
 
     /// What was told about a pair, by time.

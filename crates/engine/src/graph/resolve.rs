@@ -384,13 +384,16 @@ impl Resolver {
                 list.clone_from(&requirement.on);
             }
         }
-        let is_device = |(element, _): &(&Element, u32)| element.kind == ElementKind::Device;
-        let devices = elements.iter().zip(0..).filter(is_device);
-        let devices = devices.map(|(_, ix)| ElementIx(ix)).collect();
+        let mut kinds: BTreeMap<ElementKind, Vec<ElementIx>> = BTreeMap::new();
+        for (element, ix) in elements.iter().zip(0..) {
+            kinds.entry(element.kind).or_default().push(ElementIx(ix));
+        }
+        let weight_total = elements.iter().map(|element| element.weight).sum();
         Topology {
             elements,
             by_id,
-            devices,
+            kinds,
+            weight_total,
             arcs,
             members,
             behind,
@@ -479,6 +482,7 @@ pub(super) fn add_link(topology: &mut Topology, draft: &ElementDraft) -> Option<
     for (from, arc) in arcs_of(&topology.elements, &element, ix) {
         topology.arcs.get_mut(from.index())?.push(arc);
     }
+    topology.kinds.entry(element.kind).or_default().push(ix);
     topology.elements.push(element);
     topology.members.push(Vec::new());
     topology.behind.push(Vec::new());

@@ -100,7 +100,11 @@ pub struct Requirement {
 pub struct Topology {
     pub(super) elements: Vec<Element>,
     pub(super) by_id: BTreeMap<Box<str>, ElementIx>,
-    pub(super) devices: Vec<ElementIx>,
+    /// By kind, each by index: nearly all elements are targets, and nobody should walk over those
+    /// to find an agent.
+    pub(super) kinds: BTreeMap<ElementKind, Vec<ElementIx>>,
+    /// The weight of all targets.
+    pub(super) weight_total: u64,
     pub(super) arcs: Vec<Vec<Arc>>,
     /// Of a site, group or LAG: what is in it. Of a device: its interfaces, agents and upstreams.
     pub(super) members: Vec<Vec<ElementIx>>,
@@ -227,12 +231,16 @@ impl Topology {
 
     /// Every device, by index.
     pub fn devices(&self) -> &[ElementIx] {
-        &self.devices
+        self.kinds.get(&ElementKind::Device).map_or(&[], Vec::as_slice)
+    }
+
+    /// The weight behind all targets.
+    pub fn weight_total(&self) -> u64 {
+        self.weight_total
     }
 
     pub fn of_kind(&self, kind: ElementKind) -> impl Iterator<Item = ElementIx> + '_ {
-        let all = self.elements.iter().zip(0..);
-        all.filter(move |(element, _)| element.kind == kind).map(|(_, at)| ElementIx(at))
+        self.kinds.get(&kind).into_iter().flatten().copied()
     }
 
     /// Devices that no link reaches, by name: a mistake in most topologies, and harmless.

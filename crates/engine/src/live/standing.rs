@@ -1,6 +1,6 @@
 //! Judges one organisation's network, again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
@@ -136,10 +136,7 @@ impl Standing {
             works: &[],
         };
         let assessment = rca::assess(&mut picture, hearing.budget);
-        let is_answering = |pair: &&Pair<'_>| pair.asks.last().is_some_and(|ask| !ask.is_dead());
-        let answering: BTreeSet<_> =
-            pairs.iter().filter(is_answering).map(|pair| (pair.agent, pair.target)).collect();
-        self.incidents.take(&assessment, &answering);
+        self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
         let report = told(topology, hearing.now, &assessment, &self.incidents);
         // Who was not asked for a while says nothing of now.
         let is_heard = |pair: &&Pair<'_>| {

@@ -118,28 +118,38 @@ fn kept(mut covers: Vec<Cover>) -> Vec<Cover> {
     covers
 }
 
-/// Elements crossed by the rows, the most suspicious first.
+/// How suspicious the rows make each element that they cross, by element.
 fn crossed<'r>(
     scorer: &Scorer<'_, '_>,
     rows: impl Iterator<Item = (&'r rows::Row, f64)>,
-) -> BTreeMap<ElementIx, f64> {
-    let mut suspicion: BTreeMap<ElementIx, f64> = BTreeMap::new();
+) -> Vec<f64> {
+    let mut suspicion = vec![0.0; scorer.picture.topology.elements().len()];
+    let mut add = |element: ElementIx, weight: f64| {
+        suspicion.get_mut(element.index()).into_iter().for_each(|sum: &mut f64| *sum += weight);
+    };
     for (row, weight) in rows {
         let set = row.set.and_then(|set| scorer.picture.paths.get(set));
         for crossing in set.into_iter().flat_map(|set| &set.crossings) {
-            *suspicion.entry(crossing.element).or_default() += weight * crossing.share;
+            add(crossing.element, weight * crossing.share);
         }
         for (element, ratio) in row.fixed.iter().filter(|(_, ratio)| 0.0 < *ratio) {
-            *suspicion.entry(*element).or_default() += ratio;
+            add(*element, *ratio);
         }
     }
     suspicion
 }
 
+/// Those of the elements crossed that are worth a look.
+fn suspects(suspicion: &[f64], is_worth: impl Fn(ElementIx) -> bool) -> BTreeMap<ElementIx, f64> {
+    let all = suspicion.iter().zip(0..).filter(|(sum, _)| 0.0 < **sum);
+    let all = all.map(|(sum, at)| (ElementIx(at), *sum));
+    all.filter(|(element, _)| is_worth(*element)).collect()
+}
+
 /// The most suspicious elements, and the composites of which at least two members are among them.
 fn candidates(scorer: &Scorer<'_, '_>, suspicion: &BTreeMap<ElementIx, f64>) -> Vec<ElementIx> {
     let topology = scorer.picture.topology;
-    let rows_of = |ix: ElementIx| scorer.board.of_element.get(ix.index()).map_or(0, Vec::len);
+    let rows_of = |ix: ElementIx| scorer.board.rows_of(ix).len();
     let mut all: Vec<(ElementIx, f64)> = suspicion
         .iter()
         .filter(|(ix, _)| topology.kind(**ix) != ElementKind::Target)
@@ -171,9 +181,9 @@ fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
         let dead = row.lots.iter().filter(|lot| lot.regime.is_dead).count();
         (row, 0.2 + dead as f64)
     });
-    let mut suspicion = crossed(scorer, bad);
     let noise = noise_share(&scorer.board.rows);
-    suspicion.retain(|element, _| scorer.is_beyond_noise(*element, noise));
+    let mut suspicion =
+        suspects(&crossed(scorer, bad), |element| scorer.is_beyond_noise(element, noise));
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
         if let Some(ends) = scorer.picture.topology.get(element).and_then(|e| e.ends) {
@@ -215,10 +225,11 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
 fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     let loudest = |row: &rows::Row| row.lossy.iter().copied().fold(0.0, f64::max);
     let bad = scorer.board.rows.iter().map(|row| (row, loudest(row)));
-    let mut suspicion = crossed(scorer, bad.filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio));
+    let suspicion = crossed(scorer, bad.filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio));
     let sums = loss_sums(scorer);
     let is_hopeful = |sums: &[f64; LEVELS.len()]| sums.iter().any(|sum| LOSS_SUM_MIN < *sum);
-    suspicion.retain(|element, _| sums.get(element.index()).is_some_and(is_hopeful));
+    let mut suspicion =
+        suspects(&suspicion, |element| sums.get(element.index()).is_some_and(is_hopeful));
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
     }
@@ -251,6 +262,7 @@ fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     }
     let bad = scorer.board.rows.iter().map(|row| (row, row.shifts_us.len() as f64));
     let suspicion = crossed(scorer, bad.filter(|(_, shifted)| 0.0 < *shifted));
+    let suspicion = suspects(&suspicion, |_| true);
     let elements = ailing(scorer, &suspicion, outages);
     kept(elements.map(|element| scorer.slow(element)).collect())
 }
@@ -280,10 +292,8 @@ fn dead_lots(
     let mut by_target: BTreeMap<ElementIx, Vec<(u32, usize)>> = BTreeMap::new();
     for (row, ix) in scorer.board.rows.iter().zip(0u32..) {
         for (at, lot) in row.lots.iter().enumerate().filter(|(_, lot)| lot.regime.is_dead) {
-            let is_current = lot.asks.last().is_some_and(|ask| {
-                scorer.board.regimes.get(&lot.pair).and_then(|regime| regime.dead_since())
-                    <= Some(ask.at)
-            });
+            let is_current =
+                lot.asks.last().is_some_and(|ask| lot.regime.dead_since() <= Some(ask.at));
             if is_current && !channels.iter().any(|channel| explains(channel, ix, at)) {
                 by_target.entry(lot.target).or_default().push((ix, at));
             }
@@ -333,7 +343,7 @@ impl Scorer<'_, '_> {
     /// no round speaks for it.
     fn is_beyond_noise(&self, element: ElementIx, noise: f64) -> bool {
         let (mut lots, mut pairs) = (0.0, 0.0);
-        for row in self.board.of_element.get(element.index()).into_iter().flatten() {
+        for row in self.board.rows_of(element) {
             let Some(row) = self.board.rows.get(*row as usize) else { continue };
             if row.fixed.iter().any(|(of, ratio)| *of == element && 0.0 < *ratio) {
                 return true;

@@ -42,7 +42,7 @@ pub(super) fn of(
                 && is_composite(kind) == is_group
                 && *other != element
                 && self::facts(picture, telemetry, *other) == facts
-                && signature(picture, board, *other) == mine
+                && looks_as(picture, board, *other, &mine)
         })
         .take(MEMBERS_MAX - 1)
         .collect();
@@ -55,20 +55,44 @@ fn is_composite(kind: ElementKind) -> bool {
     matches!(kind, ElementKind::Site | ElementKind::Srlg)
 }
 
-/// The rows of rounds that cross an element, with the share that does.
+/// The rows of rounds that cross an element, with the share that does in millionths.
 fn signature(picture: &Picture<'_>, board: &Board, element: ElementIx) -> Vec<(u32, u64)> {
     let fate = picture.topology.fate(element);
-    let mut rows: Vec<u32> = Vec::new();
-    for member in &fate {
-        rows.extend(board.of_element.get(member.index()).into_iter().flatten());
+    let rows = rows_of(board, &fate);
+    rows.into_iter().filter_map(|row| signed(picture, board, &fate, row)).collect()
+}
+
+/// Whether an element has a signature; most do not from the first row on.
+fn looks_as(
+    picture: &Picture<'_>,
+    board: &Board,
+    element: ElementIx,
+    signature: &[(u32, u64)],
+) -> bool {
+    let fate = picture.topology.fate(element);
+    let rows = rows_of(board, &fate);
+    let own = rows.into_iter().filter_map(|row| signed(picture, board, &fate, row));
+    own.eq(signature.iter().copied())
+}
+
+fn signed(
+    picture: &Picture<'_>,
+    board: &Board,
+    fate: &[ElementIx],
+    row: u32,
+) -> Option<(u32, u64)> {
+    let set = board.rows.get(row as usize)?.set.and_then(|set| picture.paths.get(set))?;
+    Some((row, (set.share_of_any(fate) * 1e6).round() as u64))
+}
+
+fn rows_of(board: &Board, fate: &[ElementIx]) -> Vec<u32> {
+    let mut rows: Vec<u32> =
+        fate.iter().flat_map(|member| board.rows_of(*member)).copied().collect();
+    if 1 < fate.len() {
+        rows.sort_unstable();
+        rows.dedup();
     }
-    rows.sort_unstable();
-    rows.dedup();
-    let share = |row: &u32| {
-        let set = board.rows.get(*row as usize)?.set.and_then(|set| picture.paths.get(set))?;
-        Some(set.share_of_any(&fate))
-    };
-    rows.iter().filter_map(|row| Some((*row, (share(row)? * 1e6).round() as u64))).collect()
+    rows
 }
 
 /// What was reported of an element, without when.

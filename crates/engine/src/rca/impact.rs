@@ -42,7 +42,7 @@ pub(super) fn of(
         }
         impact.weight += weight;
     }
-    impact.weight_total = topology.elements().iter().map(|element| element.weight).sum();
+    impact.weight_total = topology.weight_total();
     let is_own = matches!(
         topology.kind(cover.element),
         ElementKind::Agent | ElementKind::AgentUplink | ElementKind::Target

@@ -4,17 +4,20 @@
 //! 1 - A finding goes on with the incident whose cause it shares or whose pairs it explains.
 //! 2 - A new finding opens an incident; people are told once its cause is likelier than not, and of
 //!     what nobody feels once it is nearly sure.
-//! 3 - People are told of the opening and of another cause that is likely; of better numbers they
-//!     are not.
+//! 3 - People are told of the opening, and of another cause that is likely and stays so for a
+//!     while; of better numbers they are not. What lost nothing lately is no news either: it is an
+//!     old outage seen through a window that moves on.
 //! 4 - An incident closes when nothing of it was seen in two assessments, or, of what is out, when
 //!     all its pairs answer again.
 //! 5 - Two incidents that one finding explains are merged into the older.
 //! 6 - What is seen again of an incident that closed, and was over by then, is no news.
 //! 7 - What was announced is kept and nobody is told.
+//! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
+//!     if it outlives that.
 
 use std::collections::BTreeSet;
 
-use model::{FaultMode, UtcMicros};
+use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::report::{Assessment, Finding};
 use crate::graph::ElementIx;
@@ -28,11 +31,24 @@ const REMEMBERED_MAX: usize = 1_000;
 /// A cause this likely is an incident.
 pub const OPEN_PROBABILITY: f64 = 0.1;
 /// And people are told of it from here on.
-const TELL_PROBABILITY: f64 = 0.5;
+///
+/// Causes said to be less likely than this were right one time in four.
+const TELL_PROBABILITY: f64 = 0.6;
+/// Of a target by itself: nothing else explains it, and its agents were heard.
+const TELL_TARGET_PROBABILITY: f64 = 0.5;
+/// Of what loses fewer packets than this, from here on: it is measured on every row at every
+/// moment, so that chance alone makes some row look so many times a day.
+const SMALL_LOSS_PPM: u32 = 50_000;
+const TELL_SMALL_LOSS_PROBABILITY: f64 = 0.995;
 /// Of what nobody feels, because it was gone round, from here on.
 const TELL_UNFELT_PROBABILITY: f64 = 0.8;
 /// Another cause is told only when it is this likely.
 const CHANGE_PROBABILITY: f64 = 0.6;
+/// And only when it was so for this long: while routing settles, and while rounds fall out of the
+/// window, the best cause may be another for a moment.
+const CHANGE_SETTLE_US: i64 = 25_000_000;
+/// What began no further apart than this may be one thing.
+const TOGETHER_US: i64 = 60_000_000;
 
 /// The number of an incident, in the order of opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +72,10 @@ pub struct Incident {
     /// Assessments since that did not show it.
     missed: u32,
     is_told: bool,
+    /// Since when another cause is likelier.
+    other_since: Option<UtcMicros>,
+    /// Every pair that it explained so far.
+    pairs_ever: BTreeSet<(ElementIx, ElementIx)>,
 }
 
 /// Why people are told.
@@ -89,12 +109,12 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    /// Takes the next assessment, with the pairs that answer now; returns what changed. Incidents
+    /// Takes the next assessment, with which pairs answer now; returns what changed. Incidents
     /// that are over are shown once more by [`Incidents::list`] and then forgotten.
     pub fn take(
         &mut self,
         assessment: &Assessment,
-        answering: &BTreeSet<(ElementIx, ElementIx)>,
+        answering: &dyn Fn((ElementIx, ElementIx)) -> bool,
     ) -> Vec<Message> {
         let closed = self.open.extract_if(.., |incident| incident.state != State::Open);
         self.closed.extend(closed.map(|incident| (self.taken_at, incident)));
@@ -120,7 +140,8 @@ impl Incidents {
             seen.insert(*first);
             let Some(incident) = self.open.get_mut(*first) else { continue };
             let into = incident.id;
-            messages.extend(incident.go_on(finding));
+            let change = incident.go_on(finding, assessment.at);
+            messages.extend(self.tell(*first, change));
             for at in rest {
                 if let Some(merged) = self.open.get_mut(*at) {
                     // Only what is wholly part of the other: two causes may share a pair.
@@ -150,13 +171,18 @@ impl Incidents {
     /// Goes on over a topology whose elements have other indices, which `to` gives; an incident
     /// whose causes are all gone is forgotten.
     pub fn translate(&mut self, to: impl Fn(ElementIx) -> Option<ElementIx>) {
-        self.open.retain_mut(|incident| incident.finding.translate(&to));
-        self.closed.retain_mut(|(_, incident)| incident.finding.translate(&to));
+        self.open.retain_mut(|incident| incident.translate(&to));
+        self.closed.retain_mut(|(_, incident)| incident.translate(&to));
     }
 
     /// Open incidents and those that closed with the last assessment, oldest first.
     pub fn list(&self) -> impl Iterator<Item = &Incident> {
         self.open.iter()
+    }
+
+    /// How many were opened since the beginning.
+    pub fn opened(&self) -> u32 {
+        self.next
     }
 
     fn open(&mut self, finding: &Finding, seen: &mut BTreeSet<usize>, messages: &mut Vec<Message>) {
@@ -166,29 +192,67 @@ impl Incidents {
         }
         self.next += 1;
         let id = IncidentId(self.next);
-        let is_told = !finding.is_announced && finding.tell_probability() <= probability;
-        if is_told {
-            messages.push(Message { incident: id, change: Change::Opened });
-        }
-        seen.insert(self.open.len());
+        let is_news = finding.is_news();
+        let place = self.open.len();
+        seen.insert(place);
         self.open.push(Incident {
             id,
             revision: 1,
             state: State::Open,
             finding: finding.clone(),
             missed: 0,
-            is_told,
+            is_told: false,
+            other_since: None,
+            pairs_ever: finding.pairs.iter().copied().collect(),
         });
+        messages.extend(self.tell(place, is_news.then_some(Change::Opened)));
+    }
+}
+
+impl Incidents {
+    /// Tells people of an incident, unless they know it as a part of another.
+    fn tell(&mut self, place: usize, change: Option<Change>) -> Option<Message> {
+        let (change, incident) = (change?, self.open.get(place)?);
+        let is_part = |other: &Incident| {
+            other.id != incident.id && other.is_told && other.is_whole_of(&incident.finding)
+        };
+        if change == Change::Opened && self.open.iter().any(is_part) {
+            return None;
+        }
+        let incident = self.open.get_mut(place)?;
+        incident.is_told = true;
+        Some(Message { incident: incident.id, change })
     }
 }
 
 impl Finding {
     fn tell_probability(&self) -> f64 {
-        if self.is_felt { TELL_PROBABILITY } else { TELL_UNFELT_PROBABILITY }
+        let cause = self.causes.first();
+        if cause.is_some_and(|c| c.loss_ppm.is_some_and(|ppm| ppm < SMALL_LOSS_PPM)) {
+            TELL_SMALL_LOSS_PROBABILITY
+        } else if cause.is_some_and(|cause| cause.kind == ElementKind::Target) {
+            TELL_TARGET_PROBABILITY
+        } else if self.is_felt {
+            TELL_PROBABILITY
+        } else {
+            TELL_UNFELT_PROBABILITY
+        }
+    }
+
+    /// Whether people want to know it, if they do not.
+    fn is_news(&self) -> bool {
+        let probability = self.causes.first().map_or(0.0, |cause| cause.probability);
+        !self.is_announced && self.is_fresh && self.tell_probability() <= probability
     }
 }
 
 impl Incident {
+    fn translate(&mut self, to: &impl Fn(ElementIx) -> Option<ElementIx>) -> bool {
+        let pair = |(agent, target): &(ElementIx, ElementIx)| to(*agent).zip(to(*target));
+        self.pairs_ever = self.pairs_ever.iter().filter_map(pair).collect();
+        self.finding.translate(to)
+    }
+
     fn shares_cause(&self, finding: &Finding) -> bool {
         let (Some(mine), Some(other)) = (self.finding.causes.first(), finding.causes.first())
         else {
@@ -221,15 +285,38 @@ impl Incident {
         is_before && (!finding.is_felt || !is_lost_since) && self.goes_on(finding)
     }
 
-    fn go_on(&mut self, finding: &Finding) -> Option<Message> {
+    /// Whether a finding is part of this: it began with it, and hits what this hit.
+    fn is_whole_of(&self, finding: &Finding) -> bool {
+        let apart = self.finding.onset.1.0 - finding.onset.1.0;
+        let known = finding.pairs.iter().filter(|pair| self.pairs_ever.contains(pair)).count();
+        self.state == State::Open
+            && apart.abs() <= TOGETHER_US
+            && 0 < known
+            && finding.pairs.len() <= known * 2
+    }
+
+    fn go_on(&mut self, finding: &Finding, now: UtcMicros) -> Option<Change> {
         self.missed = 0;
         let is_same_cause = self.shares_cause(finding);
         let new = finding.causes.first();
         let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
-        let is_likely = new.is_some_and(|cause| finding.tell_probability() <= cause.probability);
-        if !is_same_cause && !is_sure {
+        if is_same_cause {
+            self.other_since = None;
+        } else {
             // A passing doubt changes neither the incident nor anybody's sleep.
-            return None;
+            let since = *self.other_since.get_or_insert(now);
+            // From a target to what carries it the story only grows.
+            let is_target = |finding: &Finding| {
+                finding.causes.first().is_some_and(|cause| cause.kind == ElementKind::Target)
+            };
+            let is_settled = CHANGE_SETTLE_US <= now.0 - since.0 || is_target(&self.finding);
+            if !is_sure {
+                self.other_since = None;
+            }
+            if !is_sure || (self.is_told && !(is_settled && finding.is_fresh)) {
+                return None;
+            }
+            self.other_since = None;
         }
         let old = self.finding.causes.first();
         let is_changed = !is_same_cause
@@ -237,26 +324,27 @@ impl Incident {
                 != new.map(|cause| (&cause.elements, cause.mode))
             || self.finding.impact != finding.impact;
         let onset = self.finding.onset;
+        if self.finding.pairs != finding.pairs {
+            self.pairs_ever.extend(&finding.pairs);
+        }
         self.finding = finding.clone();
         if is_same_cause {
             // What was seen of the beginning is not forgotten when the rounds age.
             self.finding.onset = onset.min(finding.onset);
         }
         self.revision += u32::from(is_changed);
-        let change = match (self.is_told, is_same_cause) {
-            (false, _) if !finding.is_announced && is_likely => Change::Opened,
-            (true, false) if !finding.is_announced => Change::CauseChanged,
-            _ => return None,
-        };
-        self.is_told = true;
-        Some(Message { incident: self.id, change })
+        match (self.is_told, is_same_cause) {
+            (false, _) if finding.is_news() => Some(Change::Opened),
+            (true, false) if !finding.is_announced => Some(Change::CauseChanged),
+            _ => None,
+        }
     }
 
     /// One assessment did not show it.
-    fn miss(&mut self, answering: &BTreeSet<(ElementIx, ElementIx)>) -> Option<Message> {
+    fn miss(&mut self, answering: &dyn Fn((ElementIx, ElementIx)) -> bool) -> Option<Message> {
         self.missed += 1;
         let pairs = &self.finding.pairs;
-        let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering.contains(pair));
+        let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering(*pair));
         // What loses or delays a part, or is gone round, is answered all along.
         let is_answered = self.finding.causes.first().is_some_and(|cause| {
             matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)

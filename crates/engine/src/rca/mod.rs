@@ -28,7 +28,7 @@ mod whatif;
 
 pub use evidence::{AgentNote, REFS_MAX};
 pub use incidents::{Change, Incident, IncidentId, Incidents, Message, OPEN_PROBABILITY, State};
-pub use picture::{Ask, Beat, Fact, Pair, Picture, Work};
+pub use picture::{Ask, Beat, Fact, Pair, Picture, Work, is_answering};
 pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
 };

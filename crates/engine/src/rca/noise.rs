@@ -76,7 +76,8 @@ fn beta_binomial(sent: u16, lost: u16, loss: f64) -> f64 {
 /// Natural logarithm of `e^a + e^b`.
 pub(super) fn log_sum(a: f64, b: f64) -> f64 {
     let (high, low) = if a < b { (b, a) } else { (a, b) };
-    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+    // So small a part changes no bit of the sum.
+    if low < high - 40.0 { high } else { high + (low - high).exp().ln_1p() }
 }
 
 #[cfg(test)]

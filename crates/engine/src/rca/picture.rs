@@ -85,3 +85,10 @@ pub struct Picture<'a> {
     pub heartbeat_us: i64,
     pub works: &'a [Work],
 }
+
+/// Whether a pair's last round was answered; pairs are in order of agent and target.
+pub fn is_answering(pairs: &[Pair<'_>], of: (ElementIx, ElementIx)) -> bool {
+    let at = pairs.binary_search_by_key(&of, |pair| (pair.agent, pair.target));
+    let pair = at.ok().and_then(|at| pairs.get(at));
+    pair.and_then(|pair| pair.asks.last()).is_some_and(|ask| !ask.is_dead())
+}

@@ -105,7 +105,7 @@ pub(super) fn shift_us(asks: &[Ask], recent: &[Ask]) -> Option<i64> {
         asks.iter().filter_map(|ask| ask.rtt_us).map(i64::from)
     }
     let split = recent.len().min(RECENT_MAX);
-    let before = asks.get(..asks.len() - split)?;
+    let before = asks.get(..asks.len() - split).filter(|before| 1 < before.len())?;
     let fastest = rtts(recent.get(recent.len() - split..)?).min()?;
     if rtts(before).count() < 2 {
         return None;

@@ -21,6 +21,8 @@ pub use super::impact::Impact;
 const CAUSES_MAX: usize = 5;
 /// A cause less likely than this is in what is left.
 const PROBABILITY_MIN: f64 = 0.01;
+/// Of one less likely than this nobody asks what looks the same.
+const UNSAID_MAX: f64 = 1e-5;
 /// A device or site that only one agent saw fail, without a fact, is at most this sure.
 const LONE_WITNESS_MAX: f64 = 0.6;
 /// A target of which not every agent has been heard since is at most this sure.
@@ -64,6 +66,8 @@ pub struct Finding {
     pub pairs: Vec<(ElementIx, ElementIx)>,
     /// The last round that was lost of what it explains.
     pub last_lost: Option<UtcMicros>,
+    /// Something of it was lost within the last two rounds, or it is nothing that loses rounds.
+    pub is_fresh: bool,
     /// The work was announced: nobody is told.
     pub is_announced: bool,
     /// Something is still out; if not, what failed is only gone round.
@@ -169,7 +173,10 @@ fn blinded(picture: &Picture<'_>, finding: &Finding) -> Vec<ElementIx> {
         let carried = uplinks.chain(topology.host(*agent).as_ref()).any(|ix| fate.contains(ix));
         fate.contains(agent) || carried || (is_own(cause.kind) && cause.elements.contains(agent))
     };
-    let asks = |agent: &ElementIx| picture.pairs.iter().any(|pair| pair.agent == *agent);
+    let asks = |agent: &ElementIx| {
+        let first = picture.pairs.partition_point(|pair| pair.agent < *agent);
+        picture.pairs.get(first).is_some_and(|pair| pair.agent == *agent)
+    };
     agents.filter(is_hit).filter(asks).collect()
 }
 
@@ -221,6 +228,7 @@ fn finding(
         causes,
         pairs,
         last_lost: last_lost(judgement, chosen),
+        is_fresh: is_fresh(picture, judgement, chosen),
     })
 }
 
@@ -244,6 +252,7 @@ fn classes<'c>(
                     |ix: &ElementIx| said.iter().position(|s| s == ix).unwrap_or(said.len());
                 class.sort_by_key(|ix| (place(ix), *ix != cover.element, *ix));
             }
+            None if *chance < UNSAID_MAX => classes.push((vec![cover.element], cover, *chance)),
             None => {
                 let mut class =
                     class::of(picture, &judgement.board, &judgement.telemetry, cover.element);
@@ -445,6 +454,17 @@ fn last_lost(judgement: &Judgement, cover: &Cover) -> Option<UtcMicros> {
     lots.flat_map(|(_, lot)| &lot.asks).filter(|ask| ask.is_dead()).map(|ask| ask.at).max()
 }
 
+/// Whether a pair lost one of its last two rounds, or nothing that it explains is a round.
+fn is_fresh(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> bool {
+    let mut lots = evidence::positive_lots(&judgement.board, cover).peekable();
+    lots.peek().is_none()
+        || lots.any(|(_, lot)| {
+            let interval = picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+            let dead = lot.asks.iter().rfind(|ask| ask.is_dead());
+            dead.is_some_and(|ask| picture.now.0 - ask.at.0 <= 2 * interval)
+        })
+}
+
 /// Whether something it explains is still out.
 fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
     evidence::positive_lots(&judgement.board, cover).any(|(_, lot)| lot.regime.is_dead)
@@ -471,6 +491,7 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
         explained: 1.0 - other,
         pairs,
         last_lost: last_lost(judgement, cover),
+        is_fresh: is_fresh(picture, judgement, cover),
         is_felt: true,
         is_over: false,
     })

@@ -51,10 +51,16 @@ pub(super) struct Row {
     pub(super) quiet_lots: u32,
     pub(super) quiet_times: Vec<i64>,
     pub(super) lots: Vec<Lot>,
+    /// When each round of each lot was asked, with its log ratio for a path that is gone: in one
+    /// piece, as every cause reads them all; and where those of each lot end.
+    lot_ratios: Vec<(i64, f64)>,
+    lot_ends: Vec<usize>,
+    /// When rounds of lots were asked, sorted.
+    pub(super) lot_times: Vec<i64>,
     /// How loudly the lots that are out say so, together.
     pub(super) out: f64,
-    /// (sent, lost) of rounds outside outages, with how many there were.
-    pub(super) counts: BTreeMap<(u16, u16), u32>,
+    /// (sent, lost) of rounds outside outages, sorted, with how many there were.
+    pub(super) counts: Vec<((u16, u16), u32)>,
     /// Log ratio of each level of loss, from `counts`.
     pub(super) lossy: [f64; LEVELS.len()],
     /// Pairs that answer later than they used to, by how much; and those that do not.
@@ -104,26 +110,27 @@ pub(super) struct Blind {
 pub(super) struct Board {
     pub(super) rows: Vec<Row>,
     pub(super) blind: Vec<Blind>,
-    /// Rows that each element has a part in, by element.
-    pub(super) of_element: Vec<Vec<u32>>,
+    /// Rows that each element has a part in.
+    of_element: ByElement,
     /// Stories of pairs that have lost rounds, by pair.
     pub(super) regimes: BTreeMap<usize, Regime>,
-    of_target: OfTarget,
+    /// Pairs that ask each target.
+    of_target: ByElement,
 }
 
-/// Pairs by their target, in the picture's order.
+/// Numbers by element, each element's in one piece and in their order.
 #[derive(Debug)]
-struct OfTarget {
-    /// Where the pairs of an element begin in `pairs`.
+struct ByElement {
+    /// Where the numbers of an element begin.
     starts: Vec<u32>,
-    pairs: Vec<u32>,
+    numbers: Vec<u32>,
 }
 
-impl OfTarget {
-    fn new(picture: &Picture<'_>) -> OfTarget {
-        let mut starts = vec![0_u32; picture.topology.elements().len() + 1];
-        for pair in picture.pairs {
-            if let Some(count) = starts.get_mut(pair.target.index() + 1) {
+impl ByElement {
+    fn new(elements: usize, all: impl Iterator<Item = (ElementIx, u32)> + Clone) -> ByElement {
+        let mut starts = vec![0_u32; elements + 1];
+        for (element, _) in all.clone() {
+            if let Some(count) = starts.get_mut(element.index() + 1) {
                 *count += 1;
             }
         }
@@ -133,24 +140,32 @@ impl OfTarget {
             *start = sum;
         }
         let mut next = starts.clone();
-        let mut pairs = vec![0; sum as usize];
-        for (pair, at) in picture.pairs.iter().zip(0..) {
-            let Some(place) = next.get_mut(pair.target.index()) else { continue };
-            if let Some(slot) = pairs.get_mut(*place as usize) {
-                *slot = at;
+        let mut numbers = vec![0; sum as usize];
+        for (element, number) in all {
+            let Some(place) = next.get_mut(element.index()) else { continue };
+            if let Some(slot) = numbers.get_mut(*place as usize) {
+                *slot = number;
             }
             *place += 1;
         }
-        OfTarget { starts, pairs }
+        ByElement { starts, numbers }
+    }
+
+    fn of(&self, element: ElementIx) -> &[u32] {
+        let bound = |at: usize| self.starts.get(at).map_or(0, |start| *start as usize);
+        self.numbers.get(bound(element.index())..bound(element.index() + 1)).unwrap_or(&[])
     }
 }
 
 impl Board {
     /// Indices of the pairs that ask a target.
     pub(super) fn pairs_of(&self, target: ElementIx) -> &[u32] {
-        let OfTarget { starts, pairs } = &self.of_target;
-        let bound = |at: usize| starts.get(at).map_or(0, |start| *start as usize);
-        pairs.get(bound(target.index())..bound(target.index() + 1)).unwrap_or(&[])
+        self.of_target.of(target)
+    }
+
+    /// Indices of the rows that an element has a part in.
+    pub(super) fn rows_of(&self, element: ElementIx) -> &[u32] {
+        self.of_element.of(element)
     }
 }
 
@@ -166,22 +181,22 @@ pub(super) fn build(picture: &mut Picture<'_>) -> Board {
         gather.add_pair(picture, &blind, at);
     }
     let Gather { mut rows, regimes, changes, .. } = gather;
-    rows.iter_mut().for_each(|row| row.quiet_times.sort_unstable());
+    rows.iter_mut().for_each(Row::sort);
     rows.extend(beat_rows(picture, &blind));
     rows.extend(reach_rows(picture));
     rows.extend(change_rows(picture, changes));
     weigh_losses(&mut rows);
-    let mut of_element = vec![Vec::new(); picture.topology.elements().len()];
-    for (row, at) in rows.iter().zip(0u32..) {
+    let elements = picture.topology.elements().len();
+    let parts = rows.iter().zip(0u32..).flat_map(|(row, at)| {
         let set = row.set.and_then(|set| picture.paths.get(set));
         let crossed = set.into_iter().flat_map(|set| &set.crossings).map(|c| c.element);
-        for element in crossed.chain(row.fixed.iter().map(|(element, _)| *element)) {
-            if let Some(list) = of_element.get_mut(element.index()) {
-                list.push(at);
-            }
-        }
-    }
-    Board { rows, blind, of_element, regimes, of_target: OfTarget::new(picture) }
+        let all = crossed.chain(row.fixed.iter().map(|(element, _)| *element));
+        all.map(move |element| (element, at))
+    });
+    let of_element = ByElement::new(elements, parts);
+    let asked = picture.pairs.iter().map(|pair| pair.target).zip(0u32..);
+    let of_target = ByElement::new(elements, asked);
+    Board { rows, blind, of_element, regimes, of_target }
 }
 
 /// Agents that are silent, or whose gateway does not answer them. One that never said anything of
@@ -258,12 +273,15 @@ impl Gather {
         let asks = pair.asks.get(seen.saturating_sub(ASKS_MAX)..seen).unwrap_or(&[]);
         let start = picture.now.0 - window_us(pair.interval_us);
         let recent = asks.get(asks.partition_point(|ask| ask.at.0 <= start)..).unwrap_or(&[]);
-        self.note_changes(picture, at, start);
+        let is_told = picture.paths.has_told();
+        if is_told {
+            self.note_changes(picture, at, start);
+        }
         if recent.is_empty() {
             return;
         }
         let regime = if recent.iter().any(Ask::is_dead) { Some(regime::of(asks)) } else { None };
-        let last_row = if picture.paths.epochs(pair.agent, pair.target).is_empty() {
+        let last_row = if !is_told || picture.paths.epochs(pair.agent, pair.target).is_empty() {
             let row = self.computed_row(picture, &pair);
             self.add_asks(row, at, &pair, recent, regime.as_ref());
             row
@@ -352,8 +370,11 @@ impl Row {
             quiet_lots: 0,
             quiet_times: Vec::new(),
             lots: Vec::new(),
+            lot_ratios: Vec::new(),
+            lot_ends: Vec::new(),
+            lot_times: Vec::new(),
             out: 0.0,
-            counts: BTreeMap::new(),
+            counts: Vec::new(),
             lossy: [0.0; LEVELS.len()],
             shifts_us: Vec::new(),
             steady: 0,
@@ -362,9 +383,32 @@ impl Row {
         }
     }
 
+    fn sort(&mut self) {
+        self.quiet_times.sort_unstable();
+        self.lot_times = self.lot_ratios.iter().map(|(at, _)| *at).collect();
+        self.lot_times.sort_unstable();
+    }
+
+    /// When the rounds of each lot were asked, with their log ratios for a path that is gone.
+    pub(super) fn lot_ratios(&self) -> impl Iterator<Item = &[(i64, f64)]> {
+        let mut start = 0;
+        self.lot_ends.iter().map(move |end| {
+            let of_lot = self.lot_ratios.get(start..*end).unwrap_or(&[]);
+            start = *end;
+            of_lot
+        })
+    }
+
     /// Pairs on it.
     pub(super) fn pairs(&self) -> usize {
         self.quiet_lots as usize + self.lots.len()
+    }
+
+    fn count(&mut self, of: (u16, u16), count: u32) {
+        match self.counts.binary_search_by_key(&of, |(of, _)| *of) {
+            Ok(at) => self.counts.get_mut(at).into_iter().for_each(|(_, sum)| *sum += count),
+            Err(at) => self.counts.insert(at, (of, count)),
+        }
     }
 
     fn add(&mut self, pair: usize, target: ElementIx, asks: &[Ask], regime: Option<&Regime>) {
@@ -374,7 +418,7 @@ impl Row {
             let count = alike.iter().filter(is_counted).count();
             if let Some(ask) = alike.first().filter(|_| 0 < count) {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                *self.counts.entry((ask.sent, ask.lost())).or_default() += count;
+                self.count((ask.sent, ask.lost()), count);
             }
         }
         match regime {
@@ -384,6 +428,9 @@ impl Row {
                     let dead = asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
                     self.out += dead.map(noise::dead_ratio).sum::<f64>().min(LOT_MAX);
                 }
+                let ratio = |ask: &Ask| (ask.at.0, noise::dead_ratio(ask));
+                self.lot_ratios.extend(asks.iter().map(ratio));
+                self.lot_ends.push(self.lot_ratios.len());
                 self.lots.push(Lot { pair, target, asks, regime: regime.clone() });
             }
             None => {

@@ -62,6 +62,17 @@ pub(super) struct Effect {
     pub(super) lots: Vec<f64>,
     /// Of what explains a part of the row: what all that is out on it says for a cause of all.
     pub(super) whole: f64,
+    /// What it says alone.
+    pub(super) value: f64,
+}
+
+impl Effect {
+    /// Of quiet pairs and what is no pair alone.
+    fn of_rest(meeting: &Meeting<'_>, rest: f64) -> Effect {
+        let (row, trust) = (meeting.row, meeting.trust);
+        let value = row_value(rest, 0.0, trust);
+        Effect { row, trust, rest, lots: Vec::new(), whole: 0.0, value }
+    }
 }
 
 /// A cause with what it explains.
@@ -191,6 +202,44 @@ struct Meeting<'a> {
     is_avoidable: bool,
 }
 
+impl Meeting<'_> {
+    /// Whether it can speak for a cause; if not, it can only speak against.
+    fn is_loud(&self) -> bool {
+        !self.evidence.lots.is_empty() || !self.evidence.fixed.is_empty()
+    }
+
+    /// When its rounds are lost; `None` if it says nothing of so short a failure.
+    fn span(&self, course: &Course) -> Option<Span> {
+        let is_fresh = self.evidence.since.is_some_and(|since| course.onset <= since);
+        let until = match course.after {
+            After::Converged { us } if self.is_avoidable && !is_fresh => course.onset.0 + us,
+            After::Healed { at } => at.0,
+            After::Converged { .. } | After::Lasting => i64::MAX,
+        };
+        let is_healed = matches!(course.after, After::Healed { .. });
+        let span = Span { from: course.onset.0, until, is_healed };
+        (span.from < until || !self.evidence.fixed.is_empty()).then_some(span)
+    }
+}
+
+/// The rows that meet a cause in one way of failing.
+struct Ways<'a> {
+    meetings: Vec<Meeting<'a>>,
+    mode: FaultMode,
+    price: f64,
+}
+
+/// The best story of one cause so far.
+struct Guess<'w> {
+    course: Course,
+    ways: &'w Ways<'w>,
+    own: f64,
+    told: f64,
+    price: f64,
+    alone: f64,
+    score: f64,
+}
+
 impl Scorer<'_, '_> {
     /// The best cover of an element that is down; `None` if it explains nothing.
     pub(super) fn down(&self, element: ElementIx) -> Option<Cover> {
@@ -199,49 +248,69 @@ impl Scorer<'_, '_> {
         let whole = self.meetings(&fate, Part::Whole, &mut cut);
         let onsets = self.likely_onsets(&whole, &fate);
         let courses = courses(&whole, &onsets);
-        let is_still_down = self.telemetry.is_still_down(self.picture, element);
-        let mut best: Option<Cover> = None;
-        let mut offer = |meetings: &[Meeting<'_>], mode: FaultMode, price: f64| {
-            for course in &courses {
-                let explained = effects(meetings, course, &fate, HOPELESS);
-                let Some((effects, alone)) = explained else { continue };
-                let told = self.telemetry.ratio(self.picture, element, mode, course.onset);
-                let prior = prior::of(self.picture, element, mode);
-                let is_denied = matches!(course.after, After::Healed { .. }) && is_still_down;
-                let price = if is_denied { price + STILL_DOWN } else { price };
-                let (converged_us, healed_at) = match course.after {
-                    After::Lasting => (None, None),
-                    After::Converged { us } => (Some(us), None),
-                    After::Healed { at } => (None, Some(at)),
-                };
-                let cover = Cover {
-                    element,
-                    mode,
-                    fate: fate.clone(),
-                    onset: course.onset,
-                    converged_us,
-                    healed_at,
-                    effects,
-                    own: prior + told + course.price + price,
-                    told,
-                    price: course.price + price,
-                    alone,
-                };
-                if best.as_ref().is_none_or(|best| best.score() < cover.score()) {
-                    best = Some(cover);
-                }
-            }
-        };
-        offer(&whole, FaultMode::Down, 0.0);
+        let all = whole.len();
+        let mut ways = vec![Ways { meetings: whole, mode: FaultMode::Down, price: 0.0 }];
         if self.picture.topology.kind(element) == ElementKind::Link {
             for part in [Part::Forward, Part::Back] {
-                let one_way = self.meetings(&fate, part, &mut cut);
-                if one_way.len() < whole.len() {
-                    offer(&one_way, FaultMode::OneWay, ONE_WAY_PRIOR);
+                let meetings = self.meetings(&fate, part, &mut cut);
+                if meetings.len() < all {
+                    ways.push(Ways { meetings, mode: FaultMode::OneWay, price: ONE_WAY_PRIOR });
                 }
             }
         }
-        best
+        let mut best: Option<Guess<'_>> = None;
+        for ways in &ways {
+            self.guess(element, &fate, ways, &courses, &mut best);
+        }
+        let Guess { course, ways, own, told, price, alone, .. } = best?;
+        let (converged_us, healed_at) = match course.after {
+            After::Lasting => (None, None),
+            After::Converged { us } => (Some(us), None),
+            After::Healed { at } => (None, Some(at)),
+        };
+        let effects = effects(&ways.meetings, &course, &fate);
+        let (mode, onset) = (ways.mode, course.onset);
+        Some(Cover {
+            element,
+            mode,
+            fate,
+            onset,
+            converged_us,
+            healed_at,
+            effects,
+            own,
+            told,
+            price,
+            alone,
+        })
+    }
+
+    /// Tries every course, and keeps the best there is.
+    fn guess<'w>(
+        &self,
+        element: ElementIx,
+        fate: &[ElementIx],
+        ways: &'w Ways<'_>,
+        courses: &[Course],
+        best: &mut Option<Guess<'w>>,
+    ) {
+        let Ways { meetings, mode, price } = ways;
+        let (loud, quiet) = by_loudness(meetings);
+        let is_still_down = self.telemetry.is_still_down(self.picture, element);
+        let prior = prior::of(self.picture, element, *mode);
+        for course in courses {
+            let told = self.telemetry.ratio(self.picture, element, *mode, course.onset);
+            let is_denied = matches!(course.after, After::Healed { .. }) && is_still_down;
+            let price = course.price + price + if is_denied { STILL_DOWN } else { 0.0 };
+            let own = prior + told + price;
+            let known = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);
+            let least = f64::max(known - own, HOPELESS);
+            let Some(alone) = weigh((&loud, &quiet), course, fate, least) else { continue };
+            if known < alone + own {
+                let score = alone + own;
+                *best = Some(Guess { course: *course, ways, own, told, price, alone, score });
+            }
+        }
     }
 
     /// The onsets under which a failure that lasts explains most.
@@ -253,12 +322,13 @@ impl Scorer<'_, '_> {
         // Of many rows, some say as well as all when it began.
         let every = meetings.len().div_ceil(ONSET_ROWS_MAX).max(1);
         let sample: Vec<Meeting<'_>> = meetings.iter().step_by(every).copied().collect();
+        let (loud, quiet) = by_loudness(&sample);
         let value = |onset: Onset| {
             let begun = begun(meetings, onset, |_| true);
             // Answers after convergence deny every onset alike: what counts is what is explained.
             let course = Course { onset: onset.at, after: After::Lasting, price: begun };
-            let explained = effects(&sample, &course, fate, f64::NEG_INFINITY);
-            explained.map_or(f64::NEG_INFINITY, |(_, sum)| sum + begun)
+            let explained = weigh((&loud, &quiet), &course, fate, f64::NEG_INFINITY);
+            explained.map_or(f64::NEG_INFINITY, |sum| sum + begun)
         };
         let mut valued: Vec<(f64, Onset)> =
             onsets.into_iter().map(|onset| (value(onset), onset)).collect();
@@ -271,7 +341,7 @@ impl Scorer<'_, '_> {
     fn meetings(&self, fate: &[ElementIx], part: Part, cut: &mut Option<Cut>) -> Vec<Meeting<'_>> {
         let mut rows: Vec<u32> = Vec::new();
         for element in fate {
-            rows.extend(self.board.of_element.get(element.index()).into_iter().flatten());
+            rows.extend(self.board.rows_of(*element));
         }
         rows.sort_unstable();
         rows.dedup();
@@ -367,9 +437,9 @@ impl Scorer<'_, '_> {
                 let near = (0..=level).rev().find(|at| LEVELS[*at] <= seen * 1.4).unwrap_or(0);
                 let rest = meeting.evidence.lossy[near];
                 if rest != 0.0 {
-                    alone += row_value(rest, 0.0, meeting.trust);
-                    let (row, trust) = (meeting.row, meeting.trust);
-                    effects.push(Effect { row, trust, rest, lots: Vec::new(), whole: 0.0 });
+                    let effect = Effect::of_rest(meeting, rest);
+                    alone += effect.value;
+                    effects.push(effect);
                 }
             }
             let told =
@@ -409,9 +479,9 @@ impl Scorer<'_, '_> {
             let rest =
                 row.shifts_us.len() as f64 * mixed(SHIFTED) + f64::from(row.steady) * mixed(STEADY);
             if rest != 0.0 {
-                alone += row_value(rest, 0.0, meeting.trust);
-                let (row, trust) = (meeting.row, meeting.trust);
-                effects.push(Effect { row, trust, rest, lots: Vec::new(), whole: 0.0 });
+                let effect = Effect::of_rest(&meeting, rest);
+                alone += effect.value;
+                effects.push(effect);
             }
         }
         let told = self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
@@ -450,8 +520,8 @@ impl Scorer<'_, '_> {
             let place = cover.effects.binary_search_by_key(&meeting.row, |effect| effect.row);
             let at = place.unwrap_or_else(|at| {
                 let (row, trust) = (meeting.row, meeting.trust);
-                let lots = Vec::new();
-                cover.effects.insert(at, Effect { row, trust, rest: 0.0, lots, whole: 0.0 });
+                let (rest, lots, whole, value) = (0.0, Vec::new(), 0.0, 0.0);
+                cover.effects.insert(at, Effect { row, trust, rest, lots, whole, value });
                 at
             });
             let Some(effect) = cover.effects.get_mut(at) else { continue };
@@ -459,6 +529,8 @@ impl Scorer<'_, '_> {
             for (ratio, _) in effect.lots.iter_mut().zip(lots).filter(|(_, lot)| is_adopted(lot)) {
                 *ratio = ratio.max(ADOPTED);
             }
+            let sum = effect.rest + effect.lots.iter().sum::<f64>();
+            effect.value = row_value(sum, effect.whole, effect.trust);
         }
     }
 
@@ -472,20 +544,16 @@ impl Scorer<'_, '_> {
         let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
         for (row_ix, at) in lots {
             let Some(row) = self.board.rows.get(*row_ix as usize) else { continue };
-            let Some(lot) = row.lots.get(*at) else { continue };
             let mut ratios = vec![0.0; row.lots.len()];
-            if let Some(slot) = ratios.get_mut(*at) {
-                *slot = lot_ratio(lot, &during, 1.0);
+            if let Some((slot, of)) = ratios.get_mut(*at).zip(row.lot_ratios().nth(*at)) {
+                *slot = lot_ratio(of, &during, 1.0);
             }
             // No surer than a path that must be crossed: where it could as well be the device
             // before it, it explains no more.
-            effects.push(Effect {
-                row: *row_ix,
-                trust: CERTAIN,
-                rest: 0.0,
-                lots: ratios,
-                whole: row.out + quiet_ratio(row, &during, 1.0),
-            });
+            let whole = row.out + quiet_ratio(row, &during, 1.0);
+            let value = row_value(ratios.iter().sum(), whole, CERTAIN);
+            let (row, trust, rest) = (*row_ix, CERTAIN, 0.0);
+            effects.push(Effect { row, trust, rest, lots: ratios, whole, value });
         }
         let in_lots: Vec<usize> = lots
             .iter()
@@ -502,10 +570,7 @@ impl Scorer<'_, '_> {
                 good += sum.clamp(-LOT_MAX, 0.0);
             }
         }
-        let alone: f64 = effects
-            .iter()
-            .map(|effect| row_value(effect.lots.iter().sum(), effect.whole, effect.trust))
-            .sum();
+        let alone: f64 = effects.iter().map(|effect| effect.value).sum();
         // What other agents got answers to stands against it, on whatever row.
         let own = prior::of(self.picture, target, FaultMode::Down) + good;
         Cover {
@@ -556,13 +621,10 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -
             break;
         }
         let row = meeting.evidence;
-        let quiet = row.quiet_times.partition_point(before).checked_sub(1);
-        let quiet = quiet.and_then(|at| row.quiet_times.get(at)).copied();
-        let asked = row.lots.iter().filter_map(|lot| {
-            let asked = lot.asks.partition_point(|ask| ask.at < onset);
-            lot.asks.get(asked.checked_sub(1)?).map(|ask| ask.at.0)
-        });
-        last = asked.chain(quiet).fold(last, i64::max);
+        for times in [&row.quiet_times, &row.lot_times] {
+            let asked = times.partition_point(before).checked_sub(1);
+            last = asked.and_then(|at| times.get(at)).map_or(last, |at| last.max(*at));
+        }
     }
     let span = onset.0.saturating_sub(last) as f64;
     (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
@@ -608,43 +670,57 @@ fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
     courses
 }
 
-/// What each row says; `None` once the sum is below `least`.
-fn effects(
-    meetings: &[Meeting<'_>],
+/// Those that can speak for a cause, and those that cannot.
+fn by_loudness<'a>(meetings: &[Meeting<'a>]) -> (Vec<Meeting<'a>>, Vec<Meeting<'a>>) {
+    meetings.iter().copied().partition(Meeting::is_loud)
+}
+
+/// What all rows say together; `None` once nothing can bring it to `least` any more: of the quiet
+/// ones none speaks for a cause.
+fn weigh(
+    (loud, quiet): (&[Meeting<'_>], &[Meeting<'_>]),
     course: &Course,
     fate: &[ElementIx],
     least: f64,
-) -> Option<(Vec<Effect>, f64)> {
-    let mut effects = Vec::new();
+) -> Option<f64> {
     let mut sum = 0.0;
+    for meeting in loud {
+        let Some(span) = meeting.span(course) else { continue };
+        let row = meeting.evidence;
+        let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
+        let lots: f64 = row.lot_ratios().map(|of| lot_ratio(of, &span, meeting.share)).sum();
+        sum += row_value(rest + lots, 0.0, meeting.trust);
+    }
+    for meeting in quiet {
+        if sum < least {
+            return None;
+        }
+        let Some(span) = meeting.span(course) else { continue };
+        let rest = quiet_ratio(meeting.evidence, &span, meeting.share);
+        sum += row_value(rest, 0.0, meeting.trust);
+    }
+    (least <= sum).then_some(sum)
+}
+
+/// What each row says.
+fn effects(meetings: &[Meeting<'_>], course: &Course, fate: &[ElementIx]) -> Vec<Effect> {
+    let mut effects = Vec::new();
     for meeting in meetings {
         let row = meeting.evidence;
-        let is_fresh = row.since.is_some_and(|since| course.onset <= since);
-        let until = match course.after {
-            After::Converged { us } if meeting.is_avoidable && !is_fresh => course.onset.0 + us,
-            After::Healed { at } => at.0,
-            After::Converged { .. } | After::Lasting => i64::MAX,
-        };
-        let is_healed = matches!(course.after, After::Healed { .. });
-        let span = Span { from: course.onset.0, until, is_healed };
-        if until <= span.from && row.fixed.is_empty() {
-            continue; // It says nothing of so short a failure.
-        }
+        let Some(span) = meeting.span(course) else { continue };
         let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
         let lots: Vec<f64> =
-            row.lots.iter().map(|lot| lot_ratio(lot, &span, meeting.share)).collect();
+            row.lot_ratios().map(|of| lot_ratio(of, &span, meeting.share)).collect();
         let is_flat = lots.iter().all(|ratio| *ratio == 0.0);
         if rest == 0.0 && is_flat {
             continue;
         }
-        sum += row_value(rest + lots.iter().sum::<f64>(), 0.0, meeting.trust);
-        if sum < least {
-            return None;
-        }
+        let value = row_value(rest + lots.iter().sum::<f64>(), 0.0, meeting.trust);
         let lots = if is_flat { Vec::new() } else { lots };
-        effects.push(Effect { row: meeting.row, trust: meeting.trust, rest, lots, whole: 0.0 });
+        let (row, trust) = (meeting.row, meeting.trust);
+        effects.push(Effect { row, trust, rest, lots, whole: 0.0, value });
     }
-    Some((effects, sum))
+    effects
 }
 
 fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
@@ -659,8 +735,15 @@ fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
 
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
 fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
-    let first = row.quiet_times.partition_point(|at| *at < span.from);
-    let rounds = row.quiet_times.partition_point(|at| *at < span.until).saturating_sub(first);
+    let times = &row.quiet_times;
+    let last = times.last().copied().unwrap_or(i64::MIN);
+    if last < span.from {
+        return 0.0;
+    }
+    let first = times.partition_point(|at| *at < span.from);
+    let end =
+        if last < span.until { times.len() } else { times.partition_point(|at| *at < span.until) };
+    let rounds = end.saturating_sub(first);
     if rounds == 0 {
         return 0.0;
     }
@@ -675,13 +758,13 @@ fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
 }
 
 /// What one pair's rounds say, were its path gone during a span.
-fn lot_ratio(lot: &Lot, span: &Span, share: f64) -> f64 {
-    let during = lot.asks.iter().filter(|ask| span.contains(ask.at.0));
-    let mut sum: f64 = during.map(noise::dead_ratio).sum();
+fn lot_ratio(rounds: &[(i64, f64)], span: &Span, share: f64) -> f64 {
+    let during = rounds.iter().filter(|(at, _)| span.contains(*at));
+    let mut sum: f64 = during.map(|(_, ratio)| *ratio).sum();
     if span.is_healed {
         // What is lost after it works again is lost for another reason.
-        let after = lot.asks.iter().filter(|ask| span.until <= ask.at.0 && ask.is_dead());
-        sum -= after.map(noise::dead_ratio).sum::<f64>();
+        let after = rounds.iter().filter(|(at, ratio)| span.until <= *at && 0.0 < *ratio);
+        sum -= after.map(|(_, ratio)| *ratio).sum::<f64>();
     }
     if sum == 0.0 {
         return 0.0;

@@ -81,13 +81,15 @@ impl<'a> Search<'a> {
             return false;
         }
         self.spend(self.covers.len());
+        let beside = Beside::new(self.covers, &self.chosen);
         let mut best: Option<(usize, f64)> = None;
         for at in 0..self.covers.len() {
             if self.chosen.contains(&at) {
                 continue;
             }
-            let gain = self.gain(at, &self.chosen);
-            if self.least(at, &self.chosen) < gain && best.is_none_or(|(_, most)| most < gain) {
+            let gain = self.gain(at, &beside);
+            let is_most = best.is_none_or(|(_, most)| most < gain);
+            if is_most && self.least(at, &beside) < gain {
                 best = Some((at, gain));
             }
         }
@@ -99,8 +101,8 @@ impl<'a> Search<'a> {
     fn drop_one(&mut self) -> bool {
         self.spend(self.chosen.len());
         let lost = (0..self.chosen.len()).find(|place| {
-            let others = self.without(*place);
-            let lost = |at: &usize| self.gain(*at, &others) < self.least(*at, &others) - 1e-9;
+            let beside = Beside::new(self.covers, &self.without(*place));
+            let lost = |at: &usize| self.gain(*at, &beside) < self.least(*at, &beside) - 1e-9;
             self.chosen.get(*place).is_some_and(lost)
         });
         lost.map(|place| self.chosen.remove(place)).is_some()
@@ -111,11 +113,11 @@ impl<'a> Search<'a> {
         for place in 0..self.chosen.len() {
             self.spend(self.covers.len());
             let Some(now) = self.chosen.get(place).copied() else { continue };
-            let others = self.without(place);
-            let mut best = (now, self.gain(now, &others) + 1e-6);
+            let beside = Beside::new(self.covers, &self.without(place));
+            let mut best = (now, self.gain(now, &beside) + 1e-6);
             for at in 0..self.covers.len() {
                 let gain =
-                    if self.chosen.contains(&at) { continue } else { self.gain(at, &others) };
+                    if self.chosen.contains(&at) { continue } else { self.gain(at, &beside) };
                 if best.1 < gain {
                     best = (at, gain);
                 }
@@ -131,18 +133,12 @@ impl<'a> Search<'a> {
     }
 
     /// What a cover must gain beside others.
-    fn least(&self, at: usize, others: &[usize]) -> f64 {
-        let explained = self.covers.get(at).into_iter().flat_map(|cover| {
-            let effects = cover.effects.iter();
-            effects.filter(|effect| {
-                others.iter().all(|other| {
-                    self.covers.get(*other).is_none_or(|other| other.on(effect.row).is_none())
-                })
-            })
-        });
+    fn least(&self, at: usize, beside: &Beside<'_>) -> f64 {
+        let effects = self.covers.get(at).into_iter().flat_map(|cover| &cover.effects);
+        let explained = effects.filter(|effect| beside.on(effect.row).is_none());
         let votes: f64 =
             explained.map(|effect| effect.lots.iter().filter(|r| 0.0 < **r).sum::<f64>()).sum();
-        match (others.is_empty(), CONFIRMED < votes) {
+        match (beside.others.is_empty(), CONFIRMED < votes) {
             (true, _) => FIRST_GAIN_MIN,
             (false, true) => CONFIRMED_GAIN_MIN,
             (false, false) => 0.0,
@@ -155,37 +151,26 @@ impl<'a> Search<'a> {
     }
 
     /// What a cover adds beside others.
-    fn gain(&self, at: usize, others: &[usize]) -> f64 {
+    fn gain(&self, at: usize, beside: &Beside<'_>) -> f64 {
         let Some(cover) = self.covers.get(at) else { return f64::NEG_INFINITY };
-        if others.is_empty() {
+        if beside.others.is_empty() {
             return cover.score();
         }
-        let mut sum = cover.own - self.told_already(cover, others);
+        let mut sum = cover.own - beside.told_already(cover);
         for effect in &cover.effects {
-            let beside = others.iter().filter_map(|other| self.covers.get(*other)?.on(effect.row));
-            let mut combined: Option<Combined> = None;
-            for other in beside {
-                combined.get_or_insert_with(Combined::default).join(other);
-            }
-            let before = combined.as_ref().map_or(0.0, Combined::value);
-            let mut with = combined.unwrap_or_default();
-            with.join(effect);
-            sum += with.value() - before;
+            sum += match beside.on(effect.row) {
+                Some(combined) => combined.value_with(effect) - combined.value,
+                None => effect.value,
+            };
         }
         sum
-    }
-
-    /// Reports that speak for a cover and count for a group it is part of.
-    fn told_already(&self, cover: &Cover, others: &[usize]) -> f64 {
-        let others = others.iter().filter_map(|other| self.covers.get(*other));
-        let is_part = |other: &Cover| other.fate.binary_search(&cover.element).is_ok();
-        if others.into_iter().any(is_part) { cover.told.max(0.0) } else { 0.0 }
     }
 
     /// What else could explain what a chosen cover explains, itself among it, best first; and the
     /// log weight of everything that is not listed.
     pub(super) fn alternatives(&self, place: usize) -> (Vec<Alternative>, f64) {
         let others = self.without(place);
+        let beside = Beside::new(self.covers, &others);
         let Some(cover) = self.chosen.get(place).and_then(|at| self.covers.get(*at)) else {
             return (Vec::new(), 0.0);
         };
@@ -194,11 +179,11 @@ impl<'a> Search<'a> {
         for (at, other) in self.covers.iter().enumerate() {
             let touches = other.positive_rows().any(|row| rows.contains(&row));
             if (touches || other.element == cover.element) && !others.contains(&at) {
-                all.push(Alternative { cover: at, score: self.gain(at, &others) });
+                all.push(Alternative { cover: at, score: self.gain(at, &beside) });
             }
         }
         all.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.cover.cmp(&b.cover)));
-        let own = self.gain(self.chosen.get(place).copied().unwrap_or(0), &others) - cover.own;
+        let own = self.gain(self.chosen.get(place).copied().unwrap_or(0), &beside) - cover.own;
         (all, log_sum(0.0, own + cover.ideal() - cover.alone + cover.price + UNLISTED))
     }
 }
@@ -212,23 +197,16 @@ pub(super) fn probabilities(scores: &[f64], other: f64) -> (Vec<f64>, f64) {
 }
 
 impl Cover {
-    fn on(&self, row: u32) -> Option<&Effect> {
-        let at = self.effects.binary_search_by_key(&row, |effect| effect.row).ok()?;
-        self.effects.get(at)
-    }
-
     /// What an explanation of the same would be worth that is contradicted no more than noise
     /// contradicts a true one.
     fn ideal(&self) -> f64 {
         let (mut explained, mut denied, mut count) = (0.0, 0.0, 0.0);
         for effect in &self.effects {
-            let sum = effect.rest + effect.lots.iter().sum::<f64>();
-            let value = row_value(sum, effect.whole, effect.trust);
-            if 0.0 < value {
-                explained += value;
+            if 0.0 < effect.value {
+                explained += effect.value;
                 count += 1.0;
             } else {
-                denied -= value;
+                denied -= effect.value;
             }
         }
         let usual = DENIED_SHARE * count + 2.0 * (DENIED_SHARE * count).sqrt();
@@ -242,6 +220,47 @@ impl Cover {
     }
 }
 
+/// What some covers explain together, by row.
+struct Beside<'a> {
+    others: Vec<&'a Cover>,
+    /// Where each row is in `rows`; [`NOBODY`] of one that none of them touches.
+    places: Vec<u32>,
+    rows: Vec<Combined>,
+}
+
+const NOBODY: u32 = u32::MAX;
+
+impl<'a> Beside<'a> {
+    fn new(covers: &'a [Cover], others: &[usize]) -> Beside<'a> {
+        let others: Vec<&Cover> = others.iter().filter_map(|at| covers.get(*at)).collect();
+        let last = others.iter().filter_map(|cover| cover.effects.last()).map(|last| last.row);
+        let mut places = vec![NOBODY; last.max().map_or(0, |last| last as usize + 1)];
+        let mut rows: Vec<Combined> = Vec::new();
+        for effect in others.iter().flat_map(|cover| &cover.effects) {
+            let Some(place) = places.get_mut(effect.row as usize) else { continue };
+            if *place == NOBODY {
+                *place = u32::try_from(rows.len()).unwrap_or(NOBODY);
+                rows.push(Combined::default());
+            }
+            if let Some(combined) = rows.get_mut(*place as usize) {
+                combined.join(effect);
+            }
+        }
+        rows.iter_mut().for_each(Combined::weigh);
+        Beside { others, places, rows }
+    }
+
+    fn on(&self, row: u32) -> Option<&Combined> {
+        self.rows.get(*self.places.get(row as usize)? as usize)
+    }
+
+    /// Reports that speak for a cover and count for a group it is part of.
+    fn told_already(&self, cover: &Cover) -> f64 {
+        let is_part = |other: &&Cover| other.fate.binary_search(&cover.element).is_ok();
+        if self.others.iter().any(is_part) { cover.told.max(0.0) } else { 0.0 }
+    }
+}
+
 /// Several effects on one row: what one explains stays explained, what all deny is denied once.
 #[derive(Debug, Default)]
 struct Combined {
@@ -249,6 +268,7 @@ struct Combined {
     rest: f64,
     lots: Vec<f64>,
     whole: f64,
+    value: f64,
 }
 
 impl Combined {
@@ -264,8 +284,20 @@ impl Combined {
         }
     }
 
-    fn value(&self) -> f64 {
-        row_value(self.rest + self.lots.iter().sum::<f64>(), self.whole, self.trust)
+    fn weigh(&mut self) {
+        let sum = self.rest + self.lots.iter().sum::<f64>();
+        self.value = row_value(sum, self.whole, self.trust);
+    }
+
+    /// Its value, were an effect joined to it.
+    fn value_with(&self, effect: &Effect) -> f64 {
+        let mut sum = louder(self.rest, effect.rest);
+        let (mine, other) = (&self.lots, &effect.lots);
+        let common = mine.len().min(other.len());
+        sum += mine.iter().zip(other).map(|(a, b)| louder(*a, *b)).sum::<f64>();
+        sum += mine.get(common..).unwrap_or(&[]).iter().sum::<f64>();
+        sum += other.get(common..).unwrap_or(&[]).iter().sum::<f64>();
+        row_value(sum, self.whole.max(effect.whole), self.trust.max(effect.trust))
     }
 }
 

@@ -344,7 +344,7 @@ fn a_pinned_path_counts_before_what_costs_say() {
     let mut net = Net::new(&draft).expect("a good network");
     let find = |net: &Net, id| net.topology().find(id).expect("is there");
     let (agent, at) = (find(&net, "ag"), UtcMicros(0));
-    let mut paths = |net: &mut Net, target| {
+    let paths = |net: &mut Net, target| {
         let target = find(net, target);
         let set = net.paths(agent, target, at).expect("a path");
         let share = |id| set.crossing(find(net, id)).map_or(0.0, |crossing| crossing.share);
