@@ -25,10 +25,12 @@ use super::{
     views::{Timestamp, parse_flag},
 };
 use crate::app::{
-    App, FieldError, Fields,
+    App, FieldError, Fields, aside,
     topology::{Held, ImportMode, TopologyImport},
 };
 
+/// Parts that one answer tells: a large network whole; a file has everything.
+const PARTS_MAX: usize = 50_000;
 /// Ids that a report names of each sort; how many there are is said beside them.
 const REPORT_KEYS_MAX: usize = 1_000;
 
@@ -219,6 +221,14 @@ fn broken(error: serde_json::Error) -> ApiError {
 fn views(held: &Held, query: &TopologyQuery) -> Result<TopologyView, ApiError> {
     let is_wanted = filter(&held.draft, query);
     let wanted = || held.parts.iter().filter(|part| is_wanted(part));
+    let count = wanted().count();
+    if PARTS_MAX < count {
+        let reason = format!(
+            "{count} parts are more than {PARTS_MAX} that one answer tells: narrow it by site, \
+             device or kind, or take the file: GET /api/v1/topology/export"
+        );
+        return Err(ApiError::invalid(vec![FieldError::new("site", reason)]));
+    }
     let of = |section| wanted().filter(move |part| part.key.section == section);
     let elements = of(Section::Element).map(|part| serde_json::from_str(&part.json));
     let targets = of(Section::Target).map(|part| serde_json::from_str(&part.json));
@@ -288,7 +298,8 @@ pub(crate) async fn topology_get(
     }
     fields.check()?;
     let held = app.topology(&scope).await?;
-    Ok(Json(views(&held, &query)?))
+    // A hundred thousand parts take a while.
+    Ok(Json(aside(move || Ok(views(&held, &query))).await??))
 }
 
 /// Export the topology
