@@ -57,7 +57,7 @@ fn line(series: &Value) -> Vec<String> {
     let silent = buckets.iter().filter(silent).count();
     vec![
         name(series),
-        shown(values(last).last()),
+        shown(values(last).next_back()),
         shown(values(most).reduce(f64::max)),
         if is_counter { sum("increase") } else { "-".to_owned() },
         if is_counter { sum("resets") } else { "-".to_owned() },

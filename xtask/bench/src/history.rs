@@ -1,9 +1,9 @@
 //! `bench history`: what a result costs on the disk, and how soon it is read.
 //!
 //! First days of rounds with their minutes, as [`crate::play`] fills a store; then the roll-ups
-//! of a quarter and more of one group of targets ([`rolls`]), made by the real code of real rounds that
-//! are forgotten after their time. Every read is of a random series, with nothing of the file in
-//! memory, and is checked against what was made.
+//! of a quarter and more of one group of targets ([`rolls`]), made by the real code of real rounds
+//! that are forgotten after their time. Every read is of a random series, with nothing of the file
+//! in memory, and is checked against what was made.
 
 pub(crate) mod rolls;
 

@@ -402,14 +402,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (conductor, owner, requests) = owner(dir.path()).await;
         let (sender, entries) = mpsc::channel(1);
-        let running = tokio::spawn(owner.run(entries, requests));
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(owner.run(entries, requests));
         sender.send(entry(1, Body::Tick)).await.unwrap();
         conductor.applied(LogPosition(1)).await.unwrap();
         sender.send(entry(2, Body::Tick)).await.unwrap();
         let answer = conductor.pair_statuses(ProbeId(1)).await.unwrap();
         assert_eq!(answer.position, LogPosition(2));
         drop(sender);
-        running.await.unwrap().unwrap();
+        running.join_next().await.unwrap().unwrap().unwrap();
     }
 
     /// The pause may be over, and the database take decisions again, before who was sent away sees
