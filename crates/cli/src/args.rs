@@ -1,12 +1,14 @@
 //! The command line, written for the person who types it.
 
 use std::{
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::graph::document::Format;
+use model::{Tier, plan::Question};
 
 use crate::serve;
 
@@ -103,6 +105,12 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Show how many targets are up and how many are not.
     Status,
+    /// Tell what watching would cost: disk by level, memory, packets. Needs no server.
+    ///
+    /// History is kept for the default times; a server tells it with its own, under /api/v1/plan.
+    /// Disk is derived from the bytes that a record took in a bench (three agents, 5 packets every
+    /// 30 s, 0.5 % loss), not checked against a full run; a network that varies more takes more.
+    Plan(PlanArgs),
     /// Write everything of a server into one file, while it runs.
     Backup(BackupArgs),
     /// Bring a backup back into a new data directory (--data-dir).
@@ -196,6 +204,30 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
 }
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct PlanArgs {
+    /// How many targets.
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=Question::TARGETS_MAX))]
+    pub(crate) targets: u64,
+    /// How many agents ask each of them.
+    #[arg(long, value_name = "K")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=Question::AGENTS_MAX))]
+    pub(crate) agents: u64,
+    /// Seconds between two rounds, 5 to 3600.
+    #[arg(long, value_name = "S", default_value_t = Tier::INTERVAL_DEFAULT.as_secs())]
+    #[arg(value_parser = clap::value_parser!(u64).range(INTERVALS_S))]
+    pub(crate) interval: u64,
+    /// Packets in a round, 1 to 20.
+    #[arg(long, value_name = "P", default_value_t = Tier::PACKETS_DEFAULT)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=i64::from(Tier::PACKETS_MAX)))]
+    pub(crate) packets: u8,
+}
+
+/// What a tier may have.
+const INTERVALS_S: RangeInclusive<u64> =
+    Tier::INTERVAL_MIN.as_secs()..=Tier::INTERVAL_MAX.as_secs();
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DoctorArgs {

@@ -12,6 +12,7 @@ mod keep;
 mod measured;
 mod password;
 mod pin;
+mod plan;
 mod record;
 mod serve;
 mod table;
@@ -78,6 +79,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
             }
             Command::User(user) => commands::user(args.connection, user).await?,
             Command::History(history) => record::history(args.connection, history).await?,
+            Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,
             Command::Doctor(doctor) => return doctor::run(args.connection, doctor).await,
             Command::Backup(backup) => keep::backup(args.connection, backup).await?,

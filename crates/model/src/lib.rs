@@ -11,6 +11,7 @@ pub mod id;
 pub mod inventory;
 pub mod metric;
 pub mod name;
+pub mod plan;
 pub mod role;
 pub mod rollup;
 pub mod round;
@@ -31,6 +32,7 @@ pub use metric::{
     MetricRollup, MetricSample, MetricSubject, MetricValue, Reading, Step,
 };
 pub use name::{Name, NameError};
+pub use plan::Plan;
 pub use role::Role;
 pub use rollup::{Rollup, Span, StateMinutes, ToldRollup, Worst};
 pub use round::{

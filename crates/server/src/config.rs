@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use model::plan::Kept;
 use store::{Database, DatabaseUrl, RollupTables};
 
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
@@ -530,6 +531,21 @@ fn parse_networks(texts: &[String]) -> Result<Vec<Network>, ConfigError> {
         Network::parse(text).map_err(value)
     };
     texts.iter().map(network).collect()
+}
+
+impl RetentionConfig {
+    /// What a plan has to know of it.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            rounds: self.rounds,
+            minutes: self.minutes,
+            agent_5m: self.agent_5m,
+            agent_1h: self.agent_1h,
+            target_5m: self.target_5m,
+            target_1h: self.target_1h,
+            target_1d: self.target_1d,
+        }
+    }
 }
 
 impl Default for RetentionConfig {

@@ -366,6 +366,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plan disk, memory and traffic
+         * @description For targets of one tier, with the times for which this server keeps its history.
+         *
+         *     Needs the permission `tier_read`.
+         */
+        get: operations["plan_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/prom/api/v1/label/{name}/values": {
         parameters: {
             query?: never;
@@ -1948,6 +1970,61 @@ export interface components {
         };
         /** @enum {string} */
         Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read" | "backup_create";
+        /**
+         * @description What watching costs once everything has been kept for its time, as this server is configured.
+         *
+         *     Disk and memory are derived from measured bytes of each record and pair; docs/operate.md says
+         *     how far that goes.
+         */
+        Plan: {
+            /** @description Of an agent that asks all of the targets. */
+            agent: components["schemas"]["PlanTraffic"];
+            /**
+             * Format: int64
+             * @description Their sum: the whole data directory.
+             */
+            disk_bytes: number;
+            /** @description What the data directory is made of. */
+            levels: components["schemas"]["PlanLevel"][];
+            /**
+             * Format: int64
+             * @description Of the server, between its peaks.
+             */
+            memory_bytes: number;
+            /** Format: int64 */
+            memory_peak_bytes: number;
+            /**
+             * Format: double
+             * @description Rounds of all agents.
+             */
+            results_per_s: number;
+            together: components["schemas"]["PlanTraffic"];
+        };
+        PlanLevel: {
+            /** Format: int64 */
+            bytes: number;
+            /**
+             * @description A level of the history, `unmerged` (the last day's, until it is merged), `free` (what the
+             *     file is larger by than what is in it) or `log`.
+             * @example rounds
+             */
+            name: string;
+            /**
+             * Format: int64
+             * @description Rounds, minutes or spans of time; null where bytes are all that is known.
+             */
+            records: number | null;
+        };
+        /** @description What is sent; as much comes back. */
+        PlanTraffic: {
+            /**
+             * Format: double
+             * @description With the headers of IPv4 and ICMP, without those of the line; 56 bytes in each packet.
+             */
+            bits_per_s: number;
+            /** Format: double */
+            packets_per_s: number;
+        };
         /** @description Problem details as RFC 9457 defines them, with this API's `code`, `request_id` and `errors`. */
         Problem: {
             code: components["schemas"]["Code"];
@@ -3237,6 +3314,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Paths"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_get: {
+        parameters: {
+            query: {
+                /** @example 1000 */
+                targets: number;
+                /**
+                 * @description That ask each of the targets.
+                 * @example 3
+                 */
+                agents: number;
+                /** @description Seconds between the starts of two rounds; 30 if left out. */
+                interval_s?: number;
+                /** @description Packets in a round; 5 if left out. */
+                packets?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it costs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -252,6 +252,22 @@ export const tiersQuery = queryOptions({
   queryFn: ({ signal }) => sent(api.GET('/api/v1/tiers', { signal })),
 })
 
+/** What so many targets of a tier cost, with the times that this server keeps its history for. */
+export const planQuery = (query: {
+  targets: number
+  agents: number
+  interval_s: number
+  packets: number
+}) =>
+  queryOptions({
+    queryKey: ['plan', query],
+    queryFn: ({ signal }) => sent(api.GET('/api/v1/plan', { params: { query }, signal })),
+    enabled: query.targets > 0 && query.agents > 0,
+    // It is arithmetic: only a configuration and a new start change it.
+    staleTime: Infinity,
+    placeholderData: keepPreviousData,
+  })
+
 /** As often as a value of it is new. */
 const METRICS_POLL_MS = STEP_MIN * MINUTE_MS
 

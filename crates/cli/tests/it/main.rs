@@ -7,6 +7,7 @@ mod doctor;
 mod errors;
 mod help;
 mod manager;
+mod plan;
 mod program;
 mod record;
 mod topology;

@@ -21,6 +21,7 @@ mod openapi;
 mod overview;
 mod packed;
 pub mod permission;
+mod plan;
 mod probes;
 mod problem;
 mod prom;

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
-    live, openapi, overview, permission::Permission, probes, prom, rounds, session, targets, tiers,
-    topology, users, whatif,
+    live, openapi, overview, permission::Permission, plan, probes, prom, rounds, session, targets,
+    tiers, topology, users, whatif,
 };
 use crate::app::App;
 
@@ -84,6 +84,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(tiers::tier_get, Needs(P::TierRead)),
         route!(tiers::tier_update, Needs(P::TierWrite)),
         route!(tiers::tier_delete, Needs(P::TierWrite)),
+        route!(plan::plan_get, Needs(P::TierRead)),
         route!(topology::topology_get, Needs(P::TopologyRead)),
         route!(topology::topology_export, Needs(P::TopologyRead)),
         Route { body_bytes_max: TOPOLOGY_BODY_BYTES_MAX, ..topology },

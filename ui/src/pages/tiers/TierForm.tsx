@@ -1,10 +1,12 @@
 /** Creates or edits a tier, and says what its settings add up to while they are typed. */
 
 import { Button, NumberInput, SegmentedControl, TextInput } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 
 import { Problem } from '../../api/client'
 import { useTierSave } from '../../api/commands'
+import { agentsQuery, planQuery } from '../../api/queries'
 import type { Tier } from '../../api/types'
 import {
   type NumberField,
@@ -16,7 +18,7 @@ import {
   downWithinS,
   packetsPerSecond,
 } from '../../domain/tier'
-import { count, perSecond } from '../../domain/units'
+import { bytes, count, many, perSecond } from '../../domain/units'
 import { Failure } from '../../ui/Failure'
 import form from '../../ui/form.module.css'
 import css from './TiersPage.module.css'
@@ -158,6 +160,23 @@ function Sum({ settings, tier }: { settings: TierSettings; tier: Tier | null }) 
         kbit/s each way.
       </span>
       <small>A cut is seen within {Math.ceil(downWithinS(settings))} s.</small>
+      <Cost settings={settings} targets={targets} />
     </p>
+  )
+}
+
+/** What the server has to bear; nothing is said while it is not known. */
+function Cost({ settings, targets }: { settings: TierSettings; targets: number }) {
+  const { interval_s, packets } = settings
+  const { data: all } = useQuery({ ...agentsQuery, enabled: settings.strategy === 'all' })
+  const some = settings.strategy === 'count' ? settings.agent_count : all?.items.length
+  const agents = some ?? 0
+  const { data: plan } = useQuery(planQuery({ targets, agents, interval_s, packets }))
+  if (plan === undefined || agents === 0) return null
+  return (
+    <small>
+      With {many(agents, 'agent')}: {perSecond(plan.together.packets_per_s, 'packets')} together,
+      about {bytes(plan.disk_bytes)} of disk once history is kept for its full time.
+    </small>
   )
 }

@@ -7,6 +7,7 @@ mod fleet;
 mod history;
 mod live;
 mod openapi;
+mod plan;
 mod problems;
 mod sessions;
 mod targets;

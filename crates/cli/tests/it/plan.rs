@@ -1,0 +1,80 @@
+//! `faultline plan` as a person and a program meet it: without a server.
+
+use expect_test::expect;
+
+use crate::program::{complaint, faultline};
+
+const MEASURED: [&str; 5] = ["plan", "--targets", "1000", "--agents", "3"];
+
+fn plan(more: &[&str]) -> String {
+    let output = faultline(&MEASURED).args(more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_person_reads_disk_by_level_memory_and_packets() {
+    expect![[r#"
+        DISK            RECORDS    SIZE
+        rounds          120960000  380.7 MiB
+        minutes         518400000  39.1 MiB
+        agent_5m        77760000   57.1 MiB
+        agent_1h        28800000   24.4 MiB
+        agent_1d        1200000    6.3 MiB
+        target_5m       115200000  85.7 MiB
+        target_1h       43824000   35.9 MiB
+        target_1d       1826000    9.8 MiB
+        unmerged        8640000    17.3 MiB
+        free            -          36.1 MiB
+        log             6000       64.0 MiB
+        data directory  -          756.4 MiB
+
+        MEMORY        SIZE
+        server        151.6 MiB
+        server, peak  154.4 MiB
+
+        SENT, AND AS MUCH BACK  PACKETS/S  KBIT/S
+        an agent                166.67     112.00
+        together                500.00     336.00
+
+        100.00 results/s
+    "#]]
+    .assert_eq(&plan(&[]));
+}
+
+#[test]
+fn a_program_reads_the_same_and_the_interval_counts() {
+    let read = |more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&plan(&[&["--json"], more].concat())).unwrap()
+    };
+    let (each_30_s, each_60_s) = (read(&[]), read(&["--interval", "60", "--packets", "10"]));
+    let level = |plan: &serde_json::Value, name: &str| {
+        let levels = plan["levels"].as_array().unwrap();
+        levels.iter().find(|level| level["name"] == name).unwrap()["bytes"].as_u64().unwrap()
+    };
+    assert_eq!(level(&each_30_s, "rounds"), 2 * level(&each_60_s, "rounds"));
+    assert_eq!(level(&each_30_s, "target_1h"), level(&each_60_s, "target_1h"));
+    assert_eq!(each_30_s["together"]["packets_per_s"], 500.0);
+    assert_eq!(each_60_s["together"]["packets_per_s"], 500.0);
+    assert_eq!(each_60_s["results_per_s"], 50.0);
+}
+
+#[test]
+fn what_no_tier_may_have_is_refused_with_what_it_may() {
+    for (argument, value, must) in [
+        ("--targets", "0", "1..=10000000"),
+        ("--agents", "1001", "1..=1000"),
+        ("--interval", "4", "5..=3600"),
+        ("--packets", "21", "1..=20"),
+    ] {
+        let mut given = vec!["plan"];
+        for (name, standard) in [("--targets", "9"), ("--agents", "9")] {
+            if name != argument {
+                given.extend([name, standard]);
+            }
+        }
+        given.extend([argument, value]);
+        let text = complaint(&mut faultline(&given));
+        assert!(text.contains(argument) && text.contains(must), "{text}");
+    }
+}

@@ -1,0 +1,325 @@
+//! What watching costs, told before anything is watched: disk by level, memory, packets.
+//!
+//! Pure arithmetic over what the benches measured (docs/performance.md): rounds of 5 packets every
+//! 30 s by three agents, exponential jitter, 0.5 % of the packets lost. A network that loses or
+//! varies more costs more. No plan has been compared with the disk of a server that ran so long.
+
+use std::time::Duration;
+
+use crate::Span;
+
+/// What is to be watched, how often, and what is kept of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub targets: u64,
+    /// That ask each of the targets.
+    pub agents: u64,
+    /// Between two rounds.
+    pub interval: Duration,
+    /// In a round.
+    pub packets: u8,
+    pub payload_bytes: u16,
+    pub kept: Kept,
+}
+
+/// For how long each level of the history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub rounds: Duration,
+    pub minutes: Duration,
+    pub agent_5m: Duration,
+    /// Also the days of each agent.
+    pub agent_1h: Duration,
+    pub target_5m: Duration,
+    pub target_1h: Duration,
+    pub target_1d: Duration,
+}
+
+/// A part of the data directory, once it is as large as it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// As in the configuration and the API where it is a level of the history.
+    pub name: &'static str,
+    /// Rounds, minutes or spans of time; none where bytes are all that is known.
+    pub records: Option<u64>,
+    pub bytes: u64,
+}
+
+/// What watching costs once everything has been kept for its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub levels: Vec<Level>,
+    /// Of the server, between its peaks.
+    pub memory_bytes: u64,
+    pub memory_peak_bytes: u64,
+    /// Rounds of all agents.
+    pub results_per_s: f64,
+    pub agent: Traffic,
+    pub together: Traffic,
+}
+
+/// What is sent; as much comes back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Traffic {
+    pub packets_per_s: f64,
+    /// With the headers of IPv4 and ICMP, without those of the line.
+    pub bits_per_s: f64,
+}
+
+/// Thousandths of a byte of a round, all columns: "Roll-ups and the steady state", like the others.
+const ROUND_MILLIBYTES: u64 = 3_300;
+/// Of the verdict, cause and counts of a minute.
+const MINUTE_MILLIBYTES: u64 = 79;
+const AGENT_5M_MILLIBYTES: u64 = 770;
+const AGENT_1H_MILLIBYTES: u64 = 890;
+/// Of a day of an agent.
+const AGENT_1D_MILLIBYTES: u64 = 5_500;
+const TARGET_5M_MILLIBYTES: u64 = 780;
+const TARGET_1H_MILLIBYTES: u64 = 860;
+const TARGET_1D_MILLIBYTES: u64 = 5_600;
+/// What is not merged yet of the last day, each of its results: the same table has 0.1 to 0.2 bytes
+/// for each result of the 14 days that are kept; so 14 times the middle.
+const UNMERGED_MILLIBYTES: u64 = 14 * 150;
+/// The file over what is in it, in thousandths: the same table.
+const FREE_PER_MILLE: u64 = 55;
+/// Of a result in the log: "Ingest".
+const LOG_MILLIBYTES: u64 = 7_900;
+/// The log goes back to the checkpoint before the last; they are 30 s apart.
+const LOG_KEPT: Duration = Duration::from_secs(60);
+/// A segment of the log goes as a whole, once it is full.
+const LOG_SEGMENT_BYTES: u64 = 64 << 20;
+/// Of the server alone: "Empty start".
+const MEMORY_EMPTY_BYTES: u64 = 22_900_000;
+/// SQLite's caches once they are full, whatever the size of the network.
+const MEMORY_CACHES_BYTES: u64 = 128 << 20;
+/// Of a target and an agent that asks it, over the empty start: "Pages of a large network", where
+/// there were 300,000 of them, every 30 s, and the caches in it.
+const MEMORY_PAIR_BYTES: u64 = 1_075 - MEMORY_CACHES_BYTES / 300_000;
+/// The same at the peak, while a checkpoint is stored and chunks are sealed.
+const MEMORY_PAIR_PEAK_BYTES: u64 = 2_040 - MEMORY_CACHES_BYTES / 300_000;
+/// ICMP (8) and IPv4 (20) around the payload: RFC 792 and RFC 791.
+const HEADER_BYTES: u16 = 28;
+
+const MEMORY_FIXED_BYTES: u64 = MEMORY_EMPTY_BYTES + MEMORY_CACHES_BYTES;
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Question {
+    /// A hundred times what was ever measured: above it a plan says nothing any more.
+    pub const TARGETS_MAX: u64 = 10_000_000;
+    /// Agents are at most some hundreds, everywhere in the product.
+    pub const AGENTS_MAX: u64 = 1_000;
+}
+
+impl Plan {
+    /// Tells what watching costs.
+    ///
+    /// 1 - Every agent that asks a target makes one result an interval.
+    /// 2 - Minutes are of each agent and of all together, roll-ups of one or the other: how many
+    ///     there are does not depend on the interval.
+    /// 3 - Each level is what it has been kept for, and every record takes what was measured.
+    /// 4 - One agent sends what one that asks all targets does.
+    pub fn of(question: &Question) -> Plan {
+        let pairs = question.targets.saturating_mul(question.agents);
+        let results_per_s = pairs as f64 / question.interval.as_secs_f64();
+        let traffic = |results_per_s: f64| {
+            let packets_per_s = results_per_s * f64::from(question.packets);
+            let bits = 8.0 * (f64::from(HEADER_BYTES) + f64::from(question.payload_bytes));
+            Traffic { packets_per_s, bits_per_s: packets_per_s * bits }
+        };
+        let memory = |bytes| MEMORY_FIXED_BYTES.saturating_add(pairs.saturating_mul(bytes));
+        Plan {
+            levels: levels(question, pairs),
+            memory_bytes: memory(MEMORY_PAIR_BYTES),
+            memory_peak_bytes: memory(MEMORY_PAIR_PEAK_BYTES),
+            results_per_s,
+            agent: traffic(question.targets as f64 / question.interval.as_secs_f64()),
+            together: traffic(results_per_s),
+        }
+    }
+
+    /// The whole data directory, without backups in it.
+    pub fn disk_bytes(&self) -> u64 {
+        self.levels.iter().fold(0, |sum, level| sum.saturating_add(level.bytes))
+    }
+}
+
+fn levels(question: &Question, pairs: u64) -> Vec<Level> {
+    let Question { targets, interval, kept, .. } = *question;
+    let level = |name, records, millibytes| {
+        let bytes = scaled(records, millibytes);
+        Level { name, records: Some(records), bytes }
+    };
+    let series = pairs.saturating_add(targets);
+    let span = |span: Span| MINUTE * u32::try_from(span.minutes()).unwrap_or(u32::MAX);
+    let [five, hour, day] = Span::ALL.map(span);
+    let mut levels = vec![
+        level("rounds", each(pairs, kept.rounds, interval), ROUND_MILLIBYTES),
+        level("minutes", each(series, kept.minutes, MINUTE), MINUTE_MILLIBYTES),
+        level("agent_5m", each(pairs, kept.agent_5m, five), AGENT_5M_MILLIBYTES),
+        level("agent_1h", each(pairs, kept.agent_1h, hour), AGENT_1H_MILLIBYTES),
+        level("agent_1d", each(pairs, kept.agent_1h, day), AGENT_1D_MILLIBYTES),
+        level("target_5m", each(targets, kept.target_5m, five), TARGET_5M_MILLIBYTES),
+        level("target_1h", each(targets, kept.target_1h, hour), TARGET_1H_MILLIBYTES),
+        level("target_1d", each(targets, kept.target_1d, day), TARGET_1D_MILLIBYTES),
+        level("unmerged", each(pairs, DAY, interval), UNMERGED_MILLIBYTES),
+    ];
+    let history = levels.iter().fold(0_u64, |sum, level| sum.saturating_add(level.bytes));
+    levels.push(Level { name: "free", records: None, bytes: scaled(history, FREE_PER_MILLE) });
+    let mut log = level("log", each(pairs, LOG_KEPT, interval), LOG_MILLIBYTES);
+    log.bytes = log.bytes.saturating_add(LOG_SEGMENT_BYTES);
+    levels.push(log);
+    levels
+}
+
+/// Records of some series, one each `step`, that are kept for a time.
+fn each(series: u64, kept: Duration, step: Duration) -> u64 {
+    let all = u128::from(series).saturating_mul(kept.as_micros()) / step.as_micros().max(1);
+    u64::try_from(all).unwrap_or(u64::MAX)
+}
+
+fn scaled(value: u64, thousandths: u64) -> u64 {
+    let product = u128::from(value) * u128::from(thousandths) / 1_000;
+    u64::try_from(product).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tier;
+
+    const fn days(days: u64) -> Duration {
+        Duration::from_secs(86_400 * days)
+    }
+
+    /// As it was measured: three agents, every 30 s, the default times.
+    const MEASURED: Question = Question {
+        targets: 1_000,
+        agents: 3,
+        interval: Duration::from_secs(30),
+        packets: 5,
+        payload_bytes: 56,
+        kept: Kept {
+            rounds: days(14),
+            minutes: days(90),
+            agent_5m: days(90),
+            agent_1h: days(400),
+            target_5m: days(400),
+            target_1h: days(1_826),
+            target_1d: days(1_826),
+        },
+    };
+
+    fn level(plan: &Plan, name: &str) -> Level {
+        *plan.levels.iter().find(|level| level.name == name).unwrap()
+    }
+
+    /// The table of docs/performance.md, whose figures have two digits behind the point.
+    #[test]
+    fn as_it_was_measured_every_result_takes_the_bytes_that_were_measured() {
+        let plan = Plan::of(&MEASURED);
+        let results = level(&plan, "rounds").records.unwrap() as f64;
+        assert_eq!(results, 3.0 * 2_880.0 * 14.0 * 1_000.0);
+        let told = [
+            ("rounds", 3.30),
+            ("minutes", 0.34),
+            ("agent_5m", 0.50),
+            ("agent_1h", 0.21),
+            ("agent_1d", 0.05),
+            ("target_5m", 0.74),
+            ("target_1h", 0.31),
+            ("target_1d", 0.09),
+        ];
+        let per_result = |name| level(&plan, name).bytes as f64 / results;
+        for (name, bytes) in told {
+            assert!((per_result(name) - bytes).abs() < 0.006, "{name}: {}", per_result(name));
+        }
+        let levels: f64 = told.iter().map(|(name, _)| per_result(name)).sum();
+        assert!((levels / 5.5 - 1.0).abs() < 0.01, "together {levels}");
+        let whole = levels + per_result("unmerged") + per_result("free");
+        assert!((whole / 6.0 - 1.0).abs() < 0.01, "with what the file is larger by {whole}");
+    }
+
+    /// Of the benches `fleet` (300,000 pairs) and `ingest` (100,000, far more rounds a second: 340
+    /// to 371 MB, of which this is the middle).
+    #[test]
+    fn memory_is_what_the_benches_saw() {
+        let megabytes = |targets, agents| {
+            let plan = Plan::of(&Question { targets, agents, ..MEASURED });
+            (plan.memory_bytes as f64 / 1e6, plan.memory_peak_bytes as f64 / 1e6)
+        };
+        let (between, peak) = megabytes(100_000, 3);
+        assert!((between / (22.9 + 322.5) - 1.0).abs() < 0.01, "{between}");
+        assert!((peak / (22.9 + 612.0) - 1.0).abs() < 0.01, "{peak}");
+        let (_, peak) = megabytes(10_000, 10);
+        assert!((peak / 355.0 - 1.0).abs() < 0.15, "{peak}");
+    }
+
+    #[test]
+    fn twice_the_targets_take_twice_the_history_memory_and_packets() {
+        let (once, twice) =
+            (Plan::of(&MEASURED), Plan::of(&Question { targets: 2_000, ..MEASURED }));
+        for (a, b) in once.levels.iter().zip(&twice.levels) {
+            let fixed = if a.name == "log" { LOG_SEGMENT_BYTES } else { 0 };
+            assert!((2 * (a.bytes - fixed)).abs_diff(b.bytes - fixed) <= 2, "{}", a.name);
+        }
+        let of_pairs = |plan: &Plan| plan.memory_bytes - MEMORY_FIXED_BYTES;
+        assert_eq!(of_pairs(&twice), 2 * of_pairs(&once));
+        assert_eq!(twice.together.packets_per_s, 2.0 * once.together.packets_per_s);
+    }
+
+    #[test]
+    fn twice_the_interval_halves_rounds_and_packets_but_neither_minutes_nor_roll_ups() {
+        let slow = Question { interval: Duration::from_secs(60), ..MEASURED };
+        let (plan, slow) = (Plan::of(&MEASURED), Plan::of(&slow));
+        assert_eq!(level(&plan, "rounds").bytes, 2 * level(&slow, "rounds").bytes);
+        assert_eq!(plan.results_per_s, 2.0 * slow.results_per_s);
+        for name in ["minutes", "agent_5m", "agent_1h", "agent_1d", "target_5m", "target_1d"] {
+            assert_eq!(level(&plan, name), level(&slow, name));
+        }
+        assert_eq!(plan.memory_bytes, slow.memory_bytes);
+    }
+
+    #[test]
+    fn another_agent_adds_its_pairs_and_nothing_to_what_is_of_all_together() {
+        let more = Plan::of(&Question { agents: 4, ..MEASURED });
+        let plan = Plan::of(&MEASURED);
+        let records = |plan: &Plan, name| level(plan, name).records.unwrap();
+        assert_eq!(records(&plan, "agent_5m") / 3, records(&more, "agent_5m") / 4);
+        // Four series a target, then five: minutes are of all together as well.
+        assert_eq!(records(&plan, "minutes") / 4, records(&more, "minutes") / 5);
+        for name in ["target_5m", "target_1h", "target_1d"] {
+            assert_eq!(level(&plan, name), level(&more, name));
+        }
+        assert_eq!(plan.agent, more.agent);
+    }
+
+    #[test]
+    fn the_data_directory_is_the_sum_of_its_levels() {
+        let plan = Plan::of(&MEASURED);
+        let mut sum = 0;
+        plan.levels.iter().for_each(|level| sum += level.bytes);
+        assert_eq!((plan.levels.len(), plan.disk_bytes()), (11, sum));
+    }
+
+    /// 1,000 targets each 30 s, 5 packets of 84 bytes.
+    #[test]
+    fn an_agent_sends_a_round_to_each_target_an_interval() {
+        let Plan { agent, together, results_per_s, .. } = Plan::of(&MEASURED);
+        assert_eq!(results_per_s, 100.0);
+        assert_eq!(together, Traffic { packets_per_s: 500.0, bits_per_s: 336_000.0 });
+        assert!((agent.packets_per_s - 500.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_largest_question_has_an_answer() {
+        let question = Question {
+            targets: Question::TARGETS_MAX,
+            agents: Question::AGENTS_MAX,
+            interval: Tier::INTERVAL_MIN,
+            packets: Tier::PACKETS_MAX,
+            ..MEASURED
+        };
+        assert!(Plan::of(&question).disk_bytes() < u64::MAX);
+    }
+}
