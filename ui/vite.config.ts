@@ -27,7 +27,7 @@ export default defineConfig({
     },
   },
   server: {
-    proxy: { '/api': { target: API, changeOrigin: true } },
+    proxy: { '/api/': { target: API, changeOrigin: true } },
   },
   test: {
     include: ['src/**/*.test.{ts,tsx}'],

@@ -368,6 +368,17 @@ describe('ticks', () => {
     expect(first?.at).toBe(Date.UTC(2026, 0, 1, 23))
   })
 
+  it('stay round hours over a clock change', () => {
+    const from = Date.UTC(2026, 9, 24, 21)
+    expect(texts(from, from + 28 * HOUR_MS, 5, 'local')).toEqual([
+      '25 Oct',
+      '06:00',
+      '12:00',
+      '18:00',
+      '26 Oct',
+    ])
+  })
+
   it('never are more than there is room for', () => {
     for (const span of [HOUR_MS, DAY_MS, 8 * DAY_MS, 95 * DAY_MS, VIEW_MS_MAX]) {
       for (const max of [3, 7, 14, 30]) {

@@ -34,7 +34,8 @@ export function spanText(at: number, lengthMs: number, zone: Zone): string {
   if (lengthMs < DAY_MS) {
     return `${bareTime(at, zone, 'dayMinute')} to ${timeText(end, zone, 'minute')}`
   }
-  return `${bareTime(at, zone, 'dayMinute')} to ${timeText(end, zone, 'dayMinute')}`
+  // A table of days goes back for years.
+  return `${bareTime(at, zone, 'yearMinute')} to ${timeText(end, zone, 'yearMinute')}`
 }
 
 function minutesText(minutes: number): string {

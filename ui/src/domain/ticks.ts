@@ -40,9 +40,15 @@ export function timeTicks(from: number, to: number, max: number, zone: Zone): Ti
 
 function clockTicks(from: number, to: number, stepMin: number, zone: Zone): Tick[] {
   const step = stepMin * MINUTE_MS
-  const shift = zoneOffsetMin(zone, from) * MINUTE_MS
+  const shiftAt = (at: number) => zoneOffsetMin(zone, at) * MINUTE_MS
   const ticks: Tick[] = []
-  for (let at = Math.ceil((from + shift) / step) * step - shift; at < to; at += step) {
+  const first = Math.ceil((from + shiftAt(from)) / step) * step
+  // Counted on the clock that is shown: after a clock change the hours stay round.
+  for (let clock = first; ; clock += step) {
+    const near = clock - shiftAt(from)
+    const at = clock - shiftAt(near)
+    if (at >= to) break
+    if (at < from || at === ticks.at(-1)?.at) continue
     const time = bareTime(at, zone, 'minute')
     ticks.push({ at, text: time === '00:00' ? bareTime(at, zone, 'dayOnly') : time })
   }

@@ -4,12 +4,28 @@ export type Zone = 'utc' | 'local'
 
 export const MINUTE_MS = 60_000
 
-type Style = 'time' | 'minute' | 'dayMinute' | 'moment' | 'day' | 'dayOnly' | 'month' | 'year'
+type Style =
+  | 'time'
+  | 'minute'
+  | 'dayMinute'
+  | 'yearMinute'
+  | 'moment'
+  | 'day'
+  | 'dayOnly'
+  | 'month'
+  | 'year'
 
 const OPTIONS: Record<Style, Intl.DateTimeFormatOptions> = {
   time: { hour: '2-digit', minute: '2-digit', second: '2-digit' },
   minute: { hour: '2-digit', minute: '2-digit' },
   dayMinute: { day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit' },
+  yearMinute: {
+    day: '2-digit',
+    month: 'short',
+    year: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+  },
   moment: {
     day: '2-digit',
     month: 'short',
