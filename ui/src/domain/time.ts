@@ -5,15 +5,7 @@ export type Zone = 'utc' | 'local'
 export const MINUTE_MS = 60_000
 
 type Style =
-  | 'time'
-  | 'minute'
-  | 'dayMinute'
-  | 'yearMinute'
-  | 'moment'
-  | 'day'
-  | 'dayOnly'
-  | 'month'
-  | 'year'
+  'time' | 'minute' | 'dayMinute' | 'yearMinute' | 'moment' | 'day' | 'dayOnly' | 'month' | 'year'
 
 const OPTIONS: Record<Style, Intl.DateTimeFormatOptions> = {
   time: { hour: '2-digit', minute: '2-digit', second: '2-digit' },
