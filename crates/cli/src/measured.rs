@@ -52,7 +52,9 @@ fn line(series: &Value) -> Vec<String> {
     };
     let silent = |bucket: &&Value| {
         let is = |field| bucket.get(field).and_then(Value::as_bool) == Some(true);
-        !bucket.get("cause").is_none_or(Value::is_null) && !is("is_open")
+        let cause = bucket.get("cause").and_then(Value::as_str);
+        // Nothing is missing of what was never there, or is not kept any more.
+        cause.is_some_and(|cause| !matches!(cause, "not_yet" | "expired")) && !is("is_open")
     };
     let silent = buckets.iter().filter(silent).count();
     vec![

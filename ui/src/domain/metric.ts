@@ -19,9 +19,10 @@ export interface Samples {
 export interface Spark {
   values: readonly (number | null)[]
   most: number | null
+  /** Of now, or null if nothing is known of it. */
   latest: number | null
-  /** Buckets that are over and of which nothing was heard. */
-  blanks: number
+  /** Of each value: whether its time is over and the agent said nothing in it. */
+  silent: readonly boolean[]
 }
 
 /** One figure of an agent: which series it is, and what of it. */
@@ -49,6 +50,9 @@ export const FIGURES: readonly (Figure & { unit: 'us' | 'bytes' | 'percent' | 'p
   { title: 'Memory', name: 'agent_memory_bytes', scale: 1, unit: 'bytes' },
 ]
 
+/** Nothing is missing of what was never there, or is not kept any more. */
+const BEFORE_OR_GONE: ReadonlySet<string> = new Set(['not_yet', 'expired'])
+
 /** Returns the line of a figure; null if the agent has no such series. */
 export function sparkOf(all: readonly Samples[], figure: Figure): Spark | null {
   const series = all.find(
@@ -64,8 +68,10 @@ export function sparkOf(all: readonly Samples[], figure: Figure): Spark | null {
   return {
     values,
     most: known.length === 0 ? null : Math.max(...known),
-    latest: known.at(-1) ?? null,
-    blanks: series.buckets.filter(({ cause, is_open }) => cause !== null && !is_open).length,
+    latest: values.at(-1) ?? values.at(-2) ?? null,
+    silent: series.buckets.map(
+      ({ cause, is_open }) => cause !== null && !is_open && !BEFORE_OR_GONE.has(cause),
+    ),
   }
 }
 
@@ -76,8 +82,8 @@ export interface Stroke {
   blanks: readonly { x: number; width: number }[]
 }
 
-/** Draws a line into a box; a range without a value stays empty and is hatched by the caller. */
-export function strokeOf({ values, most }: Spark, width: number, height: number): Stroke {
+/** Draws a line into a box; a range without a value stays empty; where nobody spoke, the caller hatches it. */
+export function strokeOf({ values, silent, most }: Spark, width: number, height: number): Stroke {
   const step = width / Math.max(1, values.length)
   const top = Math.max(most ?? 0, Number.MIN_VALUE)
   const blanks: { x: number; width: number }[] = []
@@ -86,10 +92,11 @@ export function strokeOf({ values, most }: Spark, width: number, height: number)
   values.forEach((value, i) => {
     const x = i * step
     if (value === null) {
+      isDrawing = false
+      if (silent[i] !== true) return
       const last = blanks.at(-1)
       if (last !== undefined && last.x + last.width > x - step / 2) last.width += step
       else blanks.push({ x, width: step })
-      isDrawing = false
       return
     }
     const y = height - (value / top) * height

@@ -3,7 +3,7 @@
 //! A link that alone connects a device with every agent is a bridge. Counting them tells what one
 //! failure more would cut off, for the whole network in one walk (Tarjan 1974).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, ops::Range};
 
 use model::ElementKind;
 
@@ -17,8 +17,13 @@ const UNSEEN: u32 = u32::MAX;
 pub struct Bridges {
     entered: Vec<u32>,
     count: Vec<u32>,
-    bridges: BTreeSet<ElementIx>,
-    joints: BTreeSet<ElementIx>,
+    /// Of a link or node whose loss cuts something off: the nodes right behind it.
+    behind: BTreeMap<ElementIx, Vec<ElementIx>>,
+    /// Sorted.
+    roots: Vec<ElementIx>,
+    order: Vec<ElementIx>,
+    /// Of each of `order`: nodes of it that were entered from there, itself among them.
+    sizes: Vec<usize>,
 }
 
 /// A node that was entered, and from where over which link; of a root that was begun at, `None`.
@@ -54,7 +59,7 @@ impl Bridges {
         walk.roots.sort_unstable();
         walk.run();
         let mut count = vec![0; size];
-        let (mut bridges, mut joints) = (BTreeSet::new(), BTreeSet::from_iter(walk.roots.clone()));
+        let mut behind: BTreeMap<ElementIx, Vec<ElementIx>> = BTreeMap::new();
         for Entry { node, over } in &walk.order {
             let Some((parent, link)) = *over else { continue };
             let entered = walk.entered(parent);
@@ -64,13 +69,41 @@ impl Bridges {
                 *slot = above + u32::from(entered < low);
             }
             if entered < low {
-                bridges.insert(link);
+                behind.insert(link, vec![*node]);
             }
             if entered <= low {
-                joints.insert(parent);
+                behind.entry(parent).or_default().push(*node);
             }
         }
-        Bridges { entered: walk.entered, count, bridges, joints }
+        let mut sizes = vec![1_usize; walk.order.len()];
+        for (at, Entry { over, .. }) in walk.order.iter().enumerate().rev() {
+            let parent = over.map(|(parent, _)| walk.entered(parent) as usize - 1);
+            let size = sizes.get(at).copied().unwrap_or(0);
+            if let Some(slot) = parent.and_then(|parent| sizes.get_mut(parent)) {
+                *slot += size;
+            }
+        }
+        let Walk { roots, entered, order, .. } = walk;
+        let order = order.into_iter().map(|entry| entry.node).collect();
+        Bridges { entered, count, behind, roots, order, sizes }
+    }
+
+    /// Every node that some root reaches. What one link or node cuts off stands side by side in it.
+    pub fn order(&self) -> &[ElementIx] {
+        &self.order
+    }
+
+    /// What the loss of a link or node cuts off beside itself, as ranges of [`Bridges::order`]. Of
+    /// a root it is not looked at: `None`.
+    pub fn behind(&self, ix: ElementIx) -> Option<Vec<Range<usize>>> {
+        if self.roots.binary_search(&ix).is_ok() {
+            return None;
+        }
+        let range = |node: &ElementIx| {
+            let at = *self.entered.get(node.index())? as usize - 1;
+            Some(at..at + self.sizes.get(at)?)
+        };
+        Some(self.behind.get(&ix).into_iter().flatten().filter_map(range).collect())
     }
 
     /// Whether some root reaches it.
@@ -80,13 +113,13 @@ impl Bridges {
 
     /// Whether the loss of a link cuts something off.
     pub fn is_bridge(&self, link: ElementIx) -> bool {
-        self.bridges.contains(&link)
+        self.behind.contains_key(&link)
     }
 
     /// Whether the loss of a node may cut something else off; of a root it is not looked at, so it
     /// may.
     pub fn is_joint(&self, node: ElementIx) -> bool {
-        self.joints.contains(&node)
+        self.behind.contains_key(&node) || self.roots.binary_search(&node).is_ok()
     }
 
     /// Links of which each alone would cut it off from every root.

@@ -187,6 +187,11 @@ impl Topology {
         self.togethers.contains(&ix.0)
     }
 
+    /// Whether anything needs more than the links to it.
+    pub fn has_needs(&self) -> bool {
+        !self.requirements.is_empty()
+    }
+
     /// Whether something needs it by the operator's word.
     pub fn is_needed(&self, ix: ElementIx) -> bool {
         self.needed_by.contains_key(&ix)

@@ -3,7 +3,7 @@
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use crate::{
-    graph::{ElementIx, Topology, document::own_name},
+    graph::{ElementIx, Topology, document::name_of},
     rca::{Assessment, Evidence, Finding, Incident, Incidents, RankedCause, State, text},
 };
 
@@ -93,15 +93,9 @@ fn ids(topology: &Topology, elements: &[ElementIx]) -> Vec<String> {
 
 /// What targets are called in the inventory.
 fn names(topology: &Topology, targets: &[ElementIx]) -> Vec<String> {
-    let mut names: Vec<&str> = targets.iter().map(|ix| name(topology, *ix)).collect();
+    let mut names: Vec<&str> = targets.iter().map(|ix| name_of(topology, *ix)).collect();
     names.sort_unstable();
     names.into_iter().take(NAMES_MAX).map(str::to_owned).collect()
-}
-
-fn name(topology: &Topology, target: ElementIx) -> &str {
-    let is_other =
-        |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
-    own_name(topology.id(target), is_other)
 }
 
 /// Says everything that was found.
@@ -112,7 +106,7 @@ pub fn told(
     incidents: &Incidents,
 ) -> Report {
     let pair = |(agent, target): &(ElementIx, ElementIx)| {
-        (topology.id(*agent).to_owned(), name(topology, *target).to_owned())
+        (topology.id(*agent).to_owned(), name_of(topology, *target).to_owned())
     };
     let mut unexplained: Vec<(String, String)> = assessment.unexplained.iter().map(pair).collect();
     unexplained.sort_unstable();
@@ -180,7 +174,7 @@ fn blame(topology: &Topology, cause: &RankedCause) -> Blame {
 
 fn clue(topology: &Topology, piece: &Evidence) -> Clue {
     let pair = |(agent, target): &(ElementIx, ElementIx)| {
-        (topology.id(*agent).to_owned(), name(topology, *target).to_owned())
+        (topology.id(*agent).to_owned(), name_of(topology, *target).to_owned())
     };
     Clue {
         supports: piece.supports,

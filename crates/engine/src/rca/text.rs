@@ -10,7 +10,7 @@ use super::{
     report::{Finding, RankedCause},
     whatif::Loss,
 };
-use crate::graph::{ElementIx, Topology};
+use crate::graph::{ElementIx, Topology, document::name_of};
 
 /// Elements that a sentence names; the others are a number.
 const NAMES_MAX: usize = 5;
@@ -151,8 +151,11 @@ pub(super) fn next_look(kinds: &[(ElementKind, &str)]) -> String {
 
 /// What the loss of `elements` would take.
 pub fn loss(topology: &Topology, elements: &[ElementIx], loss: &Loss) -> String {
-    let without: Vec<&str> = elements.iter().map(|ix| topology.id(*ix)).collect();
-    let without = without.join(" and ");
+    let all_of = |elements: &[ElementIx]| -> String {
+        let names: Vec<&str> = elements.iter().map(|ix| name_of(topology, *ix)).collect();
+        joined(&names, "and")
+    };
+    let without = all_of(elements);
     if loss.targets.is_empty() {
         return format!(
             "without {without} every target is still reached by some agent; {} take another way, \
@@ -164,20 +167,24 @@ pub fn loss(topology: &Topology, elements: &[ElementIx], loss: &Loss) -> String 
         "without {without} nobody reaches {} of weight {}: {}",
         plural(u32::try_from(loss.targets.len()).unwrap_or(u32::MAX), "target"),
         loss.weight,
-        names(topology, &loss.targets).replace(" or ", " and "),
+        all_of(&loss.targets),
     )
 }
 
 /// "r1--r2", "r1--r2 or r2", "a, b, c or 4 more".
 pub fn names(topology: &Topology, elements: &[ElementIx]) -> String {
     let all: Vec<&str> = elements.iter().map(|ix| topology.id(*ix)).collect();
-    match all.as_slice() {
+    joined(&all, "or")
+}
+
+fn joined(all: &[&str], word: &str) -> String {
+    match all {
         [] => "nothing known".to_owned(),
         [one] => (*one).to_owned(),
-        [some @ .., last] if all.len() <= NAMES_MAX => format!("{} or {last}", some.join(", ")),
+        [some @ .., last] if all.len() <= NAMES_MAX => format!("{} {word} {last}", some.join(", ")),
         many => {
             let (said, rest) = many.split_at(NAMES_MAX);
-            format!("{} or {} more", said.join(", "), rest.len())
+            format!("{} {word} {} more", said.join(", "), rest.len())
         }
     }
 }

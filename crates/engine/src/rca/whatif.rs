@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::ElementKind;
+use model::{ElementKind, UtcMicros};
 
 use super::impact;
 use crate::graph::{Bridges, Cut, ElementIx, PathBook, SetIx, Topology};
@@ -63,12 +63,16 @@ pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
     let roots = roots(topology);
     let bridges = Bridges::new(topology, &roots, &[]);
     let places = Places::new(topology, &roots);
+    let sums = Sums::new(topology, &bridges, &places);
     let mut points = Vec::new();
     for ix in (0..).map(ElementIx).take(topology.elements().len()) {
         let (targets, weight) = match reach(topology, &bridges, ix) {
             Reach::Nothing => continue,
             Reach::Itself => places.at(topology, ix),
-            Reach::Further => places.lost_with(topology, &roots, &fate(topology, &[ix])),
+            Reach::Further => match sums.behind(topology, &bridges, &places, ix) {
+                Some(lost) => lost,
+                None => places.lost_with(topology, &roots, &fate(topology, &[ix])),
+            },
         };
         if 0 < targets {
             points.push(SinglePoint { element: ix, targets, weight });
@@ -183,6 +187,43 @@ impl Places {
     }
 }
 
+/// What stands at the first nodes of [`Bridges::order`], for each number of them.
+struct Sums(Vec<(u32, u64)>);
+
+impl Sums {
+    fn new(topology: &Topology, bridges: &Bridges, places: &Places) -> Sums {
+        let mut sums = vec![(0, 0)];
+        let mut sum = (0, 0);
+        for node in bridges.order() {
+            let at = places.at(topology, *node);
+            sum = (sum.0 + at.0, sum.1 + at.1);
+            sums.push(sum);
+        }
+        Sums(sums)
+    }
+
+    /// What is lost with a link or device; `None` where it has to be tried: of what others need,
+    /// the walk knows nothing.
+    fn behind(
+        &self,
+        topology: &Topology,
+        bridges: &Bridges,
+        places: &Places,
+        ix: ElementIx,
+    ) -> Option<(u32, u64)> {
+        let is_walked = matches!(topology.kind(ix), ElementKind::Link | ElementKind::Device);
+        if !is_walked || topology.has_needs() {
+            return None;
+        }
+        let mut lost = places.at(topology, ix);
+        for range in bridges.behind(ix)? {
+            let (from, to) = (self.0.get(range.start)?, self.0.get(range.end)?);
+            lost = (lost.0 + to.0 - from.0, lost.1 + to.1 - from.1);
+        }
+        Some(lost)
+    }
+}
+
 /// What nobody reaches any more.
 struct Lost<'f> {
     fate: &'f [ElementIx],
@@ -236,12 +277,13 @@ fn dark(topology: &Topology, roots: &[ElementIx], fate: &[ElementIx]) -> Vec<Ele
 /// another way, and for whom some agent has none.
 fn moved(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> (u32, u32) {
     let cut = Cut::new(topology, fate);
-    let mut book = PathBook::default();
+    let mut book = PathBook::new(topology, topology.pins());
     let (mut moved, mut split) = (BTreeSet::new(), BTreeSet::new());
     let node = |ix: ElementIx| topology.host(ix).map(|host| topology.node_of(host));
     for agent in topology.of_kind(ElementKind::Agent) {
         for target in topology.of_kind(ElementKind::Target) {
-            let set: SetIx = book.shortest(topology, agent, topology.host(target));
+            // A pin has no end.
+            let set: SetIx = book.set_at(topology, agent, target, UtcMicros(0));
             let crosses = book.get(set).is_some_and(|set| 0.0 < set.share_of_any(fate));
             if crosses && dark.binary_search(&target).is_err() {
                 let ends = node(agent).zip(node(target));
@@ -306,7 +348,11 @@ mod tests {
             let target = TargetDraft::new(format!("t{at}"), device);
             draft.targets.push(TargetDraft { weight: 1 + draw(9), ..target });
         }
+        let with_needs = draw(2) == 0;
         for of in [format!("r{}", draw(12)), format!("t{}", draw(16))] {
+            if !with_needs {
+                break;
+            }
             let need = if draw(2) == 0 { Need::Any } else { Need::All };
             let on = vec![format!("g{}", draw(3)), format!("s{}", draw(3))];
             draft.dependencies.push(Dependency { of, need, on });

@@ -91,14 +91,14 @@ impl App {
     ) -> Result<AgentRow, AppError> {
         let mut renaming = None;
         if let Some(to) = patch.name.clone() {
+            let turn = self.topology_turn().await;
             let from = self.agent_get(scope, id).await?.name;
             if from != to {
                 let rename =
-                    move |draft: &mut Draft| draft.rename_agent(from.as_str(), to.as_str());
-                let (edit, order) = self.topology_rename(scope, rename).await?;
-                patch.topology = edit;
-                renaming = Some(order);
+                    move |draft: &mut Draft| Ok(draft.rename_agent(from.as_str(), to.as_str()));
+                patch.topology = self.topology_rename(scope, &turn, rename).await?;
             }
+            renaming = Some(turn);
         }
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
         let has_witnesses = patch.witnesses.is_some();

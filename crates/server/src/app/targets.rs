@@ -77,14 +77,14 @@ impl App {
     ) -> Result<TargetRow, AppError> {
         let mut renaming = None;
         if let Some(to) = patch.name.clone() {
+            let turn = self.topology_turn().await;
             let from = self.target_get(scope, id).await?.name;
             if from != to {
                 let rename =
                     move |draft: &mut Draft| draft.rename_target(from.as_str(), to.as_str());
-                let (edit, order) = self.topology_rename(scope, rename).await?;
-                patch.topology = edit;
-                renaming = Some(order);
+                patch.topology = self.topology_rename(scope, &turn, rename).await?;
             }
+            renaming = Some(turn);
         }
         let (store, by, now) = (self.store.clone(), scope.clone(), self.clock.now());
         self.change(async move { store.target_update(&by, id, &patch, now).await }).await?;

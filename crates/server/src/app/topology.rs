@@ -239,26 +239,40 @@ impl App {
         self.topology_commit(scope, edit).await
     }
 
+    /// The right to change a topology, for as long as it is held.
+    pub(super) async fn topology_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.topologies.order).lock_owned().await
+    }
+
     /// What follows for the topology when something of the inventory is called otherwise; `None`
-    /// if it does not name it. Whoever holds the guard is the only one who changes a topology.
+    /// if it does not name it. Whoever asks has the turn until it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError::Invalid`] if the topology cannot follow.
     pub(super) async fn topology_rename(
         &self,
         scope: &Scope,
-        rename: impl FnOnce(&mut Draft) -> bool + Send + 'static,
-    ) -> Result<(Option<TopologyEdit>, OwnedMutexGuard<()>), AppError> {
-        let order = Arc::clone(&self.topologies.order).lock_owned().await;
+        _turn: &OwnedMutexGuard<()>,
+        rename: impl FnOnce(&mut Draft) -> Result<bool, String> + Send + 'static,
+    ) -> Result<Option<TopologyEdit>, AppError> {
         let held = self.topology(scope).await?;
-        let edit = aside(move || {
+        aside(move || {
+            let refused = |reason| AppError::Invalid(vec![FieldError::new("name", reason)]);
             let mut draft = held.draft.clone();
-            if !rename(&mut draft) || Document::from(draft.clone()).build().is_err() {
+            if !rename(&mut draft).map_err(refused)? {
                 return Ok(None);
             }
-            let parts = draft.to_parts();
+            let document = Document::from(draft);
+            if let Some(fault) = document.build().err().and_then(|faults| faults.into_iter().next())
+            {
+                return Err(refused(format!("the topology cannot follow: {fault}")));
+            }
+            let parts = document.draft.to_parts();
             let difference = Difference::between(&held.parts, &parts);
             Ok(Some(edit_of(&held, &difference, &parts, "topology.rename")))
         })
-        .await?;
-        Ok((edit, order))
+        .await
     }
 
     /// Stores a change and hands its version to the conductor, in the order of the commits.

@@ -1,7 +1,10 @@
 //! What the network would lose: for planning work, and for finding what must not fail.
 
 use axum::extract::State;
-use engine::{graph::Topology, rca};
+use engine::{
+    graph::{Topology, document::name_of},
+    rca,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -56,7 +59,7 @@ pub(crate) struct WhatIfView {
     targets_split: u32,
 }
 
-/// Some ids, and how many there are.
+/// Some ids, of targets names, and how many there are.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ElementIds)]
 pub(crate) struct ElementIdsView {
@@ -67,7 +70,7 @@ pub(crate) struct ElementIdsView {
 
 impl ElementIdsView {
     fn of(topology: &Topology, elements: &[engine::graph::ElementIx]) -> ElementIdsView {
-        let mut ids: Vec<&str> = elements.iter().map(|ix| topology.id(*ix)).collect();
+        let mut ids: Vec<&str> = elements.iter().map(|ix| name_of(topology, *ix)).collect();
         ids.sort_unstable();
         let ids = ids.into_iter().take(IDS_MAX).map(str::to_owned).collect();
         ElementIdsView { total: elements.len(), ids }

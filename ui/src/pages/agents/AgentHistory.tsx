@@ -74,8 +74,8 @@ function Figures({ id }: { id: number }) {
 function Line({ title, unit, spark }: { title: string; unit: Unit; spark: Spark }) {
   const { path, blanks } = strokeOf(spark, WIDTH, HEIGHT)
   const [now, most] = [words(unit, spark.latest), words(unit, spark.most)]
-  const silent =
-    spark.blanks > 0 ? `, nothing known for ${many(spark.blanks * STEP_MIN, 'minute')}` : ''
+  const count = spark.silent.filter(Boolean).length
+  const silent = count > 0 ? `, nothing known for ${many(count * STEP_MIN, 'minute')}` : ''
   return (
     <figure className={css.figure}>
       <figcaption>

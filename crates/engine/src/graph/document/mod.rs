@@ -17,7 +17,7 @@ use model::ElementKind;
 use super::{
     draft::{Draft, Problem},
     export, import,
-    topology::Topology,
+    topology::{ElementIx, Topology},
 };
 use item::Gather;
 pub use parts::{Difference, Part, PartKey, Section};
@@ -300,6 +300,17 @@ pub fn own_id(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
         id.push_str(OWN);
     }
     id
+}
+
+/// What an element is called by its operator: of a target, its name.
+pub fn name_of(topology: &Topology, ix: ElementIx) -> &str {
+    let id = topology.id(ix);
+    if topology.kind(ix) != ElementKind::Target {
+        return id;
+    }
+    let is_other =
+        |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
+    own_name(id, is_other)
 }
 
 /// The name of a target by its id: what [`own_id`] made of the name, undone.

@@ -9,7 +9,7 @@ use super::{
     item::{Among, Gather, Item, items},
     json,
 };
-use crate::graph::draft::Draft;
+use crate::graph::draft::{Dependency, Draft};
 
 /// Where a part belongs; an element and a target may have the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,24 +134,38 @@ impl Draft {
         is_gone
     }
 
-    /// Calls a target otherwise, wherever it is named; whether it was there and the other name was
-    /// not.
-    pub fn rename_target(&mut self, from: &str, to: &str) -> bool {
-        let is_there = |id: &str| self.targets.iter().any(|target| target.id == id);
-        if !is_there(from) || is_there(to) {
-            return false;
+    /// Calls a target otherwise, wherever it is named; whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be called so.
+    pub fn rename_target(&mut self, from: &str, to: &str) -> Result<bool, String> {
+        let is_target = |id: &str| self.targets.iter().any(|target| target.id == id);
+        let is_element = |id: &str| self.elements.iter().any(|element| element.id == id);
+        if !is_target(from) {
+            return Ok(false);
         }
-        for target in self.targets.iter_mut().filter(|target| target.id == from) {
-            to.clone_into(&mut target.id);
+        if is_target(to) {
+            return Err(format!("the topology has another target `{to}`: take that out first"));
         }
         // What an element and a target of the same name need is the element's.
-        if self.elements.iter().all(|element| element.id != from) {
+        if !is_element(from) {
+            let named = |d: &Dependency| d.of == from || d.on.iter().any(|on| on == from);
+            if is_element(to) && self.dependencies.iter().any(named) {
+                return Err(format!(
+                    "the topology has an element `{to}`, which would take over what `{from}` needs \
+                     or is needed for: choose another name, or take those needs out first"
+                ));
+            }
             for dependency in &mut self.dependencies {
                 let named = dependency.on.iter_mut().chain([&mut dependency.of]);
                 named.filter(|id| *id == from).for_each(|id| to.clone_into(id));
             }
         }
-        true
+        for target in self.targets.iter_mut().filter(|target| target.id == from) {
+            to.clone_into(&mut target.id);
+        }
+        Ok(true)
     }
 
     /// Says that an agent is called otherwise in the inventory; whether it was there. Its id stays.

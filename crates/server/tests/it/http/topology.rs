@@ -218,7 +218,7 @@ async fn what_would_be_lost_is_said_without_changing_anything() {
     let both = site.get("/topology/what-if?down=core1--acc1,%20core2--acc1").await;
     assert_eq!(
         both["sentence"],
-        "without core1--acc1 and core2--acc1 nobody reaches 1 target of weight 250: acc1 (target)"
+        "without core1--acc1 and core2--acc1 nobody reaches 1 target of weight 250: acc1"
     );
     assert_eq!((&both["customers"], &both["weight_total"]), (&json!(250), &json!(250)), "{both}");
     let points = site.get("/topology/single-points").await;
@@ -260,4 +260,12 @@ async fn a_target_and_an_agent_that_are_called_otherwise_stay_where_they_stand()
     assert!(text.contains("target,cpe-17b,") && text.contains("all: cpe-17b"), "{text}");
     let paths = site.get("/paths?agent=fra-one&target=cpe-17b").await;
     assert_eq!(paths["source"], "spf", "{paths}");
+    // What cannot follow is refused: `r1` would take over that something needs `cpe-17b`.
+    for (name, reason) in [("cpe-18", "another target `cpe-18`"), ("r1", "would take over")] {
+        let body = Some(json!({ "name": name }));
+        let path = format!("/targets/{target}");
+        let (status, problem) = site.send(Method::PATCH, &path, body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert!(problem.to_string().contains(reason), "{problem}");
+    }
 }
