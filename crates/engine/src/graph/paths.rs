@@ -3,7 +3,7 @@
 //! A [`PathSet`] is shared by all targets behind one device: it ends at the device, and the target
 //! itself is added by whoever asks. Rows of evidence are grouped by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ElementKind, PathSource, UtcMicros};
 
@@ -152,6 +152,8 @@ pub struct PathBook {
     sets: Vec<PathSet>,
     known: BTreeMap<Signature, SetIx>,
     epochs: BTreeMap<(ElementIx, ElementIx), Vec<Epoch>>,
+    /// Sets that epochs name.
+    told: BTreeSet<SetIx>,
     /// By agent.
     computed: BTreeMap<ElementIx, Ends>,
     trees: BTreeMap<ElementIx, [Option<Tree>; 2]>,
@@ -174,6 +176,7 @@ impl PathBook {
         }
         for ((agent, target, (from, until)), paths) in groups {
             let set = book.told_set(topology, agent, target, &paths);
+            book.told.insert(set);
             book.epochs.entry((agent, target)).or_default().push(Epoch { from, until, set });
         }
         book
@@ -312,10 +315,10 @@ impl PathBook {
 
     /// The place of a set that nobody takes any more.
     fn free(&mut self) -> Option<SetIx> {
-        if !self.epochs.is_empty() {
-            return None; // What was told is named by its place.
-        }
         while let Some(left) = self.left.pop() {
+            if self.told.contains(&left) {
+                continue; // It is named by its place.
+            }
             let Some(set) = self.sets.get(left.0 as usize) else { continue };
             let taken = self.computed.get(&set.agent).and_then(|ends| ends.get(set.end));
             if taken != Some(left) {
@@ -538,7 +541,17 @@ mod tests {
         let find = |topology: &Topology, id| topology.find(id).expect("is there");
         let (agent, link) = (find(&topology, "ag"), find(&topology, "ab"));
         let ends: Vec<ElementIx> = topology.devices().to_vec();
-        let mut book = PathBook::default();
+        let pinned = Told {
+            agent,
+            target: ends[0],
+            elements: vec![ends[0], link, ends[1]],
+            weight: 1.0,
+            source: PathSource::Pinned,
+            from: None,
+            until: None,
+        };
+        let mut book = PathBook::new(&topology, &[pinned]);
+        let told = book.get(SetIx(0)).cloned();
         for cost in 1..100 {
             topology.set_cost(link, cost, cost);
             book.follow(&topology, link);
@@ -550,5 +563,6 @@ mod tests {
             }
         }
         assert!(book.sets().len() <= 2 * ends.len(), "{} sets", book.sets().len());
+        assert_eq!(book.get(SetIx(0)).cloned(), told, "what was told is still there");
     }
 }
