@@ -99,7 +99,7 @@ pub enum AppError {
 }
 
 impl AppError {
-    fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> AppError {
+    pub(crate) fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> AppError {
         AppError::Internal(source.into())
     }
 }

@@ -8,7 +8,7 @@ use store::{
 };
 
 use super::{App, AppError};
-use crate::conductor::ProbeStatusView;
+use crate::conductor::{ConductError, ProbeStatusView};
 
 /// Tags of one target: more belong into a system of records.
 pub(crate) const TAGS_MAX: usize = store::TARGET_TAGS_MAX;
@@ -34,6 +34,13 @@ pub(crate) struct TargetStatus {
     /// on, and nobody looked in between.
     pub(crate) unwatched: Vec<MonitorGap>,
     pub(crate) held: ProbeStatusView,
+}
+
+fn not_read(error: ConductError) -> AppError {
+    AppError::Unavailable {
+        detail: format!("the live verdicts cannot be read now; try again: {error}"),
+        source: Some(error.into()),
+    }
 }
 
 impl App {
@@ -132,10 +139,15 @@ impl App {
         &self,
         probe: model::ProbeId,
     ) -> Result<ProbeStatusView, AppError> {
-        self.conductor.pair_statuses(probe).await.map_err(|error| AppError::Unavailable {
-            detail: format!("the live verdicts cannot be read now; try again: {error}"),
-            source: Some(error.into()),
-        })
+        self.conductor.pair_statuses(probe).await.map_err(not_read)
+    }
+
+    /// As [`App::probe_status`], of many at once.
+    pub(crate) async fn probe_statuses(
+        &self,
+        probes: &[model::ProbeId],
+    ) -> Result<Vec<ProbeStatusView>, AppError> {
+        self.conductor.statuses(probes).await.map_err(not_read)
     }
 
     pub(crate) async fn rounds(

@@ -39,8 +39,10 @@ impl App {
         let down = find(&held.topology, down)
             .map_err(|reason| AppError::Invalid(vec![FieldError::new("down", reason)]))?;
         // One at a time: on a large network each takes a core for a second.
-        let _turn = self.topologies.questions.lock().await;
+        // The turn lasts as long as the work, though whoever asked may have gone.
+        let turn = Arc::clone(&self.topologies.questions).lock_owned().await;
         aside(move || {
+            let _turn = turn;
             let loss = rca::what_if(&held.topology, &down);
             Ok(Asked { held, down, loss })
         })
@@ -50,8 +52,9 @@ impl App {
     /// Returns every element whose loss darkens targets; found once for each topology.
     pub(crate) async fn single_points(&self, scope: &Scope) -> Result<Points, AppError> {
         let held = self.topology(scope).await?;
-        let _turn = self.topologies.questions.lock().await;
+        let turn = Arc::clone(&self.topologies.questions).lock_owned().await;
         aside(move || {
+            let _turn = turn;
             let found = || Arc::new(rca::single_points(&held.topology));
             let points = Arc::clone(held.single_points.get_or_init(found));
             Ok(Points { held, points })

@@ -78,11 +78,26 @@ pub(crate) struct Heard {
     _room: OwnedSemaphorePermit,
 }
 
+/// Probes of one question: before each what is gathered is stored, so that many are asked of at
+/// once, and the owner must not be kept from its work for long.
+const STATUSES_MAX: usize = 1_000;
+
 /// What the owner is asked.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Status { probe: ProbeId, reply: Reply<ProbeStatusView> },
-    Assignment { agent: AgentId, reply: Reply<AgentAssignment> },
+    Status {
+        probe: ProbeId,
+        reply: Reply<ProbeStatusView>,
+    },
+    /// Of at most [`STATUSES_MAX`] probes, in their order.
+    Statuses {
+        probes: Vec<ProbeId>,
+        reply: Reply<Vec<ProbeStatusView>>,
+    },
+    Assignment {
+        agent: AgentId,
+        reply: Reply<AgentAssignment>,
+    },
 }
 
 /// An answer, or why there is none. One that is dropped means that the owner has gone.
@@ -94,6 +109,9 @@ impl Request {
         let not_stored = || ConductError::NotStored { reason: reason.to_owned() };
         match self {
             Request::Status { reply, .. } => {
+                reply.send(Err(not_stored())).map_or_else(drop, drop);
+            }
+            Request::Statuses { reply, .. } => {
                 reply.send(Err(not_stored())).map_or_else(drop, drop);
             }
             Request::Assignment { reply, .. } => {
@@ -218,6 +236,23 @@ impl Conductor {
     /// [`ConductError::NotStored`], or [`ConductError::Stopped`].
     pub async fn pair_statuses(&self, probe: ProbeId) -> Result<ProbeStatusView, ConductError> {
         self.ask(|reply| Request::Status { probe, reply }).await
+    }
+
+    /// Returns what the engine holds of probes, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conductor::pair_statuses`].
+    pub(crate) async fn statuses(
+        &self,
+        probes: &[ProbeId],
+    ) -> Result<Vec<ProbeStatusView>, ConductError> {
+        let mut all = Vec::with_capacity(probes.len());
+        for some in probes.chunks(STATUSES_MAX) {
+            let probes = some.to_vec();
+            all.extend(self.ask(|reply| Request::Statuses { probes, reply }).await?);
+        }
+        Ok(all)
     }
 
     pub(crate) async fn assignment(&self, agent: AgentId) -> Result<AgentAssignment, ConductError> {

@@ -268,6 +268,10 @@ impl Owner {
             Request::Status { probe, reply } => {
                 reply.send(Ok(self.status(probe))).map_or_else(drop, drop);
             }
+            Request::Statuses { probes, reply } => {
+                let all = probes.into_iter().map(|probe| self.status(probe)).collect();
+                reply.send(Ok(all)).map_or_else(drop, drop);
+            }
             Request::Assignment { agent, reply } => {
                 let (tiers, probes) = self.judge.mirror.tasks(&engine.assignment(agent));
                 let assignment = AgentAssignment { version: self.assigned_at.0, tiers, probes };

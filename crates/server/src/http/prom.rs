@@ -3,6 +3,8 @@
 //! Parameters come in the query or as a form, answers and refusals are in Prometheus's own
 //! envelope; only who may not call at all, and failures of ours, are problem details.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, State},
@@ -21,10 +23,10 @@ use super::{
     problem::{ApiError, Code},
 };
 use crate::app::{
-    App,
+    App, AppError,
     prom::{
         self, Answer, Fault, FaultKind, Labels, Listed, NAME, POINTS_MAX, PromError, Steps,
-        parse_duration_ms, parse_query, parse_selector,
+        parse_duration_ms,
     },
 };
 
@@ -92,13 +94,14 @@ impl Params {
         }
     }
 
-    fn selectors(&self) -> Result<Vec<prom::Selector>, Fault> {
-        let texts = self.0.iter().filter(|(key, _)| key == "match[]").map(|(_, value)| value);
-        let texts: Vec<&String> = texts.collect();
+    /// The texts of selectors.
+    fn matches(&self) -> Result<Vec<String>, Fault> {
+        let texts = self.0.iter().filter(|(key, _)| key == "match[]");
+        let texts: Vec<String> = texts.map(|(_, value)| value.clone()).collect();
         if MATCHES_MAX < texts.len() {
             return Err(invalid("match[]", &format!("at most {MATCHES_MAX} are allowed")));
         }
-        texts.into_iter().map(|text| parse_selector(text)).collect()
+        Ok(texts)
     }
 }
 
@@ -142,7 +145,23 @@ pub(crate) struct PromRefusalView {
 
 fn answered(data: &impl Serialize, warnings: Vec<String>) -> Result<Response, ApiError> {
     let data = to_raw_value(data).map_err(ApiError::internal)?;
-    Ok(Json(PromAnswerView { status: "success", data, warnings }).into_response())
+    Ok(enveloped(data, warnings))
+}
+
+fn enveloped(data: Box<RawValue>, warnings: Vec<String>) -> Response {
+    Json(PromAnswerView { status: "success", data, warnings }).into_response()
+}
+
+/// What was written already, away from everybody else's work, or why there is none.
+fn told(listed: Result<Listed<Box<RawValue>>, PromError>) -> Result<Response, ApiError> {
+    match listed {
+        Ok(Listed { all, warnings, .. }) => Ok(enveloped(all, warnings)),
+        Err(error) => refused(error),
+    }
+}
+
+fn written(data: &impl Serialize) -> Result<Box<RawValue>, AppError> {
+    to_raw_value(data).map_err(AppError::internal)
 }
 
 fn refused(error: PromError) -> Result<Response, ApiError> {
@@ -153,12 +172,9 @@ fn refused(error: PromError) -> Result<Response, ApiError> {
         PromError::Fault(Fault { kind: FaultKind::Execution, text }) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "execution", text)
         }
-        PromError::Late => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "timeout",
-            "the query took too long: ask for fewer targets, a longer step or a shorter range"
-                .to_owned(),
-        ),
+        PromError::Fault(Fault { kind: FaultKind::Late, text }) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "timeout", text)
+        }
         PromError::App(error) => return Err(error.into()),
     };
     let view = PromRefusalView { status: "error", error_type, error };
@@ -217,12 +233,12 @@ struct ResultView<T> {
     result: T,
 }
 
-fn view<T: Serialize>(result_type: &'static str, result: T) -> Result<Response, ApiError> {
-    answered(&ResultView { result_type, result }, Vec::new())
+fn view<T: Serialize>(result_type: &'static str, result: T) -> Result<Box<RawValue>, AppError> {
+    written(&ResultView { result_type, result })
 }
 
 /// The answer at one moment.
-fn instant(answer: &Answer, at_ms: i64) -> Result<Response, ApiError> {
+fn instant(answer: &Answer, at_ms: i64) -> Result<Box<RawValue>, AppError> {
     match answer {
         Answer::Scalar(values) => {
             view("scalar", PointView(at_ms, values.first().copied().unwrap_or(f64::NAN)))
@@ -245,7 +261,7 @@ fn instant(answer: &Answer, at_ms: i64) -> Result<Response, ApiError> {
 }
 
 /// The answer at each of several moments.
-fn over(answer: &Answer, steps: Steps) -> Result<Response, ApiError> {
+fn over(answer: &Answer, steps: Steps) -> Result<Box<RawValue>, AppError> {
     let none = Labels::default();
     let values = match answer {
         Answer::Scalar(values) => {
@@ -269,7 +285,7 @@ async fn query_at(app: App, caller: Caller, params: Params) -> Result<Response, 
     let scope = caller.authorize(Permission::TargetRead)?;
     let now_ms = app.now().0.div_euclid(1_000);
     let parsed = || {
-        let query = parse_query(params.needed("query")?)?;
+        let query = params.needed("query")?.to_owned();
         Ok((query, params.time_ms("time")?.unwrap_or(now_ms)))
     };
     let (query, at_ms) = match parsed() {
@@ -277,16 +293,13 @@ async fn query_at(app: App, caller: Caller, params: Params) -> Result<Response, 
         Err(fault) => return refused(PromError::Fault(fault)),
     };
     let steps = Steps { start_ms: at_ms, step_ms: 1, count: 1 };
-    match app.prom_query(&scope, query, steps).await {
-        Ok(answer) => instant(&answer, at_ms),
-        Err(error) => refused(error),
-    }
+    told(app.prom_query(&scope, query, steps, move |answer| instant(answer, at_ms)).await)
 }
 
 async fn query_over(app: App, caller: Caller, params: Params) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
     let parsed = || {
-        let query = parse_query(params.needed("query")?)?;
+        let query = params.needed("query")?.to_owned();
         let start = params.time_ms("start")?.ok_or_else(|| invalid("start", "it is missing"))?;
         let end = params.time_ms("end")?.ok_or_else(|| invalid("end", "it is missing"))?;
         if end < start {
@@ -306,10 +319,7 @@ async fn query_over(app: App, caller: Caller, params: Params) -> Result<Response
         Ok(parsed) => parsed,
         Err(fault) => return refused(PromError::Fault(fault)),
     };
-    match app.prom_query(&scope, query, steps).await {
-        Ok(answer) => over(&answer, steps),
-        Err(error) => refused(error),
-    }
+    told(app.prom_query(&scope, query, steps, move |answer| over(answer, steps)).await)
 }
 
 macro_rules! prom_path {
@@ -389,41 +399,33 @@ prom_path!(
 
 async fn series(app: App, caller: Caller, params: Params) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
-    let selectors = match params.selectors() {
-        Ok(selectors) if selectors.is_empty() => {
+    let matches = match params.matches() {
+        Ok(matches) if matches.is_empty() => {
             let fault = Fault::bad("no match[] parameter provided");
             return refused(PromError::Fault(fault));
         }
-        Ok(selectors) => selectors,
+        Ok(matches) => matches,
         Err(fault) => return refused(PromError::Fault(fault)),
     };
-    match app.prom_series(&scope, &selectors).await {
-        Ok(Listed { all, warnings }) => {
-            let all: Vec<MetricView<'_>> = all.iter().map(MetricView).collect();
-            answered(&all, warnings)
-        }
-        Err(error) => refused(error),
-    }
+    let write = |all: &BTreeSet<Labels>| written(&all.iter().map(MetricView).collect::<Vec<_>>());
+    told(app.prom_series(&scope, matches, write).await)
 }
 
 async fn labels(app: App, caller: Caller, params: Params) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
-    let selectors = match params.selectors() {
-        Ok(selectors) => selectors,
+    let matches = match params.matches() {
+        Ok(matches) => matches,
         Err(fault) => return refused(PromError::Fault(fault)),
     };
-    if selectors.is_empty() {
+    if matches.is_empty() {
         let all: Vec<&str> = [NAME].into_iter().chain(prom::LABELS).collect();
         return answered(&all, Vec::new());
     }
-    match app.prom_series(&scope, &selectors).await {
-        Ok(Listed { all, warnings }) => {
-            let names = all.iter().flat_map(|labels| labels.iter().map(|(name, _)| name));
-            let names: std::collections::BTreeSet<&str> = names.collect();
-            answered(&names, warnings)
-        }
-        Err(error) => refused(error),
-    }
+    let write = |all: &BTreeSet<Labels>| {
+        let names = all.iter().flat_map(|labels| labels.iter().map(|(name, _)| name));
+        written(&names.collect::<BTreeSet<&str>>())
+    };
+    told(app.prom_series(&scope, matches, write).await)
 }
 
 /// The values of a label
@@ -445,22 +447,21 @@ pub(crate) async fn prom_label_values(
     params: Params,
 ) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
-    let selectors = match params.selectors() {
-        Ok(selectors) => selectors,
+    let matches = match params.matches() {
+        Ok(matches) => matches,
         Err(fault) => return refused(PromError::Fault(fault)),
     };
-    let listed = if selectors.is_empty() {
-        app.prom_values(&scope, &name).await
-    } else {
-        app.prom_series(&scope, &selectors).await.map(|Listed { all, warnings }| {
-            let values = all.iter().map(|labels| labels.get(&name).to_owned());
-            Listed { all: values.filter(|value| !value.is_empty()).collect(), warnings }
-        })
-    };
-    match listed {
-        Ok(Listed { all, warnings }) => answered(&all, warnings),
-        Err(error) => refused(error),
+    if matches.is_empty() {
+        return match app.prom_values(&scope, &name).await {
+            Ok(Listed { all, warnings, .. }) => answered(&all, warnings),
+            Err(error) => refused(error),
+        };
     }
+    let write = move |all: &BTreeSet<Labels>| {
+        let values = all.iter().map(|labels| labels.get(&name));
+        written(&values.filter(|value| !value.is_empty()).collect::<BTreeSet<&str>>())
+    };
+    told(app.prom_series(&scope, matches, write).await)
 }
 
 #[derive(Serialize)]
@@ -489,7 +490,7 @@ pub(crate) async fn prom_metadata(
         let kind = if metric.is_counter { "counter" } else { "gauge" };
         (metric.name, [MetadataView { kind, help: metric.help, unit: "" }])
     });
-    let all: std::collections::BTreeMap<_, _> = views.collect();
+    let all: BTreeMap<_, _> = views.collect();
     answered(&all, Vec::new())
 }
 

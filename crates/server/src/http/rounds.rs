@@ -6,7 +6,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::{
+    HeaderValue,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
 use model::{AgentId, Confirm, NotAsked, Outcome, Rollup, RoundFlags, TargetId, UtcMicros};
 use serde::{Deserialize, Serialize};
 use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow, Who};
@@ -235,7 +238,12 @@ pub(crate) async fn target_history(
             (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
             (CONTENT_DISPOSITION, disposition),
         ];
-        return Ok((headers, csv(level, &series)?).into_response());
+        let mut response = (headers, csv(level, &series)?).into_response();
+        if !around.notes.is_empty() {
+            let notes = HeaderValue::try_from(around.notes.join("; "));
+            response.headers_mut().insert("x-notes", notes.map_err(ApiError::internal)?);
+        }
+        return Ok(response);
     }
     let view = HistoryView {
         from: around.range.start.start().into(),

@@ -4,8 +4,9 @@ use regex_lite::{Regex, RegexBuilder};
 
 use super::{Fault, Labels, NAME};
 
-/// A compiled pattern, in bytes: some thousand names in one.
-const REGEX_BYTES_MAX: usize = 1024 * 1024;
+/// A compiled pattern, in bytes: some hundred names in one. With all matchers of a request these
+/// are a few megabytes.
+const REGEX_BYTES_MAX: usize = 64 * 1024;
 
 /// A query, with the series that it needs.
 #[derive(Debug)]
@@ -68,6 +69,16 @@ impl Matcher {
 }
 
 impl Selector {
+    /// Takes every series.
+    pub(crate) fn any() -> Selector {
+        Selector { matchers: Vec::new(), range_ms: None, offset_ms: 0, is_growth: false }
+    }
+
+    /// Whether a label is asked for.
+    pub(crate) fn names(&self, label: &str) -> bool {
+        self.matchers.iter().any(|matcher| matcher.label == label)
+    }
+
     /// Whether series with this value of a label are asked for.
     pub(crate) fn takes(&self, label: &str, value: &str) -> bool {
         let mut of = self.matchers.iter().filter(|matcher| matcher.label == label);

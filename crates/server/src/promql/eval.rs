@@ -1,16 +1,18 @@
 //! Works a query out, for all its moments at once.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     Fault, Labels, NAME, Query, Selector, Series,
-    ast::{Aggregate, Expr, Function, Grouping, Operator},
+    ast::{Aggregate, Expr, Function, Grouping, Operator, Over, Test},
     operate::{self, Scalars},
     window::{as_float, quantile, seconds, whole},
 };
 
 /// Values of one answer, and of each step on the way to it: 16 MB of them.
 const VALUES_MAX: usize = 1_000_000;
+/// Values of all selectors of a query together, which live beside each other: 48 MB of them.
+const LIVE_VALUES_MAX: usize = 3_000_000;
 
 /// The moments that are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +54,18 @@ pub(crate) enum Answer {
 ///
 /// # Errors
 ///
-/// [`super::FaultKind::Execution`] if series do not fit together or there are too many values; of
-/// the other kind if a counter is read without saying over which time, or a window is asked for at
-/// several moments.
-pub(crate) fn evaluate(query: &Query, steps: Steps, read: &[Vec<Series>]) -> Result<Answer, Fault> {
-    let evaluation = Evaluation { selectors: &query.selectors, read, steps };
+/// [`super::FaultKind::Execution`] if series do not fit together or there are too many values;
+/// `Late` once `is_late` says so; `Bad` if a counter is read without saying over which time, or a
+/// window is asked for at several moments.
+pub(crate) fn evaluate(
+    query: &Query,
+    steps: Steps,
+    read: &[Vec<Series>],
+    is_late: &dyn Fn() -> bool,
+) -> Result<Answer, Fault> {
+    let evaluation = Evaluation { selectors: &query.selectors, read, steps, is_late };
+    let series: usize = read.iter().map(Vec::len).sum();
+    evaluation.fits(series, LIVE_VALUES_MAX)?;
     if let Expr::Window(selector) = query.expr {
         return evaluation.matrix(selector);
     }
@@ -74,6 +83,8 @@ struct Evaluation<'a> {
     selectors: &'a [Selector],
     read: &'a [Vec<Series>],
     steps: Steps,
+    /// Whether nobody waits for the answer any more.
+    is_late: &'a dyn Fn() -> bool,
 }
 
 pub(super) enum Value {
@@ -82,39 +93,35 @@ pub(super) enum Value {
 }
 
 impl Evaluation<'_> {
+    fn in_time(&self) -> Result<(), Fault> {
+        if (self.is_late)() { Err(Fault::late()) } else { Ok(()) }
+    }
+
     fn work_out(&self, expr: &Expr) -> Result<Value, Fault> {
+        self.in_time()?;
         Ok(match expr {
             Expr::Number(number) => Value::Scalar(vec![*number; self.steps.count]),
             Expr::Value(selector) => Value::Vector(self.values(*selector)?),
             Expr::Window(_) => return Err(Fault::bad("a range can only be given to a function")),
             Expr::Over { function, param, selector } => {
                 let params = self.param(param.as_deref())?;
-                let (selector, read) = self.selector(*selector)?;
-                let range_ms = selector.range_ms.unwrap_or(0);
-                let line = |series: &Series| {
-                    let at = self.steps.iter().zip(&params).map(|(at, param)| {
-                        let end_ms = at.saturating_sub(selector.offset_ms);
-                        series.over(*function, *param, (end_ms, range_ms))
-                    });
-                    Line { labels: series.labels.unnamed(), values: at.collect() }
-                };
-                Value::Vector(read.iter().map(line).collect())
+                Value::Vector(self.over(*function, &params, *selector)?)
             }
             Expr::Call { function, args } => self.call(*function, args)?,
             Expr::Aggregate { function, param, grouping, of } => {
                 let params = self.param(param.as_deref())?;
                 let lines = self.vector(of)?;
                 Value::Vector(if matches!(function, Aggregate::TopK | Aggregate::BottomK) {
-                    self.best(*function, &params, grouping, lines)
+                    self.best(*function, &params, grouping, lines)?
                 } else {
-                    self.aggregated(*function, &params, grouping, lines)
+                    self.aggregated(*function, &params, grouping, lines)?
                 })
             }
             Expr::Binary { operator, is_bool, on, sides } => {
                 let (left, right) = (self.work_out(&sides.0)?, self.work_out(&sides.1)?);
                 let joined = operate::join(*operator, *is_bool, on, (left, right))?;
                 if let Value::Vector(lines) = &joined {
-                    self.fits(lines.len())?;
+                    self.fits(lines.len(), VALUES_MAX)?;
                 }
                 joined
             }
@@ -149,7 +156,7 @@ impl Evaluation<'_> {
         let none = || Fault::bad("a selector was not read");
         let selector = self.selectors.get(index).ok_or_else(none)?;
         let read = self.read.get(index).ok_or_else(none)?;
-        self.fits(read.len())?;
+        self.fits(read.len(), VALUES_MAX)?;
         let name = selector.name();
         match (read.iter().any(|series| series.is_counter), selector.is_growth) {
             (true, false) => Err(Fault::bad(format!(
@@ -164,10 +171,10 @@ impl Evaluation<'_> {
         }
     }
 
-    fn fits(&self, lines: usize) -> Result<(), Fault> {
-        if VALUES_MAX < lines.saturating_mul(self.steps.count) {
+    fn fits(&self, lines: usize, values_max: usize) -> Result<(), Fault> {
+        if values_max < lines.saturating_mul(self.steps.count) {
             return Err(Fault::execution(format!(
-                "{lines} series at {} moments are more than {VALUES_MAX} values; ask for fewer \
+                "{lines} series at {} moments are more than {values_max} values; ask for fewer \
                  series, a longer step or a shorter range",
                 self.steps.count
             )));
@@ -178,10 +185,29 @@ impl Evaluation<'_> {
     fn values(&self, selector: usize) -> Result<Vec<Line>, Fault> {
         let (selector, read) = self.selector(selector)?;
         let line = |series: &Series| {
+            self.in_time()?;
             let at = self.steps.iter().map(|at| series.at(at.saturating_sub(selector.offset_ms)));
-            Line { labels: series.labels.clone(), values: at.collect() }
+            Ok(Line { labels: series.labels.clone(), values: at.collect() })
         };
-        Ok(read.iter().map(line).collect())
+        read.iter().map(line).collect()
+    }
+
+    /// What is made of a window before each moment; the last value of one keeps its name.
+    fn over(&self, function: Over, params: &[f64], selector: usize) -> Result<Vec<Line>, Fault> {
+        let (selector, read) = self.selector(selector)?;
+        let range_ms = selector.range_ms.unwrap_or(0);
+        let line = |series: &Series| {
+            let at = self.steps.iter().zip(params).map(|(at, param)| {
+                self.in_time()?;
+                let end_ms = at.saturating_sub(selector.offset_ms);
+                Ok(series.over(function, *param, (end_ms, range_ms)))
+            });
+            let values = at.collect::<Result<_, Fault>>()?;
+            let is_named = function == Over::Last;
+            let labels = if is_named { series.labels.clone() } else { series.labels.unnamed() };
+            Ok(Line { labels, values })
+        };
+        read.iter().map(line).collect()
     }
 
     fn matrix(&self, selector: usize) -> Result<Answer, Fault> {
@@ -223,15 +249,12 @@ impl Evaluation<'_> {
                 let lines = vector()?;
                 let is_known = |index| lines.iter().any(|line| value(line, index).is_some());
                 let values = (0..self.steps.count).map(|index| (!is_known(index)).then_some(1.0));
-                Value::Vector(vec![Line { labels: Labels::default(), values: values.collect() }])
+                let labels = self.told_labels(args.first());
+                Value::Vector(vec![Line { labels, values: values.collect() }])
             }
             Function::Sort | Function::SortDesc => {
                 let mut lines = vector()?;
-                let key = |line: &Line| value(line, 0).unwrap_or(f64::NAN);
-                lines.sort_by(|a, b| key(a).total_cmp(&key(b)));
-                if function == Function::SortDesc {
-                    lines.reverse();
-                }
+                sort(&mut lines, function == Function::SortDesc);
                 Value::Vector(lines)
             }
             Function::Abs => each(vector()?, |_, value| value.abs()),
@@ -252,9 +275,25 @@ impl Evaluation<'_> {
                     (number(1, -none)?, number(2, none)?)
                 };
                 let of = |bounds: &Scalars, index| bounds.get(index).copied().unwrap_or(f64::NAN);
-                each(vector()?, |index, value| value.max(of(&low, index)).min(of(&high, index)))
+                Value::Vector(made(vector()?, |index, value| {
+                    clamped(value, of(&low, index), of(&high, index))
+                }))
             }
         })
+    }
+
+    /// The labels that a selector asks to be of one value each: those of a series that is absent.
+    fn told_labels(&self, expr: Option<&Expr>) -> Labels {
+        let mut labels = Labels::default();
+        let Some(Expr::Value(selector)) = expr else { return labels };
+        let all = self.selectors.get(*selector).map_or(&[][..], |selector| &selector.matchers);
+        for one in all {
+            let is_only = all.iter().filter(|other| other.label == one.label).count() == 1;
+            if let (Test::Is(value), true) = (&one.test, is_only && one.label != NAME) {
+                labels.set(&one.label.as_str().into(), &value.as_str().into());
+            }
+        }
+        labels
     }
 
     /// The value of the only series there is; not a number if there is none or several.
@@ -275,14 +314,15 @@ impl Evaluation<'_> {
         params: &[f64],
         grouping: &Grouping,
         lines: Vec<Line>,
-    ) -> Vec<Line> {
+    ) -> Result<Vec<Line>, Fault> {
         let groups = groups(grouping, lines);
         let line = |(labels, lines): (Labels, Vec<Line>)| {
             let at = params.iter().enumerate().map(|(index, param)| {
+                self.in_time()?;
                 let known = lines.iter().filter_map(|line| value(line, index)).collect();
-                aggregate(function, *param, known)
+                Ok(aggregate(function, *param, known))
             });
-            Line { labels, values: at.collect() }
+            Ok(Line { labels, values: at.collect::<Result<_, Fault>>()? })
         };
         groups.into_iter().map(line).collect()
     }
@@ -294,20 +334,17 @@ impl Evaluation<'_> {
         params: &[f64],
         grouping: &Grouping,
         lines: Vec<Line>,
-    ) -> Vec<Line> {
+    ) -> Result<Vec<Line>, Fault> {
         let mut all = Vec::new();
         for (_, mut lines) in groups(grouping, lines) {
             for (index, count) in params.iter().enumerate() {
+                self.in_time()?;
                 let mut ranked: Vec<(f64, usize)> = Vec::new();
                 for (place, line) in lines.iter().enumerate() {
                     ranked.extend(value(line, index).map(|value| (value, place)));
                 }
-                // What is no number comes last either way.
-                ranked.sort_by(|(a, _), (b, _)| match (a.is_nan(), b.is_nan()) {
-                    (false, false) if function == Aggregate::TopK => b.total_cmp(a),
-                    (false, false) => a.total_cmp(b),
-                    (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
-                });
+                let is_down = function == Aggregate::TopK;
+                ranked.sort_by(|(a, _), (b, _)| rank(is_down, *a, *b));
                 let kept = if *count < 1.0 || count.is_nan() { 0 } else { whole(*count) };
                 for (_, place) in ranked.into_iter().skip(kept) {
                     let line = lines.get_mut(place).and_then(|line| line.values.get_mut(index));
@@ -318,15 +355,11 @@ impl Evaluation<'_> {
             }
             // At one moment they are ranked; over several no order holds.
             if params.len() == 1 {
-                let key = |line: &Line| value(line, 0).unwrap_or(f64::NAN);
-                lines.sort_by(|a, b| key(a).total_cmp(&key(b)));
-                if function == Aggregate::TopK {
-                    lines.reverse();
-                }
+                sort(&mut lines, function == Aggregate::TopK);
             }
             all.extend(lines);
         }
-        all
+        Ok(all)
     }
 }
 
@@ -334,13 +367,41 @@ fn value(line: &Line, index: usize) -> Option<f64> {
     line.values.get(index).copied().flatten()
 }
 
-fn each(lines: Vec<Line>, made: impl Fn(usize, f64) -> f64) -> Value {
+fn each(lines: Vec<Line>, of: impl Fn(usize, f64) -> f64) -> Value {
+    Value::Vector(made(lines, |index, value| Some(of(index, value))))
+}
+
+fn made(lines: Vec<Line>, of: impl Fn(usize, f64) -> Option<f64>) -> Vec<Line> {
     let line = |line: Line| {
         let values = line.values.iter().enumerate();
-        let values = values.map(|(index, value)| value.map(|value| made(index, value))).collect();
-        Line { labels: line.labels.unnamed(), values }
+        let values = values.map(|(index, value)| value.and_then(|value| of(index, value)));
+        Line { labels: line.labels.unnamed(), values: values.collect() }
     };
-    Value::Vector(lines.into_iter().map(line).collect())
+    lines.into_iter().map(line).collect()
+}
+
+/// Between two bounds; what is no number stays none, and bounds that cross leave nothing.
+fn clamped(value: f64, low: f64, high: f64) -> Option<f64> {
+    if [value, low, high].into_iter().any(f64::is_nan) {
+        return Some(f64::NAN);
+    }
+    (low <= high).then(|| value.max(low).min(high))
+}
+
+/// The order of two values, up or down; what is no number comes last either way, whichever sign
+/// the machine gave it.
+fn rank(is_down: bool, a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) if is_down => b.total_cmp(&a),
+        (false, false) => a.total_cmp(&b),
+        (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
+    }
+}
+
+/// Puts series in the order of their first values.
+fn sort(lines: &mut [Line], is_down: bool) {
+    let key = |line: &Line| value(line, 0).unwrap_or(f64::NAN);
+    lines.sort_by(|a, b| rank(is_down, key(a), key(b)));
 }
 
 fn groups(grouping: &Grouping, lines: Vec<Line>) -> BTreeMap<Labels, Vec<Line>> {
@@ -359,8 +420,9 @@ fn aggregate(function: Aggregate, param: f64, known: Vec<f64>) -> Option<f64> {
     Some(match function {
         Aggregate::Sum => known.iter().sum(),
         Aggregate::Avg => known.iter().sum::<f64>() / count,
-        Aggregate::Min => known.into_iter().fold(f64::INFINITY, f64::min),
-        Aggregate::Max => known.into_iter().fold(f64::NEG_INFINITY, f64::max),
+        // What is no number gives way to any that is, and is told if there is nothing else.
+        Aggregate::Min => known.into_iter().reduce(f64::min)?,
+        Aggregate::Max => known.into_iter().reduce(f64::max)?,
         Aggregate::Count => count,
         Aggregate::Group => 1.0,
         Aggregate::Quantile => quantile(param, known),

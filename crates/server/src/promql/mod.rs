@@ -17,7 +17,7 @@ mod window;
 pub(crate) use ast::{Query, Selector};
 pub(crate) use eval::{Answer, Line, Steps, evaluate};
 pub(crate) use labels::{Labels, NAME};
-pub(crate) use parse::{parse, parse_selector};
+pub(crate) use parse::{parse, parse_selectors};
 pub(crate) use window::Series;
 
 /// Bytes of one query: a few hundred targets named one by one.
@@ -41,6 +41,8 @@ pub(crate) enum FaultKind {
     Bad,
     /// It was understood and cannot be worked out: too much, or values that do not fit together.
     Execution,
+    /// It took longer than it may.
+    Late,
 }
 
 impl Fault {
@@ -50,6 +52,12 @@ impl Fault {
 
     pub(crate) fn execution(text: impl Into<String>) -> Fault {
         Fault { kind: FaultKind::Execution, text: text.into() }
+    }
+
+    pub(crate) fn late() -> Fault {
+        let text = "the query took too long: ask for fewer targets, a longer step or a shorter \
+                    range";
+        Fault { kind: FaultKind::Late, text: text.to_owned() }
     }
 
     fn parse(text: impl AsRef<str>) -> Fault {

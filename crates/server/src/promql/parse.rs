@@ -15,31 +15,45 @@ const OPERATORS_MAX: u32 = 128;
 /// Selectors of one query: each is read by itself.
 const SELECTORS_MAX: usize = 32;
 
+/// Conditions on labels of one request: each may be a pattern, which is compiled and tried on every
+/// target.
+const MATCHERS_MAX: usize = 64;
+
 /// Reads a query.
 ///
 /// # Errors
 ///
 /// What cannot be read, and what is Prometheus's and not evaluated here.
 pub(crate) fn parse(text: &str) -> Result<Query, Fault> {
-    let mut parser = Parser::new(text)?;
+    parse_counted(text, &mut 0)
+}
+
+/// Reads a query of a request with others, which had so many matchers.
+fn parse_counted(text: &str, matchers: &mut usize) -> Result<Query, Fault> {
+    let mut parser = Parser::new(text, *matchers)?;
     let expr = parser.expr(0)?;
+    *matchers = parser.matchers;
     match parser.peek() {
         None => Ok(Query { expr, selectors: parser.selectors }),
         Some(token) => Err(unexpected(Some(token), "the end of the query")),
     }
 }
 
-/// Reads one selector, as `match[]` has it.
+/// Reads the selectors of one request, as `match[]` has them.
 ///
 /// # Errors
 ///
-/// If it is anything else.
-pub(crate) fn parse_selector(text: &str) -> Result<Selector, Fault> {
-    let mut query = parse(text)?;
-    match (query.expr, query.selectors.pop()) {
-        (Expr::Value(_), Some(selector)) if selector.offset_ms == 0 => Ok(selector),
-        _ => Err(Fault::parse(format!("`{text}` is no series selector"))),
-    }
+/// If one is anything else, or there is too much to look at in all of them.
+pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>, Fault> {
+    let mut matchers = 0;
+    let one = |text: &String| {
+        let mut query = parse_counted(text, &mut matchers)?;
+        match (query.expr, query.selectors.pop()) {
+            (Expr::Value(_), Some(selector)) if selector.offset_ms == 0 => Ok(selector),
+            _ => Err(Fault::parse(format!("`{text}` is no series selector"))),
+        }
+    };
+    texts.iter().map(one).collect()
 }
 
 struct Parser {
@@ -47,6 +61,7 @@ struct Parser {
     at: usize,
     depth: u32,
     operators: u32,
+    matchers: usize,
     selectors: Vec<Selector>,
 }
 
@@ -63,11 +78,12 @@ fn unexpected(token: Option<&Token>, wanted: &str) -> Fault {
 }
 
 impl Parser {
-    fn new(text: &str) -> Result<Parser, Fault> {
+    fn new(text: &str, matchers: usize) -> Result<Parser, Fault> {
         if QUERY_BYTES_MAX < text.len() {
             return Err(Fault::bad(format!("the query has more than {QUERY_BYTES_MAX} bytes")));
         }
-        Ok(Parser { tokens: lex(text)?, at: 0, depth: 0, operators: 0, selectors: Vec::new() })
+        let (tokens, selectors) = (lex(text)?, Vec::new());
+        Ok(Parser { tokens, at: 0, depth: 0, operators: 0, matchers, selectors })
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -256,6 +272,13 @@ impl Parser {
     }
 
     fn matcher(&mut self) -> Result<Matcher, Fault> {
+        self.matchers += 1;
+        if MATCHERS_MAX < self.matchers {
+            return Err(Fault::bad(format!(
+                "more than {MATCHERS_MAX} matchers are asked for: name several values in one, as \
+                 in target=~\"a|b\""
+            )));
+        }
         let label = match self.next() {
             Some(Token::Name(label)) => label,
             // A name between quotes, alone, is that of the series.

@@ -45,7 +45,7 @@ fn answer(query: &str, steps: Steps) -> Result<Answer, Fault> {
         all.iter().filter(|series| selector.takes_all(&series.labels)).cloned().collect()
     };
     let read: Vec<Vec<Series>> = query.selectors.iter().map(of).collect();
-    evaluate(&query, steps, &read)
+    evaluate(&query, steps, &read, &|| false)
 }
 
 fn words(labels: &Labels) -> String {
@@ -162,7 +162,7 @@ fn windows_hold_what_was_told_in_them() {
     check(
         "last_over_time(rtt{target=\"c\"}[3m])",
         expect![[r#"
-        {target=c,tier=tin} 7 7 7 7 7 7
+        rtt{target=c,tier=tin} 7 7 7 7 7 7
     "#]],
     );
     check(
@@ -319,9 +319,9 @@ fn functions_of_values() {
     "#]],
     );
     check(
-        "absent(rtt{target=\"b\"})",
+        "absent(rtt{target=\"b\", tier=~\"g.*\"})",
         expect![[r#"
-        {} - 1 1 - - -
+        {target=b} - 1 1 - - -
     "#]],
     );
 }
@@ -407,4 +407,84 @@ fn words_are_read_as_prometheus_reads_them() {
     for text in ["5q", "1..2", "1h30", "é", "\"\\q\"", "9999999999999999y"] {
         assert!(lex(text).is_err(), "{text}");
     }
+}
+
+/// 0 / 0 is what silence comes to: it must never look like a figure.
+#[test]
+fn what_is_no_number_stays_none() {
+    let nan = "rtt{target=\"a\"} * 0 / 0";
+    for query in [
+        format!("clamp({nan}, 0, 1)"),
+        format!("clamp_min({nan}, 0)"),
+        format!("clamp_max({nan}, 1)"),
+        format!("max by (target, tier) ({nan})"),
+        format!("min by (target, tier) ({nan})"),
+    ] {
+        check(
+            &query,
+            expect![[r#"
+        {target=a,tier=gold} NaN NaN NaN NaN NaN NaN
+    "#]],
+        );
+    }
+    // Any number is told instead.
+    check(
+        &format!("min({nan} or vector(3)) + max({nan} or vector(4))"),
+        expect![[r#"
+        {} 7 7 7 7 7 7
+    "#]],
+    );
+    check("clamp(rtt{target=\"a\"}, 4, 2)", expect![""]);
+    // It is last, whether up or down, and whatever its sign.
+    for sign in ["", "-"] {
+        let nan = format!("({sign}(rtt{{target=\"b\"}} * 0 / 0))");
+        for (function, expected) in [("sort", ["a", "c", "b"]), ("sort_desc", ["c", "a", "b"])] {
+            let query = format!("{function}(rtt{{target!=\"b\"}} or {nan})");
+            let steps = Steps { start_ms: 60_000, step_ms: 1, count: 1 };
+            let Ok(Answer::Vector(lines)) = answer(&query, steps) else { panic!() };
+            let told: Vec<_> = lines.iter().map(|line| line.labels.get("target")).collect();
+            assert_eq!(told, expected, "{query}");
+        }
+    }
+}
+
+#[test]
+fn the_newest_window_is_no_longer_than_another() {
+    // The last span has not ended: it is told now, half a minute into it.
+    let open = Series { now_ms: 330_000, ..series(FIXTURE[0]) };
+    for at_ms in [330_000, 340_000, 359_999] {
+        assert_eq!(open.over(ast::Over::Count, 0.0, (at_ms, 120_000)), Some(2.0), "{at_ms}");
+    }
+    assert_eq!(open.over(ast::Over::Sum, 0.0, (330_000, 120_000)), Some(5.0 + 6.0));
+}
+
+#[test]
+fn who_asks_for_many_patterns_is_refused() {
+    let matchers = |count: usize| vec!["target=~\"a.*\""; count].join(",");
+    let many = format!("rtt{{{}}} + rtt{{{}}}", matchers(64), matchers(1));
+    assert!(parse(&many).unwrap_err().text.starts_with("more than 64 matchers"));
+    let one = format!("rtt{{{}}}", matchers(33));
+    assert!(parse_selectors(std::slice::from_ref(&one)).is_ok());
+    assert!(parse_selectors(&[one.clone(), one]).is_err());
+    let large = parse("rtt{target=~\"[a-z]{20000}\"}").unwrap_err();
+    assert!(large.text.starts_with("parse error: bad pattern"), "{}", large.text);
+}
+
+#[test]
+fn what_takes_too_long_stops() {
+    let query = parse("max_over_time(rtt[2m])").unwrap();
+    let read = vec![vec![series(FIXTURE[0])]];
+    let asked = std::cell::Cell::new(0);
+    let is_late = || 10 < asked.replace(asked.get() + 1);
+    let steps = Steps { start_ms: 60_000, step_ms: 1, count: 10_000 };
+    assert_eq!(evaluate(&query, steps, &read, &is_late), Err(Fault::late()));
+    assert_eq!(asked.get(), 12, "no step was worked out behind the end");
+}
+
+#[test]
+fn selectors_share_what_may_be_held() {
+    let steps = Steps { start_ms: 0, step_ms: 1, count: 300_000 };
+    let wide = vec!["rtt"; 4].join(" and ");
+    let fault = answer(&wide, steps).unwrap_err();
+    assert!(fault.text.contains("more than 3000000 values"), "{}", fault.text);
 }

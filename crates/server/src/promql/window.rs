@@ -65,9 +65,14 @@ impl Series {
     }
 
     /// Where the values of a window lie: those told after its beginning and by its end.
+    ///
+    /// No more of them than there are spans in it: the last may be told before it ends, and the
+    /// first began before the window then.
     fn window(&self, end_ms: i64, range_ms: i64) -> Range<usize> {
         let end = self.told_by(end_ms);
-        self.told_by(end_ms.saturating_sub(range_ms)).min(end)..end
+        let spans = range_ms.saturating_add(self.span_ms - 1).div_euclid(self.span_ms);
+        let first = end.saturating_sub(usize::try_from(spans).unwrap_or(0));
+        self.told_by(end_ms.saturating_sub(range_ms)).max(first).min(end)..end
     }
 
     /// The values of a window with when they are told.
@@ -96,8 +101,8 @@ impl Series {
             Over::Sum | Over::Increase => sum(),
             Over::Count => as_float(count),
             Over::Present => 1.0,
-            Over::Min => known.fold(f64::INFINITY, f64::min),
-            Over::Max => known.fold(f64::NEG_INFINITY, f64::max),
+            Over::Min => known.reduce(f64::min)?,
+            Over::Max => known.reduce(f64::max)?,
             Over::Last => known.next_back()?,
             Over::Quantile => quantile(param, known.collect()),
             Over::Rate => sum() / self.counted_s(window),
@@ -127,7 +132,8 @@ pub(super) fn quantile(share: f64, mut values: Vec<f64>) -> f64 {
     if 1.0 < share {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(f64::total_cmp);
+    // What is no number counts as less than any, whichever sign the machine gave it.
+    values.sort_unstable_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
     let rank = share * as_float(values.len() - 1);
     let below = whole(rank.floor());
     let at = |index: usize| values.get(index.min(values.len() - 1)).copied().unwrap_or(f64::NAN);

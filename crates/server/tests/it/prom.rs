@@ -227,7 +227,8 @@ async fn clients_find_out_what_there_is() {
     assert_eq!(series[0]["agent"], "fra1");
     let labels = data("labels", &[]).await;
     let labels: Vec<&str> = labels.as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let expected = ["agent", "site", "stat", "state", "tags", "target", "target_id", "tier"];
+    let expected =
+        ["agent", "agent_id", "site", "stat", "state", "tags", "target", "target_id", "tier"];
     assert_eq!(labels[1..], expected);
     let some = [("match[]", "faultline_targets{state=\"up\"}")];
     assert_eq!(data("labels", &some).await, json!(["__name__", "state"]));
@@ -292,6 +293,10 @@ async fn a_query_that_has_no_answer_is_refused_as_prometheus_does() {
         (
             refused("query_range", &range("1", "0")).await,
             "400 bad_data: \"invalid parameter \\\"step\\\": zero or negative query resolution",
+        ),
+        (
+            refused("query", &[("query", "max_over_time(faultline_targets[5m])")]).await,
+            "400 bad_data: \"faultline_targets is known of the present only: ask it without a",
         ),
         (refused("series", &[]).await, "400 bad_data: \"no match[] parameter provided"),
         (

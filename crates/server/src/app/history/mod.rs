@@ -167,19 +167,19 @@ impl App {
         who: Who,
     ) -> Result<(TargetRow, Vec<ToldSeries>), AppError> {
         let target = self.store.target_get(scope, id).await?;
-        let series = self.history_of(scope, Subject::from(&target), around, who).await?;
+        let held = self.probe_status(target.probe).await?;
+        let series = self.history_of(scope, (Subject::from(&target), held), around, who).await?;
         Ok((target, series))
     }
 
-    /// As [`App::history`], of a target that is known.
+    /// As [`App::history`], of a target that is known with what is held of it now.
     pub(crate) async fn history_of(
         &self,
         scope: &Scope,
-        subject: Subject,
+        (subject, held): (Subject, ProbeStatusView),
         around: &Arc<Around>,
         who: Who,
     ) -> Result<Vec<ToldSeries>, AppError> {
-        let held = self.probe_status(subject.probe).await?;
         let teller = Teller { around: Arc::clone(around), subject, held };
         let (probe, Range { start, end }) = (subject.probe, around.range.clone());
         match around.level {

@@ -143,8 +143,8 @@ pub(crate) fn metrics() -> impl Iterator<Item = Metric> {
 }
 
 /// Labels that a series may have, beside its name.
-pub(crate) const LABELS: [&str; 8] =
-    ["agent", "site", "stat", "state", "tags", "target", "target_id", "tier"];
+pub(crate) const LABELS: [&str; 9] =
+    ["agent", "agent_id", "site", "stat", "state", "tags", "target", "target_id", "tier"];
 
 /// Names and values that every series shares.
 pub(super) struct Words {
@@ -155,6 +155,7 @@ pub(super) struct Words {
     pub(super) site: Arc<str>,
     pub(super) tags: Arc<str>,
     agent: Arc<str>,
+    agent_id: Arc<str>,
     stat: Arc<str>,
     pub(super) state: Arc<str>,
 }
@@ -167,6 +168,7 @@ pub(super) static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
     site: "site".into(),
     tags: "tags".into(),
     agent: "agent".into(),
+    agent_id: "agent_id".into(),
     stat: "stat".into(),
     state: "state".into(),
 });
@@ -236,6 +238,8 @@ pub(super) fn facets_of(
         labels.set(&words.name, &metric.name.into());
         if let Some(agent) = agent {
             labels.set(&words.agent, &agent.name.as_str().into());
+            // One that is gone and one that has its name now are two.
+            labels.set(&words.agent_id, &agent.id.to_string().into());
         }
         match facet {
             Facet::Whole => {}
@@ -396,6 +400,18 @@ mod tests {
             }
         }
         text
+    }
+
+    #[test]
+    fn a_deleted_agent_and_a_new_one_of_its_name_are_two_series() {
+        let name = model::Name::parse("fra1").unwrap();
+        let up = PAIR.iter().find(|metric| metric.figure == Figure::Up).unwrap();
+        let labels = [1, 2].map(|id| {
+            let agent = AgentRef { id: model::AgentId(id), name: name.clone() };
+            facets_of(up, &Labels::default(), Some(&agent), &Selector::any()).remove(0).1
+        });
+        assert_ne!(labels[0], labels[1]);
+        assert_eq!(labels[0].get("agent"), labels[1].get("agent"));
     }
 
     fn minute(verdict: Verdict, cause: Cause, counts: MinuteCounts, is_open: bool) -> Values {

@@ -126,7 +126,8 @@ mod tests {
         check("faultline_target_up", 30.0, 300, "1h");
         check("faultline_target_up offset 100d", 0.25, 60, "5m");
         check("faultline_target_up offset 500d", 0.25, 60, "1h");
-        // A window of five minutes is of minutes, however long the step is.
+        // A window of five minutes is answered of one value of five minutes, which is told once it
+        // has ended: it may lag by as much.
         check("rate(faultline_target_packets_sent_total[5m])", 0.5, 3_600, "5m");
         check("increase(faultline_target_packets_sent_total[4m])", 0.5, 3_600, "1m");
         check("increase(faultline_target_packets_sent_total[30d])", 0.0, 0, "1h");
