@@ -484,7 +484,7 @@ fn what_takes_too_long_stops() {
 #[test]
 fn selectors_share_what_may_be_held() {
     let steps = Steps { start_ms: 0, step_ms: 1, count: 300_000 };
-    let wide = vec!["rtt"; 4].join(" and ");
+    let wide = ["rtt"; 4].join(" and ");
     let fault = answer(&wide, steps).unwrap_err();
     assert!(fault.text.contains("more than 3000000 values"), "{}", fault.text);
 }

@@ -116,8 +116,8 @@ struct Asking {
     of: BTreeMap<ProbeId, Vec<AgentRef>>,
 }
 
-/// A query's right to be worked out, until a moment. It is given back when everything that was begun
-/// for it has ended, though nobody waits for it any more.
+/// A query's right to be worked out, until a moment. It is given back when everything that was
+/// begun for it has ended, though nobody waits for it any more.
 #[derive(Clone, Debug)]
 struct Turn {
     _permit: Arc<OwnedSemaphorePermit>,
