@@ -82,7 +82,7 @@ export interface Stroke {
   blanks: readonly { x: number; width: number }[]
 }
 
-/** Draws a line into a box; a range without a value stays empty; where nobody spoke, the caller hatches it. */
+/** Draws a line into a box; a range without a value is empty, hatched where nobody spoke. */
 export function strokeOf({ values, silent, most }: Spark, width: number, height: number): Stroke {
   const step = width / Math.max(1, values.length)
   const top = Math.max(most ?? 0, Number.MIN_VALUE)
