@@ -146,10 +146,10 @@ pub async fn restore_from(
     };
     use_key(&staging.dir, key)?;
     let database = filling.database.clone();
-    let load = filling.settle().await?;
+    let (load, installation) = filling.settle().await?;
     match &database {
         Database::Sqlite(path) => {
-            load.finish().await?;
+            load.finish(None).await?;
             sync(path)?;
             staging.unmark()?;
             staging.place(data_dir)?;
@@ -157,7 +157,7 @@ pub async fn restore_from(
         }
         Database::Postgres(_) => {
             staging.place(data_dir)?;
-            load.finish().await?;
+            load.finish(installation.as_deref()).await?;
             staging.is_finished = true;
             staging.unmark()?;
         }
@@ -202,18 +202,19 @@ impl Filling {
         Ok(())
     }
 
-    /// Makes everything but the database whole, and gives that its name: what is restored is an
-    /// installation of its own, with a log of its own from here on.
-    async fn settle(self) -> Result<Load, RestoreError> {
+    /// Makes everything but the database whole, and says the name that is to be given to it: what
+    /// is restored is an installation of its own, with a log of its own from here on.
+    async fn settle(self) -> Result<(Load, Option<String>), RestoreError> {
         self.log.end()?;
-        let mut load = self.load.ok_or(RestoreError::Interrupted)?;
+        let load = self.load.ok_or(RestoreError::Interrupted)?;
+        let mut named = None;
         if let Database::Postgres(url) = &self.database {
             let name = home::installation_name()?;
-            load.installation_claim(&name).await?;
-            let installation = Some(Installed::Settled(name));
+            let installation = Some(Installed::Settled(name.clone()));
             Note { place: url.to_string(), installation }.write(&self.dir)?;
+            named = Some(name);
         }
-        Ok(load)
+        Ok((load, named))
     }
 }
 

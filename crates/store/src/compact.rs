@@ -175,7 +175,8 @@ impl Store {
         self.merge_due::<RoundRecord>(now, &mut compacted).await?;
         self.merge_due::<MinuteRecord>(now, &mut compacted).await?;
         self.merge_due::<MetricRecord>(now, &mut compacted).await?;
-        self.roll_due(now, &mut compacted).await?;
+        // A group that cannot be rolled up holds up no merge and no repair.
+        let rolled = self.roll_due(now, &mut compacted).await;
         self.merge_due::<PairFive>(now, &mut compacted).await?;
         self.merge_due::<PairHour>(now, &mut compacted).await?;
         self.merge_due::<PairDay>(now, &mut compacted).await?;
@@ -186,7 +187,7 @@ impl Store {
         self.merge_due::<MetricRollRecord<METRIC_HOUR>>(now, &mut compacted).await?;
         self.merge_due::<MetricRollRecord<METRIC_DAY>>(now, &mut compacted).await?;
         self.repair_due(now, &mut compacted).await?;
-        Ok(compacted)
+        rolled.map(|()| compacted)
     }
 
     async fn seal_due<R: Record>(

@@ -1,7 +1,7 @@
 //! Which installation a database is of: what keeps a data directory with its own.
 
 use crate::{
-    Load, Store, StoreError,
+    Store, StoreError,
     db::{Conn, sql},
 };
 
@@ -26,18 +26,12 @@ impl Store {
     }
 }
 
-impl Load {
-    /// Gives the database that is being filled its name.
-    pub async fn installation_claim(&mut self, ours: &str) -> Result<(), StoreError> {
-        claim(self.connection(), ours).await.map(drop)
-    }
-}
-
 async fn name(conn: &mut Conn) -> Result<Option<String>, StoreError> {
     sql(NAME).scalar_optional(conn).await
 }
 
-async fn claim(conn: &mut Conn, ours: &str) -> Result<String, StoreError> {
+/// Gives the database a name, unless it has one, and returns the one that it has.
+pub(crate) async fn claim(conn: &mut Conn, ours: &str) -> Result<String, StoreError> {
     sql(CLAIM).bind(ours).execute(conn).await?;
     sql(NAME).scalar(conn).await
 }

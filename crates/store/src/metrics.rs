@@ -19,7 +19,7 @@ use crate::{
     chunks::{Key, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord},
     damage::Damage,
     db::{DbRow, Tx, damaged, sql},
-    roll,
+    roll, roll_metrics,
     series::{self, Wanted},
 };
 
@@ -160,6 +160,8 @@ impl Reader<'_> {
         let mut stored = self.stored::<METRIC_DAY>(&self.wanted.clone()).await?;
         let mut days = roll::marks(&mut self.tx, &self.wanted, Span::Day).await?;
         days.extend(self.changed().await?.into_iter().map(|hour| Span::Day.start(hour)));
+        let swept = roll_metrics::hours_swept(&mut self.tx, self.wanted.org).await?;
+        days.retain(|day| swept <= *day);
         stored.retain(|day, _| !days.contains(day));
         let asked = self.wanted;
         for run in roll::runs(days.into_iter(), Span::Day) {
@@ -204,13 +206,15 @@ pub(crate) async fn write(
 ) -> Result<u64, StoreError> {
     let mut left_out = 0_u64;
     let mut heard: BTreeMap<OrgId, Vec<(Key, MetricRecord)>> = BTreeMap::new();
+    let mut rooms: BTreeMap<OrgId, Option<usize>> = BTreeMap::new();
     for batch in batches {
         // An agent that was deleted meanwhile leaves nothing behind.
         let Some(org) = org_of(tx, batch.subject).await? else { continue };
         let mut known = known(tx, org, batch.subject).await?;
         let records = heard.entry(org).or_default();
+        let room = rooms.entry(org).or_default();
         for sample in &batch.samples {
-            match place(tx, (org, batch.subject), &mut known, sample, now).await? {
+            match place(tx, (org, batch.subject), (&mut known, room), sample, now).await? {
                 Some(key) => {
                     records.push((key, MetricRecord { at: sample.at, value: sample.value }));
                 }
@@ -261,11 +265,18 @@ async fn known(
     rows.iter().map(known).collect()
 }
 
-/// Finds the series of a sample, or makes it; `None` if there are too many.
+/// How many series an organisation may have more.
+async fn room_of(tx: &mut Tx, org: OrgId) -> Result<usize, StoreError> {
+    let all: i64 = sql(SERIES_COUNT).bind(org.0).scalar(tx).await?;
+    Ok(METRIC_SERIES_MAX.saturating_sub(usize::try_from(all).unwrap_or(0)))
+}
+
+/// Finds the series of a sample, or makes it; `None` if there are too many. `room` is how many
+/// the organisation may have more, once it was counted: with each sample would take too long.
 async fn place(
     tx: &mut Tx,
     (org, subject): (OrgId, MetricSubject),
-    known: &mut BTreeMap<Named, Known>,
+    (known, room): (&mut BTreeMap<Named, Known>, &mut Option<usize>),
     sample: &MetricSample,
     now: UtcMicros,
 ) -> Result<Option<Key>, StoreError> {
@@ -282,8 +293,12 @@ async fn place(
     if SUBJECT_SERIES_MAX <= count {
         return Ok(None);
     }
-    let all: i64 = sql(SERIES_COUNT).bind(org.0).scalar(tx).await?;
-    if usize::try_from(all).is_ok_and(|all| METRIC_SERIES_MAX <= all) {
+    let left = match *room {
+        Some(left) => left,
+        None => room_of(tx, org).await?,
+    };
+    *room = Some(left.saturating_sub(1));
+    if left == 0 {
         return Ok(None);
     }
     let (subject_kind, subject_id) = subject.parts();

@@ -21,18 +21,16 @@ use crate::{
     },
     damage::Place,
     db::{DbRow, Tx, sql},
-    roll,
+    roll, roll_metrics,
 };
 
 // Above organisations: whose it is, is the question.
 const CHUNK: &str = "
-    SELECT org_id, kind, series_group, start, minutes
+    SELECT org_id, kind, series_group, start, minutes, is_damaged
       FROM history_chunk
-     WHERE id = $1
-       AND is_damaged = 0";
+     WHERE id = $1";
 const CHUNK_DAMAGED: &str = "UPDATE history_chunk SET is_damaged = 1 WHERE org_id = $1 AND id = $2";
 const CHUNK_DROP: &str = "DELETE FROM history_chunk WHERE org_id = $1 AND id = $2";
-const SWEPT: &str = "SELECT metric_hours FROM history_swept WHERE org_id = $1";
 
 /// What a roll-up is made of.
 #[derive(Clone, Copy, Debug)]
@@ -84,20 +82,31 @@ impl Store {
         now: UtcMicros,
         compacted: &mut Compacted,
     ) -> Result<(), StoreError> {
+        let mut failed = Ok(());
         for id in self.damage().take_fresh() {
-            let rebuilt = self.repair(id, now).await;
-            // Another attempt comes with the next step.
-            let rebuilt = rebuilt.inspect_err(|_| self.damage().keep_fresh(id))?;
-            compacted.rebuilt = compacted.rebuilt.saturating_add(u64::from(rebuilt));
+            match self.repair(id, now).await {
+                Ok(rebuilt) => {
+                    compacted.rebuilt = compacted.rebuilt.saturating_add(u64::from(rebuilt));
+                }
+                Err(error) => {
+                    // Another attempt comes with the next step.
+                    self.damage().keep_fresh(id);
+                    failed = Err(error);
+                }
+            }
         }
-        Ok(())
+        failed
     }
 
     /// Marks the spans of a chunk that can be made anew; whether there are any.
     async fn repair(&self, id: i64, now: UtcMicros) -> Result<bool, StoreError> {
         let row = sql(CHUNK).bind(id).fetch_optional(&mut *self.read_above().await?).await?;
-        let broken = row.map(|row| broken(&row)).transpose()?.flatten();
-        let Some(broken) = broken else { return Ok(false) };
+        let Some(row) = row else {
+            // It was forgotten meanwhile.
+            self.damage().mended(Place::Chunk(id));
+            return Ok(false);
+        };
+        let Some(broken) = broken(&row)? else { return Ok(false) };
         let Broken { org, group, range, made } = broken;
         let mut tx = self.write(org).await?;
         let from = made_from(&mut tx, org, made).await?;
@@ -134,6 +143,9 @@ impl Store {
 
 fn broken(row: &DbRow) -> Result<Option<Broken>, StoreError> {
     let Some(made) = Made::of(row.number("kind")?) else { return Ok(None) };
+    if row.is("is_damaged")? {
+        return Ok(None);
+    }
     let (start, minutes): (i64, i64) = (row.value("start")?, row.value("minutes")?);
     Ok(Some(Broken {
         org: OrgId(row.number("org_id")?),
@@ -147,10 +159,7 @@ fn broken(row: &DbRow) -> Result<Option<Broken>, StoreError> {
 async fn made_from(tx: &mut Tx, org: OrgId, made: Made) -> Result<Minute, StoreError> {
     let (swept, span) = match made {
         Made::Recorded(span) => (roll::swept(tx, org).await?, span),
-        Made::Hours => {
-            let swept: Option<Option<i64>> = sql(SWEPT).bind(org.0).scalar_optional(tx).await?;
-            (Minute(swept.flatten().unwrap_or(i64::MIN)), Span::Day)
-        }
+        Made::Hours => (roll_metrics::hours_swept(tx, org).await?, Span::Day),
     };
     // A span of which something is gone would lose it.
     let start = span.start(swept);

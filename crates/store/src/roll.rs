@@ -11,9 +11,11 @@
 //! 3 - Round-trip times are rounded as they are told, wherever they are told from. What is rounded
 //!     is not added up any more: no roll-up is made of others that are kept.
 //! 4 - Of two roll-ups of one span the one with the higher generation holds.
-//! 5 - What lies so far back that its rounds or minutes are being deleted is not made anew: it
+//! 5 - What is stored was made of what could be read: rounds or minutes that are damaged since do
+//!     not make it poorer.
+//! 6 - What lies so far back that its rounds or minutes are being deleted is not made anew: it
 //!     would lose what it once knew. What is not made yet holds up the deletion of its day.
-//! 6 - A reader takes stored roll-ups where nothing is marked and the tail has nothing of them,
+//! 7 - A reader takes stored roll-ups where nothing is marked and the tail has nothing of them,
 //!     and makes the others itself, in the same way: so it is told what there is, at any moment.
 
 use std::{
@@ -32,8 +34,8 @@ use crate::{
         PairDay, PairFive, PairHour, Record, RollRecord, RoundRecord, Unpackable,
     },
     compact::{self, Made, add_chunk, computed},
-    damage::Place,
-    db::{Tx, sql},
+    damage::{Damage, Place},
+    db::{DbRow, Tx, sql},
     history,
     series::{self, Wanted},
     tables,
@@ -63,8 +65,15 @@ const DUE: &str = "
      WHERE minutes = $1
        AND marked_at <= $2
        AND start < $3
-     ORDER BY org_id, series_group, start
+     ORDER BY marked_at, org_id, series_group, start
      LIMIT $4";
+const PUT_OFF: &str = "
+    UPDATE history_due SET marked_at = $6
+     WHERE org_id = $1
+       AND series_group = $2
+       AND minutes = $3
+       AND start = $4
+       AND chunk_id = $5";
 const UNMARK: &str = "
     DELETE FROM history_due
      WHERE org_id = $1
@@ -157,6 +166,16 @@ struct Rolled {
 }
 
 impl Rolled {
+    /// Leaves out what is stored already.
+    fn keep(&mut self, span: Span, stored: &Stored) {
+        without(&mut self.pair_fives, span, stored);
+        without(&mut self.pair_hours, span, stored);
+        without(&mut self.pair_days, span, stored);
+        without(&mut self.all_fives, span, stored);
+        without(&mut self.all_hours, span, stored);
+        without(&mut self.all_days, span, stored);
+    }
+
     /// Makes the chunks, each with its kind.
     fn encode(self, group: u32, range: &Range<Minute>) -> Result<Vec<(u8, Made)>, Unpackable> {
         let Rolled { pair_fives, pair_hours, pair_days, all_fives, all_hours, all_days } = self;
@@ -195,12 +214,31 @@ impl Store {
                         compacted.rolled = compacted.rolled.saturating_add(marks);
                     }
                     Ok(false) => {}
-                    // One group that fails holds up no other.
-                    Err(error) => failed = Err(error),
+                    // One group that fails holds up no other: it comes after all that is due.
+                    Err(error) => {
+                        failed = self.put_off(&due, now).await.and(Err(error));
+                    }
                 }
             }
         }
         failed
+    }
+
+    /// Looks at marks again when all others that are due were.
+    async fn put_off(&self, due: &Due, now: UtcMicros) -> Result<(), StoreError> {
+        let mut tx = self.write(due.org).await?;
+        for (start, chunk) in &due.marks {
+            sql(PUT_OFF)
+                .bind(due.org.0)
+                .bind(due.group)
+                .bind(due.span.minutes())
+                .bind(start.0)
+                .bind(chunk)
+                .bind(now.0)
+                .execute(&mut tx)
+                .await?;
+        }
+        tx.commit().await
     }
 
     /// What is marked, over, and was quiet since.
@@ -212,10 +250,15 @@ impl Store {
             .bind(DUE_MAX)
             .fetch_all(&mut *self.read_above().await?)
             .await?;
-        let mut all: Vec<Due> = Vec::new();
-        for row in &rows {
+        let mark = |row: &DbRow| {
             let (org, group) = (OrgId(row.number("org_id")?), row.number("series_group")?);
-            let (start, chunk) = (Minute(row.value("start")?), row.value("chunk_id")?);
+            Ok(((org, group), Minute(row.value("start")?), row.value("chunk_id")?))
+        };
+        let mut marks: Vec<((OrgId, u32), Minute, i64)> =
+            rows.iter().map(mark).collect::<Result<_, StoreError>>()?;
+        marks.sort_unstable();
+        let mut all: Vec<Due> = Vec::new();
+        for ((org, group), start, chunk) in marks {
             let is_of = |due: &Due| {
                 let day = due.marks.first().map(|(start, _)| Span::Day.start(*start));
                 let is_full = SPANS_PER_CHUNK_MAX <= due.marks.len();
@@ -240,13 +283,21 @@ impl Store {
         let (span, starts) = (due.span, due.marks.iter().map(|(start, _)| *start));
         let starts: BTreeSet<Minute> = starts.filter(|start| swept <= *start).collect();
         let (group, range) = (due.group, due.range());
-        let (made, damaged) = computed(move || {
-            let (rolled, damaged) = rolled_up(&rounds, &minutes, span, &starts);
-            (rolled.encode(group, &range), damaged)
-        })
-        .await?;
-        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
-        let made = made?;
+        let (mut rolled, damage) =
+            computed(move || rolled_up(&rounds, &minutes, span, &starts)).await?;
+        let harmed = damage.told(self.damage());
+        let stored = match span {
+            Span::Day => [
+                self.stored_of::<PairDay>(due, &harmed).await?,
+                self.stored_of::<AllDay>(due, &harmed).await?,
+            ],
+            Span::Hour | Span::FiveMinutes => [
+                self.stored_of::<PairHour>(due, &harmed).await?,
+                self.stored_of::<AllHour>(due, &harmed).await?,
+            ],
+        };
+        stored.iter().for_each(|stored| rolled.keep(span, stored));
+        let made = computed(move || rolled.encode(group, &range)).await??;
         let mut tx = self.write(due.org).await?;
         if !unmark(&mut tx, due).await? {
             return Ok(false);
@@ -261,6 +312,25 @@ impl Store {
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// What of some subjects is stored of the time of marks.
+    pub(crate) async fn stored_of<R: Record>(
+        &self,
+        due: &Due,
+        subjects: &BTreeSet<u32>,
+    ) -> Result<Stored, StoreError> {
+        let mut stored = Stored::new();
+        for subject in subjects.iter().copied() {
+            let wanted = Wanted { subject, ..due.wanted() };
+            let mut tx = self.read(due.org).await?;
+            let found = series::read::<R>(&mut tx, &wanted, self.damage()).await?;
+            for (agent, records) in found {
+                let key = Key { subject, agent };
+                stored.extend(records.iter().map(|record| (key, minute_of(record))));
+            }
+        }
+        Ok(stored)
     }
 
     /// Reads the roll-ups from `from` to before `to`, both the beginning of a span: the consensus
@@ -528,19 +598,56 @@ pub(crate) async fn sources<R: Record>(
     Ok(sources)
 }
 
+/// Series and spans of which something is stored.
+pub(crate) type Stored = BTreeSet<(Key, Minute)>;
+
+fn minute_of<R: Record>(record: &R) -> Minute {
+    UtcMicros(record.at()).minute()
+}
+
+/// Leaves out what is stored already, by the hour or the day.
+pub(crate) fn without<R: Record>(series: &mut Vec<(Key, Vec<R>)>, by: Span, stored: &Stored) {
+    for (key, records) in series.iter_mut() {
+        records.retain(|record| !stored.contains(&(*key, by.start(minute_of(record)))));
+    }
+    series.retain(|(_, records)| !records.is_empty());
+}
+
+/// What could not be read.
+#[derive(Default)]
+pub(crate) struct Unread {
+    chunks: Vec<(i64, Damaged)>,
+    /// Subjects of which something is missing.
+    harmed: BTreeSet<u32>,
+}
+
+impl Unread {
+    /// Notes the chunks, and says which subjects are not to supersede what is stored.
+    pub(crate) fn told(self, damage: &Damage) -> BTreeSet<u32> {
+        self.chunks.into_iter().for_each(|(id, why)| damage.note(Place::Chunk(id), why));
+        self.harmed
+    }
+}
+
 /// Chunks whose heads were read, and what of them cannot be read.
 pub(crate) struct Opened<'a> {
     chunks: Vec<(&'a Source, Head)>,
-    pub(crate) damaged: Vec<(i64, Damaged)>,
+    pub(crate) unread: Unread,
+    /// Of which subjects a chunk is whose head cannot be read, nobody knows.
+    is_headless: bool,
 }
 
 impl<'a> Opened<'a> {
     pub(crate) fn new<R: Record>(sources: &'a [Source]) -> Opened<'a> {
-        let mut opened = Opened { chunks: Vec::new(), damaged: Vec::new() };
+        let (chunks, unread) = (Vec::new(), Unread::default());
+        let mut opened = Opened { chunks, unread, is_headless: false };
         for source in sources {
             match Head::parse::<R>(&source.head) {
                 Ok(head) => opened.chunks.push((source, head)),
-                Err(why) => opened.damaged.push((source.id, why)),
+                Err(why) => {
+                    opened.unread.chunks.push((source.id, why));
+                    opened.is_headless = true;
+                }
             }
         }
         opened
@@ -557,6 +664,9 @@ impl<'a> Opened<'a> {
         subject: u32,
         is_wanted: impl Fn(&R) -> bool,
     ) -> BTreeMap<u32, Vec<R>> {
+        if self.is_headless {
+            self.unread.harmed.insert(subject);
+        }
         let mut found: BTreeMap<u32, Vec<R>> = BTreeMap::new();
         for (source, head) in &mut self.chunks {
             for page in head.pages_of(subject, None) {
@@ -566,7 +676,10 @@ impl<'a> Opened<'a> {
                         let records = records.into_iter().filter(&is_wanted);
                         found.entry(page.key.agent).or_default().extend(records);
                     }
-                    Err(why) => self.damaged.push((source.id, why)),
+                    Err(why) => {
+                        self.unread.chunks.push((source.id, why));
+                        self.unread.harmed.insert(subject);
+                    }
                 }
             }
         }
@@ -582,7 +695,7 @@ fn rolled_up(
     minutes: &[Source],
     span: Span,
     starts: &BTreeSet<Minute>,
-) -> (Rolled, Vec<(i64, Damaged)>) {
+) -> (Rolled, Unread) {
     let mut rounds = Opened::new::<RoundRecord>(rounds);
     let mut minutes = Opened::new::<MinuteRecord>(minutes);
     let mut rolled = Rolled::default();
@@ -600,8 +713,10 @@ fn rolled_up(
         push(&mut rolled.pair_fives, &mut rolled.all_fives, subject, told(fives));
         push(&mut rolled.pair_hours, &mut rolled.all_hours, subject, hours);
     }
-    rounds.damaged.extend(minutes.damaged);
-    (rolled, rounds.damaged)
+    let (mut unread, more) = (rounds.unread, minutes.unread);
+    unread.chunks.extend(more.chunks);
+    unread.harmed.extend(more.harmed);
+    (rolled, unread)
 }
 
 /// Appends the series of one subject.

@@ -2,16 +2,20 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use model::{MetricRollup, Minute, Span, UtcMicros};
+use model::{MetricRollup, Minute, OrgId, Span, UtcMicros};
 
 use crate::{
     Store, StoreError,
-    chunks::{Damaged, Key, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord},
+    chunks::{
+        Key, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord, Unpackable,
+    },
     compact::{add_chunk, computed},
-    damage::Place,
+    db::{Tx, sql},
     metrics::folded,
-    roll::{self, Due, Opened, Source},
+    roll::{self, Due, Opened, Source, Unread},
 };
+
+const SWEPT: &str = "SELECT metric_hours FROM history_swept WHERE org_id = $1";
 
 type Series<const KIND: u8> = Vec<(Key, Vec<MetricRollRecord<KIND>>)>;
 
@@ -30,13 +34,16 @@ impl Store {
         let hours: BTreeSet<Minute> =
             due.marks.iter().map(|(start, _)| *start).filter(|start| swept <= *start).collect();
         let (group, range) = (due.group, due.range());
-        let (made, damaged) = computed(move || {
-            let (fives, hours, damaged) = hours_of(&samples, &hours);
-            let fives = roll::encoded(fives, group, &range);
-            (fives.and_then(|fives| Ok([fives, roll::encoded(hours, group, &range)?])), damaged)
-        })
-        .await?;
-        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
+        let (mut fives, mut hours, unread) = computed(move || hours_of(&samples, &hours)).await?;
+        let harmed = unread.told(self.damage());
+        let stored = self.stored_of::<MetricRollRecord<METRIC_HOUR>>(due, &harmed).await?;
+        roll::without(&mut fives, Span::Hour, &stored);
+        roll::without(&mut hours, Span::Hour, &stored);
+        let made = computed(move || {
+            let fives = roll::encoded(fives, group, &range)?;
+            Ok([fives, roll::encoded(hours, group, &range)?])
+        });
+        let made: Result<_, Unpackable> = made.await?;
         let made = made?;
         let mut tx = self.write(due.org).await?;
         if !roll::unmark(&mut tx, due).await? {
@@ -60,16 +67,21 @@ impl Store {
         now: UtcMicros,
     ) -> Result<bool, StoreError> {
         let mut tx = self.read(due.org).await?;
-        let hours = roll::sources::<MetricRollRecord<METRIC_HOUR>>(&mut tx, &due.wanted()).await?;
+        let swept = hours_swept(&mut tx, due.org).await?;
+        let mut hours =
+            roll::sources::<MetricRollRecord<METRIC_HOUR>>(&mut tx, &due.wanted()).await?;
         drop(tx);
+        // A day of which hours may be gone would lose them.
+        if due.range().start < swept {
+            hours.clear();
+        }
         let (group, range) = (due.group, due.range());
-        let (made, damaged) = computed(move || {
-            let (days, damaged) = days_of(&hours, &range);
-            (roll::encoded(days, group, &range), damaged)
-        })
-        .await?;
-        damaged.into_iter().for_each(|(id, why)| self.damage().note(Place::Chunk(id), why));
-        let made = made?;
+        let of = due.range();
+        let (mut days, unread) = computed(move || days_of(&hours, &of)).await?;
+        let harmed = unread.told(self.damage());
+        let stored = self.stored_of::<MetricRollRecord<METRIC_DAY>>(due, &harmed).await?;
+        roll::without(&mut days, Span::Day, &stored);
+        let made = computed(move || roll::encoded(days, group, &range)).await??;
         let mut tx = self.write(due.org).await?;
         if !roll::unmark(&mut tx, due).await? {
             return Ok(false);
@@ -82,6 +94,12 @@ impl Store {
     }
 }
 
+/// Before this minute hours may be gone, so no day is made of them.
+pub(crate) async fn hours_swept(tx: &mut Tx, org: OrgId) -> Result<Minute, StoreError> {
+    let swept: Option<Option<i64>> = sql(SWEPT).bind(org.0).scalar_optional(tx).await?;
+    Ok(Minute(swept.flatten().unwrap_or(i64::MIN)))
+}
+
 fn records<const KIND: u8>(
     parts: impl IntoIterator<Item = (Minute, MetricRollup)>,
 ) -> Vec<MetricRollRecord<KIND>> {
@@ -90,7 +108,7 @@ fn records<const KIND: u8>(
     folded.into_iter().map(|(start, rollup)| MetricRollRecord { start, rollup }).collect()
 }
 
-type Hours = (Series<METRIC_FIVE>, Series<METRIC_HOUR>, Vec<(i64, Damaged)>);
+type Hours = (Series<METRIC_FIVE>, Series<METRIC_HOUR>, Unread);
 
 fn hours_of(samples: &[Source], hours: &BTreeSet<Minute>) -> Hours {
     let mut opened = Opened::new::<MetricRecord>(samples);
@@ -104,10 +122,10 @@ fn hours_of(samples: &[Source], hours: &BTreeSet<Minute>) -> Hours {
             rolled.push((key, records(samples.iter().map(of))));
         }
     }
-    (fives, rolled, opened.damaged)
+    (fives, rolled, opened.unread)
 }
 
-fn days_of(hours: &[Source], range: &Range<Minute>) -> (Series<METRIC_DAY>, Vec<(i64, Damaged)>) {
+fn days_of(hours: &[Source], range: &Range<Minute>) -> (Series<METRIC_DAY>, Unread) {
     let mut opened = Opened::new::<MetricRollRecord<METRIC_HOUR>>(hours);
     let mut days = Series::new();
     for subject in opened.subjects() {
@@ -117,5 +135,5 @@ fn days_of(hours: &[Source], range: &Range<Minute>) -> (Series<METRIC_DAY>, Vec<
             days.push((Key { subject, agent }, records(hours)));
         }
     }
-    (days, opened.damaged)
+    (days, opened.unread)
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Said, StoreError,
     db::{Binder, Bulk, Conn, Database, Sql, Value, created_with, make_private, postgres, sql},
+    installation,
     migrate::{self, Step},
 };
 
@@ -86,10 +87,6 @@ impl Load {
         Ok(Load { connection, tables, steps })
     }
 
-    pub(crate) fn connection(&mut self) -> &mut Conn {
-        &mut self.connection
-    }
-
     /// Adds rows to a table and returns how many.
     ///
     /// # Errors
@@ -116,17 +113,18 @@ impl Load {
         Ok(count)
     }
 
-    /// Brings the schema up to date, checks that every reference has its row, and closes the
-    /// database.
+    /// Brings the schema up to date, checks that every reference has its row, gives the database
+    /// the name of an installation, if there is one, and closes it.
     ///
     /// # Errors
     ///
     /// [`StoreError::Archive`] naming the table of a reference without its row.
-    pub async fn finish(mut self) -> Result<(), StoreError> {
+    pub async fn finish(mut self, installation: Option<&str>) -> Result<(), StoreError> {
         if self.connection.is_postgres() {
             let checked = self.connection.raw("SET CONSTRAINTS ALL IMMEDIATE").await;
             checked.map_err(dangling)?;
             migrate::apply_all(&mut self.connection, self.steps).await?;
+            self.claim(installation).await?;
             self.connection.raw("COMMIT").await?;
             return self.connection.close().await;
         }
@@ -136,7 +134,16 @@ impl Load {
             let reason = format!("a row refers to one of `{parent}` that is not there");
             return Err(StoreError::Archive { table, reason });
         }
+        self.claim(installation).await?;
         self.connection.close().await
+    }
+
+    /// Only the present schema is sure to have a place for it.
+    async fn claim(&mut self, installation: Option<&str>) -> Result<(), StoreError> {
+        if let Some(name) = installation {
+            installation::claim(&mut self.connection, name).await?;
+        }
+        Ok(())
     }
 }
 
@@ -256,7 +263,7 @@ mod tests {
     async fn rows_of_an_older_schema_are_brought_up_to_date() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.db");
-        filled(&path, &first()).await.finish().await.unwrap();
+        filled(&path, &first()).await.finish(None).await.unwrap();
         let connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
         let mut connection = Conn::Sqlite(connection);
         let row = sql("SELECT id, name, colour FROM org").fetch_one(&mut connection);
@@ -264,6 +271,19 @@ mod tests {
         assert_eq!(row.value::<i64>("id").unwrap(), 7);
         assert_eq!(row.value::<String>("colour").unwrap(), "grey");
         assert_eq!(migrate::version(&mut connection).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_archive_of_before_installations_had_names_is_given_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let steps = migrate::STEPS[..7].iter();
+        let steps = steps.map(|step| crc32fast::hash(step.sqlite.as_bytes())).collect();
+        let schema = SchemaMark { version: 7, steps };
+        let load = Load::create_by(&path.as_path().into(), &schema, migrate::STEPS).await.unwrap();
+        load.finish(Some("a1")).await.unwrap();
+        let store = Store::open(&path).await.unwrap();
+        assert_eq!(store.installation().await.unwrap(), Some("a1".to_owned()));
     }
 
     #[tokio::test]
@@ -295,7 +315,7 @@ mod tests {
         };
         let error = load.rows(&strange, b"[1]\n").await.unwrap_err();
         assert!(error.to_string().contains("`strange`"), "{error}");
-        let error = load.finish().await.unwrap_err().to_string();
+        let error = load.finish(None).await.unwrap_err().to_string();
         assert!(error.contains("`target_tag`") && error.contains("`target`"), "{error}");
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     },
     compact::computed,
     damage::Place,
-    db::{Binder, Bulk, Tx, sql},
+    db::{Binder, Bulk, DbRow, Tx, sql},
 };
 use form::{Layout, TABLES, Table};
 
@@ -38,7 +38,8 @@ const ROWS_PER_WRITE: usize = 1_024;
 const PARTS_MAX: i64 = 100_000;
 /// Partitions of one table that are dropped at once.
 const DROPS_MAX: i64 = 100;
-/// A partition waits for nobody who reads it: it is met again.
+/// Who waits for a table has the only writer: so nobody waits for those who read or lock one, and
+/// what was to be done is met again.
 const IMPATIENT: &str = "SET LOCAL lock_timeout = '100ms'";
 
 const DUE_ADD: &str = "
@@ -46,18 +47,28 @@ const DUE_ADD: &str = "
 const DUE_DROP: &str = "DELETE FROM rollup_due WHERE org_id = $1 AND chunk_id = $2";
 const DUE_ADD_ALL: &str = "
     INSERT INTO rollup_due (chunk_id, org_id)
-    SELECT id, org_id FROM history_chunk WHERE kind >= $1
+    SELECT id, org_id FROM history_chunk WHERE kind >= $1 AND kind <= $2
     ON CONFLICT (chunk_id) DO NOTHING";
 // Above organisations: nobody's are told.
 const DUE_DROP_ALL: &str = "DELETE FROM rollup_due";
 // Above organisations: whose chunk it is, it says.
 const DUE: &str = "
-    SELECT chunk_id, org_id FROM rollup_due ORDER BY chunk_id LIMIT $1";
-const CHUNK: &str = "SELECT kind, head FROM history_chunk WHERE org_id = $1 AND id = $2";
+    SELECT chunk_id, rollup_due.org_id AS org_id, kind, series_group
+      FROM rollup_due
+      JOIN history_chunk ON id = chunk_id
+     ORDER BY chunk_id
+     LIMIT $1";
+const CHUNK: &str = "SELECT head FROM history_chunk WHERE org_id = $1 AND id = $2";
 const PARTS: &str = "
     SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 ORDER BY part LIMIT $3";
 // Above organisations: the tables are of all.
-const FORM: &str = "SELECT form, kept FROM rollup_form WHERE id = 1";
+const FORM: &str = "
+    SELECT form, kept,
+           CAST(to_regclass('rollup_5m') IS NULL
+                OR to_regclass('rollup_1h') IS NULL
+                OR to_regclass('rollup_1d') IS NULL AS INT) AS is_missing
+      FROM rollup_form
+     WHERE id = 1";
 // Above organisations: the tables are of all.
 const FORM_SET: &str = "
     INSERT INTO rollup_form (id, form, kept) VALUES (1, $1, $2)
@@ -166,6 +177,30 @@ pub(crate) async fn unnote(tx: &mut Tx, org: OrgId, chunk: i64) -> Result<bool, 
     Ok(sql(DUE_DROP).bind(org.0).bind(chunk).execute(tx).await? != 0)
 }
 
+/// A chunk that the tables do not know yet.
+struct Due {
+    org: OrgId,
+    chunk: i64,
+    kind: u8,
+    group: u32,
+}
+
+impl Due {
+    fn of(row: &DbRow) -> Result<Due, StoreError> {
+        Ok(Due {
+            org: OrgId(row.number("org_id")?),
+            chunk: row.value("chunk_id")?,
+            kind: row.number("kind")?,
+            group: row.number("series_group")?,
+        })
+    }
+
+    /// Of what its spans are: the chunks of one are told in their order.
+    fn of_one(&self) -> (OrgId, u8, u32) {
+        (self.org, self.kind, self.group)
+    }
+}
+
 /// A row as the tables have it; numbers that do not fit are the largest that does.
 struct Told {
     start: i64,
@@ -270,11 +305,29 @@ impl Store {
         if self.reform(wanted, &layout).await? {
             return Ok(false);
         }
-        for row in &due {
-            let org = OrgId(row.number("org_id")?);
-            self.tell((org, row.value("chunk_id")?), (wanted, &layout), now).await?;
+        let due: Vec<Due> = due.iter().map(Due::of).collect::<Result<_, _>>()?;
+        let (told, others): (Vec<&Due>, Vec<&Due>) =
+            due.iter().partition(|due| wanted.detail.table(due.kind).is_some());
+        if !others.is_empty() {
+            let mut tx = self.write_above().await?;
+            for due in others {
+                unnote(&mut tx, due.org, due.chunk).await?;
+            }
+            tx.commit().await?;
         }
-        Ok(due.is_empty())
+        let mut failed = None;
+        // What is not told holds up the later ones of its spans, and no other.
+        let mut held = BTreeSet::new();
+        for due in told {
+            if held.contains(&due.of_one()) {
+                continue;
+            }
+            if let Err(error) = self.tell(due, (wanted, &layout), now).await {
+                held.insert(due.of_one());
+                failed.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(due.is_empty()), Err)
     }
 
     /// Drops what the tables are to forget, and makes partitions ahead of their time.
@@ -298,10 +351,11 @@ impl Store {
         if layout != Layout::Partitions || !is_made {
             return Ok(());
         }
+        let mut swept = Ok(());
         for table in &TABLES {
             for ahead in [0, table.part_minutes] {
                 let minute = Minute(now.minute().0.saturating_add(ahead));
-                self.add_partition(table, minute).await?;
+                swept = swept.and(self.add_partition(table, minute).await);
             }
             let old: Vec<String> = sql(PARTITIONS_BEFORE)
                 .bind(table.name)
@@ -311,13 +365,18 @@ impl Store {
                 .scalars(&mut *self.read_above().await?)
                 .await?;
             for name in old {
-                let mut tx = self.write_above().await?;
-                tx.raw(IMPATIENT).await?;
-                tx.raw(&format!("DROP TABLE {name}")).await?;
-                tx.commit().await?;
+                // One that somebody reads holds up no other.
+                swept = swept.and(self.drop_partition(&name).await);
             }
         }
-        Ok(())
+        swept
+    }
+
+    async fn drop_partition(&self, name: &str) -> Result<(), StoreError> {
+        let mut tx = self.write_above().await?;
+        tx.raw(IMPATIENT).await?;
+        tx.raw(&format!("DROP TABLE {name}")).await?;
+        tx.commit().await
     }
 
     /// Makes the tables what they are to be, and everything due, if they are not; says whether
@@ -327,17 +386,21 @@ impl Store {
         let form = format!("{} {}", layout.name(), detail.as_str());
         let kept = wanted.kept_days().map(|days| days.to_string()).join(" ");
         let mut tx = self.read_above().await?;
-        // Empty texts: there are none yet.
-        let (before, kept_before): (String, String) =
+        // Empty texts: there are none yet, or somebody dropped one.
+        let (mut before, kept_before, is_missing): (String, String, bool) =
             match sql(FORM).fetch_optional(&mut tx).await? {
-                Some(row) => (row.value("form")?, row.value("kept")?),
+                Some(row) => (row.value("form")?, row.value("kept")?, row.is("is_missing")?),
                 None => Default::default(),
             };
         drop(tx);
+        if is_missing && !before.ends_with(" none") {
+            before.clear();
+        }
         if (&form, &kept) == (&before, &kept_before) {
             return Ok(false);
         }
         let mut tx = self.write_above().await?;
+        tx.raw(IMPATIENT).await?;
         if before != form {
             let had = before.rsplit_once(' ').filter(|(_, detail)| *detail != "none");
             let is_alike = had.is_some_and(|(had, _)| had == layout.name());
@@ -351,7 +414,7 @@ impl Store {
             if !is_alike && detail != RollupDetail::None {
                 form::create(&mut tx, layout).await?;
             }
-            sql(DUE_ADD_ALL).bind(PAIR_FIVE).execute(&mut tx).await?;
+            sql(DUE_ADD_ALL).bind(PAIR_FIVE).bind(PAIR_DAY).execute(&mut tx).await?;
         }
         match layout {
             Layout::Hypertables { schema } if detail != RollupDetail::None => {
@@ -371,7 +434,7 @@ impl Store {
     /// Tells a chunk to its table.
     async fn tell(
         &self,
-        (org, chunk): (OrgId, i64),
+        &Due { org, chunk, kind, .. }: &Due,
         (wanted, layout): (&RollupTables, &Layout),
         now: UtcMicros,
     ) -> Result<(), StoreError> {
@@ -379,7 +442,6 @@ impl Store {
         let found = sql(CHUNK).bind(org.0).bind(chunk).fetch_optional(&mut tx).await?;
         // Without it the note is gone, too.
         let Some(found) = found else { return Ok(()) };
-        let kind: u8 = found.number("kind")?;
         if let Some(table) = wanted.detail.table(kind) {
             let head: Vec<u8> = found.value("head")?;
             let parts = sql(PARTS).bind(org.0).bind(chunk).bind(PARTS_MAX);
@@ -398,6 +460,7 @@ impl Store {
             }
             for rows in rows.chunks(ROWS_PER_WRITE) {
                 let mut tx = self.write(org).await?;
+                tx.raw(IMPATIENT).await?;
                 if *layout != Layout::Partitions {
                     tx.raw(form::UNPACK_ALL).await?;
                 }

@@ -104,7 +104,7 @@ async fn what_comes_out_of_one_database_goes_into_another_and_is_the_same() {
                 load.rows(table, part).await.unwrap();
             }
         }
-        load.finish().await.unwrap();
+        load.finish(None).await.unwrap();
         let found = inspect(&other).await.unwrap();
         assert!(found.damage.is_empty() && found.dangling.is_empty(), "{found:?}");
         let store = Store::open_at(&other).await.unwrap();

@@ -212,6 +212,35 @@ async fn metrics_are_forgotten_level_by_level_and_then_their_series() {
     assert!(w.series().await.is_empty());
 }
 
+/// What comes when hours of its day are gone already would be all that the day knows.
+#[tokio::test]
+async fn a_day_is_not_made_anew_of_hours_that_are_partly_gone() {
+    let mut w = world().await;
+    for when in (0..DAY_S).step_by(600) {
+        w.commit(when, when + 1).await;
+    }
+    for days in [1, 2, 40] {
+        w.compact(days * DAY_S + 7_300).await;
+    }
+    let (series, day) = (w.series().await.remove(0), at(0).minute());
+    let (from, to) = (Span::Day.start(day), Minute(Span::Day.start(day).0 + 2 * 1_440));
+    let before = w.read(&series, Some(Span::Day), from, to).await;
+    let gone = format!(
+        "DELETE FROM history_chunk WHERE kind = 11;
+         INSERT INTO history_swept (org_id, before, metric_hours) VALUES (1, {0}, {1})
+         ON CONFLICT (org_id) DO UPDATE SET metric_hours = excluded.metric_hours",
+        from.0, to.0
+    );
+    w.f.raw(gone.leak()).await;
+    let samples = vec![sample(NAMES[0], at(30), MetricValue::Gauge(Reading::from(5)))];
+    w.send(samples, 41 * DAY_S).await;
+    assert_eq!(w.read(&series, Some(Span::Day), from, to).await, before, "while it is new");
+    for days in [42, 43, 90] {
+        w.compact(days * DAY_S).await;
+    }
+    assert_eq!(w.read(&series, Some(Span::Day), from, to).await, before, "and when it is not");
+}
+
 #[tokio::test]
 async fn a_thing_with_too_many_series_keeps_those_it_has() {
     let mut w = world().await;

@@ -509,6 +509,33 @@ async fn a_damaged_roll_up_is_made_anew_while_there_is_what_it_was_made_of() {
     }
 }
 
+/// Rounds and minutes that are damaged by now leave what was made of them before as it is.
+#[tokio::test]
+async fn a_roll_up_is_not_made_poorer_by_rounds_that_were_damaged_since() {
+    let mut w = world(12).await;
+    play(&mut w).await;
+    w.settle(Minute(w.first.0 + 4 * DAY)).await;
+    w.check().await;
+    w.flip(flipped!("1, 2")).await;
+    let mark = "
+        INSERT INTO history_due (org_id, series_group, minutes, start, chunk_id, marked_at)
+        WITH RECURSIVE hour (number) AS (
+            SELECT 0
+             UNION ALL
+            SELECT number + 1 FROM hour WHERE number < 23
+        )
+        SELECT org_id, series_group, 60, (start / 60 + number) * 60, max(id), 0
+          FROM history_chunk
+          JOIN hour ON number * 60 < minutes
+         WHERE kind IN (1, 2)
+         GROUP BY org_id, series_group, (start / 60 + number) * 60";
+    w.f.raw(mark).await;
+    w.settle(Minute(w.first.0 + 8 * DAY)).await;
+    assert!(0 < w.f.store.damaged_places());
+    assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0, "all was looked at");
+    w.check().await;
+}
+
 /// Of what lies before the first round that is kept, nothing can be made: it is told, once, and
 /// what else is in the chunk stays readable.
 #[tokio::test]

@@ -150,6 +150,40 @@ async fn the_tables_are_made_anew_when_they_are_to_hold_something_else_or_nothin
 }
 
 #[tokio::test]
+async fn a_lock_on_a_table_holds_up_nothing_but_the_tables() {
+    let Some(w) = postgres().await else { return };
+    let all = wanted(RollupDetail::All);
+    let (mut w, now) = played(w, &all).await;
+    w.record(7, now).await;
+    w.compact(Minute(now.0 + 90)).await;
+    let mut connection = w.f.connection("all").await;
+    let lock = "BEGIN; LOCK TABLE rollup_5m IN SHARE MODE";
+    sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+    let within = Duration::from_secs(20);
+    for detail in [RollupDetail::All, RollupDetail::Targets] {
+        let tables = wanted(detail);
+        let step = w.f.store.rollup_tables_step(&tables, now.start());
+        let step = tokio::time::timeout(within, step).await.expect("it waits for nobody");
+        assert!(step.is_err(), "{detail:?}: {step:?}");
+        tokio::time::timeout(within, w.record(9, now)).await.expect("a commit waits for nobody");
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
+    w.compact(Minute(now.0 + 200)).await;
+    told(&w.f.store, &all, now).await;
+    check(&w, RollupDetail::All).await;
+}
+
+#[tokio::test]
+async fn a_table_that_was_dropped_by_hand_comes_back() {
+    let Some(w) = postgres().await else { return };
+    let all = wanted(RollupDetail::All);
+    let (w, now) = played(w, &all).await;
+    w.f.raw("DROP TABLE rollup_1h CASCADE").await;
+    told(&w.f.store, &all, now).await;
+    check(&w, RollupDetail::All).await;
+}
+
+#[tokio::test]
 async fn the_tables_and_their_views_show_an_organisation_its_own_with_names_of_before() {
     let Some(w) = postgres().await else { return };
     let (w, _) = played(w, &wanted(RollupDetail::Agents)).await;
