@@ -146,7 +146,7 @@ pub async fn restore_from(
     };
     use_key(&staging.dir, key)?;
     let database = filling.database.clone();
-    let (load, installation) = filling.settle().await?;
+    let (load, installation) = filling.settle()?;
     match &database {
         Database::Sqlite(path) => {
             load.finish(None).await?;
@@ -204,7 +204,7 @@ impl Filling {
 
     /// Makes everything but the database whole, and says the name that is to be given to it: what
     /// is restored is an installation of its own, with a log of its own from here on.
-    async fn settle(self) -> Result<(Load, Option<String>), RestoreError> {
+    fn settle(self) -> Result<(Load, Option<String>), RestoreError> {
         self.log.end()?;
         let load = self.load.ok_or(RestoreError::Interrupted)?;
         let mut named = None;
