@@ -155,11 +155,15 @@ async fn a_lock_on_a_table_holds_up_nothing_but_the_tables() {
     let all = wanted(RollupDetail::All);
     let (mut w, now) = played(w, &all).await;
     w.record(7, now).await;
-    w.compact(Minute(now.0 + 90)).await;
+    // Sealed, and rolled up when it is quiet.
+    for minutes in [20, 90] {
+        w.compact(Minute(now.0 + minutes)).await;
+    }
     let mut connection = w.f.connection("all").await;
     let lock = "BEGIN; LOCK TABLE rollup_5m IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
-    let within = Duration::from_secs(20);
+    // Less than any other statement waits for a lock.
+    let within = Duration::from_secs(2);
     for detail in [RollupDetail::All, RollupDetail::Targets] {
         let tables = wanted(detail);
         let step = w.f.store.rollup_tables_step(&tables, now.start());
@@ -168,7 +172,10 @@ async fn a_lock_on_a_table_holds_up_nothing_but_the_tables() {
         tokio::time::timeout(within, w.record(9, now)).await.expect("a commit waits for nobody");
     }
     sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
-    w.compact(Minute(now.0 + 200)).await;
+    // And the days, when those are quiet.
+    for minutes in [200, 300, 500] {
+        w.compact(Minute(now.0 + minutes)).await;
+    }
     told(&w.f.store, &all, now).await;
     check(&w, RollupDetail::All).await;
 }
