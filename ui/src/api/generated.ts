@@ -1543,7 +1543,7 @@ export interface components {
         DiagnosisState: "waiting" | "no_topology" | "bad_topology" | "judged";
         /** @enum {string} */
         DropCause: "size" | "age" | "unreadable" | "refused" | "unwritten" | "overrun" | "renamed";
-        /** @description Some ids, and how many there are. */
+        /** @description Some ids, of targets names, and how many there are. */
         ElementIds: {
             /** @description At most 500, by id. */
             ids: string[];
