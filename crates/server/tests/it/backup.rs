@@ -70,11 +70,6 @@ fn comparable(path: &str, mut value: Value) -> Value {
     match path {
         // Grows with every start.
         "/overview" => cut(&mut value, &["log_position"]),
-        // Of the moment: a judgement is made anew by each process.
-        "/diagnosis" => cut(
-            &mut value,
-            &["log_position", "inventory_version", "at", "at_us", "evidence_since", "took_us"],
-        ),
         // Of this process and this machine.
         "/health" => cut(
             &mut value,
@@ -120,8 +115,9 @@ pub(crate) async fn answers(server: &Server) -> BTreeMap<String, Value> {
         let Some(path) = path.strip_prefix("/api/v1").filter(|_| is_data) else {
             continue;
         };
-        if path == "/live" {
-            continue; // Not an answer: a stream of what happens next.
+        // Nothing of it is kept: a stream of what happens next, and what each process judges anew.
+        if matches!(path, "/live" | "/diagnosis") {
+            continue;
         }
         let ids = if path.contains("{id}") { 1..=4 } else { 1..=1 };
         for id in ids {
