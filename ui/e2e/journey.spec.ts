@@ -34,7 +34,7 @@ test('a tier says what it costs before it is made', async ({ console: page }) =>
   await dialog.getByRole('textbox', { name: 'Every' }).fill('2')
   await expect(dialog.getByText('must be from 5 to 3600')).toBeVisible()
   await dialog.getByRole('textbox', { name: 'Every' }).fill('5')
-  await expect(dialog.getByText('1,000 packets/s')).toBeVisible()
+  await expect(dialog.getByText('1,000 packets/s', { exact: true })).toBeVisible()
   await dialog.getByRole('button', { name: 'Create tier' }).click()
   await expect(page.getByRole('row', { name: TIER })).toContainText('5 packets every 5 s')
 })
