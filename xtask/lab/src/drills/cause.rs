@@ -60,17 +60,16 @@ pub(crate) fn run(setting: &Setting<'_>, report: &mut Report) -> anyhow::Result<
     let blind = clock::wait("a blind agent", begun, max, || {
         let seen = world.api.get("/diagnosis")?;
         let named = seen.get("blind_agents").map_or(&[][..], items);
-        let is_named = named.iter().any(|name| *name == agent_name(1));
-        // Its incident comes with it: without one nothing is said of what is to blame.
-        Ok((is_named && !open(&seen).is_empty()).then_some(seen))
+        Ok(named.iter().any(|name| *name == agent_name(1)).then_some(seen.clone()))
     });
     let took = blind.as_ref().map(|(_, took)| took.as_secs_f64());
     let took = took.map_err(|error| anyhow::anyhow!("{error:#}"));
     report.seconds("s from probing cut to a blind agent", took, BLIND_MAX);
     let blamed: Vec<String> =
         blind.iter().flat_map(|(seen, _)| open(seen)).map(cause_kind).collect();
-    let is_own = !blamed.is_empty() && blamed.iter().all(|kind| kind.starts_with("agent"));
-    report.row("kinds of cause then", "of the agent alone", &blamed.join(", "), is_own);
+    // A blind agent may be told without an incident; what it can no longer see is never to blame.
+    let is_own = blind.is_ok() && blamed.iter().all(|kind| kind.starts_with("agent"));
+    report.row("kinds of cause then", "none, or of the agent", &blamed.join(", "), is_own);
     Ok(())
 }
 
