@@ -252,6 +252,10 @@ fn agent_full(world: &World, state: &Path, report: &mut Report) -> anyhow::Resul
         let agent = world.api.agent(&agent_name(1))?;
         Ok::<_, anyhow::Error>(text(&agent, "/impediment"))
     };
+    // Who is just coming back could not keep its new epoch on a full disk, and could not tell.
+    let before = rounds(world)?;
+    let is_heard = || Ok(rounds(world)?.first().gt(&before.first()).then_some(()));
+    clock::wait("rounds of agent1", clock::now(), AGENT_NOTICED_MAX, is_heard)?;
     let filler = Filler::new(state, 0)?;
     let is_told = || Ok(Some(impediment()?).filter(|said| !said.is_empty()));
     let begun = clock::now();
