@@ -365,7 +365,9 @@ async fn what_an_agent_says_of_itself_is_kept_and_told() {
     assert_eq!(lags.len(), 2, "the median and the worst: {lags:?}");
     let worst = lags.iter().find(|series| series["labels"]["stat"] == "max").unwrap();
     assert_eq!((&worst["unit"], &worst["kind"]), (&json!("seconds"), &json!("gauge")));
-    assert_eq!(worst["buckets"][0]["max"], 0.0025);
+    // The last 24 hours are two days of the calendar, but for the first moment of a day.
+    let told = worst["buckets"].as_array().unwrap().iter().filter(|bucket| bucket["count"] != 0);
+    assert_eq!(told.map(|bucket| &bucket["max"]).collect::<Vec<_>>(), [&json!(0.0025)]);
     let all = server.get(&path).await;
     assert_eq!(all["series"].as_array().unwrap().len(), 14);
     server.kill().await;
