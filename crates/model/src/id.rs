@@ -57,3 +57,7 @@ id!(
     /// A key that a program signs in with.
     ApiKeyId
 );
+id!(
+    /// An address that messages are sent to.
+    WebhookId
+);

@@ -25,7 +25,7 @@ pub mod verdict;
 pub use address::{Address, AddressError, Hostname};
 pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
-pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId};
+pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId, WebhookId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use metric::{
     Count, CounterRollup, GaugeRollup, Labels, MetricBatch, MetricError, MetricKind, MetricName,

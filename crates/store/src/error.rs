@@ -20,6 +20,9 @@ pub enum StoreError {
     /// It cannot go while others refer to it.
     #[error("the {what} is still used by {count} others")]
     InUse { what: &'static str, count: u64 },
+    /// What was switched off does nothing.
+    #[error("the {what} is switched off")]
+    Off { what: &'static str },
     /// Somebody must be able to manage the installation.
     #[error("the last active administrator cannot be deleted, demoted or deactivated")]
     LastAdmin,

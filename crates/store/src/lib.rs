@@ -29,6 +29,7 @@ mod inventory;
 mod metrics;
 mod migrate;
 mod names;
+mod outbox;
 mod repair;
 mod retention;
 mod roll;
@@ -45,6 +46,7 @@ mod targets;
 mod tiers;
 mod topology;
 mod users;
+mod webhooks;
 
 pub use archive::{
     ColumnKind, ColumnShape, Dump, Inspection, Load, RowPart, Rows, SEQUENCE_TABLE, SchemaMark,
@@ -52,9 +54,14 @@ pub use archive::{
 };
 pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::{Said, StoreError};
+pub use outbox::{
+    DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,
+    DueDelivery, NewMessage,
+};
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 pub use tables::{RollupDetail, RollupTables};
+pub use webhooks::{WEBHOOKS_MAX, WebhookDraft, WebhookRow};
 
 /// Rows of one page of a list, whatever is asked for: bounds memory and time of a request.
 pub const PAGE_ROWS_MAX: u32 = 500;

@@ -47,6 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("rollup tables", "0009_rollup_tables.sql"),
     step!("rounded rollups", "0010_rounded_rollups.sql"),
     step!("metrics", "0011_metrics.sql"),
+    step!("outbox", "0012_outbox.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

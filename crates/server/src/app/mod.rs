@@ -125,6 +125,9 @@ impl From<StoreError> for AppError {
                 "",
                 format!("the {what} was changed by somebody else meanwhile: read it again"),
             ),
+            StoreError::Off { what } => {
+                conflict("", format!("the {what} is switched off: switch it on first"))
+            }
             StoreError::AgentRevoked => {
                 conflict("", "the agent was revoked: it needs a new token".to_owned())
             }

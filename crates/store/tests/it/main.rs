@@ -16,6 +16,7 @@ mod inventory;
 mod list;
 mod metrics;
 mod open;
+mod outbox;
 mod people;
 mod postgres;
 mod rollups;
