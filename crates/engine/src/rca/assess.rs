@@ -20,6 +20,7 @@ use super::{
     rows::{self, Board},
     score::{self, Cover, Scorer},
     search::Search,
+    targets::{self, Dead},
     telemetry::Telemetry,
 };
 use crate::graph::ElementIx;
@@ -216,9 +217,12 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let mut covers: Vec<Cover> =
         elements.into_iter().filter_map(|element| scorer.down(element)).collect();
     let targets = dead_lots(scorer, &[]);
-    let confirmed = targets.iter().filter(|(_, lots)| is_confirmed(scorer, lots));
-    covers
-        .extend(confirmed.take(CANDIDATES_MAX).map(|(target, lots)| scorer.target(*target, lots)));
+    let all: Vec<Dead<'_>> = dead(&targets).collect();
+    let bands = targets::bands(scorer, &all).into_iter();
+    let among_good = bands.filter(|band| band.is_among_good(scorer));
+    covers.extend(among_good.map(|band| band.cover(scorer)));
+    let confirmed = all.iter().filter(|dead| is_confirmed(scorer, dead.lots));
+    covers.extend(confirmed.take(CANDIDATES_MAX).map(|dead| dead.cover(scorer)));
     kept(covers)
 }
 
@@ -243,7 +247,7 @@ fn loss_sums(scorer: &Scorer<'_, '_>) -> Vec<[f64; LEVELS.len()]> {
     for row in &scorer.board.rows {
         let Some(set) = row.set.and_then(|set| scorer.picture.paths.get(set)) else { continue };
         let trust = score::trust(set.source);
-        let values = row.lossy.map(|ratio| score::row_value(ratio, 0.0, trust));
+        let values = row.lossy.map(|ratio| score::row_value(ratio, None, trust));
         for crossing in &set.crossings {
             let Some(sums) = sums.get_mut(crossing.element.index()) else { continue };
             for (sum, value) in sums.iter_mut().zip(values) {
@@ -316,20 +320,26 @@ fn is_confirmed(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> bool {
     1 < pairs_of(scorer, lots).len() || rounds.max().is_some_and(|rounds| 1 < rounds)
 }
 
+fn dead(lots: &BTreeMap<ElementIx, Vec<(u32, usize)>>) -> impl Iterator<Item = Dead<'_>> {
+    lots.iter().map(|(target, lots)| Dead { target: *target, lots })
+}
+
 /// Pairs that are out and that no chosen cover explains: targets on their own, and the rest.
 fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec<usize>) {
-    let mut targets = Vec::new();
-    let mut unexplained = BTreeSet::new();
-    for (target, lots) in dead_lots(scorer, channels) {
-        let cover = scorer.target(target, &lots);
-        // Nothing else explains it: it need not be likely, only not denied.
-        if is_confirmed(scorer, &lots) && prior::TARGET < cover.score() {
-            targets.push(cover);
-        } else {
-            unexplained.extend(pairs_of(scorer, &lots));
-        }
-    }
-    (targets, unexplained.into_iter().collect())
+    let left = dead_lots(scorer, channels);
+    let confirmed = dead(&left).filter(|dead| is_confirmed(scorer, dead.lots));
+    let confirmed: Vec<Dead<'_>> = confirmed.collect();
+    let bands = targets::bands(scorer, &confirmed);
+    let single = confirmed.iter().filter(|dead| !bands.iter().any(|band| band.has(dead.target)));
+    let covers = bands.iter().map(|band| band.cover(scorer));
+    let covers = covers.chain(single.map(|dead| dead.cover(scorer)));
+    // Nothing else explains it: it need not be likely, only not denied.
+    let covers: Vec<Cover> = covers.filter(|cover| prior::TARGET < cover.score()).collect();
+    let is_told =
+        |target: &ElementIx| covers.iter().any(|cover| cover.fate.binary_search(target).is_ok());
+    let rest = left.iter().filter(|(target, _)| !is_told(target));
+    let unexplained: BTreeSet<usize> = rest.flat_map(|(_, lots)| pairs_of(scorer, lots)).collect();
+    (covers, unexplained.into_iter().collect())
 }
 
 /// Whether a chosen cover explains a lot.

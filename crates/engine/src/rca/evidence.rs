@@ -38,6 +38,8 @@ pub struct Evidence {
 pub enum Source {
     /// Rounds over the element that were lost.
     Lost { element: ElementIx, lost: u32, rounds: u32, agents: u32, since: UtcMicros },
+    /// Rounds to others behind the device, answered while targets behind it are out.
+    Beside { device: ElementIx, rounds: u32, agents: u32, since: UtcMicros },
     /// Rounds over the element that were answered although it should be gone.
     Answered { element: ElementIx, rounds: u32, agents: u32, since: UtcMicros },
     /// Packets lost on rows that cross it.
@@ -72,11 +74,18 @@ pub(super) fn positive_lots<'a>(
     board: &'a super::rows::Board,
     cover: &'a Cover,
 ) -> impl Iterator<Item = (&'a Row, &'a Lot)> + 'a {
+    lots_with_ratio(board, cover).map(|(row, lot, _)| (row, lot))
+}
+
+fn lots_with_ratio<'a>(
+    board: &'a super::rows::Board,
+    cover: &'a Cover,
+) -> impl Iterator<Item = (&'a Row, &'a Lot, f64)> + 'a {
     cover.effects.iter().flat_map(move |effect| {
         let row = board.rows.get(effect.row as usize);
         row.into_iter().flat_map(move |row| {
             let lots = row.lots.iter().zip(&effect.lots);
-            lots.filter(|(_, ratio)| 0.0 < **ratio).map(move |(lot, _)| (row, lot))
+            lots.filter(|(_, ratio)| 0.0 < **ratio).map(move |(lot, ratio)| (row, lot, *ratio))
         })
     })
 }
@@ -88,7 +97,15 @@ pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) ->
         FaultMode::Lossy => pieces.extend(loss(judgement, cover)),
         FaultMode::Slow => pieces.extend(delay(picture, judgement, cover)),
         FaultMode::Down | FaultMode::OneWay | FaultMode::Reroute | FaultMode::Flapping => {
-            pieces.extend(lost(picture, judgement, cover));
+            if cover.is_band() {
+                let members = cover.fate.iter();
+                pieces.extend(members.filter_map(|target| {
+                    lost(picture, judgement, cover, *target, |lot| lot.target == *target)
+                }));
+                pieces.extend(beside(picture, judgement, cover));
+            } else {
+                pieces.extend(lost(picture, judgement, cover, cover.element, |_| true));
+            }
             pieces.extend(answered(picture, judgement, cover));
         }
     }
@@ -108,28 +125,61 @@ fn refs(picture: &Picture<'_>, pairs: impl Iterator<Item = usize>) -> Vec<(Eleme
     pairs.into_iter().take(REFS_MAX).collect()
 }
 
-fn lost(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Evidence> {
-    let lots: Vec<(&Row, &Lot)> = positive_lots(&judgement.board, cover).collect();
+/// The lost rounds over an element: of those that a cover explains, the ones that count for it.
+fn lost(
+    picture: &Picture<'_>,
+    judgement: &Judgement,
+    cover: &Cover,
+    element: ElementIx,
+    counts: impl Fn(&Lot) -> bool,
+) -> Option<Evidence> {
+    let all = lots_with_ratio(&judgement.board, cover).filter(|(_, lot, _)| counts(lot));
+    let (lots, ratios): (Vec<(&Row, &Lot)>, Vec<f64>) =
+        all.map(|(row, lot, ratio)| ((row, lot), ratio)).unzip();
     let asks = || lots.iter().flat_map(|(_, lot)| &lot.asks).filter(|ask| cover.onset <= ask.at);
     let dead = asks().filter(|ask| ask.is_dead());
     let lost_rounds = u32::try_from(dead.clone().count()).unwrap_or(u32::MAX);
     let rounds = u32::try_from(asks().count()).unwrap_or(u32::MAX);
     let agents: BTreeSet<ElementIx> = lots.iter().map(|(row, _)| row.agent).collect();
-    let ratio: f64 =
-        cover.effects.iter().flat_map(|effect| &effect.lots).filter(|ratio| 0.0 < **ratio).sum();
     let regimes = lots.iter().filter_map(|(_, lot)| lot.regime.dead_since());
     let since = regimes.chain(dead.map(|ask| ask.at)).filter(|at| cover.onset <= *at).min()?;
     Some(Evidence {
         supports: true,
-        log_ratio: ratio,
+        log_ratio: ratios.iter().sum(),
         source: Source::Lost {
-            element: cover.element,
+            element,
             lost: lost_rounds,
             rounds,
             agents: u32::try_from(agents.len()).unwrap_or(u32::MAX),
             since,
         },
         pairs: refs(picture, lots.iter().map(|(_, lot)| lot.pair)),
+    })
+}
+
+/// What others behind the device of a band answer: that it is not the device.
+fn beside(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Evidence> {
+    let device = picture.topology.host(cover.element)?;
+    let mut rounds = 0;
+    let mut agents = BTreeSet::new();
+    for effect in &cover.effects {
+        let Some(row) = judgement.board.rows.get(effect.row as usize) else { continue };
+        let before = row.quiet_times.partition_point(|at| *at < cover.onset.0);
+        if before < row.quiet_times.len() {
+            rounds += row.quiet_times.len() - before;
+            agents.insert(row.agent);
+        }
+    }
+    (0 < rounds).then(|| Evidence {
+        supports: true,
+        log_ratio: -noise::good_ratio() * rounds as f64,
+        source: Source::Beside {
+            device,
+            rounds: u32::try_from(rounds).unwrap_or(u32::MAX),
+            agents: u32::try_from(agents.len()).unwrap_or(u32::MAX),
+            since: cover.onset,
+        },
+        pairs: Vec::new(),
     })
 }
 
@@ -299,6 +349,9 @@ pub(super) fn to_disambiguate(
         }
         [own].into_iter().chain(second).collect()
     };
+    if 1 < first.elements.len() && first.kind == ElementKind::Target {
+        return Some(text::undrawn(topology, &first.elements));
+    }
     let kinds: Vec<(ElementKind, &str)> =
         others.iter().map(|ix| (topology.kind(*ix), topology.id(*ix))).collect();
     Some(text::next_look(&kinds))

@@ -130,6 +130,10 @@ impl Incidents {
                 .filter(|at| self.open.get(*at).is_some_and(|incident| incident.goes_on(finding)))
                 .collect();
             same.retain(|at| !seen.contains(at));
+            if self.came_apart(finding, &same) {
+                seen.extend(same);
+                continue;
+            }
             let Some((first, rest)) = same.split_first() else {
                 if self.closed.iter().any(|(at, incident)| incident.is_past(finding, *at)) {
                     continue;
@@ -210,6 +214,19 @@ impl Incidents {
 }
 
 impl Incidents {
+    /// Whether a finding says of targets that they went out together, of which it is known that
+    /// they did not; each of their incidents goes on as it is.
+    fn came_apart(&mut self, finding: &Finding, same: &[usize]) -> bool {
+        let is_apart = finding.is_target() && 1 < same.len() && {
+            let mut known = same.iter().filter_map(|at| self.open.get(*at));
+            known.all(|incident| incident.finding.is_target())
+        };
+        for at in same.iter().filter(|_| is_apart) {
+            self.open.get_mut(*at).into_iter().for_each(|incident| incident.missed = 0);
+        }
+        is_apart
+    }
+
     /// Tells people of an incident, unless they know it as a part of another.
     fn tell(&mut self, place: usize, change: Option<Change>) -> Option<Message> {
         let (change, incident) = (change?, self.open.get(place)?);
@@ -226,11 +243,16 @@ impl Incidents {
 }
 
 impl Finding {
+    /// Whether it is a target, or several, and nothing that carries them.
+    fn is_target(&self) -> bool {
+        self.causes.first().is_some_and(|cause| cause.kind == ElementKind::Target)
+    }
+
     fn tell_probability(&self) -> f64 {
         let cause = self.causes.first();
         if cause.is_some_and(|c| c.loss_ppm.is_some_and(|ppm| ppm < SMALL_LOSS_PPM)) {
             TELL_SMALL_LOSS_PROBABILITY
-        } else if cause.is_some_and(|cause| cause.kind == ElementKind::Target) {
+        } else if self.is_target() {
             TELL_TARGET_PROBABILITY
         } else if self.is_felt {
             TELL_PROBABILITY
@@ -306,10 +328,7 @@ impl Incident {
             // A passing doubt changes neither the incident nor anybody's sleep.
             let since = *self.other_since.get_or_insert(now);
             // From a target to what carries it the story only grows.
-            let is_target = |finding: &Finding| {
-                finding.causes.first().is_some_and(|cause| cause.kind == ElementKind::Target)
-            };
-            let is_settled = CHANGE_SETTLE_US <= now.0 - since.0 || is_target(&self.finding);
+            let is_settled = CHANGE_SETTLE_US <= now.0 - since.0 || self.finding.is_target();
             if !is_sure {
                 self.other_since = None;
             }

@@ -22,6 +22,7 @@ mod report;
 mod rows;
 mod score;
 mod search;
+mod targets;
 mod telemetry;
 pub mod text;
 mod whatif;

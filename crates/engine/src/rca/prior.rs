@@ -11,6 +11,9 @@ use crate::graph::ElementIx;
 
 /// Of a target by itself.
 pub(super) const TARGET: f64 = -10.5;
+/// Of something behind a device that nobody drew: a switch, a power strip. Drawn things fail less
+/// often than that, together, as most devices have nothing undrawn behind them.
+pub(super) const UNDRAWN: f64 = -8.0;
 /// The least likely that several which replace each other are down at once: whatever replaces each
 /// other shares a room, a supplier or a release more often than not.
 const TOGETHER_MIN: f64 = -11.0;

@@ -8,7 +8,7 @@ use super::{
     assess::{Channel, Judgement},
     class, evidence, impact,
     picture::{Pair, Picture},
-    rows::{Board, Note},
+    rows::{Board, Lot, Note, Row},
     score::Cover,
     search::{self, Alternative, Search},
 };
@@ -244,7 +244,14 @@ fn classes<'c>(
     let mut said: Vec<ElementIx> = Vec::new();
     for (alternative, chance) in alternatives.iter().zip(chances) {
         let Some(cover) = channel.covers.get(alternative.cover) else { continue };
-        match classes.iter_mut().find(|(class, ..)| class.contains(&cover.element)) {
+        if cover.is_band() {
+            classes.push((cover.fate.clone(), cover, *chance));
+            continue;
+        }
+        let is_class = |(class, other, _): &&mut (Vec<ElementIx>, &Cover, f64)| {
+            !other.is_band() && class.contains(&cover.element)
+        };
+        match classes.iter_mut().find(is_class) {
             Some((class, _, sum)) => {
                 *sum += chance;
                 // Members are said with the likeliest first.
@@ -381,8 +388,8 @@ fn cap_lone_witness(judgement: &Judgement, chosen: &Cover, causes: &mut [RankedC
 /// A target's other agents are heard first, unless they take longer than an interval.
 fn cap_pending(picture: &Picture<'_>, judgement: &Judgement, causes: &mut [RankedCause]) {
     for cause in causes.iter_mut().filter(|cause| cause.kind == ElementKind::Target) {
-        let Some(target) = cause.elements.first() else { continue };
-        let pairs = judgement.board.pairs_of(*target).iter().map(|at| *at as usize);
+        let pairs = cause.elements.iter().flat_map(|target| judgement.board.pairs_of(*target));
+        let pairs = pairs.map(|at| *at as usize);
         let first = pairs.clone().filter_map(|at| judgement.board.regimes.get(&at)?.dead_since());
         let Some(first) = first.min() else { continue };
         let is_pending = |pair: &Pair<'_>| {
@@ -474,10 +481,28 @@ fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
         })
 }
 
+/// What it says of a target that it stays out while others on its way are answered. It says
+/// nothing against what carries it, but that it is chance becomes less likely with each round.
+fn lasting(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> f64 {
+    const FIRST: usize = 2;
+    const ROUND: f64 = 2.5;
+    const MAX: f64 = 10.0;
+    let alone = |(row, lot): (&Row, &Lot)| {
+        let interval = picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+        let since = lot.regime.dead_since()?;
+        let dead = lot.asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
+        Some(dead.filter(|ask| row.is_answered_in(ask.at.0 - interval, ask.at.0)).count())
+    };
+    let lots = evidence::positive_lots(&judgement.board, cover);
+    let rounds = lots.filter_map(alone).max().unwrap_or(0);
+    (rounds.saturating_sub(FIRST) as f64 * ROUND).min(MAX)
+}
+
 fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Finding> {
     // Nothing else explains it: against it stands that nothing is wrong.
-    let (chances, other) = search::probabilities(&[cover.score()], 0.0);
-    let mut cause = cause(picture, judgement, vec![cover.element], cover, *chances.first()?);
+    let score = cover.score() + lasting(picture, judgement, cover);
+    let (chances, other) = search::probabilities(&[score], 0.0);
+    let mut cause = cause(picture, judgement, cover.fate.clone(), cover, *chances.first()?);
     cause.mode = FaultMode::Down;
     cap_pending(picture, judgement, std::slice::from_mut(&mut cause));
     let pairs = explained(picture, judgement, cover);

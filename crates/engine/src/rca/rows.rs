@@ -12,7 +12,6 @@ use super::{
     noise::{self, LEVELS},
     picture::{Ask, Beat, Pair, Picture},
     regime::{self, Regime},
-    score::LOT_MAX,
 };
 use crate::graph::{ElementIx, SetIx};
 
@@ -54,11 +53,10 @@ pub(super) struct Row {
     /// When each round of each lot was asked, with its log ratio for a path that is gone: in one
     /// piece, as every cause reads them all; and where those of each lot end.
     lot_ratios: Vec<(i64, f64)>,
-    lot_ends: Vec<usize>,
+    /// With until when something that breaks may be why it went out.
+    lot_ends: Vec<(usize, i64)>,
     /// When rounds of lots were asked, sorted.
     pub(super) lot_times: Vec<i64>,
-    /// How loudly the lots that are out say so, together.
-    pub(super) out: f64,
     /// (sent, lost) of rounds outside outages, sorted, with how many there were.
     pub(super) counts: Vec<((u16, u16), u32)>,
     /// Log ratio of each level of loss, from `counts`.
@@ -70,6 +68,15 @@ pub(super) struct Row {
     pub(super) fixed: Vec<(ElementIx, f64)>,
     /// What a fixed row is, for the text.
     pub(super) note: Note,
+}
+
+/// The rounds of one lot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LotRatios<'a> {
+    /// When each was asked, with its log ratio for a path that is gone.
+    pub(super) rounds: &'a [(i64, f64)],
+    /// What breaks later is not why it went out.
+    pub(super) out_until: i64,
 }
 
 /// What kind of observation a row is.
@@ -340,7 +347,7 @@ impl Gather {
         regime: Option<&Regime>,
     ) {
         if let Some(row) = self.rows.get_mut(row) {
-            row.add(at, pair.target, asks, regime);
+            row.add(at, pair, asks, regime);
         }
     }
 
@@ -373,7 +380,6 @@ impl Row {
             lot_ratios: Vec::new(),
             lot_ends: Vec::new(),
             lot_times: Vec::new(),
-            out: 0.0,
             counts: Vec::new(),
             lossy: [0.0; LEVELS.len()],
             shifts_us: Vec::new(),
@@ -390,13 +396,21 @@ impl Row {
     }
 
     /// When the rounds of each lot were asked, with their log ratios for a path that is gone.
-    pub(super) fn lot_ratios(&self) -> impl Iterator<Item = &[(i64, f64)]> {
+    pub(super) fn lot_ratios(&self) -> impl Iterator<Item = LotRatios<'_>> {
         let mut start = 0;
-        self.lot_ends.iter().map(move |end| {
-            let of_lot = self.lot_ratios.get(start..*end).unwrap_or(&[]);
+        self.lot_ends.iter().map(move |(end, until)| {
+            let rounds = self.lot_ratios.get(start..*end).unwrap_or(&[]);
             start = *end;
-            of_lot
+            LotRatios { rounds, out_until: *until }
         })
+    }
+
+    /// Whether any pair was answered after a moment and not after another.
+    pub(super) fn is_answered_in(&self, after: i64, until: i64) -> bool {
+        let quiet = self.quiet_times.partition_point(|at| *at <= after);
+        let is_quiet = self.quiet_times.get(quiet).is_some_and(|at| *at <= until);
+        let is_good = |(at, ratio): &(i64, f64)| after < *at && *at <= until && *ratio < 0.0;
+        is_quiet || self.lot_ratios.iter().any(is_good)
     }
 
     /// Pairs on it.
@@ -411,7 +425,8 @@ impl Row {
         }
     }
 
-    fn add(&mut self, pair: usize, target: ElementIx, asks: &[Ask], regime: Option<&Regime>) {
+    fn add(&mut self, at: usize, pair: &Pair<'_>, asks: &[Ask], regime: Option<&Regime>) {
+        let (interval_us, target) = (pair.interval_us, pair.target);
         let is_counted = |ask: &&Ask| !regime.is_some_and(|regime| regime.is_dead_at(ask.at));
         // Most pairs answer every round alike: one step for all of them.
         for alike in asks.chunk_by(|a, b| (a.sent, a.received) == (b.sent, b.received)) {
@@ -424,14 +439,13 @@ impl Row {
         match regime {
             Some(regime) => {
                 let asks = asks.to_vec();
-                if let Some(since) = regime.dead_since() {
-                    let dead = asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
-                    self.out += dead.map(noise::dead_ratio).sum::<f64>().min(LOT_MAX);
-                }
                 let ratio = |ask: &Ask| (ask.at.0, noise::dead_ratio(ask));
                 self.lot_ratios.extend(asks.iter().map(ratio));
-                self.lot_ends.push(self.lot_ratios.len());
-                self.lots.push(Lot { pair, target, asks, regime: regime.clone() });
+                // Of what breaks later, the outage that was there before says nothing.
+                let out = regime.outages.last().map(|(since, _)| since.0);
+                let out_until = out.map_or(i64::MAX, |since| since.saturating_add(interval_us));
+                self.lot_ends.push((self.lot_ratios.len(), out_until));
+                self.lots.push(Lot { pair: at, target, asks, regime: regime.clone() });
             }
             None => {
                 self.quiet_lots += 1;

@@ -9,13 +9,13 @@ use super::{
     noise::{self, LEVELS},
     picture::{Ask, Fact, Picture},
     prior,
-    rows::{self, Board, Lot, Note, Row},
+    rows::{self, Board, Lot, LotRatios, Note, Row},
     telemetry::{self, Telemetry},
 };
 use crate::graph::{Cut, ElementIx, PathSet};
 
 /// How surely a row speaks of what each of its packets must cross.
-const CERTAIN: f64 = 0.98;
+pub(super) const CERTAIN: f64 = 0.98;
 /// What one pair can say at most for a cause: it may have trouble of its own.
 pub(super) const LOT_MAX: f64 = 7.0;
 /// The log chance that a row is wholly bad for a reason that is not on its path, were the path
@@ -60,8 +60,9 @@ pub(super) struct Effect {
     pub(super) rest: f64,
     /// Log ratio of each lot of the row; empty if all are 0.
     pub(super) lots: Vec<f64>,
-    /// Of what explains a part of the row: what all that is out on it says for a cause of all.
-    pub(super) whole: f64,
+    /// Of what explains a part of the row: what the row says for a cause of all of it; `None` of
+    /// what explains all of it.
+    pub(super) whole: Option<f64>,
     /// What it says alone.
     pub(super) value: f64,
 }
@@ -70,8 +71,8 @@ impl Effect {
     /// Of quiet pairs and what is no pair alone.
     fn of_rest(meeting: &Meeting<'_>, rest: f64) -> Effect {
         let (row, trust) = (meeting.row, meeting.trust);
-        let value = row_value(rest, 0.0, trust);
-        Effect { row, trust, rest, lots: Vec::new(), whole: 0.0, value }
+        let value = row_value(rest, None, trust);
+        Effect { row, trust, rest, lots: Vec::new(), whole: None, value }
     }
 }
 
@@ -99,6 +100,12 @@ pub(super) struct Cover {
 }
 
 impl Cover {
+    /// Several targets that went out together, rather than something that carries them.
+    pub(super) fn is_band(&self) -> bool {
+        // Only targets explain a part of a row.
+        1 < self.fate.len() && self.effects.iter().any(|effect| effect.whole.is_some())
+    }
+
     /// Everything for and against this cause, if it is the only one.
     pub(super) fn score(&self) -> f64 {
         self.alone + self.own
@@ -109,13 +116,14 @@ impl Cover {
 ///
 /// Something that is not on its path could explain it as well, so who explains all of it gains no
 /// more than that costs. Who explains a part of the `whole`, as a target does, and leaves the rest
-/// to something else, gains only what something else would not have explained with it.
-pub(super) fn row_value(sum: f64, whole: f64, trust: f64) -> f64 {
+/// to something else, gains only what something else would not have explained with it: little
+/// where all the row is out, everything where others on it answer round after round.
+pub(super) fn row_value(sum: f64, whole: Option<f64>, trust: f64) -> f64 {
     let doubt = (1.0 - trust).max(1e-6);
     if sum < 0.0 {
         return noise::log_sum(trust.ln() + sum, doubt.ln());
     }
-    let elsewhere = (whole.max(sum) + doubt.ln() + ELSEWHERE).max(0.0);
+    let elsewhere = (whole.unwrap_or(sum) + doubt.ln() + ELSEWHERE).max(0.0);
     sum.max(elsewhere) - elsewhere
 }
 
@@ -161,16 +169,16 @@ struct Course {
 
 /// When rounds over a broken element are lost.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    from: i64,
+pub(super) struct Span {
+    pub(super) from: i64,
     /// Not itself in it.
-    until: i64,
+    pub(super) until: i64,
     /// It ended because the element works again.
-    is_healed: bool,
+    pub(super) is_healed: bool,
 }
 
 impl Span {
-    fn contains(&self, at: i64) -> bool {
+    pub(super) fn contains(&self, at: i64) -> bool {
         self.from <= at && at < self.until
     }
 }
@@ -520,7 +528,7 @@ impl Scorer<'_, '_> {
             let place = cover.effects.binary_search_by_key(&meeting.row, |effect| effect.row);
             let at = place.unwrap_or_else(|at| {
                 let (row, trust) = (meeting.row, meeting.trust);
-                let (rest, lots, whole, value) = (0.0, Vec::new(), 0.0, 0.0);
+                let (rest, lots, whole, value) = (0.0, Vec::new(), None, 0.0);
                 cover.effects.insert(at, Effect { row, trust, rest, lots, whole, value });
                 at
             });
@@ -531,60 +539,6 @@ impl Scorer<'_, '_> {
             }
             let sum = effect.rest + effect.lots.iter().sum::<f64>();
             effect.value = row_value(sum, effect.whole, effect.trust);
-        }
-    }
-
-    /// The cover of a target alone: all its pairs, wherever they cross.
-    pub(super) fn target(&self, target: ElementIx, lots: &[(u32, usize)]) -> Cover {
-        let mut effects: Vec<Effect> = Vec::new();
-        let firsts = lots.iter().filter_map(|(row, at)| {
-            self.board.rows.get(*row as usize)?.lots.get(*at)?.regime.dead_since()
-        });
-        let onset = firsts.min().unwrap_or(self.picture.now);
-        let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
-        for (row_ix, at) in lots {
-            let Some(row) = self.board.rows.get(*row_ix as usize) else { continue };
-            let mut ratios = vec![0.0; row.lots.len()];
-            if let Some((slot, of)) = ratios.get_mut(*at).zip(row.lot_ratios().nth(*at)) {
-                *slot = lot_ratio(of, &during, 1.0);
-            }
-            // No surer than a path that must be crossed: where it could as well be the device
-            // before it, it explains no more.
-            let whole = row.out + quiet_ratio(row, &during, 1.0);
-            let value = row_value(ratios.iter().sum(), whole, CERTAIN);
-            let (row, trust, rest) = (*row_ix, CERTAIN, 0.0);
-            effects.push(Effect { row, trust, rest, lots: ratios, whole, value });
-        }
-        let in_lots: Vec<usize> = lots
-            .iter()
-            .filter_map(|(row, at)| Some(self.board.rows.get(*row as usize)?.lots.get(*at)?.pair))
-            .collect();
-        let mut good = 0.0;
-        for at in self.board.pairs_of(target).iter().map(|at| *at as usize) {
-            let Some(pair) = self.picture.pairs.get(at) else { continue };
-            if !in_lots.contains(&at) {
-                let blind = self.board.blind.iter().find(|blind| blind.agent == pair.agent);
-                let until = blind.map_or(i64::MAX, |blind| blind.since.0);
-                let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
-                let sum: f64 = asks.filter(|ask| ask.at.0 < until).map(noise::dead_ratio).sum();
-                good += sum.clamp(-LOT_MAX, 0.0);
-            }
-        }
-        let alone: f64 = effects.iter().map(|effect| effect.value).sum();
-        // What other agents got answers to stands against it, on whatever row.
-        let own = prior::of(self.picture, target, FaultMode::Down) + good;
-        Cover {
-            element: target,
-            mode: FaultMode::Down,
-            fate: vec![target],
-            onset,
-            converged_us: None,
-            healed_at: None,
-            effects,
-            own,
-            told: 0.0,
-            price: 0.0,
-            alone,
         }
     }
 }
@@ -689,7 +643,7 @@ fn weigh(
         let row = meeting.evidence;
         let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
         let lots: f64 = row.lot_ratios().map(|of| lot_ratio(of, &span, meeting.share)).sum();
-        sum += row_value(rest + lots, 0.0, meeting.trust);
+        sum += row_value(rest + lots, None, meeting.trust);
     }
     for meeting in quiet {
         if sum < least {
@@ -697,7 +651,7 @@ fn weigh(
         }
         let Some(span) = meeting.span(course) else { continue };
         let rest = quiet_ratio(meeting.evidence, &span, meeting.share);
-        sum += row_value(rest, 0.0, meeting.trust);
+        sum += row_value(rest, None, meeting.trust);
     }
     (least <= sum).then_some(sum)
 }
@@ -715,10 +669,10 @@ fn effects(meetings: &[Meeting<'_>], course: &Course, fate: &[ElementIx]) -> Vec
         if rest == 0.0 && is_flat {
             continue;
         }
-        let value = row_value(rest + lots.iter().sum::<f64>(), 0.0, meeting.trust);
+        let value = row_value(rest + lots.iter().sum::<f64>(), None, meeting.trust);
         let lots = if is_flat { Vec::new() } else { lots };
         let (row, trust) = (meeting.row, meeting.trust);
-        effects.push(Effect { row, trust, rest, lots, whole: 0.0, value });
+        effects.push(Effect { row, trust, rest, lots, whole: None, value });
     }
     effects
 }
@@ -734,7 +688,7 @@ fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
 }
 
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
-fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
+pub(super) fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
     let times = &row.quiet_times;
     let last = times.last().copied().unwrap_or(i64::MIN);
     if last < span.from {
@@ -758,13 +712,17 @@ fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
 }
 
 /// What one pair's rounds say, were its path gone during a span.
-fn lot_ratio(rounds: &[(i64, f64)], span: &Span, share: f64) -> f64 {
+pub(super) fn lot_ratio(lot: LotRatios<'_>, span: &Span, share: f64) -> f64 {
+    let rounds = lot.rounds;
     let during = rounds.iter().filter(|(at, _)| span.contains(*at));
     let mut sum: f64 = during.map(|(_, ratio)| *ratio).sum();
     if span.is_healed {
         // What is lost after it works again is lost for another reason.
         let after = rounds.iter().filter(|(at, ratio)| span.until <= *at && 0.0 < *ratio);
         sum -= after.map(|(_, ratio)| *ratio).sum::<f64>();
+    }
+    if lot.out_until < span.from {
+        sum = sum.min(0.0);
     }
     if sum == 0.0 {
         return 0.0;

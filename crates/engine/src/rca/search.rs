@@ -267,14 +267,18 @@ struct Combined {
     trust: f64,
     rest: f64,
     lots: Vec<f64>,
-    whole: f64,
+    /// One of them explains all of it.
+    is_all: bool,
+    /// The most that those of a part have it say for a cause of all.
+    whole: Option<f64>,
     value: f64,
 }
 
 impl Combined {
     fn join(&mut self, effect: &Effect) {
         self.trust = self.trust.max(effect.trust);
-        self.whole = self.whole.max(effect.whole);
+        self.is_all |= effect.whole.is_none();
+        self.whole = most(self.whole, effect.whole);
         self.rest = louder(self.rest, effect.rest);
         if self.lots.len() < effect.lots.len() {
             self.lots.resize(effect.lots.len(), 0.0);
@@ -286,7 +290,7 @@ impl Combined {
 
     fn weigh(&mut self) {
         let sum = self.rest + self.lots.iter().sum::<f64>();
-        self.value = row_value(sum, self.whole, self.trust);
+        self.value = row_value(sum, whole(sum, self.is_all, self.whole), self.trust);
     }
 
     /// Its value, were an effect joined to it.
@@ -297,8 +301,19 @@ impl Combined {
         sum += mine.iter().zip(other).map(|(a, b)| louder(*a, *b)).sum::<f64>();
         sum += mine.get(common..).unwrap_or(&[]).iter().sum::<f64>();
         sum += other.get(common..).unwrap_or(&[]).iter().sum::<f64>();
-        row_value(sum, self.whole.max(effect.whole), self.trust.max(effect.trust))
+        let is_all = self.is_all || effect.whole.is_none();
+        let whole = whole(sum, is_all, most(self.whole, effect.whole));
+        row_value(sum, whole, self.trust.max(effect.trust))
     }
+}
+
+fn most(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).max_by(f64::total_cmp)
+}
+
+/// What a row says for a cause of all of it, of which parts, or all, are explained.
+fn whole(sum: f64, is_all: bool, of_parts: Option<f64>) -> Option<f64> {
+    if is_all { of_parts.map(|whole| whole.max(sum)) } else { of_parts }
 }
 
 fn louder(a: f64, b: f64) -> f64 {

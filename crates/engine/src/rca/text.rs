@@ -49,6 +49,13 @@ pub fn evidence(topology: &Topology, piece: &Evidence) -> String {
             plural(*agents, "agent"),
             clock(*since),
         ),
+        Source::Beside { device, rounds, agents, since } => format!(
+            "{} to others behind {} answered, from {}, since {}",
+            plural(*rounds, "round"),
+            id(*device),
+            plural(*agents, "agent"),
+            clock(*since),
+        ),
         Source::Answered { element, rounds, agents, since } => format!(
             "{} over {} answered all the same, from {}, since {}",
             plural(*rounds, "round"),
@@ -149,6 +156,18 @@ pub(super) fn next_look(kinds: &[(ElementKind, &str)]) -> String {
     }
 }
 
+/// What to look at where several targets behind one device went out together.
+pub(super) fn undrawn(topology: &Topology, targets: &[ElementIx]) -> String {
+    let device = targets.first().and_then(|target| topology.host(*target));
+    let names: Vec<&str> = targets.iter().map(|ix| name_of(topology, *ix)).collect();
+    format!(
+        "look behind {} for what {} share and the topology does not show (a switch, a power \
+         supply); once it is drawn it has a name",
+        device.map_or("their device", |device| topology.id(device)),
+        joined(&names, "and"),
+    )
+}
+
 /// What the loss of `elements` would take.
 pub fn loss(topology: &Topology, elements: &[ElementIx], loss: &Loss) -> String {
     let all_of = |elements: &[ElementIx]| -> String {
@@ -227,6 +246,12 @@ pub fn sentence(topology: &Topology, incident: &Incident, at: UtcMicros) -> Stri
 }
 
 fn subject(topology: &Topology, cause: &RankedCause) -> String {
+    if is_band(cause) {
+        let all: Vec<&str> = cause.elements.iter().map(|ix| topology.id(*ix)).collect();
+        let device = cause.elements.first().and_then(|target| topology.host(*target));
+        let behind = device.map_or("one device", |device| topology.id(device));
+        return format!("{} behind {behind}", joined(&all, "and"));
+    }
     let names = names(topology, &cause.elements);
     if 1 < cause.elements.len() || are_many(topology, cause) {
         return names;
@@ -241,9 +266,14 @@ enum Tense {
     Past,
 }
 
+/// Whether it is several targets at once: of targets nothing is a class.
+fn is_band(cause: &RankedCause) -> bool {
+    cause.kind == ElementKind::Target && 1 < cause.elements.len()
+}
+
 /// Whether one cause is several elements at once.
 fn are_many(topology: &Topology, cause: &RankedCause) -> bool {
-    matches!(cause.elements.as_slice(), [one] if topology.is_together(*one))
+    is_band(cause) || matches!(cause.elements.as_slice(), [one] if topology.is_together(*one))
 }
 
 fn predicate(topology: &Topology, cause: &RankedCause, tense: Tense) -> String {

@@ -1,0 +1,228 @@
+//! Targets as causes: one by itself, and a band of several behind one device that went out in the
+//! same moment.
+//!
+//! What a band shares is not drawn: a switch behind the device, a power strip, or nothing at all.
+//! That others behind the same device answer round after round is why it is not the device. How
+//! many of a device's targets share it nobody knows, so each number is as likely as another.
+
+use std::collections::BTreeSet;
+
+use model::FaultMode;
+
+use super::{
+    noise, prior,
+    rows::Row,
+    score::{CERTAIN, Cover, Effect, LOT_MAX, Scorer, Span, lot_ratio, quiet_ratio, row_value},
+};
+use crate::graph::ElementIx;
+
+/// An answered round this shortly before a lost one may have been on its way when it broke.
+const IN_FLIGHT_US: i64 = 2_000_000;
+/// Answers of others behind the device that speak of it, where none answered twice.
+const ANSWERED_MIN: usize = 2;
+/// Targets of one band that are said; the others are on their own.
+const MEMBERS_MAX: usize = 256;
+/// Moments at which all of a row may have begun that are tried.
+const ONSETS_MAX: usize = 16;
+
+/// A target that is out, with its lots that are: row, and place in the row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dead<'l> {
+    pub(super) target: ElementIx,
+    pub(super) lots: &'l [(u32, usize)],
+}
+
+impl Dead<'_> {
+    /// The cover of the target alone: all its pairs, wherever they cross.
+    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>) -> Cover {
+        let prior = prior::of(scorer.picture, self.target, FaultMode::Down);
+        cover(scorer, &[self.target], self.lots, prior)
+    }
+
+    /// The last answered round before it went out, and the first lost one.
+    fn onset(&self, scorer: &Scorer<'_, '_>) -> Option<(i64, i64)> {
+        let lots = self.lots.iter().filter_map(|(row, at)| {
+            let regime = &scorer.board.rows.get(*row as usize)?.lots.get(*at)?.regime;
+            let good = regime.good_before.map_or(i64::MIN, |at| at.0);
+            regime.dead_since().map(|dead| (good, dead.0))
+        });
+        lots.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)))
+    }
+}
+
+/// At least two targets behind one device that went out in the same moment.
+#[derive(Debug)]
+pub(super) struct Band {
+    /// In their order.
+    members: Vec<ElementIx>,
+    lots: Vec<(u32, usize)>,
+    /// Targets behind the device that are asked.
+    of: usize,
+    /// When the first of them was lost.
+    onset: i64,
+}
+
+impl Band {
+    /// Whether others behind the device answer round after round, or so many do once: a few answers
+    /// may have been on their way, or have come by chance.
+    pub(super) fn is_among_good(&self, scorer: &Scorer<'_, '_>) -> bool {
+        let rows: BTreeSet<u32> = self.lots.iter().map(|(row, _)| *row).collect();
+        let rows = rows.into_iter().filter_map(|row| scorer.board.rows.get(row as usize));
+        let (mut answered, mut is_again) = (0, false);
+        for row in rows {
+            let before = row.quiet_times.partition_point(|at| *at <= self.onset);
+            let since = row.quiet_times.len() - before;
+            answered += since;
+            is_again |= (row.quiet_lots as usize) < since;
+        }
+        is_again || self.lots.len() <= answered * 2 && ANSWERED_MIN <= answered
+    }
+
+    pub(super) fn has(&self, target: ElementIx) -> bool {
+        self.members.binary_search(&target).is_ok()
+    }
+
+    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>) -> Cover {
+        let (of, part) = (self.of.max(self.members.len()), self.members.len());
+        let choices: f64 = (1..=part).map(|k| ((of - part + k) as f64 / k as f64).ln()).sum();
+        let prior = prior::UNDRAWN - (of as f64).ln() - choices;
+        cover(scorer, &self.members, &self.lots, prior)
+    }
+}
+
+/// The bands among targets that are out, given in their order.
+pub(super) fn bands(scorer: &Scorer<'_, '_>, dead: &[Dead<'_>]) -> Vec<Band> {
+    let topology = scorer.picture.topology;
+    let mut placed: Vec<(ElementIx, (i64, i64), Dead<'_>)> = dead
+        .iter()
+        .filter_map(|dead| Some((topology.host(dead.target)?, dead.onset(scorer)?, *dead)))
+        .collect();
+    placed.sort_by_key(|(device, (_, first_lost), dead)| (*device, *first_lost, dead.target));
+    let mut bands = Vec::new();
+    for of_device in placed.chunk_by(|a, b| a.0 == b.0) {
+        let mut rest = of_device;
+        while let Some((device, (_, first_lost), _)) = rest.first() {
+            let is_same = |(_, (good, _), _): &(ElementIx, (i64, i64), Dead<'_>)| {
+                *good <= first_lost.saturating_add(IN_FLIGHT_US)
+            };
+            let together = rest.iter().take_while(|dead| is_same(dead)).take(MEMBERS_MAX).count();
+            let (band, later) = rest.split_at(together.max(1));
+            rest = later;
+            if 1 < band.len() {
+                let mut members: Vec<ElementIx> = band.iter().map(|(.., d)| d.target).collect();
+                members.sort_unstable();
+                let lots = band.iter().flat_map(|(.., dead)| dead.lots).copied().collect();
+                let of = asked_behind(scorer, *device);
+                bands.push(Band { members, lots, of, onset: *first_lost });
+            }
+        }
+    }
+    bands
+}
+
+/// How many targets behind a device an agent asks, of the agent that asks most.
+fn asked_behind(scorer: &Scorer<'_, '_>, device: ElementIx) -> usize {
+    let rows = scorer.board.rows_of(device).iter();
+    let rows = rows.filter_map(|row| scorer.board.rows.get(*row as usize));
+    let ends_there = |row: &&Row| {
+        let set = row.set.and_then(|set| scorer.picture.paths.get(set));
+        set.is_some_and(|set| set.end == Some(device))
+    };
+    let mut by_agent: Vec<(ElementIx, usize)> =
+        rows.filter(ends_there).map(|row| (row.agent, row.pairs())).collect();
+    by_agent.sort_unstable();
+    let of_agent = by_agent.chunk_by(|a, b| a.0 == b.0);
+    of_agent.map(|rows| rows.iter().map(|(_, pairs)| pairs).sum()).max().unwrap_or(0)
+}
+
+/// The cover of targets that are out for one reason, or of one.
+fn cover(
+    scorer: &Scorer<'_, '_>,
+    members: &[ElementIx],
+    lots: &[(u32, usize)],
+    prior: f64,
+) -> Cover {
+    let board = scorer.board;
+    let firsts = lots
+        .iter()
+        .filter_map(|(row, at)| board.rows.get(*row as usize)?.lots.get(*at)?.regime.dead_since());
+    let onset = firsts.min().unwrap_or(scorer.picture.now);
+    let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
+    let mut sorted = lots.to_vec();
+    sorted.sort_unstable();
+    let mut effects: Vec<Effect> = Vec::new();
+    for of_row in sorted.chunk_by(|a, b| a.0 == b.0) {
+        let Some((row_ix, _)) = of_row.first() else { continue };
+        let Some(row) = board.rows.get(*row_ix as usize) else { continue };
+        let is_mine = |at: &usize| of_row.binary_search(&(*row_ix, *at)).is_ok();
+        let ratios: Vec<f64> = row
+            .lot_ratios()
+            .enumerate()
+            .map(|(at, of)| if is_mine(&at) { lot_ratio(of, &during, 1.0) } else { 0.0 })
+            .collect();
+        // No surer than a path that must be crossed: where it could as well be the device
+        // before it, it explains no more.
+        let whole = Some(of_all(row, onset.0));
+        let value = row_value(ratios.iter().sum(), whole, CERTAIN);
+        let (row, trust, rest) = (*row_ix, CERTAIN, 0.0);
+        effects.push(Effect { row, trust, rest, lots: ratios, whole, value });
+    }
+    let alone: f64 = effects.iter().map(|effect| effect.value).sum();
+    let out: BTreeSet<usize> = lots
+        .iter()
+        .filter_map(|(row, at)| Some(board.rows.get(*row as usize)?.lots.get(*at)?.pair))
+        .collect();
+    let good: f64 = members.iter().map(|target| answered(scorer, *target, &out, &during)).sum();
+    Cover {
+        element: members.first().copied().unwrap_or(ElementIx(0)),
+        mode: FaultMode::Down,
+        fate: members.to_vec(),
+        onset,
+        converged_us: None,
+        healed_at: None,
+        effects,
+        // What other agents got answers to stands against it, on whatever row.
+        own: prior + good,
+        told: 0.0,
+        price: 0.0,
+        alone,
+    }
+}
+
+/// What a row says for a cause of all of it, which may have begun at any first loss of a pair that
+/// is out, or at `onset`.
+fn of_all(row: &Row, onset: i64) -> f64 {
+    let firsts = row.lots.iter().filter_map(|lot| lot.regime.dead_since()).map(|at| at.0);
+    let mut onsets: Vec<i64> = firsts.chain([onset]).collect();
+    onsets.sort_unstable();
+    onsets.dedup();
+    let every = onsets.len().div_ceil(ONSETS_MAX).max(1);
+    let from = |from: i64| {
+        let span = Span { from, until: i64::MAX, is_healed: false };
+        let out = row.lots.iter().zip(row.lot_ratios()).filter(|(lot, _)| lot.regime.is_dead);
+        let lots: f64 = out.map(|(_, of)| lot_ratio(of, &span, 1.0)).sum();
+        lots + quiet_ratio(row, &span, 1.0)
+    };
+    onsets.into_iter().step_by(every).map(from).fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// What the pairs of a target that are not out say against its being down.
+fn answered(
+    scorer: &Scorer<'_, '_>,
+    target: ElementIx,
+    out: &BTreeSet<usize>,
+    during: &Span,
+) -> f64 {
+    let mut good = 0.0;
+    for at in scorer.board.pairs_of(target).iter().map(|at| *at as usize) {
+        let Some(pair) = scorer.picture.pairs.get(at).filter(|_| !out.contains(&at)) else {
+            continue;
+        };
+        let blind = scorer.board.blind.iter().find(|blind| blind.agent == pair.agent);
+        let until = blind.map_or(i64::MAX, |blind| blind.since.0);
+        let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
+        let sum: f64 = asks.filter(|ask| ask.at.0 < until).map(noise::dead_ratio).sum();
+        good += sum.clamp(-LOT_MAX, 0.0);
+    }
+    good
+}
