@@ -5,6 +5,8 @@
 //! it: a misspelt limit must not be a silent default. It deliberately starts nothing and opens
 //! nothing but the file itself.
 
+mod address;
+mod heartbeat;
 mod network;
 mod tables;
 
@@ -20,6 +22,8 @@ use model::plan::Kept;
 use store::{Database, DatabaseUrl, RollupTables};
 
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
+pub(crate) use address::Address;
+pub use heartbeat::{HEARTBEAT_EVERY_DEFAULT, HEARTBEAT_URL_VARIABLE, HeartbeatConfig};
 pub use network::Network;
 pub use tables::{DETAIL_DEFAULT, KEEP_1D_DEFAULT, KEEP_1H_DEFAULT, KEEP_5M_DEFAULT};
 
@@ -58,6 +62,8 @@ pub const TARGET_1D_KEPT_DEFAULT: Duration = Duration::from_secs(1_826 * DAY_S);
 pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
 /// Who changed what: two years, so that the last audit can still ask about the one before.
 pub const AUDIT_KEPT_DEFAULT: Duration = Duration::from_secs(730 * DAY_S);
+/// What was told to whom: for the talk after an outage.
+pub const MESSAGES_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
 /// A day lost at most, if nothing else is left.
 pub const BACKUP_EVERY_DEFAULT: Duration = Duration::from_secs(DAY_S);
 /// A week of days.
@@ -111,6 +117,8 @@ pub struct Config {
     pub rollup_tables: RollupTables,
     /// `None`: none are made by themselves.
     pub backup: Option<BackupConfig>,
+    /// `None`: nobody outside notices when this server is gone.
+    pub heartbeat: Option<HeartbeatConfig>,
     /// From the environment only; without it the key file is used.
     pub master_key: Option<MasterKey>,
 }
@@ -157,6 +165,7 @@ pub struct RetentionConfig {
     pub target_1d: Duration,
     pub changes: Duration,
     pub audit: Duration,
+    pub messages: Duration,
 }
 
 /// Backups that the server makes by itself.
@@ -194,6 +203,7 @@ struct FileConfig {
     retention: FileRetention,
     rollup_tables: tables::FileTables,
     backup: FileBackup,
+    heartbeat: heartbeat::FileHeartbeat,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -228,6 +238,7 @@ struct FileRetention {
     target_1d: Option<String>,
     changes: Option<String>,
     audit: Option<String>,
+    messages: Option<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -312,6 +323,7 @@ impl Config {
             retention: retention(&file.retention)?,
             rollup_tables: file.rollup_tables.resolve()?,
             backup: backup(file.backup)?,
+            heartbeat: file.heartbeat.resolve(variable(HEARTBEAT_URL_VARIABLE))?,
             master_key,
         };
         config.check()?;
@@ -391,6 +403,7 @@ impl Config {
         line(format!("target_1d = {}", days(self.retention.target_1d)));
         line(format!("changes = {}", days(self.retention.changes)));
         line(format!("audit = {}", days(self.retention.audit)));
+        line(format!("messages = {}", days(self.retention.messages)));
         line("\n[rollup_tables]".to_owned());
         line(format!("detail = {}", quote(self.rollup_tables.detail.as_str())));
         line(format!("keep_5m = {}", days(self.rollup_tables.fives)));
@@ -401,6 +414,10 @@ impl Config {
             line(format!("dir = {}", path(&backup.dir)));
             line(format!("every = {}", quote(&format!("{}m", backup.every.as_secs() / 60))));
             line(format!("keep = {}", backup.keep));
+        }
+        if let Some(heartbeat) = &self.heartbeat {
+            let (host, every) = (heartbeat.address.host(), heartbeat.every.as_secs());
+            line(format!("\n# [heartbeat] url is not shown: {host}, each {every} s"));
         }
         text
     }
@@ -560,6 +577,7 @@ impl Default for RetentionConfig {
             target_1d: TARGET_1D_KEPT_DEFAULT,
             changes: CHANGES_KEPT_DEFAULT,
             audit: AUDIT_KEPT_DEFAULT,
+            messages: MESSAGES_KEPT_DEFAULT,
         }
     }
 }
@@ -577,6 +595,7 @@ fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
         target_1d: days("retention.target_1d", &file.target_1d, kept.target_1d)?,
         changes: days("retention.changes", &file.changes, kept.changes)?,
         audit: days("retention.audit", &file.audit, kept.audit)?,
+        messages: days("retention.messages", &file.messages, kept.messages)?,
     })
 }
 

@@ -25,6 +25,7 @@ mod ingest;
 mod listen;
 mod log;
 mod metrics;
+mod notify;
 mod panics;
 mod place;
 mod promql;

@@ -25,6 +25,7 @@ use crate::{
     listen::{self, Door, ListenError, PlainListener, Purpose, TlsListener},
     log::{self, Body, LogHandle, LogStart},
     metrics::Metrics,
+    notify::{Notifier, Sender},
     secrets::{Secrets, SecretsError},
     tasks,
 };
@@ -76,6 +77,11 @@ pub enum ServeError {
         what: &'static str,
         #[source]
         source: io::Error,
+    },
+    #[error("cannot send messages: this machine's certificates cannot be used")]
+    Sender {
+        #[source]
+        source: reqwest::Error,
     },
     #[error("{what} ended by itself: {reason}")]
     Ended { what: &'static str, reason: String },
@@ -162,7 +168,9 @@ pub async fn serve_with(
     config.complete_advertise(agents_at);
     let config = Arc::new(config);
     let now = clock.now();
-    let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), clock);
+    let sender = Sender::new().map_err(|source| ServeError::Sender { source })?;
+    let notifier = Notifier { store: store.clone(), secrets, clock, sender };
+    let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), notifier);
 
     let doors = Doors { app: app.clone(), metrics: core.metrics.clone(), stop: stop.clone() };
     let mut running = JoinSet::new();

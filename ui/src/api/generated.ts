@@ -217,6 +217,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a delivery with its tries
+         * @description Needs the permission `webhook_manage`.
+         */
+        get: operations["delivery_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message again
+         * @description With the same id and as it was, whatever became of it before; it is tried anew from now on.
+         *
+         *     Needs the permission `webhook_manage`.
+         */
+        post: operations["delivery_resend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/diagnosis": {
         parameters: {
             query?: never;
@@ -1055,6 +1097,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description Needs the permission `webhook_manage`.
+         */
+        get: operations["webhook_list"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description It gets each message from now on: a POST of JSON, signed as Standard Webhooks says.
+         *
+         *     Needs the permission `webhook_manage`.
+         */
+        post: operations["webhook_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a webhook
+         * @description Needs the permission `webhook_manage`.
+         */
+        get: operations["webhook_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description With what waits for it, and with the record of what it was sent.
+         *
+         *     Needs the permission `webhook_manage`.
+         */
+        delete: operations["webhook_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook
+         * @description Needs the permission `webhook_manage`.
+         */
+        patch: operations["webhook_update"];
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was sent to a webhook
+         * @description Needs the permission `webhook_manage`.
+         */
+        get: operations["delivery_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign with a new secret
+         * @description The one before is not used any more, also for messages that wait.
+         *
+         *     Needs the permission `webhook_manage`.
+         */
+        post: operations["webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test
+         * @description Once and at once, also to a webhook that is disabled; the answer says what became of it.
+         *
+         *     Needs the permission `webhook_manage`.
+         */
+        post: operations["webhook_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1422,6 +1584,55 @@ export interface components {
             kind: string;
             /** Format: double */
             share: number;
+        };
+        /** @description A message on its way to a webhook. */
+        Delivery: {
+            created_at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description What happened.
+             * @example incident.opened
+             */
+            kind: string;
+            /** @description The `webhook-id` it is sent with, the same at each try. */
+            message: string;
+            next_at: components["schemas"]["Timestamp"] | null;
+            /** @description Why the last try failed, or why it was given up. */
+            reason: string | null;
+            state: components["schemas"]["DeliveryState"];
+            /** Format: int64 */
+            tries_total: number;
+            updated_at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            webhook_id: number;
+        };
+        /** @description A message with its tries and what is sent. */
+        DeliveryDetail: components["schemas"]["Delivery"] & {
+            /** @description To the byte. */
+            body: string;
+            /** @description Oldest first; the last 500. */
+            tries: components["schemas"]["DeliveryTry"][];
+        };
+        DeliveryPage: {
+            /** @description Newest first. */
+            items: components["schemas"]["Delivery"][];
+            next_cursor: string | null;
+        };
+        /** @enum {string} */
+        DeliveryState: "due" | "sent" | "dead";
+        /** @description One try to deliver a message. */
+        DeliveryTry: {
+            at: components["schemas"]["Timestamp"];
+            /** @description Why it failed; null if it did not. */
+            reason: string | null;
+            /**
+             * Format: int64
+             * @description HTTP status of the answer; null if there was none.
+             */
+            status: number | null;
+            /** Format: int64 */
+            took_us: number;
         };
         /** @description What was found last. It is shown and never acted upon. */
         Diagnosis: {
@@ -1969,7 +2180,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
@@ -2624,6 +2835,62 @@ export interface components {
             target: number;
             to: components["schemas"]["Verdict"];
         };
+        /** @description An address that each message is sent to. */
+        Webhook: {
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Messages that were given up.
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description Messages on their way.
+             */
+            due: number;
+            /** Format: int64 */
+            id: number;
+            /** @description Nothing is sent there. */
+            is_disabled: boolean;
+            last_sent_at: components["schemas"]["Timestamp"] | null;
+            name: string;
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description Null: it was stored under another master key, and nothing can be sent there. */
+            url: string | null;
+        };
+        WebhookBody: {
+            /** @example noc */
+            name: string;
+            /** @example https://noc.example.net/faultline */
+            url: string;
+        };
+        /** @description A new webhook with its secret, which is shown once. */
+        WebhookCreated: components["schemas"]["Webhook"] & {
+            /**
+             * @description What its messages are signed with, as Standard Webhooks has it.
+             * @example whsec_…
+             */
+            secret: string;
+        };
+        /** @description What to change; what is left out stays. */
+        WebhookPatch: {
+            /** @description What waits for one that is disabled is given up. */
+            is_disabled?: boolean | null;
+            name?: string | null;
+            url?: string | null;
+        };
+        /** @description A new secret that messages are signed with. It is shown once. */
+        WebhookSecret: {
+            /**
+             * @description As Standard Webhooks has them.
+             * @example whsec_…
+             */
+            secret: string;
+        };
+        Webhooks: {
+            /** @description By name. */
+            items: components["schemas"]["Webhook"][];
+        };
         /** @description What would be lost if these were down. It looks at links, devices and needs, not at capacity. */
         WhatIf: {
             /** @description Agents that would see nothing. */
@@ -3086,6 +3353,68 @@ export interface operations {
                 };
                 content: {
                     "application/zstd": string;
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delivery_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delivery_resend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is due */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
@@ -5104,6 +5433,263 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasswordReset"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhooks"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookCreated"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookPatch"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delivery_list: {
+        parameters: {
+            query?: {
+                /** @description Only those. */
+                state?: components["schemas"]["DeliveryState"];
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webhook_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What became of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

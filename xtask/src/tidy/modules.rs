@@ -59,6 +59,7 @@ const LINES: [Line; 2] = [
             "log",
             "archive",
             "conductor",
+            "notify",
             "diagnosis",
             "backup",
             "restore",

@@ -24,6 +24,7 @@ pub(crate) mod targets;
 pub(crate) mod tiers;
 pub(crate) mod topology;
 pub(crate) mod users;
+pub(crate) mod webhooks;
 mod whatif;
 
 use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
@@ -33,6 +34,7 @@ use store::{Changed, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::notify::Notifier;
 use crate::{authority::Authority, clock::Clock, conductor::Conductor, config::Config};
 pub(crate) use crate::{config::Network, diagnosis, panics::Panics};
 use attempts::Attempts;
@@ -56,6 +58,7 @@ pub struct App {
     topologies: Topologies,
     queries: Queries,
     pub(crate) diagnosis: Diagnosis,
+    pub(crate) notifier: Notifier,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
     /// Changes under way. They end even if the caller hangs up between commit and hand-over.
@@ -239,25 +242,26 @@ impl Fields {
 }
 
 impl App {
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         conductor: Conductor,
         authority: Arc<Authority>,
         config: Arc<Config>,
-        clock: Clock,
+        notifier: Notifier,
     ) -> App {
         App {
             store,
             conductor,
             authority,
             config,
-            clock,
+            clock: notifier.clock.clone(),
             attempts: Arc::default(),
             readiness: Arc::default(),
             backups: Arc::default(),
             topologies: Topologies::default(),
             queries: Queries::default(),
             diagnosis: Diagnosis::default(),
+            notifier,
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }
@@ -341,6 +345,7 @@ mod tests {
         conductor::Claim,
         config::Overrides,
         log::{self, LogStart},
+        notify::Sender,
         secrets::Secrets,
     };
 
@@ -363,7 +368,9 @@ mod tests {
         let metrics = Arc::default();
         let (log, _) = log::start(start, clock.clone(), Arc::clone(&metrics), durable).unwrap();
         let (conductor, _requests) = Conductor::new(log, metrics, now, LogPosition(0));
-        let app = App::new(store, conductor, authority, config, clock);
+        let sender = Sender::new().unwrap();
+        let notifier = Notifier { store: store.clone(), secrets, clock, sender };
+        let app = App::new(store, conductor, authority, config, notifier);
         let scope = Scope::system(ORG_DEFAULT);
         let new = NewAgent { name: Name::parse("fra1").unwrap(), witnesses: Vec::new() };
         let agent = app.store.agent_create(&scope, &new, now).await.unwrap().row.id;

@@ -34,6 +34,7 @@ mod tiers;
 mod topology;
 mod users;
 mod views;
+mod webhooks;
 mod whatif;
 
 use axum::{Router, middleware, response::IntoResponse};

@@ -27,6 +27,8 @@ pub enum Permission {
     UserManage,
     /// See, create and delete API keys.
     ApiKeyManage,
+    /// See and change where messages go, and see what became of them.
+    WebhookManage,
     /// See who changed what.
     AuditRead,
     /// Take everything this server holds with oneself.
@@ -34,7 +36,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 13] = [
+    pub const ALL: [Permission; 14] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -46,6 +48,7 @@ impl Permission {
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
+        Permission::WebhookManage,
         Permission::AuditRead,
         Permission::BackupCreate,
     ];
@@ -64,6 +67,7 @@ impl Permission {
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
+            Permission::WebhookManage => "webhook_manage",
             Permission::AuditRead => "audit_read",
             Permission::BackupCreate => "backup_create",
         }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
     live, openapi, overview, permission::Permission, plan, probes, prom, rounds, session, targets,
-    tiers, topology, users, whatif,
+    tiers, topology, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -122,8 +122,26 @@ pub(crate) fn table() -> Vec<Route> {
         route!(probes::readyz, Public),
         route!(probes::metrics, LocalOr(P::HealthRead)),
     ];
+    all.extend(webhooks());
     all.extend(prometheus());
     all
+}
+
+/// Where messages go, and what became of them.
+fn webhooks() -> Vec<Route> {
+    let manage = Access::Needs(Permission::WebhookManage);
+    vec![
+        route!(webhooks::webhook_list, manage),
+        route!(webhooks::webhook_create, manage),
+        route!(webhooks::webhook_get, manage),
+        route!(webhooks::webhook_update, manage),
+        route!(webhooks::webhook_delete, manage),
+        route!(webhooks::webhook_secret, manage),
+        route!(webhooks::webhook_test, manage),
+        route!(webhooks::delivery_list, manage),
+        route!(webhooks::delivery_get, manage),
+        route!(webhooks::delivery_resend, manage),
+    ]
 }
 
 /// Prometheus's own paths, below one of ours.

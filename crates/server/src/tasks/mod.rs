@@ -81,6 +81,63 @@ pub(crate) fn start(
     let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
     tasks.spawn(diagnose(app.clone(), stop.clone()));
+    tasks.spawn(notify(app.clone(), stop.clone()));
+    if let Some(heartbeat) = &app.config.heartbeat {
+        let beat = Beat { app: app.clone(), was_refused: false };
+        tasks.spawn(every(heartbeat.every, stop.clone(), beat, "heartbeat", Beat::beat));
+    }
+}
+
+/// Empties the outbox; after a panic, anew after a pause.
+async fn notify(app: App, stop: CancellationToken) {
+    loop {
+        let metrics = app.conductor.metrics();
+        let run = app.notifier.clone().run(metrics, stop.clone());
+        let ended = metrics.panics.catch("notify", run).await;
+        let pause = stop.run_until_cancelled(tokio::time::sleep(RESTART_AFTER_MAX));
+        if ended.is_some() || pause.await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Gives the sign of life that a dead man's switch elsewhere waits for, as long as there is life: a
+/// server that cannot judge or store must not say that all is well.
+#[derive(Clone)]
+struct Beat {
+    app: App,
+    was_refused: bool,
+}
+
+impl HasApp for Beat {
+    fn app(&self) -> &App {
+        &self.app
+    }
+}
+
+impl Beat {
+    async fn beat(mut self) -> (Beat, Result<(), TaskError>) {
+        let Some(heartbeat) = &self.app.config.heartbeat else {
+            return (self, Ok(()));
+        };
+        let metrics = self.app.conductor.metrics();
+        if let Some((what, reason)) = self.app.not_ready().await.into_iter().next() {
+            tracing::warn!(what, %reason, "no sign of life was given: this server is not ready");
+            return (self, Ok(()));
+        }
+        let refused = self.app.notifier.sender.ping(&heartbeat.address).await;
+        let counter = match &refused {
+            None => &metrics.heartbeats_sent,
+            Some(_) => &metrics.heartbeat_failures,
+        };
+        counter.inc();
+        if let Some(reason) = refused.as_ref().filter(|_| !self.was_refused) {
+            let host = heartbeat.address.host();
+            tracing::warn!(%host, %reason, "a sign of life did not arrive");
+        }
+        self.was_refused = refused.is_some();
+        (self, Ok(()))
+    }
 }
 
 /// Judges what is the matter with the network; after a panic, anew after a pause.
@@ -287,6 +344,12 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
     app.conductor.forget_marks_before(retention.highwaters_before);
+    for _ in 0..SWEEP_STEPS_MAX {
+        if app.store.messages_sweep(now - kept.messages).await? == 0 {
+            break;
+        }
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
     for _ in 0..VACUUM_STEPS_MAX {
         if app.store.vacuum_step().await? == 0 {
             break;

@@ -70,6 +70,9 @@ impl Server {
             agent_listen: Some("127.0.0.1:0".to_owned()),
         };
         let config = Config::resolve(config, &|_| None, &overrides).unwrap();
+        let provider = rustls::crypto::ring::default_provider();
+        // Another test of this process may have installed it.
+        provider.install_default().unwrap_or(());
         let (ready, is_ready) = oneshot::channel();
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "`stop` waits for it")]
@@ -78,22 +81,23 @@ impl Server {
             panic!("the server did not start: {:?}", task.await)
         };
         let key = std::fs::read_to_string(dir.join("keys/local-api.key")).unwrap();
-        let provider = rustls::crypto::ring::default_provider();
-        // Another test of this process may have installed it.
-        provider.install_default().unwrap_or(());
         let http = reqwest::Client::new();
         Server { ready, stop, task, key: key.trim().to_owned(), http }
     }
 
     /// Starts a server where one was killed: that one may hold the log for a moment longer.
     pub(crate) async fn start_again(dir: &Path) -> Server {
+        Server::start_again_by(dir, Clock::system()).await
+    }
+
+    pub(crate) async fn start_again_by(dir: &Path, clock: Clock) -> Server {
         soon(async {
             while Journal::open(dir.join("log"), Options::default(), Disk).is_err() {
                 tokio::task::yield_now().await;
             }
         })
         .await;
-        Server::start(dir).await
+        Server::start_by(dir, clock).await
     }
 
     pub(crate) async fn stop(self) {

@@ -29,11 +29,11 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// 2026-11-21T05:54:00Z.
-const START_US: i64 = 1_795_240_440_000_000;
+pub(crate) const START_US: i64 = 1_795_240_440_000_000;
 
 /// A clock that only the test moves. It starts at [`START_US`].
 #[derive(Debug, Default)]
-struct TestClocks(Mutex<i64>);
+pub(crate) struct TestClocks(Mutex<i64>);
 
 impl ReadClocks for TestClocks {
     fn read(&self) -> Reading {
@@ -52,6 +52,13 @@ struct Site {
     clocks: Arc<TestClocks>,
     dir: TempDir,
     _running: JoinSet<()>,
+}
+
+impl TestClocks {
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut boot_us = self.0.lock().expect("not poisoned");
+        *boot_us += i64::try_from(time.as_micros()).expect("not for ever");
+    }
 }
 
 impl Site {
@@ -88,8 +95,7 @@ impl Site {
     }
 
     fn pass(&self, time: Duration) {
-        let mut boot_us = self.clocks.0.lock().expect("not poisoned");
-        *boot_us += i64::try_from(time.as_micros()).expect("not for ever");
+        self.clocks.pass(time);
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
