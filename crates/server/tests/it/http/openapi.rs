@@ -53,7 +53,10 @@ fn the_document_says_who_may_and_refers_to_nothing_that_is_missing() {
         ("post", "/api/v1/agents/{id}/revoke"),
         ("post", "/api/v1/agents/{id}/token"),
         ("post", "/api/v1/backup"),
+        ("post", "/api/v1/deliveries/{id}/resend"),
         ("post", "/api/v1/users/{id}/password"),
+        ("post", "/api/v1/webhooks/{id}/secret"),
+        ("post", "/api/v1/webhooks/{id}/test"),
     ];
     assert_eq!(told, expected);
     let schemas = document["components"]["schemas"].as_object().expect("schemas");
