@@ -9,6 +9,7 @@ pub mod capability;
 pub mod gap;
 pub mod id;
 pub mod inventory;
+pub mod kept;
 pub mod metric;
 pub mod name;
 pub mod plan;
@@ -27,6 +28,7 @@ pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
 pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId, WebhookId};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
+pub use kept::{Kept, KeptDays, KeptError};
 pub use metric::{
     Count, CounterRollup, GaugeRollup, Labels, MetricBatch, MetricError, MetricKind, MetricName,
     MetricRollup, MetricSample, MetricSubject, MetricValue, Reading, Step,

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+pub use crate::Kept;
 use crate::Span;
 
 /// What is to be watched, how often, and what is kept of it.
@@ -20,19 +21,6 @@ pub struct Question {
     pub packets: u8,
     pub payload_bytes: u16,
     pub kept: Kept,
-}
-
-/// For how long each level of the history is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub rounds: Duration,
-    pub minutes: Duration,
-    pub agent_5m: Duration,
-    /// Also the days of each agent.
-    pub agent_1h: Duration,
-    pub target_5m: Duration,
-    pub target_1h: Duration,
-    pub target_1d: Duration,
 }
 
 /// A part of the data directory, once it is as large as it gets.

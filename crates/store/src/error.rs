@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use model::TierError;
+use model::{KeptError, TierError};
 use sqlx::postgres::PgDatabaseError;
 
 /// Why a call of the store failed.
@@ -37,6 +37,12 @@ pub enum StoreError {
     Tier {
         #[source]
         source: TierError,
+    },
+    /// A tier that keeps a level of the history for no time that there is.
+    #[error("the time for which the tier keeps {} is out of range", source.level)]
+    TierKept {
+        #[source]
+        source: KeptError,
     },
     /// A page cursor that was not made by this list in this order.
     #[error("the cursor does not belong to this list and order")]

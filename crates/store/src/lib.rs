@@ -21,6 +21,7 @@ mod damage;
 mod db;
 mod enrolment;
 mod error;
+mod forget;
 pub mod fuzz;
 mod history;
 mod import;

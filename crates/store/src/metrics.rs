@@ -19,6 +19,7 @@ use crate::{
     chunks::{Key, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord},
     damage::Damage,
     db::{DbRow, Tx, damaged, sql},
+    forget::Swept,
     roll, roll_metrics,
     series::{self, Wanted},
 };
@@ -179,7 +180,8 @@ impl Reader<'_> {
     async fn changed(&mut self) -> Result<BTreeSet<Minute>, StoreError> {
         let mut hours = roll::marks(&mut self.tx, &self.wanted, Span::Hour).await?;
         hours.extend(series::tail_hours::<MetricRecord>(&mut self.tx, &self.wanted).await?);
-        let swept = roll::swept(&mut self.tx, self.wanted.org).await?;
+        let group = self.wanted.key().group();
+        let swept = Swept::read(&mut self.tx, self.wanted.org, group).await?.latest();
         hours.retain(|hour| swept <= *hour);
         Ok(hours)
     }

@@ -48,6 +48,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("rounded rollups", "0010_rounded_rollups.sql"),
     step!("metrics", "0011_metrics.sql"),
     step!("outbox", "0012_outbox.sql"),
+    step!("tier retention", "0014_tier_retention.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -21,6 +21,7 @@ use crate::{
     },
     damage::Place,
     db::{DbRow, Tx, sql},
+    forget::Swept,
     roll, roll_metrics,
 };
 
@@ -109,7 +110,7 @@ impl Store {
         let Some(broken) = broken(&row)? else { return Ok(false) };
         let Broken { org, group, range, made } = broken;
         let mut tx = self.write(org).await?;
-        let from = made_from(&mut tx, org, made).await?;
+        let from = made_from(&mut tx, (org, group), made).await?;
         let span = made.span();
         let (mut start, mut spans) = (span.start(range.start), 0_u64);
         let is_whole = from <= range.start;
@@ -156,9 +157,13 @@ fn broken(row: &DbRow) -> Result<Option<Broken>, StoreError> {
 }
 
 /// From when on there is what roll-ups are made of.
-async fn made_from(tx: &mut Tx, org: OrgId, made: Made) -> Result<Minute, StoreError> {
+async fn made_from(
+    tx: &mut Tx,
+    (org, group): (OrgId, u32),
+    made: Made,
+) -> Result<Minute, StoreError> {
     let (swept, span) = match made {
-        Made::Recorded(span) => (roll::swept(tx, org).await?, span),
+        Made::Recorded(span) => (Swept::read(tx, org, group).await?.latest(), span),
         Made::Hours => (roll_metrics::hours_swept(tx, org).await?, Span::Day),
     };
     // A span of which something is gone would lose it.

@@ -1,4 +1,6 @@
 //! Forgetting: history that is old enough goes, in steps that never hold the writer for long.
+//!
+//! What a tier keeps for another time than its neighbours goes by [`crate::forget`].
 
 use model::{Minute, OrgId, Span, UtcMicros};
 
@@ -9,6 +11,7 @@ use crate::{
         MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
     },
     db::{Tx, sql},
+    forget::{self, Horizons, Tiers},
     metrics,
 };
 
@@ -161,20 +164,28 @@ impl Store {
     /// Deletes some of what is too old: one bounded step. Call it until `is_done`.
     ///
     /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once, a
-    /// month of hours, a year of days. Rounds and minutes that are not rolled up yet stay.
+    /// month of hours, a year of days. What one of its targets' tiers keeps for less goes out of it
+    /// before. Rounds and minutes that are not rolled up yet stay.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
         let orgs: Vec<u32> =
             sql(ORGS).bind(ORGS_MAX).scalars(&mut *self.read_above().await?).await?;
         let mut retained = Retained { is_done: true, ..Retained::default() };
         let UtcMicros(changes_before) = retention.changes_before;
         for org in orgs {
+            let mut tx = self.read(OrgId(org)).await?;
+            let tiers = Tiers::read(&mut tx, OrgId(org), retention).await?;
+            drop(tx);
+            let oldest = tiers.as_ref().map(|tiers| tiers.oldest_of_all().start());
+            let oldest = oldest.unwrap_or(UtcMicros(i64::MAX));
             // A transaction for each organisation, so that others may write in between.
             let mut tx = self.write(OrgId(org)).await?;
-            sweep_history(&mut tx, org, retention, &mut retained).await?;
-            let damaged_before = retention.rounds_before.min(retention.minutes_before).0;
+            let of = (retention, tiers.as_ref());
+            let limit = sweep_history(&mut tx, org, of, &mut retained).await?;
+            let damaged_before = retention.rounds_before.min(retention.minutes_before);
+            let damaged_before = damaged_before.min(oldest).0;
             sweep(&mut tx, DAMAGED_SWEEP, (org, damaged_before), &mut retained.is_done).await?;
             // Why nothing was recorded is told for as long as anything is.
-            let gaps_before = changes_before.min(retention.rollups_before.oldest().0);
+            let gaps_before = changes_before.min(retention.rollups_before.oldest().min(oldest).0);
             for text in [GAPS_SWEEP, AGENT_GAPS_SWEEP] {
                 retained.changes +=
                     sweep(&mut tx, text, (org, gaps_before), &mut retained.is_done).await?;
@@ -192,56 +203,77 @@ impl Store {
             }
             let named_before = retention.audit_before.min(retention.changes_before);
             let named_before = named_before.min(retention.minutes_before);
-            let named_before = named_before.min(retention.rollups_before.oldest());
+            let named_before = named_before.min(retention.rollups_before.oldest()).min(oldest);
             let named_before = (org, named_before.min(retention.rounds_before).0);
             sweep(&mut tx, metrics::SERIES_SWEEP, named_before, &mut retained.is_done).await?;
             retained.audited +=
                 sweep(&mut tx, TOMBSTONES_SWEEP, named_before, &mut retained.is_done).await?;
             tx.commit().await?;
+            if let Some(tiers) = &tiers {
+                self.forget(OrgId(org), (tiers, limit), &mut retained).await?;
+            }
         }
         Ok(retained)
     }
 }
 
-/// Deletes chunks that are too old; of rounds and minutes those that are rolled up.
-async fn sweep_history(
-    tx: &mut Tx,
-    org: u32,
-    retention: &Retention,
-    retained: &mut Retained,
-) -> Result<(), StoreError> {
+/// Whether a kind is what commits record of probes: what is rolled up.
+pub(crate) fn is_recorded(kind: u8) -> bool {
+    matches!(kind, RoundRecord::KIND | MinuteRecord::KIND)
+}
+
+/// From here on something is not rolled up yet; `None` if all is.
+pub(crate) async fn pending(tx: &mut Tx, org: u32) -> Result<Option<Minute>, StoreError> {
     let row = sql(PENDING).bind(org).fetch_one(tx).await?;
     let tail = row.at_opt("tail")?.map(UtcMicros::minute);
     let due = row.value::<Option<i64>>("due")?.map(Minute);
     // With an hour its day is made anew.
-    let pending = tail.into_iter().chain(due).min().map(|minute| Span::Day.start(minute));
-    let before = |at: UtcMicros| pending.unwrap_or(at.minute()).min(at.minute());
-    let (rounds, minutes) = (before(retention.rounds_before), before(retention.minutes_before));
-    sql(SWEPT_SET).bind(org).bind(rounds.max(minutes).0).execute(tx).await?;
-    let is_done = &mut retained.is_done;
-    retained.rounds += sweep_chunks(tx, (org, RoundRecord::KIND, rounds), is_done).await?;
-    retained.minutes += sweep_chunks(tx, (org, MinuteRecord::KIND, minutes), is_done).await?;
-    sweep(tx, RECORDED_SWEEP, (org, minutes.0), is_done).await?;
-    let RollupsBefore { pair_fives, pair_hours, all_fives, all_hours, all_days } =
-        retention.rollups_before;
+    Ok(tail.into_iter().chain(due).min().map(|minute| Span::Day.start(minute)))
+}
+
+/// Deletes chunks that are too old for all; of rounds and minutes those that are rolled up, whose
+/// limit it returns.
+async fn sweep_history(
+    tx: &mut Tx,
+    org: u32,
+    (retention, tiers): (&Retention, Option<&Tiers>),
+    retained: &mut Retained,
+) -> Result<Minute, StoreError> {
+    let limit = pending(tx, org).await?.unwrap_or(Minute(i64::MAX));
+    let horizons = Horizons::of(retention);
+    let swept = horizons.rounds.max(horizons.minutes).min(limit);
+    sql(SWEPT_SET).bind(org).bind(swept.0).execute(tx).await?;
+    if let Some(tiers) = tiers {
+        tiers.raise(tx, org, (swept, limit), &mut retained.is_done).await?;
+    }
+    forget::drop_notes(tx, org, swept).await?;
+    // Chunks go as a whole when no tier keeps anything of them.
+    let before = |kind| tiers.map_or(horizons.of_kind(kind), |tiers| tiers.oldest(kind));
+    let minutes = before(MinuteRecord::KIND).min(limit);
+    sweep(tx, RECORDED_SWEEP, (org, minutes.0), &mut retained.is_done).await?;
+    let RollupsBefore { pair_fives, pair_hours, all_days, .. } = retention.rollups_before;
     sql(HOURS_SWEPT_SET).bind(org).bind(pair_hours.minute().0).execute(tx).await?;
-    retained.rounds += sweep_chunks(tx, (org, MetricRecord::KIND, rounds), is_done).await?;
+    let rounds = horizons.rounds.min(limit);
     let kinds = [
-        (PAIR_FIVE, pair_fives),
-        (PAIR_HOUR, pair_hours),
-        (PAIR_DAY, pair_hours),
-        (ALL_FIVE, all_fives),
-        (ALL_HOUR, all_hours),
-        (ALL_DAY, all_days),
+        (RoundRecord::KIND, before(RoundRecord::KIND).min(limit)),
+        (MinuteRecord::KIND, minutes),
+        (PAIR_FIVE, before(PAIR_FIVE)),
+        (PAIR_HOUR, before(PAIR_HOUR)),
+        (PAIR_DAY, before(PAIR_DAY)),
+        (ALL_FIVE, before(ALL_FIVE)),
+        (ALL_HOUR, before(ALL_HOUR)),
+        (ALL_DAY, before(ALL_DAY)),
         // Metrics are kept as long as what an agent says of its targets, and days as long as any.
-        (METRIC_FIVE, pair_fives),
-        (METRIC_HOUR, pair_hours),
-        (METRIC_DAY, all_days),
+        (MetricRecord::KIND, rounds),
+        (METRIC_FIVE, pair_fives.minute()),
+        (METRIC_HOUR, pair_hours.minute()),
+        (METRIC_DAY, all_days.minute()),
     ];
     for (kind, before) in kinds {
-        retained.rollups += sweep_chunks(tx, (org, kind, before.minute()), is_done).await?;
+        let gone = sweep_chunks(tx, (org, kind, before), &mut retained.is_done).await?;
+        retained.add(kind, gone);
     }
-    Ok(())
+    Ok(limit)
 }
 
 /// Deletes up to [`SWEEP_CHUNKS`] and returns how many records were in them.

@@ -36,6 +36,7 @@ use crate::{
     compact::{self, Made, add_chunk, computed},
     damage::{Damage, Place},
     db::{DbRow, Tx, sql},
+    forget::Swept,
     history,
     series::{self, Wanted},
     tables,
@@ -91,7 +92,6 @@ const MARKS: &str = "
        AND start < $5
      ORDER BY start
      LIMIT $6";
-const SWEPT: &str = "SELECT before FROM history_swept WHERE org_id = $1";
 const PARTS: &str = "
     SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 ORDER BY part LIMIT $3";
 /// Parts of one chunk: far fewer.
@@ -276,15 +276,15 @@ impl Store {
     async fn roll(&self, due: &Due, now: UtcMicros) -> Result<bool, StoreError> {
         let wanted = due.wanted();
         let mut tx = self.read(due.org).await?;
-        let swept = swept(&mut tx, due.org).await?;
+        let swept = Swept::read(&mut tx, due.org, due.group).await?;
         let rounds = sources::<RoundRecord>(&mut tx, &wanted).await?;
         let minutes = sources::<MinuteRecord>(&mut tx, &wanted).await?;
         drop(tx);
         let (span, starts) = (due.span, due.marks.iter().map(|(start, _)| *start));
-        let starts: BTreeSet<Minute> = starts.filter(|start| swept <= *start).collect();
+        let starts: BTreeSet<Minute> = starts.collect();
         let (group, range) = (due.group, due.range());
         let (mut rolled, damage) =
-            computed(move || rolled_up(&rounds, &minutes, span, &starts)).await?;
+            computed(move || rolled_up(&rounds, &minutes, span, (&starts, &swept))).await?;
         let harmed = damage.told(self.damage());
         let stored = match span {
             Span::Day => [
@@ -424,7 +424,9 @@ impl Reader<'_> {
         if span == Span::Day {
             changed.extend(marks(&mut self.tx, &self.wanted, Span::Day).await?);
         }
-        let swept = swept(&mut self.tx, self.wanted.org).await?;
+        let group = self.wanted.key().group();
+        let swept = Swept::read(&mut self.tx, self.wanted.org, group).await?;
+        let swept = swept.of(self.wanted.subject);
         changed.retain(|start| swept <= *start);
         Ok(changed)
     }
@@ -544,12 +546,6 @@ fn told(found: Found<Rollup>) -> Found {
         rollups.into_iter().map(|(start, rollup)| (start, rollup.told())).collect()
     };
     found.into_iter().map(|(agent, rollups)| (agent, tell(rollups))).collect()
-}
-
-/// Before this minute nothing is made anew.
-pub(crate) async fn swept(tx: &mut Tx, org: OrgId) -> Result<Minute, StoreError> {
-    let before: Option<i64> = sql(SWEPT).bind(org.0).scalar_optional(tx).await?;
-    Ok(Minute(before.unwrap_or(i64::MIN)))
 }
 
 /// Takes the marks away; false if one is another by now, and then nothing may be written.
@@ -694,13 +690,17 @@ fn rolled_up(
     rounds: &[Source],
     minutes: &[Source],
     span: Span,
-    starts: &BTreeSet<Minute>,
+    (starts, swept): (&BTreeSet<Minute>, &Swept),
 ) -> (Rolled, Unread) {
     let mut rounds = Opened::new::<RoundRecord>(rounds);
     let mut minutes = Opened::new::<MinuteRecord>(minutes);
     let mut rolled = Rolled::default();
-    let is_in = |minute: Minute| starts.contains(&span.start(minute));
     for subject in rounds.subjects().union(&minutes.subjects()).copied() {
+        let swept = swept.of(subject);
+        let is_in = |minute: Minute| {
+            let start = span.start(minute);
+            swept <= start && starts.contains(&start)
+        };
         let rounds = rounds.of(subject, |round: &RoundRecord| is_in(round.at.minute()));
         let minutes = minutes.of(subject, |minute: &MinuteRecord| is_in(minute.minute));
         if span == Span::Day {

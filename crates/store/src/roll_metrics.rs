@@ -11,6 +11,7 @@ use crate::{
     },
     compact::{add_chunk, computed},
     db::{Tx, sql},
+    forget::Swept,
     metrics::folded,
     roll::{self, Due, Opened, Source, Unread},
 };
@@ -28,7 +29,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let wanted = due.wanted();
         let mut tx = self.read(due.org).await?;
-        let swept = roll::swept(&mut tx, due.org).await?;
+        let swept = Swept::read(&mut tx, due.org, due.group).await?.latest();
         let samples = roll::sources::<MetricRecord>(&mut tx, &wanted).await?;
         drop(tx);
         let hours: BTreeSet<Minute> =

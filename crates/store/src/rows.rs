@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
-    Labels, LogPosition, MetricBatch, MetricKind, MetricName, Minute, MinuteTruth, Name, OrgId,
-    ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId, ToldRollup, UserId, UtcMicros,
+    KeptDays, Labels, LogPosition, MetricBatch, MetricKind, MetricName, Minute, MinuteTruth, Name,
+    OrgId, ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId, ToldRollup, UserId, UtcMicros,
     Verdict,
 };
+
+use crate::chunks::{MetricRecord, MinuteRecord, Record as _, RoundRecord};
 
 /// SHA-256 of a secret that its owner shows: a session, a key, an enrolment token.
 pub type TokenHash = [u8; 32];
@@ -174,6 +176,8 @@ pub struct TopologyEdit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierRow {
     pub tier: Tier,
+    /// For how long the history of its targets is kept.
+    pub kept: KeptDays,
     pub targets_total: u64,
     pub created_at: UtcMicros,
     pub updated_at: UtcMicros,
@@ -498,6 +502,8 @@ pub struct AgentOutage {
 /// What may go.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
+    /// A tier with times of its own keeps so many days before this.
+    pub now: UtcMicros,
     pub rounds_before: UtcMicros,
     pub minutes_before: UtcMicros,
     pub rollups_before: RollupsBefore,
@@ -535,11 +541,26 @@ impl RollupsBefore {
 pub struct Retained {
     pub rounds: u64,
     pub minutes: u64,
+    /// Of metrics.
+    pub samples: u64,
     pub rollups: u64,
     pub changes: u64,
     pub audited: u64,
     /// Nothing was left to delete.
     pub is_done: bool,
+}
+
+impl Retained {
+    /// Counts records of a kind of chunks.
+    pub(crate) fn add(&mut self, kind: u8, records: u64) {
+        let count = match kind {
+            RoundRecord::KIND => &mut self.rounds,
+            MinuteRecord::KIND => &mut self.minutes,
+            MetricRecord::KIND => &mut self.samples,
+            _ => &mut self.rollups,
+        };
+        *count = count.saturating_add(records);
+    }
 }
 
 /// What is kept of one kind.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{InventoryChange, LossRule, RttRule, Strategy, Tier, TierId, UtcMicros};
+use model::{InventoryChange, KeptDays, LossRule, RttRule, Strategy, Tier, TierId, UtcMicros};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,6 +19,8 @@ macro_rules! tier_select {
             "
     SELECT tier.id, tier.name, interval_us, packets, gap_us, timeout_us, payload_bytes,
            agent_count, lost_raise, lost_clear, rtt_us_raise, rtt_us_clear,
+           rounds_days, minutes_days, agent_5m_days, agent_1h_days,
+           target_5m_days, target_1h_days, target_1d_days,
            created_at, updated_at,
            (SELECT count(*)
               FROM target
@@ -55,16 +57,21 @@ const TIER_COUNT: &str = "SELECT count(*) FROM tier WHERE org_id = $1";
 const TIER_ADD: &str = "
     INSERT INTO tier (
         org_id, name, interval_us, packets, gap_us, timeout_us, payload_bytes, agent_count,
-        lost_raise, lost_clear, rtt_us_raise, rtt_us_clear, created_at, updated_at
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+        lost_raise, lost_clear, rtt_us_raise, rtt_us_clear, created_at, updated_at,
+        rounds_days, minutes_days, agent_5m_days, agent_1h_days,
+        target_5m_days, target_1h_days, target_1d_days
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13,
+              $14, $15, $16, $17, $18, $19, $20)
     RETURNING id";
 const TIER_SET: &str = "
     UPDATE tier
        SET name = $2, interval_us = $3, packets = $4, gap_us = $5, timeout_us = $6,
            payload_bytes = $7, agent_count = $8, lost_raise = $9, lost_clear = $10,
-           rtt_us_raise = $11, rtt_us_clear = $12, updated_at = $13
+           rtt_us_raise = $11, rtt_us_clear = $12, updated_at = $13,
+           rounds_days = $14, minutes_days = $15, agent_5m_days = $16, agent_1h_days = $17,
+           target_5m_days = $18, target_1h_days = $19, target_1d_days = $20
      WHERE org_id = $1
-       AND id = $14";
+       AND id = $21";
 const TIER_DELETE: &str = "DELETE FROM tier WHERE org_id = $1 AND id = $2";
 
 impl Store {
@@ -90,64 +97,68 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Tier`] if a range is broken.
+    /// [`StoreError::Tier`] or [`StoreError::TierKept`] if a range is broken.
     pub async fn tier_create(
         &self,
         scope: &Scope,
         new: &Tier,
+        kept: KeptDays,
         now: UtcMicros,
     ) -> Result<Changed<TierRow>, StoreError> {
-        new.check().map_err(|source| StoreError::Tier { source })?;
+        check(new, &kept)?;
         let mut tx = self.write(scope.org).await?;
         if i64::from(LIST_ROWS_MAX) <= count(&mut tx, scope).await? {
             return Err(StoreError::TooMany { what: "tiers", max: LIST_ROWS_MAX as usize });
         }
-        let row =
-            bind(TIER_ADD, scope, new, now).fetch_one(&mut tx).await.map_err(name_taken("name"))?;
+        let row = bind(TIER_ADD, scope, (new, &kept), now)
+            .fetch_one(&mut tx)
+            .await
+            .map_err(name_taken("name"))?;
         let tier = Tier { id: TierId(row.number("id")?), ..new.clone() };
-        let change = (None, Some(&tier));
+        let change = (None, Some((&tier, &kept)));
         let version = record(&mut tx, scope, "tier.create", change, now).await?;
         tx.commit().await?;
         Ok(Changed {
             changes: vec![InventoryChange::TierSet(tier.clone())],
-            row: TierRow { tier, targets_total: 0, created_at: now, updated_at: now },
+            row: TierRow { tier, kept, targets_total: 0, created_at: now, updated_at: now },
             version,
         })
     }
 
-    /// Lets `edit` change a tier. It runs inside the transaction, so no other edit is lost.
+    /// Lets `edit` change a tier and for how long its history is kept. It runs inside the
+    /// transaction, so no other edit is lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Tier`] if a range is broken afterwards.
+    /// [`StoreError::Tier`] or [`StoreError::TierKept`] if a range is broken afterwards.
     pub async fn tier_update(
         &self,
         scope: &Scope,
         id: TierId,
-        edit: impl FnOnce(&mut Tier) + Send,
+        edit: impl FnOnce(&mut Tier, &mut KeptDays) + Send,
         now: UtcMicros,
     ) -> Result<Changed<TierRow>, StoreError> {
         let mut tx = self.write(scope.org).await?;
         let before = get(&mut tx, scope, id).await?;
-        let mut tier = before.tier.clone();
-        edit(&mut tier);
+        let (mut tier, mut kept) = (before.tier.clone(), before.kept);
+        edit(&mut tier, &mut kept);
         tier.id = id;
-        tier.check().map_err(|source| StoreError::Tier { source })?;
-        if tier == before.tier {
+        check(&tier, &kept)?;
+        if (&tier, &kept) == (&before.tier, &before.kept) {
             let version = inventory::head(&mut tx).await?;
             return Ok(Changed { row: before, version, changes: Vec::new() });
         }
-        bind(TIER_SET, scope, &tier, now)
+        bind(TIER_SET, scope, (&tier, &kept), now)
             .bind(id.0)
             .execute(&mut tx)
             .await
             .map_err(name_taken("name"))?;
-        let change = (Some(&before.tier), Some(&tier));
+        let change = (Some((&before.tier, &before.kept)), Some((&tier, &kept)));
         let version = record(&mut tx, scope, "tier.update", change, now).await?;
         tx.commit().await?;
         Ok(Changed {
             changes: vec![InventoryChange::TierSet(tier.clone())],
-            row: TierRow { tier, updated_at: now, ..before },
+            row: TierRow { tier, kept, updated_at: now, ..before },
             version,
         })
     }
@@ -172,7 +183,7 @@ impl Store {
             return Err(StoreError::LastTier);
         }
         sql(TIER_DELETE).bind(scope.org.0).bind(id.0).execute(&mut tx).await?;
-        let change = (Some(&before.tier), None);
+        let change = (Some((&before.tier, &before.kept)), None);
         let version = record(&mut tx, scope, "tier.delete", change, now).await?;
         tx.commit().await?;
         Ok(Changed { row: (), version, changes: vec![InventoryChange::TierRemoved(id)] })
@@ -197,12 +208,22 @@ pub(crate) async fn get(
     tier_row(&row.ok_or(StoreError::NotFound { what: "tier" })?)
 }
 
-fn bind(text: &'static str, scope: &Scope, tier: &Tier, now: UtcMicros) -> Sql {
+fn check(tier: &Tier, kept: &KeptDays) -> Result<(), StoreError> {
+    tier.check().map_err(|source| StoreError::Tier { source })?;
+    kept.check().map_err(|source| StoreError::TierKept { source })
+}
+
+fn bind(
+    text: &'static str,
+    scope: &Scope,
+    (tier, kept): (&Tier, &KeptDays),
+    now: UtcMicros,
+) -> Sql {
     let agent_count = match tier.strategy {
         Strategy::All => None,
         Strategy::Count(count) => Some(count),
     };
-    sql(text)
+    let tier = sql(text)
         .bind(scope.org.0)
         .bind(tier.name.as_str().to_owned())
         .bind(micros(tier.interval))
@@ -215,7 +236,8 @@ fn bind(text: &'static str, scope: &Scope, tier: &Tier, now: UtcMicros) -> Sql {
         .bind(tier.loss.lost_clear)
         .bind(tier.rtt.us_raise)
         .bind(tier.rtt.us_clear)
-        .bind(now.0)
+        .bind(now.0);
+    kept.levels().into_iter().fold(tier, |tier, (_, days)| tier.bind(days))
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -244,9 +266,23 @@ pub(crate) fn tier(row: &DbRow) -> Result<Tier, StoreError> {
     })
 }
 
+/// Reads for how long a tier keeps what is recorded of its targets.
+pub(crate) fn kept(row: &DbRow) -> Result<KeptDays, StoreError> {
+    Ok(KeptDays {
+        rounds: row.number_opt("rounds_days")?,
+        minutes: row.number_opt("minutes_days")?,
+        agent_5m: row.number_opt("agent_5m_days")?,
+        agent_1h: row.number_opt("agent_1h_days")?,
+        target_5m: row.number_opt("target_5m_days")?,
+        target_1h: row.number_opt("target_1h_days")?,
+        target_1d: row.number_opt("target_1d_days")?,
+    })
+}
+
 fn tier_row(row: &DbRow) -> Result<TierRow, StoreError> {
     Ok(TierRow {
         tier: tier(row)?,
+        kept: kept(row)?,
         targets_total: row.number("targets_total")?,
         created_at: row.at("created_at")?,
         updated_at: row.at("updated_at")?,
@@ -258,10 +294,10 @@ async fn record(
     tx: &mut Tx,
     scope: &Scope,
     action: &str,
-    (before, after): (Option<&Tier>, Option<&Tier>),
+    (before, after): (Option<(&Tier, &KeptDays)>, Option<(&Tier, &KeptDays)>),
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
-    let Some(tier) = after.or(before) else {
+    let Some((tier, kept)) = after.or(before) else {
         return inventory::head(tx).await;
     };
     let entry = AuditEntry {
@@ -273,7 +309,7 @@ async fn record(
         after: after.map(tier_json),
     };
     audit::record(tx, scope, &entry, now).await?;
-    let body = tier_json(tier);
+    let body = tier_json((tier, kept));
     if after.is_none() {
         let buried =
             Buried { kind: Kind::Tier, object_id: tier.id.0, probe: None, name: &tier.name };
@@ -284,8 +320,10 @@ async fn record(
     inventory::log(tx, scope, &[logged], now).await
 }
 
-fn tier_json(tier: &Tier) -> Value {
+fn tier_json((tier, kept): (&Tier, &KeptDays)) -> Value {
+    let kept = kept.levels().map(|(level, days)| (level.to_owned(), days.into()));
     json!({
+        "kept_days": Value::Object(kept.into_iter().collect()),
         "name": tier.name.as_str(),
         "interval_us": micros(tier.interval),
         "packets": tier.packets,

@@ -324,6 +324,7 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
     let kept = app.config.retention;
     app.store.sessions_sweep(now).await?;
     let retention = Retention {
+        now,
         rounds_before: now - kept.rounds,
         minutes_before: now - kept.minutes,
         rollups_before: RollupsBefore {

@@ -3,6 +3,10 @@
 -- still are.
 DELETE FROM history_chunk WHERE kind >= 3;
 DELETE FROM history_due;
+-- How much of the rounds and minutes was forgotten is known no more: where rounds are gone and
+-- minutes are not, what is made of the minutes has no times, and nothing more goes before it is
+-- made.
+DELETE FROM history_swept;
 INSERT INTO history_due (org_id, series_group, minutes, start, chunk_id, marked_at)
 WITH RECURSIVE hour (number) AS (
     SELECT 0

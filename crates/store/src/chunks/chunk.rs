@@ -10,6 +10,10 @@
 //! page    columns (values, compressed bytes of each; or plain values), what is rare
 //! ```
 
+mod trim;
+
+pub(crate) use trim::trim;
+
 use super::{
     Damaged, Key, Layout, Reader, Record, Split, Unpackable, Writer,
     bytes::{checked, sealed},
@@ -64,6 +68,47 @@ pub(crate) struct Page {
     checksum: u32,
 }
 
+impl Page {
+    /// Appends its bytes to the parts of a chunk, and where they are to its head; `subject` is that
+    /// of the page before.
+    fn write(&self, head: &mut Writer, subject: &mut u32, to: &mut Encoded, bytes: &[u8]) {
+        if to.parts.last().is_none_or(|part| is_full(part.len())) {
+            to.parts.push(Vec::new());
+        }
+        let part_index = to.parts.len().saturating_sub(1);
+        let Some(part) = to.parts.last_mut() else { return };
+        head.number(u64::from(self.key.subject.wrapping_sub(*subject)));
+        *subject = self.key.subject;
+        head.number(u64::from(self.key.agent));
+        head.length(self.records);
+        head.length(part_index);
+        head.length(part.len());
+        head.length(bytes.len());
+        head.bytes.extend(self.checksum.to_le_bytes());
+        part.extend_from_slice(bytes);
+        to.records += self.records;
+    }
+
+    /// Reads where all pages of a chunk are.
+    fn read_all(head: &mut Reader<'_>) -> Result<Vec<Page>, Damaged> {
+        let count: usize = head.small()?;
+        let mut pages = Vec::with_capacity(count.min(head.rest().len()));
+        let mut subject: u32 = 0;
+        for _ in 0..count {
+            subject = subject.wrapping_add(head.small()?);
+            pages.push(Page {
+                key: Key { subject, agent: head.small()? },
+                records: head.small()?,
+                part: head.small()?,
+                offset: head.small()?,
+                length: head.small()?,
+                checksum: u32::from_le_bytes(head.array()?),
+            });
+        }
+        Ok(pages)
+    }
+}
+
 /// A head that was read.
 pub(crate) struct Head {
     layout: Layout,
@@ -114,21 +159,10 @@ pub(crate) fn encode<R: Record, S: AsRef<[R]>>(
                 write_plain(&mut page, &plain);
             }
         }
-        if encoded.parts.last().is_none_or(|part| is_full(part.len())) {
-            encoded.parts.push(Vec::new());
-        }
-        let part_index = encoded.parts.len().saturating_sub(1);
-        let Some(part) = encoded.parts.last_mut() else { continue };
-        head.number(u64::from(key.subject.wrapping_sub(subject)));
-        subject = key.subject;
-        head.number(u64::from(key.agent));
-        head.length(records.len());
-        head.length(part_index);
-        head.length(part.len());
-        head.length(page.bytes.len());
-        head.bytes.extend(crc32fast::hash(&page.bytes).to_le_bytes());
-        part.extend_from_slice(&page.bytes);
-        encoded.records += records.len();
+        let checksum = crc32fast::hash(&page.bytes);
+        let of =
+            Page { key: *key, records: records.len(), part: 0, offset: 0, length: 0, checksum };
+        of.write(&mut head, &mut subject, &mut encoded, &page.bytes);
     }
     encoded.head = sealed(&head.bytes);
     Ok(encoded)
@@ -192,20 +226,7 @@ impl Head {
         for _ in (0..layout.columns).filter(|_| is_compressed) {
             columns.push(Unpacker::new(head.counted()?)?);
         }
-        let count: usize = head.small()?;
-        let mut pages = Vec::with_capacity(count.min(head.rest().len()));
-        let mut subject: u32 = 0;
-        for _ in 0..count {
-            subject = subject.wrapping_add(head.small()?);
-            pages.push(Page {
-                key: Key { subject, agent: head.small()? },
-                records: head.small()?,
-                part: head.small()?,
-                offset: head.small()?,
-                length: head.small()?,
-                checksum: u32::from_le_bytes(head.array()?),
-            });
-        }
+        let pages = Page::read_all(&mut head)?;
         Ok(Head { layout, base, columns: is_compressed.then_some(columns), pages })
     }
 

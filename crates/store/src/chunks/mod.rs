@@ -25,7 +25,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk};
+pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk, trim};
 pub(crate) use metric::MetricRecord;
 pub(crate) use metric_roll::{METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRollRecord};
 pub(crate) use minute::MinuteRecord;

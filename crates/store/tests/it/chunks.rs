@@ -297,6 +297,7 @@ async fn a_damaged_row_of_the_tail_is_kept_and_not_sealed() {
     assert_eq!(inspection.damage.len(), 1, "{:?}", inspection.damage);
     assert!(inspection.damage[0].contains("tail"), "{:?}", inspection.damage);
     let retention = Retention {
+        now: at(0),
         rounds_before: at(5 * DAY_S),
         minutes_before: at(5 * DAY_S),
         rollups_before: rollups_before(at(5 * DAY_S)),
@@ -315,6 +316,7 @@ async fn what_is_forgotten_gives_its_space_back() {
         w.commit(minute * 60, minute * 60 + 61, 0).await;
     }
     let retention = Retention {
+        now: at(0),
         rounds_before: at(5 * DAY_S),
         minutes_before: at(0),
         rollups_before: rollups_before(at(0)),

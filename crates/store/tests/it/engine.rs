@@ -201,6 +201,7 @@ async fn what_a_name_stood_for_is_kept_for_its_own_organisation_until_it_is_too_
     let foreign = Scope::system(OrgId(99));
     assert!(w.f.store.changes_of(&foreign, w.target.id, 2).await.is_err());
     let retention = Retention {
+        now: at(0),
         rounds_before: at(0),
         minutes_before: at(0),
         rollups_before: rollups_before(at(0)),
@@ -425,6 +426,7 @@ async fn old_history_goes_and_the_rest_stays() {
     assert_eq!(gaps(9, 20).await, [gap]);
     assert_eq!(gaps(10, 20).await, []);
     let retention = Retention {
+        now: at(0),
         rounds_before: at(60_000),
         minutes_before: at(60_000),
         rollups_before: rollups_before(at(60_000)),
@@ -461,6 +463,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
     store.target_delete(scope, w.target.id, at(10)).await.unwrap();
     let before = at(1_000);
     let retention = Retention {
+        now: at(0),
         rounds_before: before,
         minutes_before: before,
         rollups_before: rollups_before(before),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use model::{AgentId, InventoryChange, OrgId, ProbeSpec, Strategy, Tier, TierId, Verdict};
+use model::{
+    AgentId, InventoryChange, KeptDays, OrgId, ProbeSpec, Strategy, Tier, TierId, Verdict,
+};
 use store::{
     AgentHello, AgentPatch, AgentRow, CertificateStatus, ImportAction, ImportRow, NewAgent,
     NewCertificate, NewTarget, ORG_DEFAULT, Scope, StoreError, TargetPatch,
@@ -37,18 +39,18 @@ async fn two_tiers_are_there_from_the_start() {
 async fn tiers_change_within_their_ranges() {
     let f = fixture().await;
     let new = Tier { strategy: Strategy::Count(2), ..Tier::standard(TierId(0), name("slow")) };
-    let created = f.store.tier_create(&f.scope, &new, at(0)).await.unwrap();
+    let created = f.store.tier_create(&f.scope, &new, KeptDays::default(), at(0)).await.unwrap();
     assert_eq!(created.version, 3);
     let id = created.row.tier.id;
-    let edit = |tier: &mut Tier| tier.interval = Duration::from_secs(1);
+    let edit = |tier: &mut Tier, _: &mut KeptDays| tier.interval = Duration::from_secs(1);
     let result = f.store.tier_update(&f.scope, id, edit, at(1)).await;
     assert!(matches!(result, Err(StoreError::Tier { source }) if source.field == "interval"));
-    let same = f.store.tier_update(&f.scope, id, |_| (), at(1)).await.unwrap();
+    let same = f.store.tier_update(&f.scope, id, |_, _| (), at(1)).await.unwrap();
     assert_eq!((same.version, same.changes), (3, Vec::new()));
-    let edit = |tier: &mut Tier| tier.name = name("fast");
+    let edit = |tier: &mut Tier, _: &mut KeptDays| tier.name = name("fast");
     let result = f.store.tier_update(&f.scope, id, edit, at(1)).await;
     assert!(matches!(result, Err(StoreError::NameTaken { field: "name" })));
-    let edit = |tier: &mut Tier| tier.interval = Duration::from_secs(60);
+    let edit = |tier: &mut Tier, _: &mut KeptDays| tier.interval = Duration::from_secs(60);
     let changed = f.store.tier_update(&f.scope, id, edit, at(1)).await.unwrap();
     assert_eq!(changed.row, f.store.tier_get(&f.scope, id).await.unwrap());
     assert_eq!(changed.changes, [InventoryChange::TierSet(changed.row.tier)]);

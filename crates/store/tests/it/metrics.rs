@@ -186,6 +186,7 @@ async fn metrics_are_forgotten_level_by_level_and_then_their_series() {
         w.compact(later).await;
     }
     let mut retention = Retention {
+        now: at(0),
         rounds_before: at(3 * DAY_S),
         minutes_before: at(0),
         rollups_before: rollups_before(at(0)),

@@ -312,6 +312,7 @@ async fn roll_ups_are_what_rounds_and_minutes_add_up_to_at_any_moment() {
 
 fn retention(before: UtcMicros, rollups_before: RollupsBefore) -> Retention {
     Retention {
+        now: at(0),
         rounds_before: before,
         minutes_before: before,
         rollups_before,
@@ -411,14 +412,23 @@ async fn a_database_of_the_schema_before_is_rolled_up() {
     play(&mut w).await;
     w.settle(Minute(w.first.0 + 3 * DAY)).await;
     w.f.store.close().await;
-    let undo = "DELETE FROM history_due;
-                UPDATE history_chunk SET head = head || head WHERE kind >= 3;
-                DROP TABLE metric_series;
-                ALTER TABLE history_swept DROP COLUMN metric_hours;
-                DELETE FROM schema_step WHERE name IN ('rounded rollups', 'metrics');";
-    w.f.raw(undo).await;
+    // How much was forgotten then is known no more.
+    let before = "DELETE FROM history_due;
+                  UPDATE history_chunk SET head = head || head WHERE kind >= 3;
+                  INSERT INTO history_swept (org_id, before) VALUES (1, 900000000);";
+    w.f.raw(before).await;
+    let [sqlite, postgres] = [
+        include_str!("../../migrations/sqlite/0010_rounded_rollups.sql"),
+        include_str!("../../migrations/postgres/0010_rounded_rollups.sql"),
+    ];
+    w.f.raw(if w.f.is_sqlite() { sqlite } else { postgres }).await;
     w.f.store = Store::open_at(&w.f.database).await.unwrap();
     w.check().await;
+    // Nothing goes before it is rolled up.
+    let end = Minute(w.first.0 + 2 * DAY).start();
+    let early = retention(end, rollups_before(w.first.start()));
+    let swept = w.f.store.retain(&early).await.unwrap();
+    assert_eq!((swept.rounds, swept.minutes), (0, 0));
     w.settle(Minute(w.first.0 + 4 * DAY)).await;
     assert_eq!(w.ask("SELECT count(*) FROM history_due").await, 0);
     assert!(0 < w.ask("SELECT count(*) FROM history_chunk WHERE kind >= 3").await);
@@ -570,3 +580,5 @@ async fn a_damaged_roll_up_of_which_nothing_is_left_is_told_as_lost() {
         w.check_span(*probe, Span::Hour, w.first, Minute(w.first.0 + 3 * DAY)).await;
     }
 }
+
+mod tiers;

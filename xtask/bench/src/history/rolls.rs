@@ -115,6 +115,7 @@ async fn read(
 fn retention(now: UtcMicros) -> Retention {
     let before = |days: u32| now - Duration::from_secs(u64::from(days) * 24 * 3600);
     Retention {
+        now,
         rounds_before: before(ROUNDS_DAYS),
         minutes_before: before(MINUTES_DAYS),
         rollups_before: RollupsBefore {
