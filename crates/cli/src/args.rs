@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::graph::document::Format;
-use model::{Tier, plan::Question};
+use model::{KeptDays, Tier, plan::Question};
 
 use crate::serve;
 
@@ -223,6 +223,21 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "P", default_value_t = Tier::PACKETS_DEFAULT)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=i64::from(Tier::PACKETS_MAX)))]
     pub(crate) packets: u8,
+    /// Days for which a level is kept, if not as by default; may be given once for each: rounds,
+    /// minutes, agent_5m, agent_1h (with the days of each agent), target_5m, target_1h, target_1d.
+    #[arg(long, value_name = "LEVEL=DAYS", value_parser = parse_keep)]
+    pub(crate) keep: Vec<(String, u32)>,
+}
+
+fn parse_keep(text: &str) -> Result<(String, u32), String> {
+    let names = KeptDays::default().levels().map(|(level, _)| level);
+    let (level, days) = text.split_once('=').ok_or("must be LEVEL=DAYS, such as rounds=30")?;
+    if !names.contains(&level) {
+        return Err(format!("`{level}` is no level: take one of {}", names.join(", ")));
+    }
+    let days = days.parse().ok().filter(|days| (1..=KeptDays::DAYS_MAX).contains(days));
+    let must = || format!("`{level}` must be kept for 1 to {} days", KeptDays::DAYS_MAX);
+    Ok((level.to_owned(), days.ok_or_else(must)?))
 }
 
 /// What a tier may have.

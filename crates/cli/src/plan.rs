@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{
-    Plan, Tier,
+    KeptDays, Plan, Tier,
     plan::{Question, Traffic},
 };
 use serde_json::{Value, json};
@@ -22,13 +22,40 @@ pub(crate) fn run(connection: &Connection, args: &PlanArgs) -> anyhow::Result<()
         interval: Duration::from_secs(args.interval),
         packets: args.packets,
         payload_bytes: Tier::PAYLOAD_BYTES_DEFAULT,
-        kept: RetentionConfig::default().kept(),
+        kept: kept(&args.keep).or(&RetentionConfig::default().kept()),
     });
     if connection.json {
         return say_json(&document(&plan));
     }
     say(&text(&plan));
     Ok(())
+}
+
+/// What is kept otherwise than by default; of a level that is named twice the last counts.
+fn kept(given: &[(String, u32)]) -> KeptDays {
+    let mut kept = KeptDays::default();
+    for (level, days) in given {
+        kept.set(level, Some(*days));
+    }
+    kept
+}
+
+/// A level as a person reads it.
+fn label(level: &str) -> &str {
+    match level {
+        "rounds" => "every round",
+        "minutes" => "minutes",
+        "agent_5m" => "5 minutes, each agent",
+        "agent_1h" => "hours, each agent",
+        "agent_1d" => "days, each agent",
+        "target_5m" => "5 minutes, all agents",
+        "target_1h" => "hours, all agents",
+        "target_1d" => "days, all agents",
+        "unmerged" => "last day, until merged",
+        "free" => "free in the file",
+        "log" => "log, until judged",
+        other => other,
+    }
 }
 
 /// As `/api/v1/plan` answers.
@@ -53,7 +80,7 @@ fn document(plan: &Plan) -> Value {
 fn text(plan: &Plan) -> String {
     let count = |records: Option<u64>| records.map_or_else(|| "-".to_owned(), |n| n.to_string());
     let row = |name: &str, records, bytes| vec![name.to_owned(), count(records), size(bytes)];
-    let levels = plan.levels.iter().map(|level| row(level.name, level.records, level.bytes));
+    let levels = plan.levels.iter().map(|level| row(label(level.name), level.records, level.bytes));
     let mut disk: Vec<_> = levels.collect();
     disk.push(row("data directory", None, plan.disk_bytes()));
     let memory = [

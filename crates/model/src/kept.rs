@@ -15,6 +15,21 @@ pub struct Kept {
     pub target_1d: Duration,
 }
 
+impl Kept {
+    /// Each level for the longer of two times.
+    pub fn or_longer(&self, other: &Kept) -> Kept {
+        Kept {
+            rounds: self.rounds.max(other.rounds),
+            minutes: self.minutes.max(other.minutes),
+            agent_5m: self.agent_5m.max(other.agent_5m),
+            agent_1h: self.agent_1h.max(other.agent_1h),
+            target_5m: self.target_5m.max(other.target_5m),
+            target_1h: self.target_1h.max(other.target_1h),
+            target_1d: self.target_1d.max(other.target_1d),
+        }
+    }
+}
+
 /// For how many days a tier keeps what is recorded of its targets; a level without a number is kept
 /// for as long as the installation keeps it.
 ///
@@ -61,6 +76,22 @@ impl KeptDays {
             ("target_1h", target_1h),
             ("target_1d", target_1d),
         ]
+    }
+
+    /// Sets a level by its name; says whether there is one of that name.
+    pub fn set(&mut self, level: &str, days: Option<u32>) -> bool {
+        let of = match level {
+            "rounds" => &mut self.rounds,
+            "minutes" => &mut self.minutes,
+            "agent_5m" => &mut self.agent_5m,
+            "agent_1h" => &mut self.agent_1h,
+            "target_5m" => &mut self.target_5m,
+            "target_1h" => &mut self.target_1h,
+            "target_1d" => &mut self.target_1d,
+            _ => return false,
+        };
+        *of = days;
+        true
     }
 
     /// Returns every level that is out of range.
@@ -117,6 +148,16 @@ mod tests {
         let own = KeptDays { rounds: Some(3), target_1d: Some(30), ..KeptDays::default() };
         let expected = Kept { rounds: days(3), target_1d: days(30), ..kept };
         assert_eq!((own.or(&kept), own.is_default()), (expected, false));
+    }
+
+    #[test]
+    fn each_level_is_set_by_its_name() {
+        for (name, _) in KeptDays::default().levels() {
+            let mut kept = KeptDays::default();
+            assert!(kept.set(name, Some(7)));
+            assert!(kept.levels().contains(&(name, Some(7))), "{name}");
+        }
+        assert!(!KeptDays::default().set("agent_1d", Some(7)));
     }
 
     #[test]

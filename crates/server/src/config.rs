@@ -563,6 +563,21 @@ impl RetentionConfig {
             target_1d: self.target_1d,
         }
     }
+
+    /// The same for what is kept by `kept`.
+    pub(crate) fn with(&self, kept: &Kept) -> RetentionConfig {
+        let Kept { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d } = *kept;
+        RetentionConfig {
+            rounds,
+            minutes,
+            agent_5m,
+            agent_1h,
+            target_5m,
+            target_1h,
+            target_1d,
+            ..*self
+        }
+    }
 }
 
 impl Default for RetentionConfig {

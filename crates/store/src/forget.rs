@@ -50,15 +50,6 @@ const SWEPT_MAX: u32 = GROUP_SUBJECTS;
 /// Parts of one chunk: far fewer.
 const PARTS_MAX: i64 = 100_000;
 
-const TIERS: &str = "
-    SELECT id, rounds_days, minutes_days, agent_5m_days, agent_1h_days,
-           target_5m_days, target_1h_days, target_1d_days
-      FROM tier
-     WHERE org_id = $1
-       AND coalesce(rounds_days, minutes_days, agent_5m_days, agent_1h_days,
-                    target_5m_days, target_1h_days, target_1d_days) IS NOT NULL
-     ORDER BY id
-     LIMIT $2";
 const PROBES: &str = "
     SELECT probe.id AS probe, tier.id AS tier, series_swept.before AS before
       FROM tier
@@ -216,7 +207,8 @@ impl Tiers {
         retention: &Retention,
     ) -> Result<Option<Tiers>, StoreError> {
         let others = Horizons::of(retention).by_the_day();
-        let tiers = sql(TIERS).bind(org.0).bind(crate::LIST_ROWS_MAX).fetch_all(tx).await?;
+        let tiers =
+            sql(tiers::KEEPING).bind(org.0).bind(crate::LIST_ROWS_MAX).fetch_all(tx).await?;
         if tiers.is_empty() {
             return Ok(None);
         }

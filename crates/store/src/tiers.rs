@@ -42,6 +42,15 @@ const TIER_GET: &str = tier_select!(
     "
        AND tier.id = $2"
 );
+pub(crate) const KEEPING: &str = "
+    SELECT id, rounds_days, minutes_days, agent_5m_days, agent_1h_days,
+           target_5m_days, target_1h_days, target_1d_days
+      FROM tier
+     WHERE org_id = $1
+       AND coalesce(rounds_days, minutes_days, agent_5m_days, agent_1h_days,
+                    target_5m_days, target_1h_days, target_1d_days) IS NOT NULL
+     ORDER BY id
+     LIMIT $2";
 const INTERVAL_MIN: &str = "
     SELECT interval_us
       FROM tier
@@ -87,6 +96,19 @@ impl Store {
             .fetch_optional(&mut *self.read(scope.org).await?)
             .await?;
         row.map(|row| Ok(Duration::from_micros(row.number("interval_us")?))).transpose()
+    }
+
+    /// The tiers that keep any level of the history for a time of their own.
+    pub async fn tiers_keeping(
+        &self,
+        scope: &Scope,
+    ) -> Result<Vec<(TierId, KeptDays)>, StoreError> {
+        let rows = sql(KEEPING)
+            .bind(scope.org.0)
+            .bind(LIST_ROWS_MAX)
+            .fetch_all(&mut *self.read(scope.org).await?)
+            .await?;
+        rows.iter().map(|row| Ok((TierId(row.number("id")?), kept(row)?))).collect()
     }
 
     pub async fn tier_get(&self, scope: &Scope, id: TierId) -> Result<TierRow, StoreError> {
@@ -208,17 +230,15 @@ pub(crate) async fn get(
     tier_row(&row.ok_or(StoreError::NotFound { what: "tier" })?)
 }
 
+/// A tier, and for how long its history is kept.
+type Policy<'a> = (&'a Tier, &'a KeptDays);
+
 fn check(tier: &Tier, kept: &KeptDays) -> Result<(), StoreError> {
     tier.check().map_err(|source| StoreError::Tier { source })?;
     kept.check().map_err(|source| StoreError::TierKept { source })
 }
 
-fn bind(
-    text: &'static str,
-    scope: &Scope,
-    (tier, kept): (&Tier, &KeptDays),
-    now: UtcMicros,
-) -> Sql {
+fn bind(text: &'static str, scope: &Scope, (tier, kept): Policy<'_>, now: UtcMicros) -> Sql {
     let agent_count = match tier.strategy {
         Strategy::All => None,
         Strategy::Count(count) => Some(count),
@@ -294,7 +314,7 @@ async fn record(
     tx: &mut Tx,
     scope: &Scope,
     action: &str,
-    (before, after): (Option<(&Tier, &KeptDays)>, Option<(&Tier, &KeptDays)>),
+    (before, after): (Option<Policy<'_>>, Option<Policy<'_>>),
     now: UtcMicros,
 ) -> Result<u64, StoreError> {
     let Some((tier, kept)) = after.or(before) else {
@@ -320,7 +340,7 @@ async fn record(
     inventory::log(tx, scope, &[logged], now).await
 }
 
-fn tier_json((tier, kept): (&Tier, &KeptDays)) -> Value {
+fn tier_json((tier, kept): Policy<'_>) -> Value {
     let kept = kept.levels().map(|(level, days)| (level.to_owned(), days.into()));
     json!({
         "kept_days": Value::Object(kept.into_iter().collect()),

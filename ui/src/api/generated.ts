@@ -417,7 +417,8 @@ export interface paths {
         };
         /**
          * Plan disk, memory and traffic
-         * @description For targets of one tier, with the times for which this server keeps its history.
+         * @description For targets of one tier, with the times for which this server keeps its history, or those that
+         *     the tier is to keep it for.
          *
          *     Needs the permission `tier_read`.
          */
@@ -1995,6 +1996,60 @@ export interface components {
             version: number;
         };
         /**
+         * @description For how many days each level of the history is kept.
+         *
+         *     Of a tier, null or left out is as long as the server's configuration says. A target that moves
+         *     to another tier is kept as that one says, with all of its history.
+         */
+        KeptDays: {
+            /**
+             * Format: int32
+             * @description Roll-ups of an hour of each agent, and its days.
+             * @default null
+             * @example 400
+             */
+            agent_1h: number | null;
+            /**
+             * Format: int32
+             * @description Roll-ups of five minutes of each agent.
+             * @default null
+             * @example 90
+             */
+            agent_5m: number | null;
+            /**
+             * Format: int32
+             * @default null
+             * @example 90
+             */
+            minutes: number | null;
+            /**
+             * Format: int32
+             * @description Every round of every agent.
+             * @default null
+             * @example 14
+             */
+            rounds: number | null;
+            /**
+             * Format: int32
+             * @default null
+             * @example 1826
+             */
+            target_1d: number | null;
+            /**
+             * Format: int32
+             * @default null
+             * @example 1826
+             */
+            target_1h: number | null;
+            /**
+             * Format: int32
+             * @description Roll-ups of all agents together.
+             * @default null
+             * @example 400
+             */
+            target_5m: number | null;
+        };
+        /**
          * @description The data of an event; which one it is says the event's name.
          *
          *     `verdict`, `agent`, `inventory`, `minute`, `tick` and `resync` come by these names. The event's
@@ -2555,6 +2610,7 @@ export interface components {
             id: number;
             /** Format: int64 */
             interval_s: number;
+            kept_days: components["schemas"]["KeptDays"];
             /** Format: int64 */
             lost_clear: number;
             /** Format: int64 */
@@ -2602,6 +2658,7 @@ export interface components {
              * @example 30
              */
             interval_s?: number | null;
+            kept_days?: components["schemas"]["KeptDays"] | null;
             /**
              * Format: int64
              * @description So many or fewer end it.
@@ -2648,6 +2705,8 @@ export interface components {
         Tiers: {
             /** @description By name. */
             items: components["schemas"]["Tier"][];
+            /** @description What this server keeps where a tier says nothing, in days. */
+            kept_days: components["schemas"]["KeptDays"];
         };
         /**
          * Format: date-time
@@ -3670,6 +3729,17 @@ export interface operations {
                 interval_s?: number;
                 /** @description Packets in a round; 5 if left out. */
                 packets?: number;
+                /**
+                 * @description Days for which rounds are kept; as long as the server keeps them if left out, like the
+                 *     others.
+                 */
+                rounds_days?: number;
+                minutes_days?: number;
+                agent_5m_days?: number;
+                agent_1h_days?: number;
+                target_5m_days?: number;
+                target_1h_days?: number;
+                target_1d_days?: number;
             };
             header?: never;
             path?: never;

@@ -258,6 +258,8 @@ export const planQuery = (query: {
   agents: number
   interval_s: number
   packets: number
+  /** Days of a level, such as `rounds_days`, that are not those of the server. */
+  [level: `${string}_days`]: number
 }) =>
   queryOptions({
     queryKey: ['plan', query],

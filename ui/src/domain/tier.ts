@@ -3,6 +3,44 @@
  * sooner.
  */
 
+/** The levels of the history that a tier may keep for a time of its own, in the server's order. */
+export const LEVELS = [
+  { level: 'rounds', label: 'Every round' },
+  { level: 'minutes', label: 'Minutes' },
+  { level: 'agent_5m', label: '5 minutes, each agent' },
+  { level: 'agent_1h', label: 'Hours and days, each agent' },
+  { level: 'target_5m', label: '5 minutes, all agents' },
+  { level: 'target_1h', label: 'Hours, all agents' },
+  { level: 'target_1d', label: 'Days, all agents' },
+] as const
+
+export type KeptLevel = (typeof LEVELS)[number]['level']
+
+/** Days; without a number a level is kept as the server keeps it. */
+export type KeptDays = Record<KeptLevel, number | null>
+
+const KEPT_DAYS_MAX = 36_500
+
+/** Returns what is wrong with the days of each level. */
+export function checkKept(kept: KeptDays): Partial<Record<KeptLevel, string>> {
+  const errors: Partial<Record<KeptLevel, string>> = {}
+  for (const { level } of LEVELS) {
+    const days = kept[level]
+    if (days !== null && (!Number.isInteger(days) || days < 1 || KEPT_DAYS_MAX < days)) {
+      errors[level] = `must be from 1 to ${KEPT_DAYS_MAX} days, or empty`
+    }
+  }
+  return errors
+}
+
+/** In few words, which levels a tier keeps for a time of its own. */
+export function keptInWords(kept: KeptDays): string[] {
+  return LEVELS.flatMap(({ level, label }) => {
+    const days = kept[level]
+    return days === null ? [] : [`${label.toLowerCase()} ${days} d`]
+  })
+}
+
 export interface TierSettings {
   name: string
   interval_s: number
@@ -16,9 +54,13 @@ export interface TierSettings {
   lost_clear: number
   rtt_us_raise: number
   rtt_us_clear: number
+  kept_days: KeptDays
 }
 
-export type NumberField = Exclude<keyof TierSettings, 'name' | 'strategy' | 'agent_count'>
+export type NumberField = Exclude<
+  keyof TierSettings,
+  'name' | 'strategy' | 'agent_count' | 'kept_days'
+>
 
 /** What each number may be, both ends included. */
 export const RANGES: Record<NumberField, { min: number; max: number }> = {
@@ -49,6 +91,15 @@ export const STANDARD: TierSettings = {
   lost_clear: 2,
   rtt_us_raise: 150_000,
   rtt_us_clear: 120_000,
+  kept_days: {
+    rounds: null,
+    minutes: null,
+    agent_5m: null,
+    agent_1h: null,
+    target_5m: null,
+    target_1h: null,
+    target_1d: null,
+  },
 }
 
 /** Returns the packets a second that one agent sends for that many targets of the tier. */
@@ -94,6 +145,9 @@ export function checkTier(tier: TierSettings): Partial<Record<keyof TierSettings
   if (roundMs(tier) > tier.interval_s * 1000) {
     errors.interval_s ??=
       'too short: a round and its confirm burst must end before the next round'
+  }
+  if (Object.keys(checkKept(tier.kept_days)).length > 0) {
+    errors.kept_days = `must be from 1 to ${KEPT_DAYS_MAX} days, or empty`
   }
   if (!/^[a-z0-9][a-z0-9_.-]{0,62}$/i.test(tier.name)) {
     errors.name = 'letters, digits, “-”, “_” and “.”; at most 63; starts with a letter or digit'

@@ -66,6 +66,9 @@ fn what_no_tier_may_have_is_refused_with_what_it_may() {
         ("--agents", "1001", "1..=1000"),
         ("--interval", "4", "5..=3600"),
         ("--packets", "21", "1..=20"),
+        ("--keep", "rounds", "LEVEL=DAYS"),
+        ("--keep", "rounds=0", "1 to 36500 days"),
+        ("--keep", "agent_1d=3", "take one of rounds, minutes, agent_5m"),
     ] {
         let mut given = vec!["plan"];
         for (name, standard) in [("--targets", "9"), ("--agents", "9")] {
@@ -77,4 +80,15 @@ fn what_no_tier_may_have_is_refused_with_what_it_may() {
         let text = complaint(&mut faultline(&given));
         assert!(text.contains(argument) && text.contains(must), "{text}");
     }
+}
+
+#[test]
+fn a_tier_that_keeps_rounds_for_longer_takes_more_disk() {
+    let rounds = |more: &[&str]| -> u64 {
+        let text = plan(&[&["--json"], more].concat());
+        let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+        plan["levels"][0]["bytes"].as_u64().unwrap()
+    };
+    assert_eq!(rounds(&["--keep", "rounds=28"]), 2 * rounds(&[]));
+    assert_eq!(rounds(&["--keep", "minutes=7", "--keep", "rounds=7"]), rounds(&[]) / 2);
 }

@@ -140,6 +140,9 @@ impl From<StoreError> for AppError {
             StoreError::Tier { source } => {
                 AppError::Invalid(vec![FieldError::new(source.field, source.must)])
             }
+            StoreError::TierKept { source } => {
+                AppError::Invalid(vec![FieldError::new("kept_days", source.to_string())])
+            }
             StoreError::CursorInvalid => AppError::Invalid(vec![FieldError::new(
                 "cursor",
                 "is not one that this list gave; start again without it",

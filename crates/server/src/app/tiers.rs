@@ -1,9 +1,12 @@
 //! Tiers: how groups of targets are watched.
 
-use model::{Tier, TierId};
+use std::collections::BTreeMap;
+
+use model::{Kept, KeptDays, TargetId, Tier, TierId};
 use store::{Scope, TierRow};
 
 use super::{App, AppError};
+use crate::config::RetentionConfig;
 
 impl App {
     pub(crate) async fn tiers(&self, scope: &Scope) -> Result<Vec<TierRow>, AppError> {
@@ -14,16 +17,21 @@ impl App {
         Ok(self.store.tier_get(scope, id).await?)
     }
 
-    pub(crate) async fn tier_create(&self, scope: &Scope, tier: Tier) -> Result<TierRow, AppError> {
+    pub(crate) async fn tier_create(
+        &self,
+        scope: &Scope,
+        tier: Tier,
+        kept: KeptDays,
+    ) -> Result<TierRow, AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
-        self.change(async move { store.tier_create(&scope, &tier, now).await }).await
+        self.change(async move { store.tier_create(&scope, &tier, kept, now).await }).await
     }
 
     pub(crate) async fn tier_update(
         &self,
         scope: &Scope,
         id: TierId,
-        edit: impl FnOnce(&mut Tier) + Send + 'static,
+        edit: impl FnOnce(&mut Tier, &mut KeptDays) + Send + 'static,
     ) -> Result<TierRow, AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
         self.change(async move { store.tier_update(&scope, id, edit, now).await }).await
@@ -32,5 +40,39 @@ impl App {
     pub(crate) async fn tier_delete(&self, scope: &Scope, id: TierId) -> Result<(), AppError> {
         let (store, scope, now) = (self.store.clone(), scope.clone(), self.clock.now());
         self.change(async move { store.tier_delete(&scope, id, now).await }).await
+    }
+
+    /// For how long the history is kept by the tiers that say so themselves.
+    pub(crate) async fn retention_by_tier(
+        &self,
+        scope: &Scope,
+    ) -> Result<BTreeMap<TierId, RetentionConfig>, AppError> {
+        let others = self.config.retention;
+        let own = self.store.tiers_keeping(scope).await?.into_iter();
+        Ok(own.map(|(tier, kept)| (tier, others.with(&kept.or(&others.kept())))).collect())
+    }
+
+    /// For how long the history of some targets is kept: each level as long as any of them keeps
+    /// it. Of one that is not there nothing is said.
+    pub(crate) async fn retention_of(
+        &self,
+        scope: &Scope,
+        targets: impl IntoIterator<Item = TargetId> + Send,
+    ) -> Result<RetentionConfig, AppError> {
+        let (others, own) = (self.config.retention, self.retention_by_tier(scope).await?);
+        if own.is_empty() {
+            return Ok(others);
+        }
+        let mut longest: Option<Kept> = None;
+        for id in targets {
+            let tier = match self.store.target_get(scope, id).await.map_err(AppError::from) {
+                Ok(target) => target.tier.id,
+                Err(AppError::NotFound { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let kept = own.get(&tier).unwrap_or(&others).kept();
+            longest = Some(longest.map_or(kept, |longest| longest.or_longer(&kept)));
+        }
+        Ok(longest.map_or(others, |longest| others.with(&longest)))
     }
 }

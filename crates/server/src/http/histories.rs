@@ -86,7 +86,8 @@ pub(crate) async fn history_list(
     let agents = fields.take_some("agents", query.agents.as_deref().map(parse_flag));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
-    let range = history::range(from, to, level, app.now(), &app.config.retention);
+    let retention = app.retention_of(&scope, ids.iter().copied()).await?;
+    let range = history::range(from, to, level, app.now(), &retention);
     let (range, level) = range.map_err(|(field, reason)| {
         fields.refuse(field, reason);
         fields.error()

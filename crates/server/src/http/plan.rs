@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use axum::extract::State;
 use model::{
-    Plan, Tier,
+    KeptDays, Plan, Tier,
     plan::{Level, Question, Traffic},
 };
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,22 @@ pub(crate) struct PlanQuery {
     /// Packets in a round; 5 if left out.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 20)]
     packets: Option<String>,
+    /// Days for which rounds are kept; as long as the server keeps them if left out, like the
+    /// others.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    rounds_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    minutes_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    agent_5m_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    agent_1h_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    target_5m_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    target_1h_days: Option<String>,
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 36_500)]
+    target_1d_days: Option<String>,
 }
 
 /// What watching costs once everything has been kept for its time, as this server is configured.
@@ -98,7 +114,8 @@ impl From<&Plan> for PlanView {
 
 /// Plan disk, memory and traffic
 ///
-/// For targets of one tier, with the times for which this server keeps its history.
+/// For targets of one tier, with the times for which this server keeps its history, or those that
+/// the tier is to keep it for.
 #[utoipa::path(
     get, path = "/api/v1/plan", tag = "tiers", params(PlanQuery),
     responses((status = 200, description = "What it costs", body = PlanView))
@@ -126,19 +143,40 @@ fn question(app: &App, query: &PlanQuery) -> Result<Question, ApiError> {
     let range = 1..=u64::from(Tier::PACKETS_MAX);
     let packets = number("packets", query.packets.as_deref(), Some(packets.into()), range);
     let packets = packets.and_then(|packets| u8::try_from(packets).ok());
+    let kept = kept_days(query, &mut fields);
     let (Some(targets), Some(agents), Some(interval), Some(packets)) =
         (targets, agents, interval, packets)
     else {
         return Err(fields.error().into());
     };
+    fields.check()?;
     Ok(Question {
         targets,
         agents,
         interval: Duration::from_secs(interval),
         packets,
         payload_bytes: Tier::PAYLOAD_BYTES_DEFAULT,
-        kept: app.config.retention.kept(),
+        kept: kept.or(&app.config.retention.kept()),
     })
+}
+
+/// What a tier of the question keeps for a time of its own.
+fn kept_days(query: &PlanQuery, fields: &mut Fields) -> KeptDays {
+    let mut days = |field, text: Option<&str>| {
+        let text = text?;
+        let range = 1..=u64::from(KeptDays::DAYS_MAX);
+        let days = fields.take(field, parse_number(Some(text), None, &range));
+        days.and_then(|days| u32::try_from(days).ok())
+    };
+    KeptDays {
+        rounds: days("rounds_days", query.rounds_days.as_deref()),
+        minutes: days("minutes_days", query.minutes_days.as_deref()),
+        agent_5m: days("agent_5m_days", query.agent_5m_days.as_deref()),
+        agent_1h: days("agent_1h_days", query.agent_1h_days.as_deref()),
+        target_5m: days("target_5m_days", query.target_5m_days.as_deref()),
+        target_1h: days("target_1h_days", query.target_1h_days.as_deref()),
+        target_1d: days("target_1d_days", query.target_1d_days.as_deref()),
+    }
 }
 
 fn parse_number(

@@ -225,7 +225,8 @@ pub(crate) async fn target_history(
     let level = fields.take_some("level", query.level.as_deref().map(parse_level));
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
-    let range = history::range(from, to, level, app.now(), &app.config.retention);
+    let retention = app.retention_of(&scope, [id]).await?;
+    let range = history::range(from, to, level, app.now(), &retention);
     let (range, level) = range.map_err(|(field, reason)| {
         fields.refuse(field, reason);
         fields.error()

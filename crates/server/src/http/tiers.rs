@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use http::StatusCode;
-use model::{LossRule, Name, RttRule, Strategy, Tier, TierId};
+use model::{Kept, KeptDays, LossRule, Name, RttRule, Strategy, Tier, TierId};
 use serde::{Deserialize, Serialize};
 use store::TierRow;
 use utoipa::ToSchema;
@@ -22,6 +22,67 @@ use crate::app::{App, Fields};
 pub(crate) struct TiersView {
     /// By name.
     items: Vec<TierView>,
+    /// What this server keeps where a tier says nothing, in days.
+    kept_days: KeptDaysView,
+}
+
+/// For how many days each level of the history is kept.
+///
+/// Of a tier, null or left out is as long as the server's configuration says. A target that moves
+/// to another tier is kept as that one says, with all of its history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = KeptDays)]
+pub(crate) struct KeptDaysView {
+    /// Every round of every agent.
+    #[schema(minimum = 1, maximum = 36_500, example = 14)]
+    rounds: Option<u32>,
+    #[schema(minimum = 1, maximum = 36_500, example = 90)]
+    minutes: Option<u32>,
+    /// Roll-ups of five minutes of each agent.
+    #[schema(minimum = 1, maximum = 36_500, example = 90)]
+    agent_5m: Option<u32>,
+    /// Roll-ups of an hour of each agent, and its days.
+    #[schema(minimum = 1, maximum = 36_500, example = 400)]
+    agent_1h: Option<u32>,
+    /// Roll-ups of all agents together.
+    #[schema(minimum = 1, maximum = 36_500, example = 400)]
+    target_5m: Option<u32>,
+    #[schema(minimum = 1, maximum = 36_500, example = 1_826)]
+    target_1h: Option<u32>,
+    #[schema(minimum = 1, maximum = 36_500, example = 1_826)]
+    target_1d: Option<u32>,
+}
+
+impl From<KeptDays> for KeptDaysView {
+    fn from(kept: KeptDays) -> KeptDaysView {
+        let KeptDays { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d } =
+            kept;
+        KeptDaysView { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d }
+    }
+}
+
+impl From<KeptDaysView> for KeptDays {
+    fn from(view: KeptDaysView) -> KeptDays {
+        let KeptDaysView { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d } =
+            view;
+        KeptDays { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d }
+    }
+}
+
+impl From<Kept> for KeptDaysView {
+    fn from(kept: Kept) -> KeptDaysView {
+        let days = |kept: Duration| u32::try_from(kept.as_secs() / 86_400).ok();
+        KeptDaysView {
+            rounds: days(kept.rounds),
+            minutes: days(kept.minutes),
+            agent_5m: days(kept.agent_5m),
+            agent_1h: days(kept.agent_1h),
+            target_5m: days(kept.target_5m),
+            target_1h: days(kept.target_1h),
+            target_1d: days(kept.target_1d),
+        }
+    }
 }
 
 /// How a group of targets is watched, by which agents, judged how.
@@ -43,6 +104,7 @@ pub(crate) struct TierView {
     lost_clear: u8,
     rtt_us_raise: u32,
     rtt_us_clear: u32,
+    kept_days: KeptDaysView,
     targets_total: u64,
 }
 
@@ -110,6 +172,8 @@ pub(crate) struct TierRules {
     /// At or below this ends it; at most `rtt_us_raise`.
     #[schema(minimum = 1000, maximum = 60_000_000, example = 120_000)]
     rtt_us_clear: Option<u32>,
+    /// Taken as a whole: a level that is left out is kept as the server keeps it.
+    kept_days: Option<KeptDaysView>,
 }
 
 impl From<&TierRow> for TierView {
@@ -133,6 +197,7 @@ impl From<&TierRow> for TierView {
             lost_clear: tier.loss.lost_clear,
             rtt_us_raise: tier.rtt.us_raise,
             rtt_us_clear: tier.rtt.us_clear,
+            kept_days: row.kept.into(),
             targets_total: row.targets_total,
         }
     }
@@ -170,12 +235,22 @@ impl TierRules {
     }
 }
 
+impl TierRules {
+    /// For how long the history is kept, in the place of `kept`.
+    fn kept(&self, kept: KeptDays) -> KeptDays {
+        self.kept_days.map_or(kept, KeptDays::from)
+    }
+}
+
 /// A tier's times are at most an hour.
 fn in_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn refuse_broken_ranges(fields: &mut Fields, tier: &Tier) {
+fn refuse_broken_ranges(fields: &mut Fields, tier: &Tier, kept: &KeptDays) {
+    for broken in kept.broken() {
+        fields.refuse(kept_field(broken.level), broken.to_string());
+    }
     for broken in tier.broken_ranges() {
         // The API's fields carry their unit in the name.
         let field = match broken.field {
@@ -186,6 +261,20 @@ fn refuse_broken_ranges(fields: &mut Fields, tier: &Tier) {
             other => other,
         };
         fields.refuse(field, broken.must);
+    }
+}
+
+/// The field of a level, as it stands in a body.
+fn kept_field(level: &'static str) -> &'static str {
+    match level {
+        "rounds" => "kept_days.rounds",
+        "minutes" => "kept_days.minutes",
+        "agent_5m" => "kept_days.agent_5m",
+        "agent_1h" => "kept_days.agent_1h",
+        "target_5m" => "kept_days.target_5m",
+        "target_1h" => "kept_days.target_1h",
+        "target_1d" => "kept_days.target_1d",
+        other => other,
     }
 }
 
@@ -200,7 +289,8 @@ pub(crate) async fn tier_list(
 ) -> Result<Json<TiersView>, ApiError> {
     let scope = caller.authorize(Permission::TierRead)?;
     let rows = app.tiers(&scope).await?;
-    Ok(Json(TiersView { items: rows.iter().map(TierView::from).collect() }))
+    let kept_days = app.config.retention.kept().into();
+    Ok(Json(TiersView { items: rows.iter().map(TierView::from).collect(), kept_days }))
 }
 
 /// Create a tier
@@ -222,9 +312,10 @@ pub(crate) async fn tier_create(
         return Err(fields.error().into());
     };
     let tier = body.rules.apply(Tier::standard(TierId(0), name));
-    refuse_broken_ranges(&mut fields, &tier);
+    let kept = body.rules.kept(KeptDays::default());
+    refuse_broken_ranges(&mut fields, &tier, &kept);
     fields.check()?;
-    let row = app.tier_create(&scope, tier).await?;
+    let row = app.tier_create(&scope, tier, kept).await?;
     Ok((StatusCode::CREATED, Json(TierView::from(&row))))
 }
 
@@ -259,9 +350,11 @@ pub(crate) async fn tier_update(
     let mut fields = Fields::default();
     let name = fields.take_some("name", body.name.as_deref().map(Name::parse));
     let present = app.tier_get(&scope, id).await?;
-    refuse_broken_ranges(&mut fields, &body.rules.apply(present.tier));
+    let kept = body.rules.kept(present.kept);
+    refuse_broken_ranges(&mut fields, &body.rules.apply(present.tier), &kept);
     fields.check()?;
-    let edit = move |tier: &mut Tier| {
+    let edit = move |tier: &mut Tier, kept: &mut KeptDays| {
+        *kept = body.rules.kept(*kept);
         let changed = body.rules.apply(tier.clone());
         *tier = changed;
         if let Some(name) = name {

@@ -6,14 +6,17 @@ import { type FormEvent, useState } from 'react'
 
 import { Problem } from '../../api/client'
 import { useTierSave } from '../../api/commands'
-import { agentsQuery, planQuery } from '../../api/queries'
+import { agentsQuery, planQuery, tiersQuery } from '../../api/queries'
 import type { Tier } from '../../api/types'
 import {
+  type KeptDays,
+  LEVELS,
   type NumberField,
   RANGES,
   STANDARD,
   type TierSettings,
   bitsPerSecond,
+  checkKept,
   checkTier,
   downWithinS,
   packetsPerSecond,
@@ -129,6 +132,13 @@ export function TierForm({ tier, onDone }: { tier: Tier | null; onDone: () => vo
           {number('rtt_us_clear', 'Clears at or below', 'ms', 1000)}
         </div>
       </fieldset>
+      <Keeping
+        kept={settings.kept_days}
+        reasonFor={(field) => problem?.reasonFor(field)}
+        onChange={(kept_days) => {
+          change({ kept_days })
+        }}
+      />
       {Object.keys(errors).every((field) => field === 'name') && (
         <Sum settings={settings} tier={tier} />
       )}
@@ -143,6 +153,46 @@ export function TierForm({ tier, onDone }: { tier: Tier | null; onDone: () => vo
       </div>
     </form>
   )
+}
+
+interface KeepingProps {
+  kept: KeptDays
+  reasonFor: (field: string) => string | undefined
+  onChange: (kept: KeptDays) => void
+}
+
+/** For how many days each level is kept; what is empty, as the server keeps it. */
+function Keeping({ kept, reasonFor, onChange }: KeepingProps) {
+  const { data: tiers } = useQuery(tiersQuery)
+  const errors = checkKept(kept)
+  return (
+    <fieldset className={css.group}>
+      <legend>History is kept for</legend>
+      <div className={css.numbers}>
+        {LEVELS.map(({ level, label }) => (
+          <NumberInput
+            key={level}
+            label={label}
+            suffix=" days"
+            placeholder={placeholderOf(tiers?.kept_days[level])}
+            min={1}
+            clampBehavior="none"
+            allowDecimal={false}
+            value={kept[level] ?? ''}
+            error={reasonFor(`kept_days.${level}`) ?? errors[level]}
+            onChange={(value) => {
+              onChange({ ...kept, [level]: value === '' ? null : Number(value) })
+            }}
+          />
+        ))}
+      </div>
+      <p className={form.hint}>Empty: as long as this server keeps it.</p>
+    </fieldset>
+  )
+}
+
+function placeholderOf(days: number | null | undefined): string {
+  return days == null ? '' : many(days, 'day')
 }
 
 function Sum({ settings, tier }: { settings: TierSettings; tier: Tier | null }) {
@@ -167,11 +217,13 @@ function Sum({ settings, tier }: { settings: TierSettings; tier: Tier | null }) 
 
 /** What the server has to bear; nothing is said while it is not known. */
 function Cost({ settings, targets }: { settings: TierSettings; targets: number }) {
-  const { interval_s, packets } = settings
+  const { interval_s, packets, kept_days } = settings
   const { data: all } = useQuery({ ...agentsQuery, enabled: settings.strategy === 'all' })
   const some = settings.strategy === 'count' ? settings.agent_count : all?.items.length
   const agents = some ?? 0
-  const { data: plan } = useQuery(planQuery({ targets, agents, interval_s, packets }))
+  const { data: plan } = useQuery(
+    planQuery({ targets, agents, interval_s, packets, ...daysOf(kept_days) }),
+  )
   if (plan === undefined || agents === 0) return null
   return (
     <small>
@@ -179,4 +231,13 @@ function Cost({ settings, targets }: { settings: TierSettings; targets: number }
       about {bytes(plan.disk_bytes)} of disk once history is kept for its full time.
     </small>
   )
+}
+
+/** As the planner is asked; what the server keeps is not said. */
+function daysOf(kept: KeptDays): Record<string, number> {
+  const own = LEVELS.flatMap(({ level }) => {
+    const days = kept[level]
+    return days === null ? [] : [[`${level}_days`, days] as const]
+  })
+  return Object.fromEntries(own)
 }

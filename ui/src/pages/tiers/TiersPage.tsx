@@ -8,7 +8,7 @@ import { useState } from 'react'
 import { useTierDelete } from '../../api/commands'
 import { tiersQuery } from '../../api/queries'
 import type { Tier } from '../../api/types'
-import { downWithinS, packetsPerSecond } from '../../domain/tier'
+import { downWithinS, keptInWords, packetsPerSecond } from '../../domain/tier'
 import { count, many, perSecond } from '../../domain/units'
 import { Confirm } from '../../ui/Confirm'
 import { type Column, DataTable } from '../../ui/DataTable'
@@ -151,6 +151,11 @@ function columns(
       cell: (tier) => `${Math.ceil(downWithinS(tier))} s`,
     },
     {
+      id: 'kept',
+      head: 'History kept',
+      cell: (tier) => <KeptCell words={keptInWords(tier.kept_days)} />,
+    },
+    {
       id: 'targets',
       head: 'Targets',
       isNumeric: true,
@@ -175,6 +180,20 @@ function columns(
     })
   }
   return shown
+}
+
+/** What a tier keeps for a time of its own; most keep nothing so. */
+function KeptCell({ words }: { words: string[] }) {
+  const [first, ...rest] = words
+  if (first === undefined) return 'as the server'
+  return (
+    <span className={css.stack} title={words.join(', ')}>
+      {first}
+      <small>
+        {rest.length === 0 ? 'the rest as the server' : `and ${many(rest.length, 'more level')}`}
+      </small>
+    </span>
+  )
 }
 
 interface TierMenuProps {

@@ -15,7 +15,8 @@ use std::{
 };
 
 use model::{
-    AgentId, Cause, Minute, MinuteTruth, Name, ProbeId, Span, TargetId, ToldRollup, UtcMicros,
+    AgentId, Cause, Minute, MinuteTruth, Name, ProbeId, Span, TargetId, TierId, ToldRollup,
+    UtcMicros,
 };
 use store::{AgentRef, MonitorGap, Scope, TargetRow, Who};
 
@@ -53,12 +54,14 @@ pub(crate) enum Values {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
     pub(crate) probe: ProbeId,
+    /// How long its history is kept depends on it.
+    tier: TierId,
     pub(crate) created: Minute,
 }
 
 impl From<&TargetRow> for Subject {
     fn from(target: &TargetRow) -> Subject {
-        Subject { probe: target.probe, created: target.created_at.minute() }
+        Subject { probe: target.probe, tier: target.tier.id, created: target.created_at.minute() }
     }
 }
 
@@ -73,6 +76,8 @@ pub(crate) struct Around {
     lost: BTreeMap<AgentId, Vec<(UtcMicros, UtcMicros)>>,
     agents: BTreeMap<AgentId, (AgentRef, Minute)>,
     retention: RetentionConfig,
+    /// Of tiers with times of their own.
+    retention_by_tier: BTreeMap<TierId, RetentionConfig>,
     /// What the answer leaves out, in words.
     pub(crate) notes: Vec<String>,
 }
@@ -142,7 +147,8 @@ impl Teller {
         };
         let target = self.subject.created;
         let agent_created = agent.and_then(|agent| around.agents.get(&agent)).map(|(_, at)| *at);
-        let kept = around.retention.of(around.level, agent.is_some());
+        let own = around.retention_by_tier.get(&self.subject.tier);
+        let kept = own.unwrap_or(&around.retention).of(around.level, agent.is_some());
         let now = around.now.minute();
         Context {
             created: agent_created.map_or(target, |minute| minute.max(target)),
@@ -243,6 +249,7 @@ impl App {
             lost,
             agents: agents.collect(),
             retention: self.config.retention,
+            retention_by_tier: self.retention_by_tier(scope).await?,
             notes,
         }))
     }

@@ -5,8 +5,8 @@ use store::{RoundQuery, TargetPatch};
 
 use super::*;
 
-/// What is kept, each with the level it is of, the longest time one chunk of it covers, in days, and
-/// when it was.
+/// What is kept, each with the level it is of, the longest time that one chunk of it covers, in
+/// days, and when it was: ten times the minute, and some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct What {
     level: &'static str,
