@@ -15,19 +15,19 @@ fn plan(more: &[&str]) -> String {
 #[test]
 fn a_person_reads_disk_by_level_memory_and_packets() {
     expect![[r#"
-        DISK            RECORDS    SIZE
-        rounds          120960000  380.7 MiB
-        minutes         518400000  39.1 MiB
-        agent_5m        77760000   57.1 MiB
-        agent_1h        28800000   24.4 MiB
-        agent_1d        1200000    6.3 MiB
-        target_5m       115200000  85.7 MiB
-        target_1h       43824000   35.9 MiB
-        target_1d       1826000    9.8 MiB
-        unmerged        8640000    17.3 MiB
-        free            -          36.1 MiB
-        log             6000       64.0 MiB
-        data directory  -          756.4 MiB
+        DISK                    RECORDS    SIZE
+        every round             120960000  380.7 MiB
+        minutes                 518400000  39.1 MiB
+        5 minutes, each agent   77760000   57.1 MiB
+        hours, each agent       28800000   24.4 MiB
+        days, each agent        1200000    6.3 MiB
+        5 minutes, all agents   115200000  85.7 MiB
+        hours, all agents       43824000   35.9 MiB
+        days, all agents        1826000    9.8 MiB
+        last day, until merged  8640000    17.3 MiB
+        free in the file        -          36.1 MiB
+        log, until judged       6000       64.0 MiB
+        data directory          -          756.4 MiB
 
         MEMORY        SIZE
         server        151.6 MiB

@@ -200,7 +200,7 @@ async fn late_rounds_of_a_neighbour_are_rolled_up_and_those_of_the_forgotten_are
     w.record(3 * 60 + 8, now).await;
     w.settle(now).await;
     for span in Span::ALL {
-        for probe in w.probes[1..].to_vec() {
+        for probe in w.probes[1..].iter().copied() {
             w.check_span(probe, span, w.first, Minute(w.first.0 + 3 * DAY)).await;
         }
     }
