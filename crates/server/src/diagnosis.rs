@@ -251,6 +251,7 @@ impl Desk {
             for change in &changes {
                 is_renamed |= self.roster.change(change);
             }
+            self.ledger.forget_addresses(&mut self.roster, self.now);
             if is_renamed {
                 self.ledger.forget_strangers(&self.roster);
                 self.changed.extend(self.drafts.keys());

@@ -33,6 +33,8 @@ pub(super) struct Gateway {
 pub struct Ledger {
     pairs: BTreeMap<(AgentId, ProbeId), Vec<Ask>>,
     gateways: BTreeMap<AgentId, Gateway>,
+    /// From when on rounds of a probe count: before, it asked another address.
+    since: BTreeMap<ProbeId, UtcMicros>,
     total: usize,
 }
 
@@ -53,6 +55,9 @@ impl Ledger {
     }
 
     fn add(&mut self, pair: (AgentId, ProbeId), ask: Ask) {
+        if self.since.get(&pair.1).is_some_and(|since| ask.at < *since) {
+            return;
+        }
         let share = ASKS_TOTAL_MAX / self.pairs.len().max(1);
         let asks_max = share.clamp(PAIR_ASKS_MIN, PAIR_ASKS_MAX);
         let asks = self.pairs.entry(pair).or_default();
@@ -88,10 +93,21 @@ impl Ledger {
         self.gateways.get(&agent).copied()
     }
 
+    /// Forgets what was heard of addresses that probes ask no longer: it says nothing of another,
+    /// however late it comes.
+    pub fn forget_addresses(&mut self, roster: &mut Roster, now: UtcMicros) {
+        for probe in roster.take_readdressed() {
+            self.since.insert(probe, now);
+            self.pairs.retain(|(_, of), _| *of != probe);
+        }
+        self.total = self.pairs.values().map(Vec::len).sum();
+    }
+
     /// Forgets who is no longer in the inventory.
     pub fn forget_strangers(&mut self, roster: &Roster) {
         self.pairs.retain(|(agent, probe), _| roster.has_agent(*agent) && roster.has_probe(*probe));
         self.gateways.retain(|agent, _| roster.has_agent(*agent));
+        self.since.retain(|probe, _| roster.has_probe(*probe));
         self.total = self.pairs.values().map(Vec::len).sum();
     }
 

@@ -14,6 +14,7 @@ const INTERVAL_US: i64 = 30_000_000;
 struct Probe {
     org: OrgId,
     target: Box<str>,
+    address: Box<str>,
     tier: TierId,
 }
 
@@ -29,6 +30,8 @@ pub struct Roster {
     intervals_us: BTreeMap<TierId, i64>,
     probes: BTreeMap<ProbeId, Probe>,
     agents: BTreeMap<AgentId, Agent>,
+    /// Probes whose address is another, until somebody asks.
+    readdressed: BTreeSet<ProbeId>,
 }
 
 impl Roster {
@@ -46,8 +49,14 @@ impl Roster {
             }
             InventoryChange::ProbeSet(spec) => {
                 let target = spec.target_name.as_str();
-                let probe = Probe { org: spec.org, target: target.into(), tier: spec.tier };
+                let address = spec.address.to_string().into();
+                let probe =
+                    Probe { org: spec.org, target: target.into(), address, tier: spec.tier };
+                let address = probe.address.clone();
                 let before = self.probes.insert(spec.id, probe);
+                if before.as_ref().is_some_and(|before| before.address != address) {
+                    self.readdressed.insert(spec.id);
+                }
                 before.is_none_or(|before| &*before.target != target || before.org != spec.org)
             }
             InventoryChange::ProbeRemoved(id) => self.probes.remove(id).is_some(),
@@ -62,6 +71,11 @@ impl Roster {
             }
             InventoryChange::AgentRemoved(id) => self.agents.remove(id).is_some(),
         }
+    }
+
+    /// Probes that ask another address since this was called last.
+    pub(super) fn take_readdressed(&mut self) -> BTreeSet<ProbeId> {
+        std::mem::take(&mut self.readdressed)
     }
 
     /// The organisations that have something.

@@ -1,7 +1,8 @@
 //! From assessments to incidents: what is the same as before, what is new, what is over, and whom
 //! to tell.
 //!
-//! 1 - A finding goes on with the incident whose cause it shares or whose pairs it explains.
+//! 1 - A finding goes on with the incident whose cause it shares or, if that has no finding of its
+//!     own cause, whose pairs it explains.
 //! 2 - A new finding opens an incident; people are told once its cause is likelier than not, and of
 //!     what nobody feels once it is nearly sure.
 //! 3 - People are told of the opening, and of another cause that is likely and stays so for a
@@ -126,9 +127,16 @@ impl Incidents {
         let mut seen = BTreeSet::new();
         // What is over is no news: its incident, if there is one, closes with its pairs.
         for finding in assessment.findings.iter().filter(|finding| !finding.is_over) {
-            let mut same: Vec<usize> = (0..self.open.len())
-                .filter(|at| self.open.get(*at).is_some_and(|incident| incident.goes_on(finding)))
-                .collect();
+            let is_same = |incident: &Incident| {
+                // Who has a finding of his own cause goes on with that.
+                let has_own = || {
+                    let mut others = assessment.findings.iter().filter(|other| !other.is_over);
+                    others.any(|other| incident.shares_cause(other))
+                };
+                incident.shares_cause(finding) || (incident.goes_on(finding) && !has_own())
+            };
+            let mut same: Vec<usize> =
+                (0..self.open.len()).filter(|at| self.open.get(*at).is_some_and(is_same)).collect();
             same.retain(|at| !seen.contains(at));
             if self.came_apart(finding, &same) {
                 seen.extend(same);

@@ -53,8 +53,7 @@ pub(super) struct Row {
     /// When each round of each lot was asked, with its log ratio for a path that is gone: in one
     /// piece, as every cause reads them all; and where those of each lot end.
     lot_ratios: Vec<(i64, f64)>,
-    /// With until when something that breaks may be why it went out.
-    lot_ends: Vec<(usize, i64)>,
+    lot_ends: Vec<(usize, Out)>,
     /// When rounds of lots were asked, sorted.
     pub(super) lot_times: Vec<i64>,
     /// (sent, lost) of rounds outside outages, sorted, with how many there were.
@@ -75,8 +74,31 @@ pub(super) struct Row {
 pub(super) struct LotRatios<'a> {
     /// When each was asked, with its log ratio for a path that is gone.
     pub(super) rounds: &'a [(i64, f64)],
-    /// What breaks later is not why it went out.
-    pub(super) out_until: i64,
+    pub(super) out: Out,
+}
+
+/// The last outage of a pair, as causes meet it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Out {
+    /// When it began; before all rounds if there was none.
+    pub(super) since: i64,
+    /// What breaks later is not why.
+    pub(super) until: i64,
+    /// Between two rounds that were answered before it; `None` if none was.
+    pub(super) answered_every_us: Option<i64>,
+}
+
+impl Out {
+    fn of(regime: &Regime, interval_us: i64) -> Out {
+        let since = regime.outages.last().map(|(since, _)| since.0);
+        let is_first = regime.outages.len() == 1;
+        let was_good = is_first && regime.good_before.is_some();
+        Out {
+            since: since.unwrap_or(i64::MIN),
+            until: since.map_or(i64::MAX, |since| since.saturating_add(interval_us)),
+            answered_every_us: was_good.then_some(interval_us.max(1)),
+        }
+    }
 }
 
 /// What kind of observation a row is.
@@ -398,10 +420,10 @@ impl Row {
     /// When the rounds of each lot were asked, with their log ratios for a path that is gone.
     pub(super) fn lot_ratios(&self) -> impl Iterator<Item = LotRatios<'_>> {
         let mut start = 0;
-        self.lot_ends.iter().map(move |(end, until)| {
+        self.lot_ends.iter().map(move |(end, out)| {
             let rounds = self.lot_ratios.get(start..*end).unwrap_or(&[]);
             start = *end;
-            LotRatios { rounds, out_until: *until }
+            LotRatios { rounds, out: *out }
         })
     }
 
@@ -441,10 +463,7 @@ impl Row {
                 let asks = asks.to_vec();
                 let ratio = |ask: &Ask| (ask.at.0, noise::dead_ratio(ask));
                 self.lot_ratios.extend(asks.iter().map(ratio));
-                // Of what breaks later, the outage that was there before says nothing.
-                let out = regime.outages.last().map(|(since, _)| since.0);
-                let out_until = out.map_or(i64::MAX, |since| since.saturating_add(interval_us));
-                self.lot_ends.push((self.lot_ratios.len(), out_until));
+                self.lot_ends.push((self.lot_ratios.len(), Out::of(regime, interval_us)));
                 self.lots.push(Lot { pair: at, target, asks, regime: regime.clone() });
             }
             None => {

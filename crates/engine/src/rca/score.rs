@@ -711,19 +711,28 @@ pub(super) fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
     lots * (share * (ratio * rounds / lots).exp() + (1.0 - share)).ln()
 }
 
-/// What one pair's rounds say, were its path gone during a span.
+/// What one pair's rounds say, were its path gone during a span. However long it was out since, it
+/// does not make up for what it answered before.
 pub(super) fn lot_ratio(lot: LotRatios<'_>, span: &Span, share: f64) -> f64 {
-    let rounds = lot.rounds;
-    let during = rounds.iter().filter(|(at, _)| span.contains(*at));
-    let mut sum: f64 = during.map(|(_, ratio)| *ratio).sum();
+    let (mut before, mut out) = (0.0, 0.0);
+    for (at, ratio) in lot.rounds.iter().filter(|(at, _)| span.contains(*at)) {
+        *(if *at < lot.out.since { &mut before } else { &mut out }) += *ratio;
+    }
+    // Rounds from before the window are not looked at, but that they were answered is known.
+    let first = lot.rounds.first().map_or(lot.out.since, |(at, _)| lot.out.since.min(*at));
+    if let Some(every) = lot.out.answered_every_us {
+        let unseen = first.saturating_sub(span.from).max(0) / every;
+        before += unseen as f64 * noise::good_ratio();
+    }
     if span.is_healed {
         // What is lost after it works again is lost for another reason.
-        let after = rounds.iter().filter(|(at, ratio)| span.until <= *at && 0.0 < *ratio);
-        sum -= after.map(|(_, ratio)| *ratio).sum::<f64>();
+        let after = lot.rounds.iter().filter(|(at, ratio)| span.until <= *at && 0.0 < *ratio);
+        out -= after.map(|(_, ratio)| *ratio).sum::<f64>();
     }
-    if lot.out_until < span.from {
-        sum = sum.min(0.0);
+    if lot.out.until < span.from {
+        out = out.min(0.0);
     }
+    let sum: f64 = before + out.min(LOT_MAX);
     if sum == 0.0 {
         return 0.0;
     }

@@ -322,6 +322,35 @@ fn the_ledger_keeps_what_counts_once_and_in_order() {
 }
 
 #[test]
+fn what_was_heard_of_an_old_address_says_nothing_of_the_new_one() {
+    let (mut roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_100), |_, _| false);
+    play(&mut ledger, (1_100, 1_130), |probe, _| probe == 3);
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_130).incidents.len(), 1);
+    let spec = ProbeSpec {
+        id: ProbeId(3),
+        org: ORG,
+        target: TargetId(3),
+        target_name: name("r3"),
+        address: Address::parse("192.0.2.2").expect("an address"),
+        tier: TierId(1),
+        paused: false,
+    };
+    assert!(!roster.change(&InventoryChange::ProbeSet(spec)), "its name is the same");
+    ledger.forget_addresses(&mut roster, UtcMicros(1_130 * SECOND));
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(3, 1_129, 0)]));
+    judge(&mut standing, &roster, &ledger, 1_131);
+    let report = judge(&mut standing, &roster, &ledger, 1_132);
+    assert!(report.incidents.iter().all(|told| !told.is_open), "{report:#?}");
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(3, 1_133, 0), round(3, 1_143, 0)]));
+    let report = judge(&mut standing, &roster, &ledger, 1_144);
+    assert_eq!(report.incidents.len(), 1, "of the new address it says all: {report:#?}");
+}
+
+#[test]
 fn a_pinned_path_counts_before_what_costs_say() {
     let mut draft = Draft::default();
     for id in ["a", "b", "c"] {
