@@ -141,7 +141,7 @@ async fn import(
     let mut out = lines(file, &problems);
     if is_good {
         for (word, key) in [("added", "added"), ("changed", "changed"), ("removed", "removed")] {
-            out += &sort_of(word, report.get(key).unwrap_or(&Value::Null));
+            out += &sort_of((word, word), report.get(key).unwrap_or(&Value::Null));
         }
         out += &format!("{} unchanged\n", cell(&report, "/unchanged"));
         if dry_run {
@@ -161,8 +161,10 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 /// "3 added: r1, r2, r1--r2"
-fn sort_of(word: &str, keys: &Value) -> String {
+/// How many of a sort there are, by the word for one and for many, and the first of them.
+fn sort_of((one, many): (&str, &str), keys: &Value) -> String {
     let total = keys.get("total").and_then(Value::as_u64).unwrap_or(0);
+    let word = if total == 1 { one } else { many };
     let ids = list(keys, "ids").iter().filter_map(Value::as_str);
     let shown: Vec<&str> = ids.take(SHOWN_MAX).collect();
     let more = total.saturating_sub(shown.len() as u64);
@@ -207,15 +209,21 @@ async fn what_if(connection: &Connection, down: &str) -> anyhow::Result<bool> {
     }
     let mut out = format!("{}\n", cell(&answer, "/sentence"));
     for (word, key) in [
-        ("targets lost", "targets_lost"),
-        ("devices down or cut off", "devices"),
-        ("devices that one failure more cuts off", "devices_exposed"),
-        ("agents that would see nothing", "agents_blind"),
+        (("target lost", "targets lost"), "targets_lost"),
+        (("device down or cut off", "devices down or cut off"), "devices"),
+        (
+            ("device that one failure more cuts off", "devices that one failure more cuts off"),
+            "devices_exposed",
+        ),
+        (("agent that would see nothing", "agents that would see nothing"), "agents_blind"),
     ] {
         out += &sort_of(word, answer.get(key).unwrap_or(&Value::Null));
     }
-    for (word, key) in [("customers", "/customers"), ("services", "/services")] {
+    for (one, many, key) in
+        [("customer", "customers", "/customers"), ("service", "services", "/services")]
+    {
         let count = cell(&answer, key);
+        let word = if count == "1" { one } else { many };
         if count != "0" {
             out += &format!("{count} {word} behind those devices\n");
         }
@@ -285,4 +293,19 @@ async fn show(connection: &Connection, filters: &[(&str, Option<String>)]) -> an
         cell(&topology, "/version"),
     ));
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one_and_two_are_many() {
+        let words = ("agent that sees nothing", "agents that see nothing");
+        let said =
+            |ids: &[&str]| sort_of(words, &serde_json::json!({"total": ids.len(), "ids": ids}));
+        assert_eq!(said(&[]), "");
+        assert_eq!(said(&["a"]), "1 agent that sees nothing: a\n");
+        assert_eq!(said(&["a", "b"]), "2 agents that see nothing: a, b\n");
+    }
 }

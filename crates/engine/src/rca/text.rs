@@ -26,6 +26,10 @@ fn plural(count: u32, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
+fn counted(count: u32, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn ms(us: i64) -> String {
     if us < 10_000 {
         format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
@@ -177,9 +181,10 @@ pub fn loss(topology: &Topology, elements: &[ElementIx], loss: &Loss) -> String 
     let without = all_of(elements);
     if loss.targets.is_empty() {
         return format!(
-            "without {without} every target is still reached by some agent; {} take another way, \
-             {} are lost to at least one agent",
-            loss.rerouted, loss.split
+            "without {without} every target is still reached by some agent; {} another way, \
+             {} lost to at least one agent",
+            counted(loss.rerouted, "takes", "take"),
+            counted(loss.split, "is", "are"),
         );
     }
     format!(

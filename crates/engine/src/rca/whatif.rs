@@ -38,13 +38,13 @@ pub struct SinglePoint {
 /// Says what the loss of `elements` would take.
 pub fn what_if(topology: &Topology, elements: &[ElementIx]) -> Loss {
     let fate = fate(topology, elements);
-    let roots = roots(topology);
+    let roots = seeing(topology, &fate);
     let targets = dark(topology, &roots, &fate);
     let devices = impact::cut_off(topology, &roots, &fate);
     let hosts = topology.of_kind(ElementKind::Agent);
     let agents = hosts.filter(|agent| {
         let host = topology.host(*agent);
-        fate.binary_search(agent).is_ok() || host.is_some_and(|host| devices.contains(&host))
+        is_blinded(topology, &fate, *agent) || host.is_some_and(|host| devices.contains(&host))
     });
     let (rerouted, split) = moved(topology, &fate, &targets);
     Loss {
@@ -261,6 +261,23 @@ fn roots(topology: &Topology) -> Vec<ElementIx> {
     agents.filter_map(|agent| topology.host(agent)).collect()
 }
 
+/// Where the agents stand that are not lost themselves: who is gone reaches nobody.
+fn seeing(topology: &Topology, fate: &[ElementIx]) -> Vec<ElementIx> {
+    let agents = topology.of_kind(ElementKind::Agent);
+    agents
+        .filter(|agent| !is_blinded(topology, fate, *agent))
+        .filter_map(|agent| topology.host(agent))
+        .collect()
+}
+
+/// Whether an agent is lost, or every uplink that it has.
+fn is_blinded(topology: &Topology, fate: &[ElementIx], agent: ElementIx) -> bool {
+    let is_lost = |ix: &ElementIx| fate.binary_search(ix).is_ok();
+    let is_uplink = |ix: &&ElementIx| topology.kind(**ix) == ElementKind::AgentUplink;
+    let mut uplinks = topology.members(agent).iter().filter(is_uplink).peekable();
+    is_lost(&agent) || (uplinks.peek().is_some() && uplinks.all(is_lost))
+}
+
 fn weight(topology: &Topology, targets: &[ElementIx]) -> u64 {
     targets.iter().filter_map(|target| topology.get(*target)).map(|target| target.weight).sum()
 }
@@ -287,7 +304,8 @@ fn moved(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> (u32, u
             let crosses = book.get(set).is_some_and(|set| 0.0 < set.share_of_any(fate));
             if crosses && dark.binary_search(&target).is_err() {
                 let ends = node(agent).zip(node(target));
-                let is_split = ends.is_some_and(|(from, to)| !cut.is_connected(from, to));
+                let is_cut = ends.is_some_and(|(from, to)| !cut.is_connected(from, to));
+                let is_split = is_cut || is_blinded(topology, fate, agent);
                 if is_split {
                     split.insert(target)
                 } else {
@@ -358,6 +376,23 @@ mod tests {
             draft.dependencies.push(Dependency { of, need, on });
         }
         Topology::build(&draft).expect("a good network")
+    }
+
+    #[test]
+    fn without_the_only_agent_nobody_reaches_anything_and_without_one_of_two_all_is_reached() {
+        let mut draft = Draft::default();
+        draft.elements.push(ElementDraft::new("r1", ElementKind::Device));
+        draft.targets.push(TargetDraft::new("t1", Some("r1".to_owned())));
+        for (id, targets, split) in [("a1", 1, 0), ("a2", 0, 1)] {
+            let device = Some("r1".to_owned());
+            draft
+                .elements
+                .push(ElementDraft { device, ..ElementDraft::new(id, ElementKind::Agent) });
+            let topology = Topology::build(&draft).expect("a good network");
+            let loss = what_if(&topology, &[topology.find("a1").expect("an agent")]);
+            assert_eq!(loss.agents.len(), 1);
+            assert_eq!((loss.targets.len(), loss.rerouted, loss.split), (targets, 0, split));
+        }
     }
 
     #[test]
