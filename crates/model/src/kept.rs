@@ -16,6 +16,16 @@ pub struct Kept {
 }
 
 impl Kept {
+    pub const NOTHING: Kept = Kept {
+        rounds: Duration::ZERO,
+        minutes: Duration::ZERO,
+        agent_5m: Duration::ZERO,
+        agent_1h: Duration::ZERO,
+        target_5m: Duration::ZERO,
+        target_1h: Duration::ZERO,
+        target_1d: Duration::ZERO,
+    };
+
     /// Each level for the longer of two times.
     pub fn or_longer(&self, other: &Kept) -> Kept {
         Kept {

@@ -31,6 +31,44 @@ pub struct Level {
     /// Rounds, minutes or spans of time; none where bytes are all that is known.
     pub records: Option<u64>,
     pub bytes: u64,
+    /// What it grows by until it is as large as it gets.
+    pub bytes_per_day: u64,
+}
+
+/// A part of the data directory as it is, and as it will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growing {
+    pub used_bytes: u64,
+    pub planned_bytes: u64,
+    pub bytes_per_day: u64,
+}
+
+/// How long so much room lasts while everything grows to what was planned; `None` if it lasts for
+/// ever.
+///
+/// Nothing is reckoned to shrink.
+pub fn full_after(parts: &[Growing], room_bytes: u64) -> Option<Duration> {
+    // When each part stops to grow, in days.
+    let mut ends: Vec<(f64, f64)> = Vec::new();
+    for Growing { used_bytes, planned_bytes, bytes_per_day } in parts {
+        let missing = planned_bytes.saturating_sub(*used_bytes) as f64;
+        if 0.0 < missing && *bytes_per_day != 0 {
+            ends.push((missing / *bytes_per_day as f64, *bytes_per_day as f64));
+        }
+    }
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut rate: f64 = ends.iter().map(|(_, rate)| rate).sum();
+    let (mut room, mut passed) = (room_bytes as f64, 0.0);
+    for (end, own) in ends {
+        let grows = (end - passed) * rate;
+        if room < grows {
+            return Duration::try_from_secs_f64((passed + room / rate) * DAY.as_secs_f64()).ok();
+        }
+        room -= grows;
+        rate -= own;
+        passed = end;
+    }
+    None
 }
 
 /// What watching costs once everything has been kept for its time.
@@ -77,8 +115,8 @@ const LOG_KEPT: Duration = Duration::from_secs(60);
 /// A segment of the log goes as a whole, once it is full.
 const LOG_SEGMENT_BYTES: u64 = 64 << 20;
 /// Of the server alone: "Empty start".
-const MEMORY_EMPTY_BYTES: u64 = 22_900_000;
-/// SQLite's caches once they are full, whatever the size of the network.
+pub const MEMORY_EMPTY_BYTES: u64 = 22_900_000;
+/// SQLite's caches once they are full; they hold nothing that is not in the database.
 const MEMORY_CACHES_BYTES: u64 = 128 << 20;
 /// Of a target and an agent that asks it, over the empty start: "Pages of a large network", where
 /// there were 300,000 of them, every 30 s, and the caches in it.
@@ -88,7 +126,8 @@ const MEMORY_PAIR_PEAK_BYTES: u64 = 2_040 - MEMORY_CACHES_BYTES / 300_000;
 /// ICMP (8) and IPv4 (20) around the payload: RFC 792 and RFC 791.
 const HEADER_BYTES: u16 = 28;
 
-const MEMORY_FIXED_BYTES: u64 = MEMORY_EMPTY_BYTES + MEMORY_CACHES_BYTES;
+/// Not in the database.
+const LOG: &str = "log";
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -108,6 +147,47 @@ impl Plan {
     /// 3 - Each level is what it has been kept for, and every record takes what was measured.
     /// 4 - One agent sends what one that asks all targets does.
     pub fn of(question: &Question) -> Plan {
+        Plan::of_all(std::slice::from_ref(question))
+    }
+
+    /// Tells what watching by several tiers costs together.
+    pub fn of_all(questions: &[Question]) -> Plan {
+        let mut together = Plan::none();
+        for question in questions {
+            let plan = Plan::of_one(question);
+            for (sum, level) in together.levels.iter_mut().zip(&plan.levels) {
+                sum.add(level);
+            }
+            together.results_per_s += plan.results_per_s;
+            together.agent.add(&plan.agent);
+            together.together.add(&plan.together);
+        }
+        // There is one log, however many tiers.
+        if let Some(log) = together.levels.last_mut() {
+            log.bytes = log.bytes.saturating_add(LOG_SEGMENT_BYTES);
+        }
+        let pairs = |question: &Question| question.targets.saturating_mul(question.agents);
+        let pairs = questions.iter().map(pairs).fold(0, u64::saturating_add);
+        let of_database = together.levels.iter().filter(|level| level.name != LOG);
+        let database = of_database.fold(0_u64, |sum, level| sum.saturating_add(level.bytes));
+        (together.memory_bytes, together.memory_peak_bytes) = memory_bytes(pairs, database);
+        together
+    }
+
+    /// Of a server that watches nothing.
+    fn none() -> Plan {
+        let nothing = Question {
+            targets: 0,
+            agents: 0,
+            interval: DAY,
+            packets: 0,
+            payload_bytes: 0,
+            kept: Kept::NOTHING,
+        };
+        Plan::of_one(&nothing)
+    }
+
+    fn of_one(question: &Question) -> Plan {
         let pairs = question.targets.saturating_mul(question.agents);
         let results_per_s = pairs as f64 / question.interval.as_secs_f64();
         let traffic = |results_per_s: f64| {
@@ -115,11 +195,10 @@ impl Plan {
             let bits = 8.0 * (f64::from(HEADER_BYTES) + f64::from(question.payload_bytes));
             Traffic { packets_per_s, bits_per_s: packets_per_s * bits }
         };
-        let memory = |bytes| MEMORY_FIXED_BYTES.saturating_add(pairs.saturating_mul(bytes));
         Plan {
             levels: levels(question, pairs),
-            memory_bytes: memory(MEMORY_PAIR_BYTES),
-            memory_peak_bytes: memory(MEMORY_PAIR_PEAK_BYTES),
+            memory_bytes: 0,
+            memory_peak_bytes: 0,
             results_per_s,
             agent: traffic(question.targets as f64 / question.interval.as_secs_f64()),
             together: traffic(results_per_s),
@@ -132,32 +211,61 @@ impl Plan {
     }
 }
 
+/// Memory of a server with so many pairs of target and agent and a database of so many bytes:
+/// between its peaks, and at the peak.
+pub fn memory_bytes(pairs: u64, database_bytes: u64) -> (u64, u64) {
+    let fixed = MEMORY_EMPTY_BYTES.saturating_add(database_bytes.min(MEMORY_CACHES_BYTES));
+    let with = |bytes: u64| fixed.saturating_add(pairs.saturating_mul(bytes));
+    (with(MEMORY_PAIR_BYTES), with(MEMORY_PAIR_PEAK_BYTES))
+}
+
 fn levels(question: &Question, pairs: u64) -> Vec<Level> {
     let Question { targets, interval, kept, .. } = *question;
-    let level = |name, records, millibytes| {
+    let level = |name, records, millibytes, fills: Duration| {
         let bytes = scaled(records, millibytes);
-        Level { name, records: Some(records), bytes }
+        let days = fills.as_secs_f64() / DAY.as_secs_f64();
+        let bytes_per_day = if days == 0.0 { 0 } else { (bytes as f64 / days) as u64 };
+        Level { name, records: Some(records), bytes, bytes_per_day }
     };
     let series = pairs.saturating_add(targets);
     let span = |span: Span| MINUTE * u32::try_from(span.minutes()).unwrap_or(u32::MAX);
     let [five, hour, day] = Span::ALL.map(span);
+    let of = |name, series, kept, step, millibytes| {
+        level(name, each(series, kept, step), millibytes, kept)
+    };
     let mut levels = vec![
-        level("rounds", each(pairs, kept.rounds, interval), ROUND_MILLIBYTES),
-        level("minutes", each(series, kept.minutes, MINUTE), MINUTE_MILLIBYTES),
-        level("agent_5m", each(pairs, kept.agent_5m, five), AGENT_5M_MILLIBYTES),
-        level("agent_1h", each(pairs, kept.agent_1h, hour), AGENT_1H_MILLIBYTES),
-        level("agent_1d", each(pairs, kept.agent_1h, day), AGENT_1D_MILLIBYTES),
-        level("target_5m", each(targets, kept.target_5m, five), TARGET_5M_MILLIBYTES),
-        level("target_1h", each(targets, kept.target_1h, hour), TARGET_1H_MILLIBYTES),
-        level("target_1d", each(targets, kept.target_1d, day), TARGET_1D_MILLIBYTES),
-        level("unmerged", each(pairs, DAY, interval), UNMERGED_MILLIBYTES),
+        of("rounds", pairs, kept.rounds, interval, ROUND_MILLIBYTES),
+        of("minutes", series, kept.minutes, MINUTE, MINUTE_MILLIBYTES),
+        of("agent_5m", pairs, kept.agent_5m, five, AGENT_5M_MILLIBYTES),
+        of("agent_1h", pairs, kept.agent_1h, hour, AGENT_1H_MILLIBYTES),
+        of("agent_1d", pairs, kept.agent_1h, day, AGENT_1D_MILLIBYTES),
+        of("target_5m", targets, kept.target_5m, five, TARGET_5M_MILLIBYTES),
+        of("target_1h", targets, kept.target_1h, hour, TARGET_1H_MILLIBYTES),
+        of("target_1d", targets, kept.target_1d, day, TARGET_1D_MILLIBYTES),
+        of("unmerged", pairs, DAY, interval, UNMERGED_MILLIBYTES),
     ];
-    let history = levels.iter().fold(0_u64, |sum, level| sum.saturating_add(level.bytes));
-    levels.push(Level { name: "free", records: None, bytes: scaled(history, FREE_PER_MILLE) });
-    let mut log = level("log", each(pairs, LOG_KEPT, interval), LOG_MILLIBYTES);
-    log.bytes = log.bytes.saturating_add(LOG_SEGMENT_BYTES);
-    levels.push(log);
+    let sum = |of: fn(&Level) -> u64| levels.iter().map(of).fold(0, u64::saturating_add);
+    let (bytes, bytes_per_day) = (sum(|level| level.bytes), sum(|level| level.bytes_per_day));
+    let free = |bytes| scaled(bytes, FREE_PER_MILLE);
+    let (bytes, bytes_per_day) = (free(bytes), free(bytes_per_day));
+    levels.push(Level { name: "free", records: None, bytes, bytes_per_day });
+    levels.push(of(LOG, pairs, LOG_KEPT, interval, LOG_MILLIBYTES));
     levels
+}
+
+impl Level {
+    fn add(&mut self, more: &Level) {
+        self.records = self.records.zip(more.records).map(|(a, b)| a.saturating_add(b));
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.bytes_per_day = self.bytes_per_day.saturating_add(more.bytes_per_day);
+    }
+}
+
+impl Traffic {
+    fn add(&mut self, more: &Traffic) {
+        self.packets_per_s += more.packets_per_s;
+        self.bits_per_s += more.bits_per_s;
+    }
 }
 
 /// Records of some series, one each `step`, that are kept for a time.
@@ -251,7 +359,8 @@ mod tests {
             let fixed = if a.name == "log" { LOG_SEGMENT_BYTES } else { 0 };
             assert!((2 * (a.bytes - fixed)).abs_diff(b.bytes - fixed) <= 2, "{}", a.name);
         }
-        let of_pairs = |plan: &Plan| plan.memory_bytes - MEMORY_FIXED_BYTES;
+        let fixed = MEMORY_EMPTY_BYTES + MEMORY_CACHES_BYTES;
+        let of_pairs = |plan: &Plan| plan.memory_bytes - fixed;
         assert_eq!(of_pairs(&twice), 2 * of_pairs(&once));
         assert_eq!(twice.together.packets_per_s, 2.0 * once.together.packets_per_s);
     }
@@ -297,6 +406,41 @@ mod tests {
         assert_eq!(results_per_s, 100.0);
         assert_eq!(together, Traffic { packets_per_s: 500.0, bits_per_s: 336_000.0 });
         assert!((agent.packets_per_s - 500.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn several_tiers_cost_what_each_does_but_for_the_one_log() {
+        let short = Kept { rounds: days(2), ..MEASURED.kept };
+        let other = Question { targets: 500, interval: days(1) / 2_880, kept: short, ..MEASURED };
+        let (one, two) = (Plan::of(&MEASURED), Plan::of(&other));
+        let both = Plan::of_all(&[MEASURED, other]);
+        let log = LOG_SEGMENT_BYTES;
+        assert_eq!(both.disk_bytes() + log, one.disk_bytes() + two.disk_bytes());
+        assert_eq!(both.results_per_s, one.results_per_s + two.results_per_s);
+        let none = Plan::of_all(&[]);
+        assert_eq!((none.disk_bytes(), none.memory_bytes), (log, MEMORY_EMPTY_BYTES));
+    }
+
+    /// Rows: what is used, planned and grown by in a day.
+    #[test]
+    fn room_lasts_until_what_grows_has_filled_it_or_for_ever() {
+        let full = |parts: &[(u64, u64, u64)], room| {
+            let grow = |&(used_bytes, planned_bytes, bytes_per_day)| Growing {
+                used_bytes,
+                planned_bytes,
+                bytes_per_day,
+            };
+            let parts: Vec<Growing> = parts.iter().map(grow).collect();
+            full_after(&parts, room).map(|after| after.as_secs() / 3_600)
+        };
+        assert_eq!(full(&[], 0), None);
+        assert_eq!(full(&[(0, 100, 10)], 100), None, "it fits");
+        assert_eq!(full(&[(0, 100, 10)], 50), Some(5 * 24));
+        assert_eq!(full(&[(60, 100, 10)], 50), None, "most is there by now");
+        assert_eq!(full(&[(100, 80, 10)], 0), None, "more than was planned does not grow");
+        // One of two is full after two days, and then the other grows alone.
+        assert_eq!(full(&[(0, 20, 10), (0, 100, 5)], 15), Some(24));
+        assert_eq!(full(&[(0, 20, 10), (0, 100, 5)], 40), Some(4 * 24));
     }
 
     #[test]

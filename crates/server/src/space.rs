@@ -77,6 +77,11 @@ impl Disk {
         }
     }
 
+    /// What results may still fill.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        self.free_bytes.saturating_sub(self.reserve_bytes())
+    }
+
     /// What is left, in words.
     pub(crate) fn words(&self) -> String {
         let (free, total) = (size(self.free_bytes), size(self.total_bytes));

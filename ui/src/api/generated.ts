@@ -1806,6 +1806,7 @@ export interface components {
             started_at: components["schemas"]["Timestamp"];
             /** @description That of the worst check. */
             status: components["schemas"]["HealthStatus"];
+            storage: components["schemas"]["HealthStorage"] | null;
             /** Format: int64 */
             uptime_s: number;
             version: string;
@@ -1919,6 +1920,38 @@ export interface components {
         };
         /** @enum {string} */
         HealthStatus: "ok" | "degraded" | "failing";
+        /**
+         * @description What the history takes now, and what the plan says that it takes once everything of the present
+         *     inventory has been kept for its time. Paused targets are reckoned with.
+         */
+        HealthStorage: {
+            full: components["schemas"]["HealthStorageFull"];
+            full_at: components["schemas"]["Timestamp"] | null;
+            levels: components["schemas"]["HealthStorageLevel"][];
+            /** @description Used bytes are of then; it is looked at once an hour. */
+            measured_at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            planned_bytes: number;
+            /**
+             * Format: int64
+             * @description Their sums.
+             */
+            used_bytes: number;
+        };
+        /** @enum {string} */
+        HealthStorageFull: "never" | "later" | "unknown";
+        HealthStorageLevel: {
+            /**
+             * @description A level of the history, `rest` (of the database: not merged yet, free, inventory, changes)
+             *     or `log`.
+             * @example rounds
+             */
+            name: string;
+            /** Format: int64 */
+            planned_bytes: number;
+            /** Format: int64 */
+            used_bytes: number;
+        };
         Held: {
             cause: components["schemas"]["Cause"];
             since: components["schemas"]["Timestamp"];

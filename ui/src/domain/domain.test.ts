@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest'
 
 import { agentConcerns, type AgentVitals } from './agent'
 import { causeWords, icmpErrorWords, notAskedWords } from './cause'
-import { healthMark, healthWords, type HealthStatus } from './health'
+import { fullInWords, healthMark, healthWords, type HealthStatus, storageLabel } from './health'
 import { isFiltered, parseFilter, toggleVerdict } from './filter'
 import { RECORD, SERVER, gapRows } from './gaps'
 import { importType } from './importing'
@@ -27,6 +27,25 @@ describe('intake', () => {
 })
 
 describe('health', () => {
+  it('says when the disk is full, or that it never is', () => {
+    expect(fullInWords('never', 0)).toMatch(/^It fits/)
+    expect(fullInWords('later', 0.4)).toMatch(/within a day/)
+    expect(fullInWords('later', 12.9)).toMatch(/full after 12 days/)
+    expect(fullInWords('unknown', 0)).toMatch(/does not see/)
+  })
+
+  it('names each part of what is kept', () => {
+    const names = ['rounds', 'agent_1h', 'agent_1d', 'rest', 'log', 'something new']
+    expect(names.map(storageLabel)).toEqual([
+      'Every round',
+      'Hours, each agent',
+      'Days, each agent',
+      'Unmerged, free, inventory',
+      'Log, until judged',
+      'something new',
+    ])
+  })
+
   const words = (statuses: HealthStatus[], is_open = true) =>
     healthWords({ checks: statuses.map((status) => ({ status })), ingest: { is_open } }).title
 

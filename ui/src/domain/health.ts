@@ -1,5 +1,6 @@
 /** How the server fares, in words and marks. */
 
+import { LEVELS } from './tier'
 import { many } from './units'
 import type { Mark } from './verdict'
 
@@ -19,6 +20,37 @@ export function healthMark(status: HealthStatus): HealthMark {
       return { word: 'Needs attention', icon: 'wave', tone: 'warn', order: 1 }
     case 'ok':
       return { word: 'Ok', icon: 'check', tone: 'good', order: 2 }
+  }
+}
+
+/** A part of what is kept, as an operator calls it. */
+export function storageLabel(name: string): string {
+  const level = LEVELS.find((known) => known.level === name)
+  if (name === 'agent_1h') return 'Hours, each agent'
+  if (level !== undefined) return level.label
+  switch (name) {
+    case 'agent_1d':
+      return 'Days, each agent'
+    case 'rest':
+      return 'Unmerged, free, inventory'
+    case 'log':
+      return 'Log, until judged'
+    default:
+      return name
+  }
+}
+
+/** When the disk is full, in a sentence. */
+export function fullInWords(full: 'never' | 'later' | 'unknown', daysLeft: number): string {
+  switch (full) {
+    case 'never':
+      return 'It fits: the disk is never full at the present rate.'
+    case 'later':
+      return daysLeft < 1
+        ? 'The disk is full within a day at the present rate.'
+        : `The disk is full after ${many(Math.floor(daysLeft), 'day')} at the present rate.`
+    case 'unknown':
+      return 'The database is on a disk that this server does not see.'
   }
 }
 

@@ -9,6 +9,7 @@ use super::{
     App, AppError,
     backup::BackupState,
     machine::{self, Load, Memory},
+    storage::Storage,
 };
 use crate::{
     conductor::{Rival, ServerVitals},
@@ -84,6 +85,8 @@ pub(crate) struct Health {
     pub(crate) damaged: u64,
     /// What agents lost, newest first.
     pub(crate) lost: Vec<AgentGapRow>,
+    /// What the history takes; `None` until it was measured.
+    pub(crate) storage: Option<Storage>,
     pub(crate) checks: Vec<Check>,
 }
 
@@ -139,14 +142,17 @@ impl App {
             panics: self.panics().all(),
             damaged: self.store.damaged_places(),
             lost,
+            storage: None,
             checks: Vec::new(),
         };
         let agents = self.store.agent_list(scope).await?;
+        health.storage = self.storage(scope, &agents, health.disk).await?;
         let awaited = agents.iter().filter(|agent| self.awaited_since(agent).is_some());
         let awaited: Vec<AgentId> = awaited.map(|agent| agent.id).collect();
         health.checks = health.check(&agents, &awaited);
         let rivals = self.conductor.rivals_since(now - RIVAL_SHOWN);
         health.checks.push(check_copies(&agents, &rivals));
+        health.checks.extend(health.storage.as_ref().map(check_storage));
         // Judged in full, listed in part.
         health.lost.truncate(GAPS_MAX);
         Ok(health)
@@ -193,6 +199,13 @@ impl App {
         let folders = [self.config.data_dir.clone(), self.config.log_dir()];
         folders.iter().find_map(|folder| space::impediment(folder, space::disk(folder), was_spent))
     }
+}
+
+/// Whether the disk takes what is to be kept.
+fn check_storage(storage: &Storage) -> Check {
+    let remedy = "keep less (`kept_days` of a tier, `retention` in the configuration), or take a \
+                  larger disk (docs/runbooks/disk-full.md)";
+    Check::new("storage", storage.words(), storage.is_full_soon().then_some(remedy))
 }
 
 impl Health {
@@ -505,6 +518,7 @@ mod tests {
             panics: Vec::new(),
             damaged: 0,
             lost: Vec::new(),
+            storage: None,
             checks: Vec::new(),
         }
     }

@@ -20,6 +20,7 @@ pub mod password;
 pub(crate) mod prom;
 pub(crate) mod readiness;
 pub(crate) mod sessions;
+pub(crate) mod storage;
 pub(crate) mod targets;
 pub(crate) mod tiers;
 pub(crate) mod topology;
@@ -42,6 +43,7 @@ use backup::Backups;
 use diagnosis::Diagnosis;
 use prom::Queries;
 use readiness::Readiness;
+use storage::Measured;
 use topology::Topologies;
 
 /// What the HTTP API works with. A clone is the same server.
@@ -57,6 +59,7 @@ pub struct App {
     backups: Arc<Backups>,
     topologies: Topologies,
     queries: Queries,
+    measured: Arc<Measured>,
     pub(crate) diagnosis: Diagnosis,
     pub(crate) notifier: Notifier,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
@@ -263,6 +266,7 @@ impl App {
             backups: Arc::default(),
             topologies: Topologies::default(),
             queries: Queries::default(),
+            measured: Arc::default(),
             diagnosis: Diagnosis::default(),
             notifier,
             inventory_order: Arc::default(),

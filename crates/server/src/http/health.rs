@@ -16,6 +16,7 @@ use super::{
 use crate::app::{
     App,
     health::{Check, Health, drop_words},
+    storage::{Full, Part, Storage},
 };
 
 /// A page shows a list; all of a day without a record is one run anyway.
@@ -42,7 +43,50 @@ pub(crate) struct HealthView {
     /// learned, in the last 7 days, newest first.
     gaps: Vec<GapView>,
     backup: BackupView,
+    /// Null until it was measured, some minutes after a start.
+    #[schema(required)]
+    storage: Option<StorageView>,
     checks: Vec<CheckView>,
+}
+
+/// What the history takes now, and what the plan says that it takes once everything of the present
+/// inventory has been kept for its time. Paused targets are reckoned with.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthStorage)]
+pub(crate) struct StorageView {
+    /// Used bytes are of then; it is looked at once an hour.
+    measured_at: Timestamp,
+    levels: Vec<StorageLevelView>,
+    /// Their sums.
+    used_bytes: u64,
+    planned_bytes: u64,
+    full: StorageFullView,
+    /// When the disk is full if everything goes on as it is; null if that is never or not known.
+    #[schema(required)]
+    full_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthStorageLevel)]
+pub(crate) struct StorageLevelView {
+    /// A level of the history, `rest` (of the database: not merged yet, free, inventory, changes)
+    /// or `log`.
+    #[schema(example = "rounds")]
+    name: &'static str,
+    used_bytes: u64,
+    planned_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = HealthStorageFull)]
+pub(crate) enum StorageFullView {
+    /// The disk takes all that is planned.
+    Never,
+    /// At `full_at`.
+    Later,
+    /// The database is not on a disk that this server sees.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -216,6 +260,7 @@ fn view(app: &App, health: Health) -> HealthView {
     let history = history_view(&health);
     let backup = backup_view(&health);
     let gaps = gap_views(&health);
+    let storage = health.storage.as_ref().map(|storage| storage_view(storage, health.now));
     let vitals = &health.vitals;
     let checks: Vec<CheckView> = health.checks.into_iter().map(CheckView::from).collect();
     let worst = checks.iter().map(|check| check.status).max();
@@ -259,8 +304,30 @@ fn view(app: &App, health: Health) -> HealthView {
         },
         history,
         backup,
+        storage,
         gaps,
         checks,
+    }
+}
+
+fn storage_view(storage: &Storage, now: UtcMicros) -> StorageView {
+    let level = |part: &Part| StorageLevelView {
+        name: part.name,
+        used_bytes: part.growing.used_bytes,
+        planned_bytes: part.growing.planned_bytes,
+    };
+    let (full, full_at) = match storage.full {
+        Full::Never => (StorageFullView::Never, None),
+        Full::Unknown => (StorageFullView::Unknown, None),
+        Full::After(after) => (StorageFullView::Later, Some((now + after).into())),
+    };
+    StorageView {
+        measured_at: storage.measured_at.into(),
+        levels: storage.parts.iter().map(level).collect(),
+        used_bytes: storage.used_bytes(),
+        planned_bytes: storage.planned_bytes(),
+        full,
+        full_at,
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct PlanTrafficView {
 impl From<&Plan> for PlanView {
     fn from(plan: &Plan) -> PlanView {
         let level =
-            |&Level { name, records, bytes }: &Level| PlanLevelView { name, records, bytes };
+            |&Level { name, records, bytes, .. }: &Level| PlanLevelView { name, records, bytes };
         let traffic =
             |Traffic { packets_per_s, bits_per_s }| PlanTrafficView { packets_per_s, bits_per_s };
         PlanView {

@@ -357,6 +357,7 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         }
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
+    app.storage_measure().await?;
     // Last, because somebody may read what is to go.
     Ok(app.store.rollup_tables_sweep(&app.config.rollup_tables, now).await?)
 }

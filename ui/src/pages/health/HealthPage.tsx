@@ -13,6 +13,7 @@ import { MarkShape } from '../../ui/Icon'
 import { Empty, Fact, Facts, PageHeader, Panel, Tag } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
 import { Words } from '../../ui/Words'
+import { Storage } from './Storage'
 import css from './HealthPage.module.css'
 
 export default function HealthPage() {
@@ -79,6 +80,7 @@ export default function HealthPage() {
           <Host health={health} />
         </div>
       </div>
+      {health.storage !== null && <Storage storage={health.storage} />}
       <Gaps health={health} />
     </>
   )
