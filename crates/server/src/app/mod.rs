@@ -375,6 +375,8 @@ mod tests {
         let metrics = Arc::default();
         let (log, _) = log::start(start, clock.clone(), Arc::clone(&metrics), durable).unwrap();
         let (conductor, _requests) = Conductor::new(log, metrics, now, LogPosition(0));
+        // Another test of this process may have installed it.
+        rustls::crypto::ring::default_provider().install_default().unwrap_or(());
         let sender = Sender::new().unwrap();
         let notifier = Notifier { store: store.clone(), secrets, clock, sender };
         let app = App::new(store, conductor, authority, config, notifier);

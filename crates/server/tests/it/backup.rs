@@ -73,7 +73,17 @@ fn comparable(path: &str, mut value: Value) -> Value {
         // Of this process and this machine.
         "/health" => cut(
             &mut value,
-            &["uptime_s", "started_at", "load", "memory", "disk", "log", "ingest", "checks"],
+            &[
+                "uptime_s",
+                "started_at",
+                "load",
+                "memory",
+                "disk",
+                "log",
+                "ingest",
+                "checks",
+                "storage",
+            ],
         ),
         // This machine's own key is made anew.
         "/api-keys" => {

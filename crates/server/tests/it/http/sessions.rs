@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
+use server::http::permission::Permission;
 
 use super::{Session, Site, read, text};
 
@@ -24,7 +25,7 @@ async fn the_cookie_is_for_this_server_and_no_script() {
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800"), "{cookie}");
     let (_, session) = read(response).await;
     assert_eq!(session["user"]["role"], "admin");
-    assert_eq!(session["permissions"].as_array().map(Vec::len), Some(13));
+    assert_eq!(session["permissions"].as_array().map(Vec::len), Some(Permission::ALL.len()));
     let request = site.request(Method::POST, "/api/v1/session");
     let body = json!({"name": "admin", "password": site.admin_password}).to_string();
     let request = request.header("x-forwarded-proto", "https");
