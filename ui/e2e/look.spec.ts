@@ -8,7 +8,17 @@ import type { Page } from '@playwright/test'
 
 import { expect, test } from './console'
 
-const PAGES = ['/', '/targets', '/agents', '/tiers', '/health', '/users', '/api-keys', '/audit']
+const PAGES = [
+  '/',
+  '/targets',
+  '/agents',
+  '/tiers',
+  '/health',
+  '/users',
+  '/api-keys',
+  '/webhooks',
+  '/audit',
+]
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']
 
 async function settle(page: Page, path: string): Promise<void> {

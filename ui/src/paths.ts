@@ -12,12 +12,23 @@ export const paths = {
   health: '/health',
   users: '/users',
   apiKeys: '/api-keys',
+  webhooks: '/webhooks',
+  webhook: '/webhooks/$id',
   audit: '/audit',
   signIn: '/sign-in',
 } as const
 
 export interface NavEntry {
-  to: '/' | '/targets' | '/agents' | '/tiers' | '/health' | '/users' | '/api-keys' | '/audit'
+  to:
+    | '/'
+    | '/targets'
+    | '/agents'
+    | '/tiers'
+    | '/health'
+    | '/users'
+    | '/api-keys'
+    | '/webhooks'
+    | '/audit'
   label: string
   icon: IconName
   /** Pressed after `g`. */
@@ -36,5 +47,6 @@ export const NAV: readonly NavEntry[] = [
 export const NAV_ADMIN: readonly NavEntry[] = [
   { to: paths.users, label: 'Users', icon: 'users', key: 'u', needs: 'user_manage' },
   { to: paths.apiKeys, label: 'API keys', icon: 'key', key: 'k', needs: 'api_key_manage' },
+  { to: paths.webhooks, label: 'Webhooks', icon: 'bell', key: 'w', needs: 'webhook_manage' },
   { to: paths.audit, label: 'Audit', icon: 'audit', key: 'l', needs: 'audit_read' },
 ]

@@ -25,9 +25,12 @@ import {
   tiersQuery,
   troubleQuery,
   usersQuery,
+  webhookQuery,
+  webhooksQuery,
 } from './api/queries'
 import { type TargetFilter, parseFilter } from './domain/filter'
 import { COMPARISONS, type Comparison, RANGES, type Range } from './domain/view'
+import type { DeliveryState } from './domain/webhook'
 import { PageFailure } from './ui/Failure'
 import { Shell } from './ui/Shell'
 import { NotFound } from './ui/NotFound'
@@ -198,6 +201,37 @@ const apiKeysRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/people/ApiKeysPage')),
 })
 
+const webhooksRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.webhooks,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(webhooksQuery),
+  component: lazyRouteComponent(() => import('./pages/webhooks/WebhooksPage')),
+})
+
+interface WebhookSearch {
+  /** Only messages in this state. */
+  state?: DeliveryState
+  /** The message that is open. */
+  delivery?: number
+}
+
+const webhookRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.webhook,
+  parseParams: ({ id }) => ({ id: Number.parseInt(id, 10) }),
+  stringifyParams: ({ id }) => ({ id: String(id) }),
+  validateSearch: (search: Record<string, unknown>): WebhookSearch => {
+    const delivery = Number.parseInt(String(search['delivery'] ?? ''), 10)
+    return {
+      state: (['due', 'dead'] as const).find((state) => state === search['state']),
+      delivery: Number.isNaN(delivery) ? undefined : delivery,
+    }
+  },
+  loader: ({ context: { queryClient }, params }) =>
+    queryClient.ensureQueryData(webhookQuery(params.id)),
+  component: lazyRouteComponent(() => import('./pages/webhooks/WebhookPage')),
+})
+
 const auditRoute = createRoute({
   getParentRoute: () => insideRoute,
   path: paths.audit,
@@ -232,6 +266,8 @@ const routeTree = rootRoute.addChildren([
     healthRoute,
     usersRoute,
     apiKeysRoute,
+    webhooksRoute,
+    webhookRoute,
     auditRoute,
     overviewNamedRoute,
     unknownRoute,

@@ -149,6 +149,50 @@ export const useApiKeyDelete = () =>
     [keys.apiKeys],
   )
 
+const MESSAGES: readonly QueryKey[] = [keys.webhooks, ['webhook'], keys.deliveries]
+
+export const useWebhookCreate = () =>
+  useCommand(
+    (body: { name: string; url: string }) => sent(api.POST('/api/v1/webhooks', { body })),
+    MESSAGES,
+  )
+
+export const useWebhookChange = (where?: Where) =>
+  useCommand(
+    ({ id, ...body }: { id: number; name?: string; url?: string; is_disabled?: boolean }) =>
+      sent(api.PATCH('/api/v1/webhooks/{id}', { params: { path: { id } }, body })),
+    MESSAGES,
+    where,
+  )
+
+/** The answer is the only place where the new secret ever stands. */
+export const useWebhookSecret = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/webhooks/{id}/secret', { params: { path: { id } } })),
+    [keys.webhooks, ['webhook']],
+  )
+
+/** The answer comes when the receiver has answered, and says what became of it. */
+export const useWebhookTest = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/webhooks/{id}/test', { params: { path: { id } } })),
+    MESSAGES,
+  )
+
+/** Its own page is not asked for anew: it is gone. */
+export const useWebhookDelete = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/webhooks/{id}', { params: { path: { id } } })),
+    [keys.webhooks],
+  )
+
+export const useDeliveryAgain = () =>
+  useCommand(
+    (id: number) =>
+      sent(api.POST('/api/v1/deliveries/{id}/resend', { params: { path: { id } } })),
+    MESSAGES,
+  )
+
 export const usePasswordChange = () =>
   useCommand(
     (body: { current_password: string; new_password: string }) =>

@@ -6,6 +6,7 @@ import type { TargetFilter } from '../domain/filter'
 import { type Track, type Tracks, tracksOf } from '../domain/history'
 import { LOOK_BACK_MS, STEP_MIN } from '../domain/metric'
 import { MINUTE_MS, minuteOf } from '../domain/time'
+import type { DeliveryState } from '../domain/webhook'
 import { Problem, api, sent, setCsrfToken } from './client'
 import { readColumns } from './columns'
 import { serverNow } from './serverTime'
@@ -17,6 +18,10 @@ export const TARGET_PAGE_LENGTH = 200
 const TROUBLE_MAX = 8
 /** Rows of an audit page. */
 const AUDIT_PAGE_LENGTH = 100
+/** Rows of a page of messages: each page that is shown is asked for anew, again and again. */
+const DELIVERY_PAGE_LENGTH = 50
+/** How soon it is seen that a message was taken, or was not. */
+const DELIVERY_POLL_MS = 3_000
 /** Rounds asked for at once, the server's limit: a minute of 12 rounds by forty agents. */
 const ROUNDS_PER_PAGE = 500
 /** Pages that are followed: four minutes of 12 rounds by a hundred agents. */
@@ -37,6 +42,9 @@ export const keys = {
   health: ['health'],
   users: ['users'],
   apiKeys: ['api-keys'],
+  webhooks: ['webhooks'],
+  webhook: (id: number) => ['webhook', id],
+  deliveries: ['deliveries'],
   audit: ['audit'],
 } as const
 
@@ -309,6 +317,50 @@ export const apiKeysQuery = queryOptions({
   queryKey: keys.apiKeys,
   queryFn: ({ signal }) => sent(api.GET('/api/v1/api-keys', { signal })),
 })
+
+export const webhooksQuery = queryOptions({
+  queryKey: keys.webhooks,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/webhooks', { signal })),
+  refetchInterval: DELIVERY_POLL_MS,
+})
+
+export const webhookQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.webhook(id),
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/webhooks/{id}', { params: { path: { id } }, signal })),
+    refetchInterval: DELIVERY_POLL_MS,
+  })
+
+/** What was sent to a webhook, newest first. */
+export const deliveriesQuery = (id: number, state: DeliveryState | undefined) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.deliveries, id, state],
+    queryFn: ({ signal, pageParam }) =>
+      sent(
+        api.GET('/api/v1/webhooks/{id}/deliveries', {
+          params: {
+            path: { id },
+            query: { state, cursor: pageParam, limit: DELIVERY_PAGE_LENGTH },
+          },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+    refetchInterval: DELIVERY_POLL_MS,
+  })
+
+/** One message with its tries and its body; nothing for null. */
+export const deliveryQuery = (id: number | null) =>
+  queryOptions({
+    queryKey: [...keys.deliveries, 'one', id],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/deliveries/{id}', { params: { path: { id: id ?? 0 } }, signal })),
+    enabled: id !== null,
+    refetchInterval: DELIVERY_POLL_MS,
+  })
 
 export const auditQuery = infiniteQueryOptions({
   queryKey: keys.audit,

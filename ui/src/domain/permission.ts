@@ -12,5 +12,6 @@ export type Permission =
   | 'health_read'
   | 'user_manage'
   | 'api_key_manage'
+  | 'webhook_manage'
   | 'audit_read'
   | 'backup_create'
