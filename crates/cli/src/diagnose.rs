@@ -101,7 +101,7 @@ fn answer(args: &DiagnoseArgs, name: &str, case: &Case) -> Result<(String, bool)
     }
     if let Some(question) = &args.what_if {
         let elements = elements_of(case, question)?;
-        let loss = rca::what_if(&case.topology, &elements);
+        let loss = rca::what_if(&case.topology, &elements, &[]);
         return Ok((view::loss(args.human, name, case, &elements, &loss), true));
     }
     Ok(play(args, name, case))

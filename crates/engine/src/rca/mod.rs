@@ -34,7 +34,7 @@ pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
 };
 pub use rows::window_us;
-pub use whatif::{Loss, SinglePoint, single_points, what_if};
+pub use whatif::{Loss, SinglePoint, absent_agents, single_points, what_if};
 
 /// Judges a picture. `budget` bounds the work, in covers weighed; `None` is no limit.
 pub fn assess(picture: &mut Picture<'_>, budget: Option<u64>) -> Assessment {

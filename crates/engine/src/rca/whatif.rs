@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{ElementKind, UtcMicros};
 
 use super::impact;
-use crate::graph::{Bridges, Cut, ElementIx, PathBook, SetIx, Topology};
+use crate::graph::{Bridges, Cut, ElementIx, PathBook, SetIx, Topology, document::name_of};
 
 /// What a failure would take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,22 +35,34 @@ pub struct SinglePoint {
     pub weight: u64,
 }
 
-/// Says what the loss of `elements` would take.
-pub fn what_if(topology: &Topology, elements: &[ElementIx]) -> Loss {
+/// Agents that are drawn and do not ask: of those called `enrolled`, none. Where nobody enrolled
+/// yet it is a plan, and all that are drawn count.
+pub fn absent_agents(topology: &Topology, enrolled: &BTreeSet<&str>) -> Vec<ElementIx> {
+    let name = |ix: ElementIx| name_of(topology, ix);
+    let (present, absent): (Vec<_>, Vec<_>) =
+        topology.of_kind(ElementKind::Agent).partition(|ix| enrolled.contains(name(*ix)));
+    if present.is_empty() { Vec::new() } else { absent }
+}
+
+/// Says what the loss of `elements` would take. Agents that are `absent` reach nothing before it
+/// either; in order.
+pub fn what_if(topology: &Topology, elements: &[ElementIx], absent: &[ElementIx]) -> Loss {
+    let is_absent = |agent: &ElementIx| absent.binary_search(agent).is_ok();
     let fate = fate(topology, elements);
-    let roots = seeing(topology, &fate);
+    let agents = topology.of_kind(ElementKind::Agent).filter(|agent| !is_absent(agent));
+    let agents: Vec<ElementIx> = agents.collect();
+    let roots = seeing(topology, &fate, &agents);
     let targets = dark(topology, &roots, &fate);
     let devices = impact::cut_off(topology, &roots, &fate);
-    let hosts = topology.of_kind(ElementKind::Agent);
-    let agents = hosts.filter(|agent| {
+    let (rerouted, split) = moved(topology, &fate, &targets, &agents);
+    let blinded = agents.into_iter().filter(|agent| {
         let host = topology.host(*agent);
         is_blinded(topology, &fate, *agent) || host.is_some_and(|host| devices.contains(&host))
     });
-    let (rerouted, split) = moved(topology, &fate, &targets);
     Loss {
         weight: weight(topology, &targets),
         devices_exposed: impact::exposed(topology, &roots, &fate, &devices),
-        agents: agents.collect(),
+        agents: blinded.collect(),
         rerouted,
         split,
         targets,
@@ -262,12 +274,9 @@ fn roots(topology: &Topology) -> Vec<ElementIx> {
 }
 
 /// Where the agents stand that are not lost themselves: who is gone reaches nobody.
-fn seeing(topology: &Topology, fate: &[ElementIx]) -> Vec<ElementIx> {
-    let agents = topology.of_kind(ElementKind::Agent);
-    agents
-        .filter(|agent| !is_blinded(topology, fate, *agent))
-        .filter_map(|agent| topology.host(agent))
-        .collect()
+fn seeing(topology: &Topology, fate: &[ElementIx], agents: &[ElementIx]) -> Vec<ElementIx> {
+    let see = agents.iter().filter(|agent| !is_blinded(topology, fate, **agent));
+    see.filter_map(|agent| topology.host(*agent)).collect()
 }
 
 /// Whether an agent is lost, or every uplink that it has.
@@ -292,12 +301,17 @@ fn dark(topology: &Topology, roots: &[ElementIx], fate: &[ElementIx]) -> Vec<Ele
 
 /// Targets that stay reachable and whose shortest paths cross what is lost: for whom there is
 /// another way, and for whom some agent has none.
-fn moved(topology: &Topology, fate: &[ElementIx], dark: &[ElementIx]) -> (u32, u32) {
+fn moved(
+    topology: &Topology,
+    fate: &[ElementIx],
+    dark: &[ElementIx],
+    agents: &[ElementIx],
+) -> (u32, u32) {
     let cut = Cut::new(topology, fate);
     let mut book = PathBook::new(topology, topology.pins());
     let (mut moved, mut split) = (BTreeSet::new(), BTreeSet::new());
     let node = |ix: ElementIx| topology.host(ix).map(|host| topology.node_of(host));
-    for agent in topology.of_kind(ElementKind::Agent) {
+    for agent in agents.iter().copied() {
         for target in topology.of_kind(ElementKind::Target) {
             // A pin has no end.
             let set: SetIx = book.set_at(topology, agent, target, UtcMicros(0));
@@ -389,9 +403,32 @@ mod tests {
                 .elements
                 .push(ElementDraft { device, ..ElementDraft::new(id, ElementKind::Agent) });
             let topology = Topology::build(&draft).expect("a good network");
-            let loss = what_if(&topology, &[topology.find("a1").expect("an agent")]);
+            let loss = what_if(&topology, &[topology.find("a1").expect("an agent")], &[]);
             assert_eq!(loss.agents.len(), 1);
             assert_eq!((loss.targets.len(), loss.rerouted, loss.split), (targets, 0, split));
+        }
+    }
+
+    #[test]
+    fn an_agent_that_never_enrolled_reaches_nothing_once_another_has() {
+        let mut draft = Draft::default();
+        for id in ["r1", "r2"] {
+            draft.elements.push(ElementDraft::new(id, ElementKind::Device));
+        }
+        draft.elements.push(ElementDraft::link("r1--r2", "r1", "r2"));
+        for (id, device) in [("here", "r1"), ("there", "r2")] {
+            let device = Some(device.to_owned());
+            draft
+                .elements
+                .push(ElementDraft { device, ..ElementDraft::new(id, ElementKind::Agent) });
+        }
+        draft.targets.push(TargetDraft::new("t2", Some("r2".to_owned())));
+        let topology = Topology::build(&draft).expect("a good network");
+        let cut = topology.find("r1--r2").expect("a link");
+        for (enrolled, lost) in [(&[][..], 0), (&["here", "there"], 0), (&["here"], 1)] {
+            let absent = absent_agents(&topology, &enrolled.iter().copied().collect());
+            let loss = what_if(&topology, &[cut], &absent);
+            assert_eq!(loss.targets.len(), lost, "{enrolled:?} enrolled");
         }
     }
 

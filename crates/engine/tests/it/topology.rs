@@ -325,11 +325,11 @@ fn names(topology: &Topology, elements: &[ElementIx]) -> Vec<String> {
 fn what_needs_any_of_two_is_lost_with_both_and_exposed_by_one() {
     let topology = read(Format::Json, FEEDS).build().expect("a good topology");
     let find = |id| topology.find(id).expect("is there");
-    let one = what_if(&topology, &[find("feed-1")]);
+    let one = what_if(&topology, &[find("feed-1")], &[]);
     assert_eq!(names(&topology, &one.devices), ["a3"]);
     assert_eq!(names(&topology, &one.devices_exposed), ["a1", "a2"]);
     assert_eq!(names(&topology, &one.targets), ["t3"]);
-    let both = what_if(&topology, &[find("feed-1"), find("feed-2")]);
+    let both = what_if(&topology, &[find("feed-1"), find("feed-2")], &[]);
     assert_eq!(names(&topology, &both.devices), ["a1", "a2", "a3"]);
     assert_eq!((both.weight, both.devices_exposed.len()), (70, 0));
 }
@@ -377,9 +377,9 @@ fn one_failure_more_is_found_in_a_network_of_any_size() {
     draft.elements.push(ElementDraft { device: Some(name(0)), ..agent });
     let topology = Topology::build(&draft).expect("a good topology");
     let find = |id| topology.find(id).expect("is there");
-    assert_eq!(what_if(&topology, &[find("l0500")]).devices_exposed.len(), 999);
-    assert!(what_if(&topology, &[]).devices_exposed.is_empty());
+    assert_eq!(what_if(&topology, &[find("l0500")], &[]).devices_exposed.len(), 999);
+    assert!(what_if(&topology, &[], &[]).devices_exposed.is_empty());
     // More devices than a screen shows are still counted: half of the ring is cut off.
-    let half = what_if(&topology, &[find("l0000"), find("l0500")]);
+    let half = what_if(&topology, &[find("l0000"), find("l0500")], &[]);
     assert_eq!(half.devices.len(), 500);
 }

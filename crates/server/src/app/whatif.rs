@@ -1,6 +1,6 @@
 //! What the network would lose, asked of the topology in force.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use engine::{
     graph::{ElementIx, Topology},
@@ -29,7 +29,8 @@ pub(crate) struct Points {
 }
 
 impl App {
-    /// Says what the loss of elements would take; `down` is ids with commas between them.
+    /// Says what the loss of elements would take; `down` is ids with commas between them. Agents
+    /// that never enrolled reach nothing, unless none has.
     ///
     /// # Errors
     ///
@@ -38,12 +39,16 @@ impl App {
         let held = self.topology(scope).await?;
         let down = find(&held.topology, down)
             .map_err(|reason| AppError::Invalid(vec![FieldError::new("down", reason)]))?;
+        let agents = self.store.agent_list(scope).await?;
+        let enrolled = agents.iter().filter(|row| row.certificate.is_some() && !row.is_revoked);
+        let enrolled: BTreeSet<&str> = enrolled.map(|row| row.name.as_str()).collect();
+        let absent = rca::absent_agents(&held.topology, &enrolled);
         // One at a time: on a large network each takes a core for a second.
         // The turn lasts as long as the work, though whoever asked may have gone.
         let turn = Arc::clone(&self.topologies.questions).lock_owned().await;
         aside(move || {
             let _turn = turn;
-            let loss = rca::what_if(&held.topology, &down);
+            let loss = rca::what_if(&held.topology, &down, &absent);
             Ok(Asked { held, down, loss })
         })
         .await
