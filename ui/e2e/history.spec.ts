@@ -193,9 +193,10 @@ test('the drawings are a table as well, and CSV is what is seen', async ({ conso
   const chunks: Buffer[] = []
   for await (const chunk of stream) chunks.push(chunk as Buffer)
   const [head, ...lines] = Buffer.concat(chunks).toString().trim().split('\n')
-  expect(head).toMatch(/^agent,minute,verdict,cause/)
+  expect(head).toMatch(/^target_id,target,agent_id,agent,minute,verdict,cause/)
   // Every minute of all together, and of each agent.
-  expect(lines.filter((line) => line.startsWith(',')).length).toBe(360)
+  const isOfAll = (line: string) => line.split(',')[2] === ''
+  expect(lines.filter(isOfAll).length).toBe(360)
   expect(lines.length % 360).toBe(0)
 })
 

@@ -373,9 +373,10 @@ pub(crate) enum TargetCommand {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct HistoryArgs {
-    /// Name of the target.
-    pub(crate) name: String,
-    /// How far back, up to now: 90m, 6h, 7d.
+    /// Names of the targets: one, or several, one after the other.
+    #[arg(required = true, value_name = "TARGET")]
+    pub(crate) names: Vec<String>,
+    /// How far back, up to now: 90m, 6h, 7d, 1y.
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = parse_time)]
     pub(crate) last: Duration,
     /// How much time a line is of: 1m, 5m, 1h or 1d [default: the finest that takes a page].
@@ -386,15 +387,16 @@ pub(crate) struct HistoryArgs {
     pub(crate) agent: Option<String>,
 }
 
-/// Reads minutes, hours or days.
+/// Reads minutes, hours, days or years of 365 days.
 fn parse_time(text: &str) -> Result<Duration, String> {
-    let said = || "it is a number with a unit: 90m, 6h or 7d".to_owned();
+    let said = || "it is a number with a unit: 90m, 6h, 7d or 1y".to_owned();
     let at = text.len().saturating_sub(1);
     let (number, unit) = text.split_at_checked(at).ok_or_else(said)?;
     let seconds = match unit {
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
+        "y" => 365 * 86_400,
         _ => return Err(said()),
     };
     let number: u32 = number.parse().map_err(|_| said())?;
@@ -534,8 +536,8 @@ mod tests {
     #[test]
     fn a_time_has_a_unit() {
         let minutes = |text| parse_time(text).map(|time| time.as_secs() / 60);
-        let said = ["90m", "6h", "7d"].map(minutes);
-        assert_eq!(said, [Ok(90), Ok(360), Ok(10_080)]);
+        let said = ["90m", "6h", "7d", "1y"].map(minutes);
+        assert_eq!(said, [Ok(90), Ok(360), Ok(10_080), Ok(525_600)]);
         for text in ["", "6", "h", "0h", "6 h", "1.5h", "6w", "6é", "99999999999d"] {
             assert!(parse_time(text).is_err(), "{text}");
         }

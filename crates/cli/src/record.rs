@@ -18,6 +18,8 @@ use crate::{
 const CHANGES_MAX: u32 = 10;
 /// Lines that `history` aims at, if nobody says how long a span is.
 const LINES_MAX: u64 = 100;
+/// Targets of one request: as many as the API takes.
+const TARGETS_MAX: usize = 50;
 /// The spans that the API tells.
 const SPANS: [(&str, u64); 4] = [("1m", 60), ("5m", 300), ("1h", 3_600), ("1d", 86_400)];
 
@@ -99,39 +101,72 @@ fn change(item: &Value) -> Vec<String> {
     vec![field("/at"), who, field("/from"), field("/to"), why]
 }
 
-/// Shows how a target was.
+/// Shows how targets were.
 pub(crate) async fn history(connection: Connection, args: HistoryArgs) -> anyhow::Result<()> {
     let client = Client::new(&connection)?;
-    let id = target_id(&client, &args.name).await?;
+    let mut ids = Vec::with_capacity(args.names.len());
+    for name in &args.names {
+        ids.push(target_id(&client, name).await?);
+    }
     let now = Clock::system().now();
     let finest = SPANS.into_iter().find(|(_, span)| args.last.as_secs() <= span * LINES_MAX);
     let span = args.span.as_deref().unwrap_or(finest.map_or("1d", |(name, _)| name));
-    let mut url = reqwest::Url::parse("http://path")?;
-    url.query_pairs_mut()
-        .append_pair("from", &(now - args.last).to_string())
-        .append_pair("to", &now.to_string())
-        .append_pair("level", span);
-    let path = format!("/targets/{id}/history?{}", url.query().unwrap_or_default());
-    let history: Value = client.get(&path).await?;
-    let all = history.get("series").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let name_of =
-        |series: &Value| series.pointer("/agent/name").and_then(Value::as_str).map(str::to_owned);
-    let series = all.iter().find(|series| name_of(series) == args.agent);
-    let series = series.with_context(|| {
-        let agent = args.agent.as_deref().unwrap_or_default();
-        format!("no agent named `{agent}` asked `{}` in that time", args.name)
-    })?;
-    if connection.json {
-        return say_json(series);
+    let mut told = Vec::with_capacity(ids.len());
+    for some in ids.chunks(TARGETS_MAX) {
+        let some: Vec<String> = some.iter().map(u64::to_string).collect();
+        let mut url = reqwest::Url::parse("http://path")?;
+        url.query_pairs_mut()
+            .append_pair("targets", &some.join(","))
+            .append_pair("agents", if args.agent.is_some() { "true" } else { "false" })
+            .append_pair("from", &(now - args.last).to_string())
+            .append_pair("to", &now.to_string())
+            .append_pair("level", span);
+        let path = format!("/history?{}", url.query().unwrap_or_default());
+        let histories: Value = client.get(&path).await?;
+        told.extend(list(&histories, "targets").iter().cloned());
     }
-    say(&told(series));
-    Ok(())
+    // In the order in which they were asked for.
+    let of = |id: &u64| {
+        let is_it = |one: &&Value| one.pointer("/target/id").and_then(Value::as_u64) == Some(*id);
+        told.iter().find(is_it).context("a target was deleted meanwhile: try again")
+    };
+    let mut asked = Vec::with_capacity(ids.len());
+    for (id, name) in ids.iter().zip(&args.names) {
+        asked.push((name, series(of(id)?, name, args.agent.as_deref())?));
+    }
+    match asked.as_slice() {
+        [(_, series)] if connection.json => say_json(series),
+        all if connection.json => {
+            let all = all.iter().map(|(name, series)| json!({ "target": name, "series": series }));
+            say_json(&all.collect::<Value>())
+        }
+        all => {
+            for (index, (name, series)) in all.iter().enumerate() {
+                let before = if index == 0 { "" } else { "\n" };
+                let title = if 1 < all.len() { format!("{before}{name}\n") } else { String::new() };
+                say(&(title + &told_as(series)));
+            }
+            Ok(())
+        }
+    }
 }
 
-fn told(series: &Value) -> String {
-    let list =
-        |name: &str| series.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let (minutes, buckets) = (list("minutes"), list("buckets"));
+/// What is told of a target by one agent, or by all together.
+fn series<'a>(told: &'a Value, name: &str, agent: Option<&str>) -> anyhow::Result<&'a Value> {
+    let name_of =
+        |series: &Value| series.pointer("/agent/name").and_then(Value::as_str).map(str::to_owned);
+    let series = list(told, "series").iter().find(|one| name_of(one).as_deref() == agent);
+    series.with_context(|| {
+        format!("no agent named `{}` asked `{name}` in that time", agent.unwrap_or_default())
+    })
+}
+
+fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
+    of.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
+}
+
+fn told_as(series: &Value) -> String {
+    let (minutes, buckets) = (list(series, "minutes"), list(series, "buckets"));
     if buckets.is_empty() {
         let line = |item: &Value| line(item, "/minute", &[]);
         let lines: Vec<Vec<String>> = minutes.iter().map(line).collect();
@@ -196,13 +231,25 @@ mod tests {
     }
 
     #[test]
+    fn the_series_is_that_of_the_agent_or_of_all_together() {
+        let told = json!({ "series": [
+            { "agent": null, "minutes": [] }, { "agent": { "id": 1, "name": "fra1" } }
+        ] });
+        let all = series(&told, "core1", None).expect("all together");
+        assert_eq!(all.get("agent"), Some(&Value::Null));
+        assert!(series(&told, "core1", Some("fra1")).is_ok());
+        let why = series(&told, "core1", Some("ber1")).expect_err("nobody").to_string();
+        assert_eq!(why, "no agent named `ber1` asked `core1` in that time");
+    }
+
+    #[test]
     fn spans_and_minutes_are_a_table_each() {
         let bucket = json!({
             "start": "2026-11-26T12:00:00Z", "verdict": "down", "cause": "no_answer",
             "minutes_up": 3, "minutes_degraded": 0, "minutes_down": 2, "minutes_unknown": 0,
             "sent": 50, "received": 30, "rtt_us_mean": 12_345, "is_open": true
         });
-        let text = told(&json!({ "minutes": [], "buckets": [bucket] }));
+        let text = told_as(&json!({ "minutes": [], "buckets": [bucket] }));
         let line = text.lines().nth(1).expect("a line");
         let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
         assert_eq!(
@@ -222,7 +269,7 @@ mod tests {
             "minute": "2026-11-26T12:00:00Z", "verdict": "unknown", "cause": "monitor_down",
             "sent": 0, "received": 0, "rtt_us_mean": null, "is_open": false
         });
-        let text = told(&json!({ "minutes": [minute], "buckets": [] }));
+        let text = told_as(&json!({ "minutes": [minute], "buckets": [] }));
         assert!(text.contains("unknown  monitor_down  -     -"), "{text}");
     }
 }

@@ -66,6 +66,8 @@ pub use webhooks::{WEBHOOKS_MAX, WebhookDraft, WebhookRow};
 
 /// Rows of one page of a list, whatever is asked for: bounds memory and time of a request.
 pub const PAGE_ROWS_MAX: u32 = 500;
+/// Rounds of one page for whoever reads many: some 2 MB of them.
+pub const ROUNDS_MAX: u32 = 10_000;
 /// Users, keys, tiers and agents of an organisation: lists without pages stay readable.
 pub const LIST_ROWS_MAX: u32 = 1_000;
 /// Tags of one target.

@@ -10,8 +10,8 @@ use std::{
 use model::{AgentId, OrgId, RoundBatch, Subject, UtcMicros};
 
 use crate::{
-    AgentRef, MINUTES_MAX, PAGE_ROWS_MAX, RoundCursor, RoundPage, RoundQuery, RoundRow, Scope,
-    Store, StoreError,
+    AgentRef, MINUTES_MAX, ROUNDS_MAX, RoundCursor, RoundPage, RoundQuery, RoundRow, Scope, Store,
+    StoreError,
     chunks::{Key, RoundRecord},
     db::{Tx, sql},
     history,
@@ -34,7 +34,7 @@ impl Store {
     ///
     /// [`StoreError::TooMany`] if the range is longer than [`MINUTES_MAX`] minutes.
     pub async fn rounds(&self, scope: &Scope, query: &RoundQuery) -> Result<RoundPage, StoreError> {
-        let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
+        let limit = query.limit.clamp(1, ROUNDS_MAX);
         let (first, last) = (query.from.minute(), query.to.minute());
         if i64::from(MINUTES_MAX) < last.0.saturating_sub(first.0) {
             return Err(StoreError::TooMany { what: "minutes", max: MINUTES_MAX as usize });

@@ -3212,7 +3212,7 @@ export interface operations {
                  *     values and is kept for so long.
                  */
                 level?: string;
-                /** @description `json` (if left out) or `csv`. */
+                /** @description `json` (if left out), or a table: `csv`, `jsonl` (an object a line) or `parquet`. */
                 format?: string;
             };
             header?: never;
@@ -3230,6 +3230,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Metrics"];
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
                     "text/csv": string;
                 };
             };
@@ -3582,7 +3584,7 @@ export interface operations {
         parameters: {
             query: {
                 /**
-                 * @description The ids of at most 50 targets, with commas between.
+                 * @description The ids of at most 50 targets, of a table 1,000, with commas between.
                  * @example 1,2,3
                  */
                 targets: string;
@@ -3590,13 +3592,18 @@ export interface operations {
                 from?: components["schemas"]["Timestamp"];
                 /**
                  * @description Excluded; now if left out. At most five years after `from`; all targets together may have
-                 *     72,000 values of a series.
+                 *     72,000 values of a series, of a table 5,000,000.
                  */
                 to?: components["schemas"]["Timestamp"];
                 /** @description As for one target. */
                 level?: string;
                 /** @description `true`: each agent is told, too; only all together if left out. */
                 agents?: boolean;
+                /**
+                 * @description `json` (if left out), or one table of all targets, which is sent while it is made: `csv`,
+                 *     `jsonl` (an object a line) or `parquet`.
+                 */
+                format?: string;
             };
             header?: never;
             path?: never;
@@ -3611,6 +3618,9 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Histories"];
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
@@ -4786,7 +4796,10 @@ export interface operations {
                  *     `expired`.
                  */
                 level?: string;
-                /** @description `json` (if left out) or `csv`. */
+                /**
+                 * @description `json` (if left out), or a table, which is sent while it is made: `csv`, `jsonl` (an object
+                 *     a line) or `parquet`. A table may have any number of values at a level that is asked for.
+                 */
                 format?: string;
             };
             header?: never;
@@ -4804,6 +4817,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["History"];
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
                     "text/csv": string;
                 };
             };
@@ -4831,6 +4846,11 @@ export interface operations {
                 cursor?: string;
                 /** @description 1 to 500; 100 if left out. */
                 limit?: number;
+                /**
+                 * @description `json` (if left out): a page, of at most a day. Or all rounds of at most 92 days as a table,
+                 *     which is sent while it is made: `csv`, `jsonl` (an object a line) or `parquet`.
+                 */
+                format?: string;
             };
             header?: never;
             path: {
@@ -4840,13 +4860,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description A page, or a table of all */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["RoundPage"];
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -10,6 +10,7 @@ pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod buckets;
+pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -41,6 +42,7 @@ pub(crate) use crate::{config::Network, diagnosis, panics::Panics};
 use attempts::Attempts;
 use backup::Backups;
 use diagnosis::Diagnosis;
+use export::Exports;
 use prom::Queries;
 use readiness::Readiness;
 use storage::Measured;
@@ -57,6 +59,7 @@ pub struct App {
     attempts: Arc<Attempts>,
     readiness: Arc<Readiness>,
     backups: Arc<Backups>,
+    exports: Exports,
     topologies: Topologies,
     queries: Queries,
     measured: Arc<Measured>,
@@ -264,6 +267,7 @@ impl App {
             attempts: Arc::default(),
             readiness: Arc::default(),
             backups: Arc::default(),
+            exports: Exports::default(),
             topologies: Topologies::default(),
             queries: Queries::default(),
             measured: Arc::default(),

@@ -1,18 +1,19 @@
 //! What an agent says of itself over time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use model::{AgentId, GaugeRollup, MetricKind, MetricName, MetricRollup};
+use model::{AgentId, Cause, GaugeRollup, MetricKind, MetricName, MetricRollup, UtcMicros};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller::Caller,
+    columns,
+    export::{self, Sheet, parse_format},
     extract::{Json, Path, Query},
     permission::Permission,
     problem::ApiError,
@@ -41,7 +42,7 @@ pub(crate) struct MetricsQuery {
     /// `1m`, `5m`, `1h` or `1d`. If left out, the finest that tells the range in not too many
     /// values and is kept for so long.
     level: Option<String>,
-    /// `json` (if left out) or `csv`.
+    /// `json` (if left out), or a table: `csv`, `jsonl` (an object a line) or `parquet`.
     format: Option<String>,
 }
 
@@ -81,30 +82,30 @@ pub(crate) enum MetricKindView {
 pub(crate) struct MetricBucketView {
     start: Timestamp,
     /// Samples; the rest is null without any.
-    count: u32,
+    pub(super) count: u32,
     /// Of a gauge; null for a counter.
     #[schema(required)]
-    min: Option<f64>,
+    pub(super) min: Option<f64>,
     #[schema(required)]
-    mean: Option<f64>,
+    pub(super) mean: Option<f64>,
     #[schema(required)]
-    max: Option<f64>,
+    pub(super) max: Option<f64>,
     /// Of a gauge; null for a counter.
     #[schema(required)]
-    last: Option<f64>,
+    pub(super) last: Option<f64>,
     /// What a counter counted since the sample before the bucket; null if nobody knows.
     #[schema(required)]
-    increase: Option<u64>,
+    pub(super) increase: Option<u64>,
     /// The same by the time between the two, so that a silence makes no peak.
     #[schema(required)]
-    rate_per_s: Option<f64>,
+    pub(super) rate_per_s: Option<f64>,
     /// How often a counter began again within the bucket.
-    resets: u32,
+    pub(super) resets: u32,
     /// Why there is no sample; null if there is one.
     #[schema(required)]
     cause: Option<CauseView>,
     /// It is not over.
-    is_open: bool,
+    pub(super) is_open: bool,
 }
 
 impl From<&MetricBucket> for MetricBucketView {
@@ -162,7 +163,10 @@ impl From<&MetricHistory> for MetricSeriesView {
     params(("id" = u32, Path), MetricsQuery),
     responses((
         status = 200, description = "Every bucket of the range that has begun",
-        content((MetricsView = "application/json"), (String = "text/csv"))
+        content(
+            (MetricsView = "application/json"), (String = "text/csv"),
+            (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")
+        )
     ))
 )]
 pub(crate) async fn agent_metrics(
@@ -173,14 +177,7 @@ pub(crate) async fn agent_metrics(
 ) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::AgentRead)?;
     let mut fields = Fields::default();
-    let is_csv = match query.format.as_deref() {
-        None | Some("json") => false,
-        Some("csv") => true,
-        Some(_) => {
-            fields.refuse("format", "must be json or csv");
-            false
-        }
-    };
+    let format = fields.take_some("format", query.format.as_deref().map(parse_format)).flatten();
     let name = fields.take_some("name", query.name.as_deref().map(MetricName::parse));
     let level = fields.take_some("level", query.level.as_deref().map(parse_level));
     let asked = parse_range(&mut fields, app.now(), query.from, query.to);
@@ -192,50 +189,49 @@ pub(crate) async fn agent_metrics(
     })?;
     let told = app.agent_metrics(&scope, id, name.as_ref(), (range.clone(), level)).await?;
     let (agent, histories) = told;
-    let series: Vec<MetricSeriesView> = histories.iter().map(MetricSeriesView::from).collect();
-    if is_csv {
-        let disposition = format!("attachment; filename=\"{}-metrics.csv\"", agent.name);
-        let headers = [
-            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-            (CONTENT_DISPOSITION, disposition),
-        ];
-        return Ok((headers, metrics_csv(&histories, &series)?).into_response());
+    if let Some(format) = format {
+        let name = format!("{}-metrics", agent.name);
+        let sheet = Sheet { format, columns: &columns::METRIC, name, notes: Vec::new() };
+        return export::send(&app, sheet, export::at_once(lines(&histories))).await;
     }
+    let series = histories.iter().map(MetricSeriesView::from).collect();
     let (from, to) = (range.start.start().into(), range.end.start().into());
     Ok(Json(MetricsView { from, to, level: level.as_str(), series }).into_response())
 }
 
-/// The series, then the fields of [`MetricBucketView`] in their order.
-const CSV_COLUMNS: [&str; 14] = [
-    "name",
-    "labels",
-    "kind",
-    "start",
-    "count",
-    "min",
-    "mean",
-    "max",
-    "last",
-    "increase",
-    "rate_per_s",
-    "resets",
-    "cause",
-    "is_open",
-];
+/// Which series a line of a table is of.
+pub(super) struct LineSeries {
+    pub(super) name: String,
+    pub(super) labels: String,
+    pub(super) kind: &'static str,
+}
 
-/// One line for each series and bucket.
-fn metrics_csv(
-    histories: &[MetricHistory],
-    series: &[MetricSeriesView],
-) -> Result<Vec<u8>, ApiError> {
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    writer.write_record(CSV_COLUMNS).map_err(ApiError::internal)?;
-    for (history, view) in histories.iter().zip(series) {
-        let labels = history.series.labels.to_string();
-        for bucket in &view.buckets {
-            let line = (&view.name, &labels, view.kind, bucket);
-            writer.serialize(line).map_err(ApiError::internal)?;
-        }
+/// One line of a table: a bucket of a series.
+pub(super) struct MetricLine {
+    pub(super) series: Arc<LineSeries>,
+    pub(super) start: UtcMicros,
+    pub(super) cause: Option<Cause>,
+    pub(super) bucket: MetricBucketView,
+}
+
+fn lines(histories: &[MetricHistory]) -> Vec<MetricLine> {
+    let mut lines = Vec::new();
+    for MetricHistory { series, buckets } in histories {
+        let series = Arc::new(LineSeries {
+            name: series.name.to_string(),
+            labels: series.labels.to_string(),
+            kind: match series.kind {
+                MetricKind::Gauge => "gauge",
+                MetricKind::Counter | MetricKind::Counter32 => "counter",
+            },
+        });
+        let line = |bucket: &MetricBucket| MetricLine {
+            series: Arc::clone(&series),
+            start: bucket.start.start(),
+            cause: bucket.cause,
+            bucket: MetricBucketView::from(bucket),
+        };
+        lines.extend(buckets.iter().map(line));
     }
-    writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
+    lines
 }

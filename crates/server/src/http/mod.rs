@@ -10,8 +10,10 @@ mod api_keys;
 mod audit;
 mod backup;
 mod caller;
+mod columns;
 mod console;
 mod diagnosis;
+mod export;
 mod extract;
 mod health;
 mod histories;
@@ -29,6 +31,7 @@ mod rounds;
 pub mod routes;
 mod session;
 mod shell;
+mod table;
 mod targets;
 mod tiers;
 mod topology;
@@ -53,7 +56,8 @@ pub use openapi::openapi_json;
 /// Everything that is answered over HTTP.
 pub fn router(app: App) -> Router {
     // What is compressed already does not get smaller.
-    let is_compressed = NotForContentType::const_new(MEDIA_TYPE);
+    let is_compressed = NotForContentType::const_new(MEDIA_TYPE)
+        .and(NotForContentType::const_new(table::PARQUET_TYPE));
     let compression = CompressionLayer::new();
     let compression = compression.compress_when(DefaultPredicate::new().and(is_compressed));
     let panics = app.panics();

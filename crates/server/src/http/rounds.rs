@@ -1,33 +1,37 @@
 //! What happened to one target: minutes, rounds, changes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderValue,
-    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
-};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use model::{AgentId, Confirm, NotAsked, Outcome, Rollup, RoundFlags, TargetId, UtcMicros};
 use serde::{Deserialize, Serialize};
-use store::{ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow, Who};
+use store::{
+    ChangeKind, ChangeRow, RoundCursor, RoundQuery, RoundRow, Scope, TargetRef, TargetRow, Who,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller::Caller,
+    columns::{self, Line},
+    export::{self, Sheet, parse_format},
     extract::{Json, Path, Query},
     permission::Permission,
     problem::ApiError,
+    table::Format,
     views::{CauseView, LimitQuery, RefView, Timestamp, VerdictView, parse_limit, parse_time},
 };
 use crate::app::{
     App, Fields,
     buckets::{Bucket, Level},
-    history::{self, PaddedMinute, ToldSeries, Values},
+    history::{self, Around, Coming, PaddedMinute, ToldSeries, Values},
 };
 
+/// The longest that rounds are told of in one table: more than anybody keeps them by default.
+const ROUND_TABLE_MAX: Duration = Duration::from_secs(92 * 24 * 3600);
 /// What is told if no range is asked for.
 const RANGE_DEFAULT: Duration = Duration::from_secs(3600);
 
@@ -46,7 +50,8 @@ pub(crate) struct HistoryQuery {
     /// minutes up to a week, hours up to 95 days. What is not kept any more has the cause
     /// `expired`.
     level: Option<String>,
-    /// `json` (if left out) or `csv`.
+    /// `json` (if left out), or a table, which is sent while it is made: `csv`, `jsonl` (an object
+    /// a line) or `parquet`. A table may have any number of values at a level that is asked for.
     format: Option<String>,
 }
 
@@ -175,7 +180,7 @@ pub(crate) struct MinuteView {
 impl From<&PaddedMinute> for MinuteView {
     fn from(minute: &PaddedMinute) -> MinuteView {
         let counts = minute.counts;
-        let is_timed = 0 < counts.received && 0 < counts.rtt_us_max;
+        let times = minute_times(minute);
         MinuteView {
             minute: minute.minute.start().into(),
             verdict: minute.verdict.into(),
@@ -184,17 +189,21 @@ impl From<&PaddedMinute> for MinuteView {
             not_asked: counts.not_asked,
             sent: counts.sent,
             received: counts.received,
-            rtt_us_min: is_timed.then_some(counts.rtt_us_min),
-            rtt_us_mean: counts
-                .rtt_us_sum
-                .checked_div(u64::from(counts.received))
-                .filter(|_| is_timed),
-            rtt_us_max: is_timed.then_some(counts.rtt_us_max),
+            rtt_us_min: times.map(|(min, ..)| min),
+            rtt_us_mean: times.map(|(_, mean, _)| mean),
+            rtt_us_max: times.map(|(.., max)| max),
             revision: minute.revision,
             said_first: minute.said_first.map(VerdictView::from),
             is_open: minute.is_open,
         }
     }
+}
+
+/// Fastest, mean and slowest answer of a minute; of one whose rounds are gone they are gone too.
+pub(super) fn minute_times(minute: &PaddedMinute) -> Option<(u32, u64, u32)> {
+    let counts = &minute.counts;
+    let mean = counts.rtt_us_sum.checked_div(u64::from(counts.received))?;
+    (0 < counts.rtt_us_max).then_some((counts.rtt_us_min, mean, counts.rtt_us_max))
 }
 
 /// Minute by minute, or in longer spans
@@ -203,7 +212,10 @@ impl From<&PaddedMinute> for MinuteView {
     params(("id" = u32, Path), HistoryQuery),
     responses((
         status = 200, description = "Every minute or bucket of the range that has begun",
-        content((HistoryView = "application/json"), (String = "text/csv"))
+        content(
+            (HistoryView = "application/json"), (String = "text/csv"),
+            (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")
+        )
     ))
 )]
 pub(crate) async fn target_history(
@@ -214,38 +226,24 @@ pub(crate) async fn target_history(
 ) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
     let mut fields = Fields::default();
-    let is_csv = match query.format.as_deref() {
-        None | Some("json") => false,
-        Some("csv") => true,
-        Some(_) => {
-            fields.refuse("format", "must be json or csv");
-            false
-        }
-    };
+    let format = fields.take_some("format", query.format.as_deref().map(parse_format)).flatten();
     let level = fields.take_some("level", query.level.as_deref().map(parse_level));
-    let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
+    let asked = parse_range(&mut fields, app.now(), query.from, query.to);
     fields.check()?;
     let retention = app.retention_of(&scope, [id]).await?;
-    let range = history::range(from, to, level, app.now(), &retention);
+    let coming = if format.is_some() { Coming::InParts } else { Coming::AtOnce };
+    let range = history::range(asked, level, coming, app.now(), &retention);
     let (range, level) = range.map_err(|(field, reason)| {
         fields.refuse(field, reason);
         fields.error()
     })?;
     let around = app.around(&scope, range, level).await?;
-    let (target, series) = app.history(&scope, id, &around, Who::Each).await?;
-    if is_csv {
-        let disposition = format!("attachment; filename=\"{}-history.csv\"", target.name);
-        let headers = [
-            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-            (CONTENT_DISPOSITION, disposition),
-        ];
-        let mut response = (headers, csv(level, &series)?).into_response();
-        if !around.notes.is_empty() {
-            let notes = HeaderValue::try_from(around.notes.join("; "));
-            response.headers_mut().insert("x-notes", notes.map_err(ApiError::internal)?);
-        }
-        return Ok(response);
+    if let Some(format) = format {
+        let target = app.target_get(&scope, id).await?;
+        let name = format!("{}-history", target.name);
+        return send_table(&app, &scope, vec![target], around, (format, name, Who::Each)).await;
     }
+    let (_, series) = app.history(&scope, id, &around, Who::Each).await?;
     let view = HistoryView {
         from: around.range.start.start().into(),
         to: around.range.end.start().into(),
@@ -256,6 +254,50 @@ pub(crate) async fn target_history(
     Ok(Json(view).into_response())
 }
 
+/// Sends the history of targets as one table.
+pub(super) async fn send_table(
+    app: &App,
+    scope: &Scope,
+    targets: Vec<TargetRow>,
+    around: Arc<Around>,
+    (format, name, who): (Format, String, Who),
+) -> Result<Response, ApiError> {
+    let (level, notes) = (around.level, around.notes.clone());
+    let parts = app.histories_in_parts(scope, targets, around, who);
+    match level {
+        Level::Minute => {
+            let sheet = Sheet { format, columns: &columns::MINUTE, name, notes };
+            let minutes = |values| match values {
+                Values::Minutes(minutes) => minutes,
+                Values::Buckets(_) => vec![],
+            };
+            export::send(app, sheet, parts.map_ok(move |part| lines(part, minutes))).await
+        }
+        Level::Bucket(_) => {
+            let sheet = Sheet { format, columns: &columns::BUCKET, name, notes };
+            let buckets = |values| match values {
+                Values::Minutes(_) => vec![],
+                Values::Buckets(buckets) => buckets,
+            };
+            export::send(app, sheet, parts.map_ok(move |part| lines(part, buckets))).await
+        }
+    }
+}
+
+/// One line for each series and value.
+fn lines<V>(
+    (target, told): (Arc<TargetRef>, Vec<ToldSeries>),
+    values: impl Fn(Values) -> Vec<V>,
+) -> Vec<Line<V>> {
+    let mut lines = Vec::new();
+    for series in told {
+        let agent = series.agent.map(Arc::new);
+        let line = |value| Line { target: Arc::clone(&target), agent: agent.clone(), value };
+        lines.extend(values(series.values).into_iter().map(line));
+    }
+    lines
+}
+
 impl From<&ToldSeries> for SeriesView {
     fn from(series: &ToldSeries) -> SeriesView {
         let (minutes, buckets) = match &series.values {
@@ -264,73 +306,6 @@ impl From<&ToldSeries> for SeriesView {
         };
         SeriesView { agent: series.agent.as_ref().map(RefView::from), minutes, buckets }
     }
-}
-
-/// The agent, then the fields of [`MinuteView`] in their order.
-const CSV_COLUMNS: [&str; 14] = [
-    "agent",
-    "minute",
-    "verdict",
-    "cause",
-    "rounds",
-    "not_asked",
-    "sent",
-    "received",
-    "rtt_us_min",
-    "rtt_us_mean",
-    "rtt_us_max",
-    "revision",
-    "said_first",
-    "is_open",
-];
-
-/// The agent, then the fields of [`BucketView`] in their order.
-const BUCKET_CSV_COLUMNS: [&str; 19] = [
-    "agent",
-    "start",
-    "verdict",
-    "cause",
-    "minutes_up",
-    "minutes_degraded",
-    "minutes_down",
-    "minutes_unknown",
-    "rounds",
-    "not_asked",
-    "sent",
-    "received",
-    "rtt_us_min",
-    "rtt_us_mean",
-    "rtt_us_max",
-    "rtt_us_p50",
-    "rtt_us_p95",
-    "rtt_us_p99",
-    "is_open",
-];
-
-/// One line for each agent and minute or bucket; the agent is empty for all together.
-fn csv(level: Level, series: &[ToldSeries]) -> Result<Vec<u8>, ApiError> {
-    // The header is written by hand: agent and value are two that become one line.
-    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    let header = match level {
-        Level::Minute => writer.write_record(CSV_COLUMNS),
-        Level::Bucket(_) => writer.write_record(BUCKET_CSV_COLUMNS),
-    };
-    header.map_err(ApiError::internal)?;
-    for series in series {
-        let agent = series.agent.as_ref().map(|agent| agent.name.as_str()).unwrap_or_default();
-        let written = match &series.values {
-            Values::Minutes(minutes) => {
-                let mut lines = minutes.iter().map(|minute| (agent, MinuteView::from(minute)));
-                lines.try_for_each(|line| writer.serialize(line))
-            }
-            Values::Buckets(buckets) => {
-                let mut lines = buckets.iter().map(|bucket| (agent, BucketView::from(bucket)));
-                lines.try_for_each(|line| writer.serialize(line))
-            }
-        };
-        written.map_err(ApiError::internal)?;
-    }
-    writer.into_inner().map_err(|error| ApiError::internal(error.into_error()))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -351,6 +326,9 @@ pub(crate) struct RoundsQuery {
     /// 1 to 500; 100 if left out.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
+    /// `json` (if left out): a page, of at most a day. Or all rounds of at most 92 days as a table,
+    /// which is sent while it is made: `csv`, `jsonl` (an object a line) or `parquet`.
+    format: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -473,46 +451,107 @@ impl From<NotAsked> for NotAskedView {
     }
 }
 
+/// As [`NotAskedView`] is written.
+pub(super) fn not_asked_word(reason: NotAsked) -> &'static str {
+    match reason {
+        NotAsked::NoRoute => "no_route",
+        NotAsked::Permission => "permission",
+        NotAsked::Resolver => "resolver",
+        NotAsked::BufferFull => "buffer_full",
+        NotAsked::Socket => "socket",
+        NotAsked::Overrun => "overrun",
+    }
+}
+
+/// Each flag with its view, and as that is written.
+const FLAGS: [(RoundFlags, FlagView, &str); 6] = [
+    (RoundFlags::DOUBTFUL, FlagView::Doubtful, "doubtful"),
+    (RoundFlags::LOCAL, FlagView::Local, "local"),
+    (RoundFlags::DUPLICATE, FlagView::Duplicate, "duplicate"),
+    (RoundFlags::LATE, FlagView::Late, "late"),
+    (RoundFlags::ICMP_ERROR, FlagView::IcmpError, "icmp_error"),
+    (RoundFlags::ADDRESS_CHANGED, FlagView::AddressChanged, "address_changed"),
+];
+
 fn flags(flags: RoundFlags) -> Vec<FlagView> {
-    let all = [
-        (RoundFlags::DOUBTFUL, FlagView::Doubtful),
-        (RoundFlags::LOCAL, FlagView::Local),
-        (RoundFlags::DUPLICATE, FlagView::Duplicate),
-        (RoundFlags::LATE, FlagView::Late),
-        (RoundFlags::ICMP_ERROR, FlagView::IcmpError),
-        (RoundFlags::ADDRESS_CHANGED, FlagView::AddressChanged),
-    ];
-    all.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, view)| view).collect()
+    let set = FLAGS.into_iter().filter(|(flag, ..)| flags.contains(*flag));
+    set.map(|(_, view, _)| view).collect()
+}
+
+pub(super) fn flag_words(flags: RoundFlags) -> Vec<&'static str> {
+    let set = FLAGS.into_iter().filter(|(flag, ..)| flags.contains(*flag));
+    set.map(|(.., word)| word).collect()
 }
 
 /// The rounds behind the minutes
 #[utoipa::path(
     get, path = "/api/v1/targets/{id}/rounds", tag = "history",
     params(("id" = u32, Path), RoundsQuery),
-    responses((status = 200, description = "A page", body = RoundPageView))
+    responses((
+        status = 200, description = "A page, or a table of all",
+        content(
+            (RoundPageView = "application/json"), (String = "text/csv"),
+            (String = "application/x-ndjson"), (String = "application/vnd.apache.parquet")
+        )
+    ))
 )]
 pub(crate) async fn target_rounds(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<TargetId>,
     Query(query): Query<RoundsQuery>,
-) -> Result<Json<RoundPageView>, ApiError> {
+) -> Result<Response, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
     let mut fields = Fields::default();
+    let format = fields.take_some("format", query.format.as_deref().map(parse_format)).flatten();
     let (from, to) = parse_range(&mut fields, app.now(), query.from, query.to);
     let limit = parse_limit(&mut fields, query.limit.as_deref());
     let parse_agent = |text: &str| text.parse::<AgentId>().map_err(|_| "must be an id");
     let agent = fields.take_some("agent", query.agent.as_deref().map(parse_agent));
     let parse_cursor = |text: &str| RoundCursor::parse(text).ok_or("is not one of this list");
     let after = fields.take_some("cursor", query.cursor.as_deref().map(parse_cursor));
+    if format.is_some() {
+        for (name, given) in [("limit", query.limit), ("cursor", query.cursor)] {
+            if given.is_some() {
+                fields.refuse(name, "is of pages of json: a table has all rounds of its range");
+            }
+        }
+        if ROUND_TABLE_MAX < to.since(from) {
+            fields.refuse("to", "must be at most 92 days after `from`");
+        }
+    }
     fields.check()?;
-    let probe = app.target_get(&scope, id).await?.probe;
-    let query = RoundQuery { probe, agent, from, to, after, limit };
+    let target = app.target_get(&scope, id).await?;
+    let query = RoundQuery { probe: target.probe, agent, from, to, after, limit };
+    if let Some(format) = format {
+        return send_rounds(&app, &scope, (target, query), format).await;
+    }
     let page = app.rounds(&scope, &query).await?;
-    Ok(Json(RoundPageView {
+    let view = RoundPageView {
         items: page.rows.iter().map(RoundView::from).collect(),
         next_cursor: page.next.map(|next| next.to_string()),
-    }))
+    };
+    Ok(Json(view).into_response())
+}
+
+/// Sends all rounds of a range as one table.
+async fn send_rounds(
+    app: &App,
+    scope: &Scope,
+    (target, query): (TargetRow, RoundQuery),
+    format: Format,
+) -> Result<Response, ApiError> {
+    let name = format!("{}-rounds", target.name);
+    let sheet = Sheet { format, columns: &columns::ROUND, name, notes: Vec::new() };
+    let target = Arc::new(TargetRef { id: target.id, name: target.name });
+    let rows = app.rounds_in_parts(scope, query).map(move |page| {
+        let line = |value: RoundRow| {
+            let agent = Some(Arc::new(value.agent.clone()));
+            Line { target: Arc::clone(&target), agent, value }
+        };
+        Ok(page?.rows.into_iter().map(line).collect())
+    });
+    export::send(app, sheet, rows).await
 }
 
 pub(super) fn parse_level(text: &str) -> Result<Level, &'static str> {

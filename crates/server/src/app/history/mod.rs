@@ -3,6 +3,7 @@
 //!
 //! Every minute of the asked range is told, but for those that have not begun.
 
+mod parts;
 mod range;
 mod spans;
 mod told;
@@ -28,7 +29,7 @@ use crate::{conductor::ProbeStatusView, config::RetentionConfig};
 use spans::Spans;
 use told::{Context, Missing};
 
-pub(crate) use range::range;
+pub(crate) use range::{Coming, range};
 pub(crate) use told::PaddedMinute;
 
 /// Minutes of one request: a day.
@@ -66,15 +67,15 @@ impl From<&TargetRow> for Subject {
 }
 
 /// What is told of every target beside what was recorded of it: the same for all of a request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Around {
     pub(crate) level: Level,
     /// Whole values; its end may not have come yet.
     pub(crate) range: Range<Minute>,
     pub(crate) now: UtcMicros,
-    gaps: Spans,
-    lost: BTreeMap<AgentId, Vec<(UtcMicros, UtcMicros)>>,
-    agents: BTreeMap<AgentId, (AgentRef, Minute)>,
+    gaps: Arc<Spans>,
+    lost: Arc<BTreeMap<AgentId, Vec<(UtcMicros, UtcMicros)>>>,
+    agents: Arc<BTreeMap<AgentId, (AgentRef, Minute)>>,
     retention: RetentionConfig,
     /// Of tiers with times of their own.
     retention_by_tier: BTreeMap<TierId, RetentionConfig>,
@@ -245,9 +246,9 @@ impl App {
             level,
             range,
             now,
-            gaps: Spans::new(gaps.iter().map(|gap| (gap.from, gap.to))),
-            lost,
-            agents: agents.collect(),
+            gaps: Arc::new(Spans::new(gaps.iter().map(|gap| (gap.from, gap.to)))),
+            lost: Arc::new(lost),
+            agents: Arc::new(agents.collect()),
             retention: self.config.retention,
             retention_by_tier: self.retention_by_tier(scope).await?,
             notes,

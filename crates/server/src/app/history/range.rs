@@ -10,20 +10,29 @@ use crate::{app::buckets::Level, config::RetentionConfig};
 /// Days of one request: five years, as long as days are kept if nobody says otherwise.
 const RANGE_DAYS_MAX: i64 = 5 * 366;
 
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// All of it is held at once: a level has a limit of values.
+    AtOnce,
+    /// Part by part, each within that limit.
+    InParts,
+}
+
 /// Parses the range of a request into whole minutes, or whole buckets of a level: from the one of
 /// `from` to the one that `to` lies in or ends.
 ///
 /// Without a level, the finest is taken that does not make too many of them and is kept for so
-/// long; if none is, the one that is kept longest.
+/// long; if none is, the one that is kept longest. However it comes, that is the same.
 ///
 /// # Errors
 ///
 /// The field at fault, `to` or `level`, with the reason: `to` is not after `from`, the range is too
 /// long, has too many values at this level, or nothing of it is kept at this level.
 pub(crate) fn range(
-    from: UtcMicros,
-    to: UtcMicros,
+    (from, to): (UtcMicros, UtcMicros),
     level: Option<Level>,
+    coming: Coming,
     now: UtcMicros,
     retention: &RetentionConfig,
 ) -> Result<(Range<Minute>, Level), (&'static str, String)> {
@@ -46,9 +55,10 @@ pub(crate) fn range(
         Some(level) if asked.end <= kept(level) => {
             return Err(("level", format!("is not kept for so long: {}", retention.levels())));
         }
-        Some(level) if !fits(&level) => {
+        Some(level) if coming == Coming::AtOnce && !fits(&level) => {
             let reason = format!("gives more than {} values in this range", level.values_max());
-            return Err(("level", format!("{reason}; take a coarser one, or a shorter range")));
+            let remedy = "take a coarser one, a shorter range, or format=csv, jsonl or parquet";
+            return Err(("level", format!("{reason}; {remedy}")));
         }
         Some(level) => level,
         None => {
@@ -96,7 +106,8 @@ mod tests {
         const FIVE: Level = Level::Bucket(Span::FiveMinutes);
         let minute = |m: i64| Minute(m).start();
         let told = |from, to, level| {
-            let told = range(from, to, level, minute(10), &RetentionConfig::default());
+            let (range_of, kept) = ((from, to), RetentionConfig::default());
+            let told = range(range_of, level, Coming::AtOnce, minute(10), &kept);
             told.map(|(range, level)| (range.start.0..range.end.0, level))
         };
         assert_eq!(told(minute(1), minute(2), None), Ok((1..2, Level::Minute)));
@@ -112,10 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_in_parts_has_as_many_values_as_are_asked_for_and_no_more() {
+        let day = |day: i64| Minute(day * 1_440).start();
+        let told = |level| {
+            let kept = RetentionConfig::default();
+            range((day(-30), day(0)), level, Coming::InParts, day(0), &kept)
+        };
+        let minutes = Minute(-30 * 1_440)..Minute(0);
+        assert_eq!(told(Some(Level::Minute)), Ok((minutes.clone(), Level::Minute)));
+        assert_eq!(told(None), Ok((minutes, Level::Bucket(Span::Hour))));
+    }
+
+    #[test]
     fn the_level_is_the_finest_that_fits_and_is_kept() {
         let day = |day: i64| Minute(day * 1_440).start();
+        let kept = RetentionConfig::default();
         let told =
-            |from, to, level| range(day(from), day(to), level, day(0), &RetentionConfig::default());
+            |from, to, level| range((day(from), day(to)), level, Coming::AtOnce, day(0), &kept);
         let level = |from, to| told(from, to, None).unwrap().1.as_str();
         assert_eq!([level(-1, 0), level(-7, 0), level(-8, 0)], ["1m", "5m", "1h"]);
         assert_eq!([level(-92, 0), level(-400, 0), level(-1_826, 0)], ["1h", "1d", "1d"]);

@@ -54,11 +54,12 @@ async fn every_minute_that_has_begun_is_told() {
     assert_eq!(
         lines.next(),
         Some(
-            "agent,minute,verdict,cause,rounds,not_asked,sent,received,rtt_us_min,rtt_us_mean,\
-             rtt_us_max,revision,said_first,is_open"
+            "target_id,target,agent_id,agent,minute,verdict,cause,rounds,not_asked,sent,received,\
+             rtt_us_min,rtt_us_mean,rtt_us_max,revision,said_first,is_open"
         )
     );
-    assert_eq!(lines.next(), Some(",2026-11-21T05:52:00Z,unknown,not_yet,0,0,0,0,,,,0,,false"));
+    let first = format!("{id},core1,,,2026-11-21T05:52:00Z,unknown,not_yet,0,0,0,0,,,,0,,false");
+    assert_eq!(lines.next(), Some(first.as_str()));
     assert_eq!(lines.count(), 12);
 }
 
@@ -107,13 +108,13 @@ async fn every_bucket_that_has_begun_is_told() {
     assert_eq!(
         lines.next(),
         Some(
-            "agent,start,verdict,cause,minutes_up,minutes_degraded,minutes_down,minutes_unknown,\
-             rounds,not_asked,sent,received,rtt_us_min,rtt_us_mean,rtt_us_max,rtt_us_p50,\
-             rtt_us_p95,rtt_us_p99,is_open"
+            "target_id,target,agent_id,agent,start,verdict,cause,minutes_up,minutes_degraded,\
+             minutes_down,minutes_unknown,rounds,not_asked,sent,received,rtt_us_min,rtt_us_mean,\
+             rtt_us_max,rtt_us_p50,rtt_us_p95,rtt_us_p99,is_open"
         )
     );
-    let first = ",2026-11-20T00:00:00Z,unknown,not_yet,0,0,0,1440,0,0,0,0,,,,,,,false";
-    assert_eq!(lines.next(), Some(first));
+    let first = "core1,,,2026-11-20T00:00:00Z,unknown,not_yet,0,0,0,1440,0,0,0,0,,,,,,,false";
+    assert_eq!(lines.next(), Some(format!("{id},{first}").as_str()));
     assert_eq!(lines.count(), 1);
 }
 
@@ -152,10 +153,73 @@ async fn several_targets_are_told_in_one_request() {
     );
     assert_eq!(
         refuse(&format!("targets={}&from=2021-11-22T00:00:00Z", many[..50].join(","))).await,
-        "targets: together give more than 72000 values; take fewer of them, a coarser level, or a \
-         shorter range\n"
+        "targets: together give more than 72000 values; take fewer of them, a coarser level, a \
+         shorter range, or format=csv, jsonl or parquet\n"
     );
     site.expect(StatusCode::BAD_REQUEST, Method::GET, "/history", None).await;
+}
+
+/// A table of some targets, as bytes, with its media type and the name of its file.
+async fn table(site: &Site, path: &str) -> (Vec<u8>, [String; 2]) {
+    let request = site.request(Method::GET, &format!("/api/v1{path}"));
+    let answer = request.bearer_auth(&site.key).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    let headers = ["content-type", "content-disposition"]
+        .map(|name| answer.headers()[name].to_str().expect("text").to_owned());
+    (answer.bytes().await.expect("all of it").to_vec(), headers)
+}
+
+/// Of several targets, and of more minutes than one answer of JSON may have: the same values.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_several_targets_has_what_json_tells_part_by_part() {
+    let site = Site::start().await;
+    let core = site.target("core1", "192.0.2.1").await;
+    let edge = site.target("edge1", "192.0.2.2").await;
+    let days = ["2026-11-18", "2026-11-19", "2026-11-20", "2026-11-21"]
+        .map(|day| format!("{day}T00:00:00Z"));
+    let range = |from: &str, to: &str| format!("from={from}&to={to}&level=1m");
+    let mut expected = Vec::new();
+    for target in [core, edge] {
+        for day in days.windows(2) {
+            let path = format!("/targets/{target}/history?{}", range(&day[0], &day[1]));
+            let told = site.get(&path).await;
+            let minutes = told["series"][0]["minutes"].as_array().expect("minutes").clone();
+            assert_eq!(minutes.len(), 1_440);
+            expected.extend(minutes.into_iter().map(|minute| (target, minute)));
+        }
+    }
+    let path = format!("/history?targets={edge},{core},999&{}", range(&days[0], &days[3]));
+    let (lines, [kind, name]) = table(&site, &format!("{path}&format=jsonl")).await;
+    assert_eq!(kind, "application/x-ndjson");
+    assert_eq!(name, "attachment; filename=\"history.jsonl\"");
+    let lines = String::from_utf8(lines).expect("text");
+    let lines: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).expect("json")).collect();
+    assert_eq!(lines.len(), expected.len());
+    for (line, (target, minute)) in lines.iter().zip(&expected) {
+        assert_eq!(line["target_id"], *target);
+        let minute = minute.as_object().expect("an object");
+        assert!(minute.iter().all(|(key, value)| line[key] == *value), "{line} {minute:?}");
+    }
+    let (csv, _) = table(&site, &format!("{path}&format=csv")).await;
+    assert_eq!(csv.iter().filter(|byte| **byte == b'\n').count(), 1 + expected.len());
+
+    let (parquet, [kind, name]) = table(&site, &format!("{path}&format=parquet")).await;
+    assert_eq!(kind, "application/vnd.apache.parquet");
+    assert_eq!(name, "attachment; filename=\"history.parquet\"");
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+
+    let (rounds, [_, name]) = table(&site, &format!("/targets/{core}/rounds?format=csv")).await;
+    assert!(rounds.starts_with(b"target_id,target,agent_id,agent,at,sent,"));
+    assert_eq!(name, "attachment; filename=\"core1-rounds.csv\"");
+    let refuse = async |query: &str| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        errors(&site.expect(status, Method::GET, &format!("/history?{query}"), None).await)
+    };
+    assert_eq!(
+        refuse("targets=1,2&from=2021-11-25T00:00:00Z&level=1m&format=parquet").await,
+        "targets: together give more than 5000000 values; take fewer of them, a coarser level, a \
+         shorter range\n"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +233,7 @@ async fn a_range_that_cannot_be_told_says_why() {
     };
     assert_eq!(
         refuse("history?from=yesterday&to=now&format=xml").await,
-        "format: must be json or csv\n\
+        "format: must be json, jsonl, csv or parquet\n\
          to: must be a time such as 2026-11-21T05:54:33Z\n\
          from: must be a time such as 2026-11-21T05:54:33Z\n"
     );
@@ -192,12 +256,18 @@ async fn a_range_that_cannot_be_told_says_why() {
     );
     assert_eq!(
         refuse("history?from=2026-11-20T05:00:00Z&to=2026-11-21T05:01:00Z&level=1m").await,
-        "level: gives more than 1440 values in this range; take a coarser one, or a shorter range\n"
+        "level: gives more than 1440 values in this range; take a coarser one, a shorter range, or \
+         format=csv, jsonl or parquet\n"
     );
     assert_eq!(
         refuse("rounds?agent=x&cursor=y&limit=501").await,
         "limit: must be a number from 1 to 500\nagent: must be an id\n\
          cursor: is not one of this list\n"
+    );
+    assert_eq!(
+        refuse("rounds?from=2026-08-01T00:00:00Z&to=2026-11-21T00:00:00Z&limit=5&format=csv").await,
+        "limit: is of pages of json: a table has all rounds of its range\n\
+         to: must be at most 92 days after `from`\n"
     );
     let rounds = site.get(&format!("/targets/{id}/rounds")).await;
     assert_eq!(rounds["items"], Value::Array(vec![]));
