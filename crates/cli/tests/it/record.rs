@@ -40,7 +40,7 @@ fn a_target_is_shown_with_its_state_its_agents_and_its_history() {
     let at = |arguments: &[&str]| complaint(faultline(arguments).arg("--data-dir").arg(dir.path()));
     assert!(at(&["target", "show", "core2"]).contains("there is no target named `core2`"));
     assert!(at(&["history", "core1", "--agent", "ams2"]).contains("no agent named `ams2`"));
-    assert!(at(&["history", "core1", "--last", "6"]).contains("90m, 6h or 7d"));
+    assert!(at(&["history", "core1", "--last", "6"]).contains("90m, 6h, 7d or 1y"));
 }
 
 #[test]
