@@ -16,7 +16,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
     match name {
         "icmp" => icmp::run(rest),
         "sim" => sim(rest),
-        "ingest" | "fleet" | "rtt" | "empty" | "start" => {
+        "ingest" | "fleet" | "rtt" | "empty" | "plan" | "start" => {
             let folder = shell::build_release()?;
             let mut cargo = shell::cargo();
             cargo.args(["run", "--quiet", "--release", "--locked", "--package=bench", "--", name]);
@@ -43,7 +43,7 @@ pub(crate) fn run(name: &str, rest: &[String]) -> anyhow::Result<()> {
         }
         _ => bail!(
             "there is no bench `{name}`; there are: icmp, rtt, ingest, fleet, history, empty, \
-             start, sim, detect, rca"
+             plan, start, sim, detect, rca"
         ),
     }
 }

@@ -9,6 +9,7 @@ mod empty;
 mod history;
 mod ingest;
 mod pages;
+mod plan;
 mod play;
 mod rtt;
 mod server;
@@ -38,6 +39,8 @@ enum Bench {
     Empty(empty::Args),
     /// Size of what is kept, and time to read it.
     History(history::Args),
+    /// What `faultline plan` says beside what is measured.
+    Plan(plan::Args),
     /// How long a server that was killed needs until it is ready.
     Start(start::Args),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Bench::Rtt(args) => rtt::run(&args),
         Bench::Empty(args) => block_on(empty::run(&args)),
         Bench::History(args) => block_on(history::run(&args)),
+        Bench::Plan(args) => block_on(plan::run(&args)),
         Bench::Start(args) => block_on(start::run(&args)),
     };
     match result {

@@ -193,6 +193,13 @@ impl Server {
         Ok(files.flatten().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum())
     }
 
+    /// Bytes of the database's files, its write-ahead log too.
+    pub(crate) fn database_bytes(&self) -> anyhow::Result<u64> {
+        let files = fs::read_dir(self.data()).context("no data")?.flatten();
+        let files = files.filter(|f| f.file_name().to_string_lossy().starts_with("faultline.db"));
+        Ok(files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum())
+    }
+
     fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
         let context = || format!("{method} {path}");
         let mut stream = TcpStream::connect(&self.http).with_context(context)?;
