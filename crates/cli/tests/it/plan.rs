@@ -19,19 +19,19 @@ fn a_person_reads_disk_by_level_memory_and_packets() {
         every round             120960000  380.7 MiB
         minutes                 518400000  39.1 MiB
         5 minutes, each agent   77760000   57.1 MiB
-        hours, each agent       28800000   24.4 MiB
-        days, each agent        1200000    6.3 MiB
-        5 minutes, all agents   115200000  85.7 MiB
-        hours, all agents       43824000   35.9 MiB
-        days, all agents        1826000    9.8 MiB
-        last day, until merged  8640000    17.3 MiB
-        free in the file        -          36.1 MiB
+        hours, each agent       28800000   25.3 MiB
+        days, each agent        1200000    6.0 MiB
+        5 minutes, all agents   115200000  86.1 MiB
+        hours, all agents       43824000   35.2 MiB
+        days, all agents        1826000    3.1 MiB
+        last day, until merged  8640000    34.6 MiB
+        free in the file        -          42.5 MiB
         log, until judged       6000       64.0 MiB
-        data directory          -          756.4 MiB
+        data directory          -          773.8 MiB
 
         MEMORY        SIZE
-        server        151.6 MiB
-        server, peak  154.4 MiB
+        server        164.7 MiB
+        server, peak  173.1 MiB
 
         SENT, AND AS MUCH BACK  PACKETS/S  KBIT/S
         an agent                166.67     112.00

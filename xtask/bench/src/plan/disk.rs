@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use model::{
     Kept, Minute, Plan, Tier,
     plan::{Level, Question},
@@ -16,15 +16,14 @@ use crate::play::{AGENTS, BEGIN, DAY_MINUTES, Play};
 const PROBES: u32 = 64;
 /// Minutes of one commit: as long as it takes until they are sealed, whatever the commits.
 const COMMIT_MINUTES: i64 = 5;
-/// Below this share of all a level is not judged alone.
-const SHARE_JUDGED: f64 = 0.02;
-const MERGED: &str = "bytes of merged records, times as many as are kept";
+const MERGED: &str = "all merged, as what is older is";
 /// As a configuration has them that says nothing, in days.
 const KEPT_DAYS: [u64; 7] = [14, 90, 90, 400, 400, 1_826, 1_826];
 
-fn kept() -> Kept {
+/// That, and no more than was played.
+fn kept(days: u32) -> Kept {
     let [rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d] =
-        KEPT_DAYS.map(|days| Duration::from_secs(86_400 * days));
+        KEPT_DAYS.map(|kept| Duration::from_secs(86_400 * kept.min(days.into())));
     Kept { rounds, minutes, agent_5m, agent_1h, target_5m, target_1h, target_1d }
 }
 
@@ -51,7 +50,7 @@ pub(super) async fn run(days: u32, seed: u64) -> anyhow::Result<Vec<Compared>> {
     }
     let merged = play.store.history_size().await?;
     play.store.close().await;
-    compare(&at_midnight, &merged, file)
+    compare(days, &at_midnight, &merged, file)
 }
 
 /// Records and bytes of each level, as a plan names it.
@@ -71,6 +70,7 @@ fn of(size: &HistorySize, name: &str) -> Option<(f64, f64)> {
 }
 
 fn compare(
+    days: u32,
     at_midnight: &HistorySize,
     merged: &HistorySize,
     file: u64,
@@ -81,41 +81,34 @@ fn compare(
         interval: Tier::INTERVAL_DEFAULT,
         packets: Tier::PACKETS_DEFAULT,
         payload_bytes: Tier::PAYLOAD_BYTES_DEFAULT,
-        kept: kept(),
+        kept: kept(days),
     });
     let (mut all, mut unmerged, mut in_chunks) = (Vec::new(), 0.0, 0.0);
     for Level { name, records, bytes, .. } in &plan.levels {
-        let Some((count, size)) = of(merged, name) else { continue };
-        ensure!(0.0 < count, "nothing of {name} was made: play more days");
+        let (Some((count, size)), Some(planned)) = (of(merged, name), records) else { continue };
+        // What is older than the times that are kept is there too: nothing was forgotten.
+        ensure!(*planned as f64 <= count, "{count} records of {name}, {planned} were planned");
         let each = size / count;
+        let (planned, measured) = (*bytes as f64, each * *planned as f64);
+        all.push(Compared { name, planned, measured, note: MERGED });
         let (count_then, size_then) = of(at_midnight, name).unwrap_or_default();
         unmerged += size_then - each * count_then;
         in_chunks += size_then;
-        let (planned, kept) = (*bytes as f64, records.context("no records")? as f64);
-        let measured = each * kept;
-        all.push(Compared { name, planned, measured, is_judged: false, note: MERGED });
     }
     unmerged += at_midnight.tail.bytes as f64;
     in_chunks += at_midnight.tail.bytes as f64;
-    let planned = |name: &str| {
-        let level = plan.levels.iter().find(|level| level.name == name);
-        level.map_or(0.0, |level| level.bytes as f64)
-    };
+    let planned = |name: &str| plan.levels.iter().find(|l| l.name == name).map_or(0, |l| l.bytes);
     let levels: f64 = all.iter().map(|compared| compared.measured).sum();
     let free = (file as f64 / in_chunks - 1.0) * (levels + unmerged);
-    let told = [
-        ("unmerged", planned("unmerged"), unmerged, "just before a midnight, the most there is"),
-        ("free", planned("free"), free, "of the file then, times all levels"),
-    ];
-    for (name, planned, measured, note) in told {
-        all.push(Compared { name, planned, measured, is_judged: false, note });
+    for (name, measured, note) in [
+        ("unmerged", unmerged, "just before a midnight, the most there is"),
+        ("free", free, "of the file then, times all levels"),
+        ("disk", levels + unmerged + free, "all of these; without the log"),
+    ] {
+        let planned =
+            if name == "disk" { plan.disk_bytes() - planned("log") } else { planned(name) };
+        let planned = planned as f64;
+        all.push(Compared { name, planned, measured, note });
     }
-    let measured = levels + unmerged + free;
-    for compared in &mut all {
-        compared.is_judged = SHARE_JUDGED * measured <= compared.measured;
-    }
-    let planned = plan.disk_bytes() as f64 - planned("log");
-    let note = "all of these; without the log";
-    all.push(Compared { name: "disk", planned, measured, is_judged: true, note });
     Ok(all)
 }

@@ -75,19 +75,10 @@ fn compare(
     });
     let pairs = u64::from(args.targets) * u64::from(args.agents);
     let (between, at_peak) = model::plan::memory_bytes(pairs, database);
-    let of =
-        |name, planned, measured, note| Compared { name, planned, measured, is_judged: true, note };
+    let of = |name, planned, measured, note| Compared { name, planned, measured, note };
     let packets = f64::from(Tier::PACKETS_DEFAULT);
     vec![
-        Compared {
-            is_judged: false,
-            ..of(
-                "memory_empty",
-                model::plan::MEMORY_EMPTY_BYTES as f64,
-                empty as f64,
-                "at the start",
-            )
-        },
+        of("memory_empty", model::plan::MEMORY_EMPTY_BYTES as f64, empty as f64, "at the start"),
         of("memory", between as f64, middle as f64, "the middle of a look each second"),
         of("memory_peak", at_peak as f64, peak as f64, "the most there was"),
         of("results_per_s", plan.results_per_s, results_per_s, "of all agents, by the clock"),
