@@ -328,8 +328,11 @@ fn after_a_restart_what_still_fails_is_the_incident_it_was() {
         let ids: Vec<u32> = report.incidents.iter().map(|told| told.id).collect();
         assert_eq!(ids, [1]);
     }
-    play(&mut ledger, (1_260, 1_300), |_, _| false);
-    assert_eq!(changes(&judge(&mut standing, &roster, &ledger, 1_300)), [Change::Resolved]);
+    play(&mut ledger, (1_260, 1_440), |_, _| false);
+    let all = (1_270..1_440).step_by(10);
+    let all: Vec<Change> =
+        all.flat_map(|now| changes(&judge(&mut standing, &roster, &ledger, now))).collect();
+    assert_eq!(all, [Change::Resolved]);
 }
 
 #[test]
