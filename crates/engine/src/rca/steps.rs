@@ -119,7 +119,7 @@ const REROUTE: &[&str] = &[
     "Do no work on the other way until {} is back.",
 ];
 const FLAPPING: &[&str] = &[
-    "Take {} out of use if there is another way: steady and longer is better than coming and going.",
+    "Take {} out of use if there is another way: steady and longer beats coming and going.",
     "Read its log and counters: light at the limit, a loose plug, power, a watchdog.",
     "Look at what routing does meanwhile: damping, timers, BFD.",
 ];
