@@ -38,7 +38,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 14] = [
+    pub const ALL: [Permission; 15] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,

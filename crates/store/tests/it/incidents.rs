@@ -232,6 +232,7 @@ async fn what_is_over_long_ago_is_forgotten_with_all_of_it_and_what_is_open_is_n
     f.take(&turn(1, opened)).await;
     f.take(&turn(2, vec![save(1, IncidentStep::Resolved, 2)])).await;
     let retention = |before| Retention {
+        now: at(2_000),
         rounds_before: at(0),
         minutes_before: at(0),
         rollups_before: rollups_before(at(0)),
