@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Set or reset the password of a user.
     #[command(subcommand)]
     User(UserCommand),
+    /// Add, test and list webhooks: who is told what happens, and whether they were.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Show how many targets are up and how many are not.
     Status,
     /// Tell what watching would cost: disk by level, memory, packets. Needs no server.
@@ -323,6 +326,54 @@ pub(crate) enum AgentCommand {
     /// Delete an agent and cut it off at once.
     Delete {
         /// Name of the agent.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// List webhooks with what waits and what was given up.
+    List,
+    /// Add a webhook and print its secret, once.
+    Add {
+        /// How the webhook is called from now on, for example after who is told.
+        name: String,
+        /// Where each message is sent with POST: http:// or https://.
+        // Not `url`: that is the server's, which is global.
+        #[arg(value_name = "URL")]
+        address: String,
+    },
+    /// Send a test now, and say what became of it; exit status 1 if it was not taken.
+    Test {
+        /// Name of the webhook.
+        name: String,
+    },
+    /// List the messages of a webhook, the newest first: at most 500.
+    Deliveries {
+        /// Name of the webhook.
+        name: String,
+        /// Only those in this state: due (they wait), sent, dead (they were given up).
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Send a message again, with the same id.
+    Resend {
+        /// The number that `webhook deliveries` shows.
+        id: u64,
+    },
+    /// Send nothing there until it is enabled; what waits is given up.
+    Disable {
+        /// Name of the webhook.
+        name: String,
+    },
+    /// Send messages there again, from now on.
+    Enable {
+        /// Name of the webhook.
+        name: String,
+    },
+    /// Delete a webhook, with the record of what it was sent.
+    Remove {
+        /// Name of the webhook.
         name: String,
     },
 }

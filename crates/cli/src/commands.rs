@@ -43,7 +43,12 @@ pub(crate) fn items(value: &Value) -> &[Value] {
 }
 
 /// Finds the id of the thing with this name in a list of the API.
-async fn id_of(client: &Client, path: &str, kind: &str, name: &str) -> anyhow::Result<u64> {
+pub(crate) async fn id_of(
+    client: &Client,
+    path: &str,
+    kind: &str,
+    name: &str,
+) -> anyhow::Result<u64> {
     let list: Value = client.get(path).await?;
     let found = items(&list).iter().find(|item| cell(item, "/name") == name);
     let id = found.and_then(|item| item.get("id")).and_then(Value::as_u64);

@@ -18,6 +18,7 @@ mod serve;
 mod table;
 mod topology;
 mod up;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
                 return topology::run(args.connection, topology).await;
             }
             Command::User(user) => commands::user(args.connection, user).await?,
+            Command::Webhook(webhook) => return webhook::run(args.connection, webhook).await,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,

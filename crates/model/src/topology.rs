@@ -41,8 +41,6 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
-
 words! {
     /// What a part of the network is.
     ElementKind {

@@ -12,3 +12,4 @@ mod program;
 mod record;
 mod topology;
 mod up;
+mod webhook;

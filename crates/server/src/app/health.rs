@@ -1,5 +1,7 @@
 //! How this server fares: what it measures, and the checks with what to do about each.
 
+mod messages;
+
 use std::{net::SocketAddr, time::Duration};
 
 use model::{AgentId, AgentState, DropCause, Gap, Minute, UtcMicros};
@@ -153,6 +155,7 @@ impl App {
         let rivals = self.conductor.rivals_since(now - RIVAL_SHOWN);
         health.checks.push(check_copies(&agents, &rivals));
         health.checks.extend(health.storage.as_ref().map(check_storage));
+        health.checks.push(messages::check(now, &self.webhooks(scope).await?));
         // Judged in full, listed in part.
         health.lost.truncate(GAPS_MAX);
         Ok(health)

@@ -21,8 +21,6 @@ pub enum Permission {
     AgentRead,
     /// Create agents, make enrolment tokens, revoke certificates.
     AgentWrite,
-    /// See incidents, what was believed of them when, and who works on them.
-    IncidentRead,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -38,7 +36,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 14] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -47,7 +45,6 @@ impl Permission {
         Permission::TopologyWrite,
         Permission::AgentRead,
         Permission::AgentWrite,
-        Permission::IncidentRead,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -67,7 +64,6 @@ impl Permission {
             Permission::TopologyWrite => "topology_write",
             Permission::AgentRead => "agent_read",
             Permission::AgentWrite => "agent_write",
-            Permission::IncidentRead => "incident_read",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -87,7 +83,6 @@ const VIEWER: &[Permission] = &[
     Permission::TierRead,
     Permission::TopologyRead,
     Permission::AgentRead,
-    Permission::IncidentRead,
     Permission::HealthRead,
 ];
 
@@ -99,7 +94,6 @@ const OPERATOR: &[Permission] = &[
     Permission::TopologyRead,
     Permission::TopologyWrite,
     Permission::AgentRead,
-    Permission::IncidentRead,
     Permission::HealthRead,
 ];
 

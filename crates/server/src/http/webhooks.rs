@@ -44,7 +44,7 @@ pub(crate) struct WebhookView {
     updated_at: Timestamp,
     /// Messages on their way.
     due: u64,
-    /// Messages that were given up.
+    /// Messages that were given up; tests are not counted.
     dead: u64,
     /// When a message was taken last; null if none was.
     #[schema(required)]

@@ -12,7 +12,6 @@ mod archive;
 mod chunks;
 mod crash;
 mod engine;
-mod incidents;
 mod inventory;
 mod list;
 mod metrics;

@@ -154,8 +154,20 @@ async fn a_test_goes_to_one_webhook_and_old_messages_are_forgotten() {
     assert_eq!(due(&f, at(29)).await, []);
     assert_eq!(due(&f, at(30)).await, [(noc.id, "test".to_owned())]);
     assert_eq!(f.store.delivery_due(&f.scope, id).await.unwrap().message, sent);
+    let [mut test, mut told] = [message("test 2", "test 2"), message("one", "one")];
+    (test.kind, told.kind) = ("test".to_owned(), "incident.opened".to_owned());
+    for (sent, at_s) in [(test, 1), (told, 1)] {
+        let times = (at(at_s), at(at_s));
+        let id = f.store.message_put_to(&f.scope, noc.id, &sent, times).await.unwrap();
+        let failed = DeliveryTry { at: at(2), took_us: 1, status: None, reason: None };
+        let next = DeliveryNext::Dead;
+        f.store.delivery_tried(&f.scope, id, &failed, next, at(2)).await.unwrap();
+    }
+    let counts = f.store.delivery_counts(&f.scope).await.unwrap();
+    let dead = counts.iter().find(|count| count.state == DeliveryState::Dead).unwrap();
+    assert_eq!((dead.count, dead.since, dead.at), (1, at(1), at(2)), "no test is missed");
     assert_eq!(f.store.messages_sweep(at(1)).await.unwrap(), 0);
-    assert_eq!(f.store.messages_sweep(at(2)).await.unwrap(), 1);
+    assert_eq!(f.store.messages_sweep(at(2)).await.unwrap(), 3);
     assert_eq!(states(&f, noc.id).await, []);
 }
 
