@@ -165,7 +165,7 @@ async fn supervisors_and_collectors_are_answered() {
     let names: Vec<String> = names.collect();
     let expected = [
         "intake", "database", "disk", "memory", "history", "record", "losses", "agents", "clock",
-        "backup", "parts", "copies", "storage",
+        "backup", "parts", "copies", "storage", "messages",
     ];
     assert_eq!(names, expected);
 }
