@@ -73,6 +73,13 @@ interface Answer<T> {
   response: Response
 }
 
+/** As [`sent`], of a route that has tables of text as well: without a format it answers in JSON. */
+export async function sentJson<T>(answer: Promise<Answer<T>>): Promise<Exclude<T, string>> {
+  const got = await sent(answer)
+  if (typeof got === 'string') throw new Problem(0, undefined, 'the server answered with a text')
+  return got as Exclude<T, string>
+}
+
 /** Unwraps an answer: its data, or a thrown [`Problem`]. */
 export async function sent<T>(answer: Promise<Answer<T>>): Promise<T> {
   let got: Answer<T>

@@ -7,7 +7,7 @@ import { type Track, type Tracks, tracksOf } from '../domain/history'
 import { LOOK_BACK_MS, STEP_MIN } from '../domain/metric'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import type { DeliveryState } from '../domain/webhook'
-import { Problem, api, sent, setCsrfToken } from './client'
+import { Problem, api, sent, sentJson, setCsrfToken } from './client'
 import { readColumns } from './columns'
 import { serverNow } from './serverTime'
 import type { History, Metrics, Round, Session } from './types'
@@ -212,7 +212,7 @@ export const hourQuery = (ids: readonly number[]) =>
         targets: ids.join(','),
         ...historyParams({ from: to - HOUR_MIN * MINUTE_MS, to, level: '1m' }),
       }
-      const got = await sent(api.GET('/api/v1/history', { params: { query }, signal }))
+      const got = await sentJson(api.GET('/api/v1/history', { params: { query }, signal }))
       return new Map(
         got.targets.flatMap(({ target, series }) => {
           const [track] = tracksOf({ level: got.level, series })
@@ -244,7 +244,7 @@ export const roundsQuery = (id: number, from: number, lengthMin: number) =>
           limit: ROUNDS_PER_PAGE,
           cursor,
         }
-        const got = await sent(
+        const got = await sentJson(
           api.GET('/api/v1/targets/{id}/rounds', { params: { path: { id }, query }, signal }),
         )
         items.push(...got.items)
