@@ -65,13 +65,6 @@ test('every span is one press away, and says how long its columns are', async ({
     await expect(page.getByText(column)).toBeVisible()
     await expect(page).toHaveURL(new RegExp(`range=${label}`))
   }
-  // It did not exist then, and that is what is said.
-  // A press before the columns are there chooses nothing.
-  await expect(async () => {
-    await moment(page).press('Home')
-    const words = /Consensus Unknown: no round yet/
-    await expect(moment(page)).toHaveAttribute('aria-valuetext', words, { timeout: 1000 })
-  }).toPass({ timeout: 20_000 })
 })
 
 test('each row of the list shows its last hour, and rows are asked for together', async ({
