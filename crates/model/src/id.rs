@@ -61,3 +61,7 @@ id!(
     /// An address that messages are sent to.
     WebhookId
 );
+id!(
+    /// An incident of an organisation: the number that people call it by.
+    IncidentId
+);

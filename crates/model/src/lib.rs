@@ -8,6 +8,7 @@ pub mod address;
 pub mod capability;
 pub mod gap;
 pub mod id;
+pub mod incident;
 pub mod inventory;
 pub mod kept;
 pub mod metric;
@@ -26,7 +27,8 @@ pub mod verdict;
 pub use address::{Address, AddressError, Hostname};
 pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
-pub use id::{AgentId, ApiKeyId, OrgId, ProbeId, TargetId, TierId, UserId, WebhookId};
+pub use id::{AgentId, ApiKeyId, IncidentId, OrgId, ProbeId, TargetId, TierId, UserId, WebhookId};
+pub use incident::{CauseCode, EntryKind, IncidentState, Severity};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use kept::{Kept, KeptDays, KeptError};
 pub use metric::{

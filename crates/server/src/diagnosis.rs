@@ -3,9 +3,12 @@
 //! It listens to what the conductor has stored, keeps the evidence of the last minutes, and judges
 //! it at most once a second and for at most a quarter of the time. Without a topology nothing
 //! follows from rounds, and none are kept. It is fed by a queue that drops what does not fit:
-//! nothing that counts waits for it. What it says is shown and never acted
-//! upon, so it is no decision of the log; it says at which position it was made, and after a
-//! restart its evidence begins anew.
+//! nothing that counts waits for it. What it says is no decision of the log: it says at which
+//! position it was made, and after a restart its evidence begins anew. The incidents that people
+//! are told of are stored, and go on after a restart.
+
+mod book;
+mod message;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,10 +21,11 @@ use engine::{
         Draft,
         document::{Fault, Section},
     },
-    live::{Hearing, Ledger, Moved, Report, Roster, Standing},
+    live::{Hearing, Ledger, Moved, Report, Roster, Standing, Told},
+    rca::REOPEN_US,
 };
-use model::{AgentId, LogPosition, OrgId, UtcMicros};
-use store::{ORG_DEFAULT, Scope, Store, StoreError};
+use model::{AgentId, IncidentId, LogPosition, OrgId, UtcMicros};
+use store::{IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +33,7 @@ use crate::{
     clock::Clock,
     conductor::{Conductor, Heard},
 };
+use book::{Book, Judged, WAITING_MAX};
 
 /// Not more often: what a person reads does not change faster.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -56,6 +61,8 @@ pub(crate) struct Shown {
     /// Batches that did not fit into the queue, of the time that evidence is kept for.
     pub(crate) batches_missed: u64,
     pub(crate) state: ShownState,
+    /// What incidents of the report are called that people were told of.
+    pub(crate) numbers: BTreeMap<u32, IncidentId>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,7 +98,7 @@ impl Diagnosis {
         let mut heard = conductor.listen();
         let mut desk = Desk::new(clock.now());
         let mut pause = PAUSE_MIN;
-        let mut is_behind = false;
+        let (mut is_behind, mut is_unstored) = (false, false);
         loop {
             if !desk.hear(&mut heard, &conductor, pause, &stop).await {
                 return;
@@ -130,6 +137,8 @@ impl Diagnosis {
                 continue;
             };
             desk = back;
+            let stored = desk.store(&store, &conductor).await;
+            note_unstored(&mut is_unstored, stored);
             let took = clock.now().since(begun);
             conductor.metrics().diagnosis_seconds.observe(took.as_secs_f64());
             self.show(shown, took);
@@ -140,9 +149,22 @@ impl Diagnosis {
     fn show(&self, shown: BTreeMap<OrgId, Shown>, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let with_time = |(org, shown)| (org, Arc::new(Shown { took_us, ..shown }));
-        let all = shown.into_iter().map(with_time).collect();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = all;
+        let all = shown.into_iter().map(with_time);
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
     }
+}
+
+/// Says once that incidents wait for the database, and once that they do not any more.
+fn note_unstored(is_unstored: &mut bool, stored: Result<(), StoreError>) {
+    match &stored {
+        Ok(()) if *is_unstored => tracing::info!("incidents are stored and told again"),
+        Err(error) if !*is_unstored => {
+            let error = crate::chain(error);
+            tracing::warn!(%error, "incidents cannot be stored: nobody is told of what is new");
+        }
+        Ok(()) | Err(_) => {}
+    }
+    *is_unstored = stored.is_err();
 }
 
 fn in_micros(duration: Duration) -> i64 {
@@ -161,6 +183,11 @@ struct Desk {
     /// Whose topology is another than the one that is judged by.
     changed: BTreeSet<OrgId>,
     standings: BTreeMap<OrgId, Standing>,
+    /// What a process before left; taken once there is a topology to go on in.
+    kept: BTreeMap<OrgId, IncidentsKept>,
+    books: BTreeMap<OrgId, Book>,
+    /// Names this desk: its turns are no other's.
+    run: u64,
     bad: BTreeMap<OrgId, String>,
     since: UtcMicros,
     now: UtcMicros,
@@ -182,6 +209,9 @@ impl Desk {
             unread: BTreeSet::new(),
             changed: BTreeSet::new(),
             standings: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            books: BTreeMap::new(),
+            run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
             since: now,
             now,
@@ -273,6 +303,10 @@ impl Desk {
     /// Reads the topology of one organisation, if it is another than the one that is known.
     async fn read(&mut self, store: &Store, org: OrgId) -> Result<(), StoreError> {
         let scope = Scope::system(org);
+        if !self.books.contains_key(&org) && !self.kept.contains_key(&org) {
+            let resolved_after = UtcMicros(self.now.0.saturating_sub(REOPEN_US));
+            self.kept.insert(org, store.incidents_kept(&scope, resolved_after).await?);
+        }
         let stored = store.topology_version(&scope).await?;
         if self.drafts.get(&org).map(|(version, _)| *version) == Some(stored) {
             return Ok(());
@@ -302,6 +336,18 @@ impl Desk {
         self.bad.insert(org, first);
     }
 
+    /// Stores what changed of incidents, in order; what fails waits for the next time.
+    async fn store(&mut self, store: &Store, conductor: &Conductor) -> Result<(), StoreError> {
+        for (org, book) in &mut self.books {
+            while let Some(turn) = book.waiting() {
+                store.incidents_take(&Scope::system(*org), turn).await?;
+                turn.saves.iter().for_each(|save| conductor.tell_incident(*org, save.id));
+                book.is_stored();
+            }
+        }
+        Ok(())
+    }
+
     fn judge(&mut self) -> BTreeMap<OrgId, Shown> {
         for org in std::mem::take(&mut self.changed) {
             let Some((_, draft)) = self.drafts.get(&org) else { continue };
@@ -325,23 +371,26 @@ impl Desk {
             self.since = self.now;
         }
         let orgs: Vec<OrgId> = self.drafts.keys().chain(self.bad.keys()).copied().collect();
+        // A change that cannot be kept must not happen: what was said last stands until then.
+        let has_room = |book: &Book| book.waiting_len() < WAITING_MAX;
+        let orgs = orgs.into_iter().filter(|org| self.books.get(org).is_none_or(has_room));
+        let orgs: Vec<OrgId> = orgs.collect();
         orgs.into_iter().map(|org| (org, self.shown(org))).collect()
     }
 
     fn shown(&mut self, org: OrgId) -> Shown {
-        let hearing = Hearing {
-            now: self.now,
-            roster: &self.roster,
-            ledger: &self.ledger,
-            heard: &self.heard,
-            budget: Some(COVERS_MAX),
-        };
-        let report = self.standings.get_mut(&org).and_then(|standing| standing.judge(&hearing));
+        let report = self.report(org);
         let state = match (self.bad.get(&org), report) {
             (Some(reason), _) => ShownState::BadTopology(reason.clone()),
             (None, Some(report)) => ShownState::Judged(report),
             (None, None) => ShownState::NoTopology,
         };
+        let book = self.books.get(&org);
+        let incidents = match &state {
+            ShownState::Judged(report) => report.incidents.as_slice(),
+            ShownState::NoTopology | ShownState::BadTopology(_) => &[],
+        };
+        let number = |told: &Told| Some((told.id, book?.number(told.id)?));
         Shown {
             at: self.now,
             position: self.position,
@@ -349,7 +398,37 @@ impl Desk {
             since: self.since,
             took_us: 0,
             batches_missed: self.missed,
+            numbers: incidents.iter().filter_map(number).collect(),
             state,
         }
+    }
+
+    /// Judges one organisation's network, and takes into its book what follows.
+    fn report(&mut self, org: OrgId) -> Option<Report> {
+        let judged = Judged {
+            at: self.now,
+            inventory_version: self.version.unwrap_or(0),
+            position: self.position,
+        };
+        let standing = self.standings.get_mut(&org)?;
+        if standing.net().is_none() {
+            // What was seen of a topology that is gone, nobody can see any more.
+            self.books.get_mut(&org)?.take(&Report::default(), standing, judged);
+            return None;
+        }
+        if let Some(kept) = self.kept.remove(&org) {
+            self.books.insert(org, Book::open(self.run, &kept, standing, judged));
+        }
+        let book = self.books.get_mut(&org)?;
+        let hearing = Hearing {
+            now: self.now,
+            roster: &self.roster,
+            ledger: &self.ledger,
+            heard: &self.heard,
+            budget: Some(COVERS_MAX),
+        };
+        let report = standing.judge(&hearing)?;
+        book.take(&report, standing, judged);
+        Some(report)
     }
 }

@@ -25,6 +25,7 @@ mod forget;
 pub mod fuzz;
 mod history;
 mod import;
+mod incidents;
 mod installation;
 mod inventory;
 mod metrics;
@@ -55,6 +56,7 @@ pub use archive::{
 };
 pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::{Said, StoreError};
+pub use incidents::*;
 pub use outbox::{
     DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,
     DueDelivery, NewMessage,

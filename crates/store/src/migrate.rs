@@ -49,6 +49,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("metrics", "0011_metrics.sql"),
     step!("outbox", "0012_outbox.sql"),
     step!("tier retention", "0014_tier_retention.sql"),
+    step!("incidents", "0013_incidents.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -5,7 +5,7 @@
 use model::{Minute, OrgId, Span, UtcMicros};
 
 use crate::{
-    Retained, Retention, RollupsBefore, Store, StoreError,
+    INCIDENTS_KEPT_MAX, Retained, Retention, RollupsBefore, Store, StoreError,
     chunks::{
         ALL_DAY, ALL_FIVE, ALL_HOUR, METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord,
         MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
@@ -137,6 +137,29 @@ const AUDIT_SWEEP: &str = "
                   AND at < $2
                 ORDER BY id
                 LIMIT $3)";
+// What is open or not seen to be over stays.
+const INCIDENTS_SWEEP: &str = "
+    DELETE FROM incident
+     WHERE (org_id, number) IN (
+               SELECT org_id, number
+                 FROM incident
+                WHERE org_id = $1
+                  AND state <> 'open'
+                  AND is_followed = 0
+                  AND updated_at < $2
+                ORDER BY number
+                LIMIT $3)";
+const INCIDENTS_OVER: &str = "
+    DELETE FROM incident
+     WHERE (org_id, number) IN (
+               SELECT org_id, number
+                 FROM incident
+                WHERE org_id = $1
+                  AND state <> 'open'
+                  AND is_followed = 0
+                  AND number < (SELECT max(number) FROM incident WHERE org_id = $1) - $2
+                ORDER BY number
+                LIMIT $3)";
 // What the engine has not heard yet stays: it catches up from here.
 const INVENTORY_CHANGES_SWEEP: &str = "
     DELETE FROM inventory_change
@@ -200,6 +223,11 @@ impl Store {
             for text in [AUDIT_SWEEP, INVENTORY_CHANGES_SWEEP] {
                 retained.audited +=
                     sweep(&mut tx, text, (org, audit_before), &mut retained.is_done).await?;
+            }
+            let incidents_before = (org, retention.incidents_before.0);
+            let kept_max = (org, i64::from(INCIDENTS_KEPT_MAX));
+            for (text, bound) in [(INCIDENTS_SWEEP, incidents_before), (INCIDENTS_OVER, kept_max)] {
+                retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }
             let named_before = retention.audit_before.min(retention.changes_before);
             let named_before = named_before.min(retention.minutes_before);

@@ -1726,6 +1726,11 @@ export interface components {
             /** @example i1 */
             id: string;
             impact: components["schemas"]["DiagnosisImpact"];
+            /**
+             * Format: int64
+             * @description The number of the stored incident; null while people are not told of it.
+             */
+            incident: number | null;
             /** @description It began after the first moment and not after the second. */
             onset_us: number[];
             /** Format: double */
@@ -2022,6 +2027,15 @@ export interface components {
             /** @description Counts from 1; a header is not a row. */
             row: number;
         };
+        IncidentEvent: {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            incident: number;
+            /** Format: int64 */
+            position: number;
+        };
         InventoryEvent: {
             /** Format: int64 */
             position: number;
@@ -2085,10 +2099,10 @@ export interface components {
         /**
          * @description The data of an event; which one it is says the event's name.
          *
-         *     `verdict`, `agent`, `inventory`, `minute`, `tick` and `resync` come by these names. The event's
-         *     id is the position in the log; send it as `Last-Event-ID` to resume.
+         *     `verdict`, `agent`, `inventory`, `incident`, `minute`, `tick` and `resync` come by these names.
+         *     The event's id is the position in the log; send it as `Last-Event-ID` to resume.
          */
-        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
         MetricBucket: {
             cause: components["schemas"]["Cause"] | null;
             /**
@@ -2268,7 +2282,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *

@@ -174,6 +174,7 @@ pub(super) fn decisions(step: &Step) -> impl Iterator<Item = (&'static str, Stri
     step.messages.iter().map(|message| {
         let (kind, why) = match message.change {
             Change::Opened => ("notify", "opened".to_owned()),
+            Change::Reopened => ("notify", "reopened".to_owned()),
             Change::CauseChanged => ("notify", "cause_changed".to_owned()),
             Change::Resolved => ("resolve", "resolved".to_owned()),
             Change::Merged { into } => ("merge", format!("explained by i{}", into.0)),

@@ -30,7 +30,7 @@ pub struct ExpectedCause {
 impl Change {
     /// Whether it is one of the messages that are counted: the all-clear is not.
     pub fn is_counted(self) -> bool {
-        matches!(self, Change::Opened | Change::CauseChanged)
+        matches!(self, Change::Opened | Change::Reopened | Change::CauseChanged)
     }
 }
 

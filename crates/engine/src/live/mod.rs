@@ -4,15 +4,18 @@
 //! [`Net`] holds a topology with its paths and follows changes of it; [`Roster`] is the inventory
 //! as far as it gives names to both; [`Ledger`] keeps the evidence; [`Standing`] judges it and
 //! goes on with what it said before. All of it is pure: whoever drives it hands in the entries of
-//! the log in their order, so the same entries give the same answers. It deliberately decides
-//! nothing and is no part of the engine's checkpoint: what it says is shown and never acted upon.
+//! the log in their order, so the same entries give the same answers. It deliberately decides no
+//! verdict and is no part of the engine's checkpoint: its evidence begins anew with a process, and
+//! what people were told goes on by [`Standing::restore`].
 
+mod kept;
 mod ledger;
 mod net;
 mod roster;
 mod standing;
 mod told;
 
+pub use kept::{Kept, PAIRS_KEPT_MAX};
 pub use ledger::{ASKS_TOTAL_MAX, Ledger};
 pub use net::{Moved, Net};
 pub use roster::Roster;

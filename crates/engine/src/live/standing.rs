@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
 use super::{
+    kept::{self, Kept},
     ledger::Ledger,
     net::{Described, Moved, Net},
     roster::Roster,
@@ -118,6 +119,37 @@ impl Standing {
         self.agents.contains_key(&agent)
     }
 
+    /// Goes on with the incidents of a process before, instead of those it has; says which of its
+    /// own each is. `None` is one whose causes are no longer in the topology.
+    pub fn restore(&mut self, kept: &[Kept], now: UtcMicros) -> Vec<Option<u32>> {
+        let Some(net) = &self.net else { return vec![None; kept.len()] };
+        let topology = net.topology();
+        let known = |kept| kept::known(topology, kept, |name| target(topology, name));
+        let known: Vec<_> = kept.iter().map(known).collect();
+        let mut next = 0;
+        let ids = known.iter().map(|known| {
+            known.as_ref().map(|_| {
+                next += 1;
+                next
+            })
+        });
+        let ids = ids.collect();
+        self.incidents = Incidents::restore(known.into_iter().flatten(), now);
+        ids
+    }
+
+    /// Agents and targets of an incident's pairs, as many as are kept of it.
+    pub fn pairs_of(&self, id: u32) -> Vec<(String, String)> {
+        let found = self.net.as_ref().zip(self.incidents.list().find(|one| one.id.0 == id));
+        found.map_or_else(Vec::new, |(net, one)| kept::pairs_of(net.topology(), one))
+    }
+
+    /// From how many agents each target of an incident is out.
+    pub fn agents_by_target(&self, id: u32) -> BTreeMap<String, u32> {
+        let found = self.net.as_ref().zip(self.incidents.list().find(|one| one.id.0 == id));
+        found.map_or_else(BTreeMap::new, |(net, one)| kept::agents_by_target(net.topology(), one))
+    }
+
     /// Judges; `None` without a topology.
     pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
         self.net.as_ref()?;
@@ -136,7 +168,7 @@ impl Standing {
             works: &[],
         };
         let assessment = rca::assess(&mut picture, hearing.budget);
-        self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
+        let messages = self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
         let report = told(topology, hearing.now, &assessment, &self.incidents);
         // Who was not asked for a while says nothing of now.
         let is_heard = |pair: &&Pair<'_>| {
@@ -144,7 +176,7 @@ impl Standing {
             heard_at.is_some_and(|at| hearing.now.0 - at <= rca::window_us(pair.interval_us))
         };
         let heard = pairs.iter().filter(is_heard).count();
-        Some(Report { pairs: heard, rounds, ..report })
+        Some(Report { messages, pairs: heard, rounds, ..report })
     }
 
     /// In the order of agent and target; of several probes of one target the first.

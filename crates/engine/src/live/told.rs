@@ -4,7 +4,7 @@ use model::{ElementKind, FaultMode, UtcMicros};
 
 use crate::{
     graph::{ElementIx, Topology, document::name_of},
-    rca::{Assessment, Evidence, Finding, Incident, Incidents, RankedCause, State, text},
+    rca::{Assessment, Evidence, Finding, Incident, Incidents, Message, RankedCause, State, text},
 };
 
 /// Ids in one list; how many there are is said beside it.
@@ -16,6 +16,8 @@ pub struct Report {
     pub at: UtcMicros,
     /// Open ones and those that just closed: first what hits most.
     pub incidents: Vec<Told>,
+    /// What people are told now.
+    pub messages: Vec<Message>,
     /// Agents whose rounds speak of themselves.
     pub blind: Vec<String>,
     /// Pairs that are out, and nobody knows why.
@@ -120,6 +122,7 @@ pub fn told(
     Report {
         at,
         incidents: told,
+        messages: Vec::new(),
         blind: ids(topology, &assessment.blind),
         unexplained,
         unexplained_total,

@@ -15,6 +15,13 @@
 //! 7 - What was announced is kept and nobody is told.
 //! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
 //!     if it outlives that.
+//! 9 - What people were told is over, and fails again soon, is the same incident: reopened.
+//! 10 - After a restart an incident goes on, and nobody is told of it again. It closes only once
+//!     every pair of it was heard and answers: silence is no all-clear.
+
+mod restore;
+
+pub use restore::Known;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +36,8 @@ const INCIDENTS_MAX: usize = 1_000;
 const REMEMBERED_US: i64 = 600_000_000;
 /// And how many of them at most; the oldest are forgotten first.
 const REMEMBERED_MAX: usize = 1_000;
+/// What fails again this soon after it closed is the same incident.
+pub const REOPEN_US: i64 = REMEMBERED_US;
 /// A cause this likely is an incident.
 pub const OPEN_PROBABILITY: f64 = 0.1;
 /// And people are told of it from here on.
@@ -48,6 +57,8 @@ const CHANGE_PROBABILITY: f64 = 0.6;
 /// And only when it was so for this long: while routing settles, and while rounds fall out of the
 /// window, the best cause may be another for a moment.
 const CHANGE_SETTLE_US: i64 = 25_000_000;
+/// So long after a restart the evidence of what loses or delays a part is whole again.
+const AWAITED_US: i64 = 900_000_000;
 /// What began no further apart than this may be one thing.
 const TOGETHER_US: i64 = 60_000_000;
 
@@ -73,6 +84,12 @@ pub struct Incident {
     /// Assessments since that did not show it.
     missed: u32,
     is_told: bool,
+    /// People knew it before it closed and came back.
+    is_back: bool,
+    /// It closed as a part of another.
+    is_merged: bool,
+    /// Since when it goes on after a restart; until it is seen.
+    awaited_since: Option<UtcMicros>,
     /// Since when another cause is likelier.
     other_since: Option<UtcMicros>,
     /// Every pair that it explained so far.
@@ -83,6 +100,8 @@ pub struct Incident {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Opened,
+    /// It was over, and is not.
+    Reopened,
     CauseChanged,
     Resolved,
     /// It is part of another one.
@@ -165,6 +184,7 @@ impl Incidents {
                     if is_part {
                         seen.insert(*at);
                         merged.state = State::Resolved;
+                        merged.is_merged = true;
                         merged.revision += 1;
                         let change = Change::Merged { into };
                         messages.push(Message { incident: merged.id, change });
@@ -174,7 +194,7 @@ impl Incidents {
         }
         for (at, incident) in self.open.iter_mut().enumerate() {
             if !seen.contains(&at) && incident.state == State::Open {
-                messages.extend(incident.miss(answering));
+                messages.extend(incident.miss(assessment.at, answering));
             }
         }
         messages
@@ -202,22 +222,14 @@ impl Incidents {
         if INCIDENTS_MAX <= self.open.len() || probability < OPEN_PROBABILITY {
             return;
         }
-        self.next += 1;
-        let id = IncidentId(self.next);
-        let is_news = finding.is_news();
+        let incident = self.take_back(finding).unwrap_or_else(|| {
+            self.next += 1;
+            Incident::new(IncidentId(self.next), finding.clone())
+        });
         let place = self.open.len();
         seen.insert(place);
-        self.open.push(Incident {
-            id,
-            revision: 1,
-            state: State::Open,
-            finding: finding.clone(),
-            missed: 0,
-            is_told: false,
-            other_since: None,
-            pairs_ever: finding.pairs.iter().copied().collect(),
-        });
-        messages.extend(self.tell(place, is_news.then_some(Change::Opened)));
+        self.open.push(incident);
+        messages.extend(self.tell(place, finding.is_news().then_some(Change::Opened)));
     }
 }
 
@@ -246,6 +258,8 @@ impl Incidents {
         }
         let incident = self.open.get_mut(place)?;
         incident.is_told = true;
+        let is_again = change == Change::Opened && incident.is_back;
+        let change = if is_again { Change::Reopened } else { change };
         Some(Message { incident: incident.id, change })
     }
 }
@@ -277,6 +291,22 @@ impl Finding {
 }
 
 impl Incident {
+    fn new(id: IncidentId, finding: Finding) -> Incident {
+        Incident {
+            id,
+            revision: 1,
+            state: State::Open,
+            missed: 0,
+            is_told: false,
+            is_back: false,
+            is_merged: false,
+            awaited_since: None,
+            other_since: None,
+            pairs_ever: finding.pairs.iter().copied().collect(),
+            finding,
+        }
+    }
+
     fn translate(&mut self, to: &impl Fn(ElementIx) -> Option<ElementIx>) -> bool {
         let pair = |(agent, target): &(ElementIx, ElementIx)| to(*agent).zip(to(*target));
         self.pairs_ever = self.pairs_ever.iter().filter_map(pair).collect();
@@ -345,6 +375,7 @@ impl Incident {
             }
             self.other_since = None;
         }
+        self.awaited_since = None;
         let old = self.finding.causes.first();
         let is_changed = !is_same_cause
             || old.map(|cause| (&cause.elements, cause.mode))
@@ -368,7 +399,11 @@ impl Incident {
     }
 
     /// One assessment did not show it.
-    fn miss(&mut self, answering: &dyn Fn((ElementIx, ElementIx)) -> bool) -> Option<Message> {
+    fn miss(
+        &mut self,
+        now: UtcMicros,
+        answering: &dyn Fn((ElementIx, ElementIx)) -> bool,
+    ) -> Option<Message> {
         self.missed += 1;
         let pairs = &self.finding.pairs;
         let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering(*pair));
@@ -376,7 +411,11 @@ impl Incident {
         let is_answered = self.finding.causes.first().is_some_and(|cause| {
             matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)
         });
-        if self.missed < 2 && (is_answered || !is_back) {
+        let is_over = match self.awaited_since {
+            None => 2 <= self.missed || (is_back && !is_answered),
+            Some(since) => is_back && (!is_answered || AWAITED_US <= now.0 - since.0),
+        };
+        if !is_over {
             return None;
         }
         self.state = State::Resolved;

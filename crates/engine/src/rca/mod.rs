@@ -22,18 +22,22 @@ mod report;
 mod rows;
 mod score;
 mod search;
+mod steps;
 mod targets;
 mod telemetry;
 pub mod text;
 mod whatif;
 
 pub use evidence::{AgentNote, REFS_MAX};
-pub use incidents::{Change, Incident, IncidentId, Incidents, Message, OPEN_PROBABILITY, State};
+pub use incidents::{
+    Change, Incident, IncidentId, Incidents, Known, Message, OPEN_PROBABILITY, REOPEN_US, State,
+};
 pub use picture::{Ask, Beat, Fact, Pair, Picture, Work, is_answering};
 pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
 };
 pub use rows::window_us;
+pub use steps::next_steps;
 pub use whatif::{Loss, SinglePoint, absent_agents, single_points, what_if};
 
 /// Judges a picture. `budget` bounds the work, in covers weighed; `None` is no limit.

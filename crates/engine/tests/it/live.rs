@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use engine::{
     graph::{Dependency, Draft, ElementDraft, ElementIx, Need, Pin, TargetDraft, document},
-    live::{Hearing, Ledger, Moved, Net, Report, Roster, Standing},
+    live::{Hearing, Kept, Ledger, Moved, Net, Report, Roster, Standing},
+    rca::{Change, REOPEN_US},
 };
 use model::{
     Address, AgentId, AgentSpec, Confirm, ElementKind, InventoryChange, Name, NotAsked, OrgId,
@@ -263,6 +264,114 @@ fn an_incident_goes_on_when_the_topology_is_built_anew() {
     let after = judge(&mut standing, &roster, &ledger, 1_131);
     assert_eq!(before.incidents[0].id, after.incidents[0].id);
     assert_eq!(before.incidents[0].sentence, after.incidents[0].sentence);
+}
+
+/// A standing whose r3 is out at 1,130 s, with what is kept of its incident.
+fn with_a_cut() -> (Roster, Draft, Kept) {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_130), |probe, at| probe == 3 && 1_100 <= at);
+    let report = judge(&mut standing, &roster, &ledger, 1_130);
+    let told = &report.incidents[0];
+    assert_eq!(changes(&report), [Change::Opened]);
+    let kept = Kept { pairs: standing.pairs_of(told.id), ..Kept::from(told) };
+    assert_eq!(kept.pairs, [("ag1", "r3"), ("ag2", "r3")].map(|(a, t)| (a.into(), t.into())));
+    (roster, draft, kept)
+}
+
+fn changes(report: &Report) -> Vec<Change> {
+    report.messages.iter().map(|message| message.change).collect()
+}
+
+/// As after a restart at `now`: nothing is heard yet.
+fn restarted(roster: &Roster, draft: &Draft, kept: &[Kept], now: i64) -> Standing {
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(roster, draft).expect("a good network");
+    let ids = standing.restore(kept, UtcMicros(now * SECOND));
+    assert_eq!(ids, vec![Some(1); kept.len()]);
+    standing
+}
+
+#[test]
+fn after_a_restart_an_incident_goes_on_untold_and_silence_closes_nothing() {
+    let (roster, draft, kept) = with_a_cut();
+    let mut standing = restarted(&roster, &draft, std::slice::from_ref(&kept), 1_200);
+    let mut ledger = Ledger::default();
+    for now in (1_200..1_260).step_by(10) {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert!(report.messages.is_empty() && report.incidents[0].is_open, "{report:#?}");
+        assert_eq!(report.incidents[0].onset, kept.onset);
+    }
+    // One of two pairs answers: the other is still unknown.
+    let rounds = vec![round(3, 1_260, 5)];
+    ledger.hear(&RoundBatch::new(AgentId(1), rounds));
+    for now in [1_261, 1_262, 1_263] {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert!(report.messages.is_empty() && report.incidents[0].is_open, "{report:#?}");
+    }
+    ledger.hear(&RoundBatch::new(AgentId(2), vec![round(3, 1_264, 5)]));
+    let report = judge(&mut standing, &roster, &ledger, 1_265);
+    assert_eq!(changes(&report), [Change::Resolved], "both answer");
+}
+
+#[test]
+fn after_a_restart_what_still_fails_is_the_incident_it_was() {
+    let (roster, draft, kept) = with_a_cut();
+    let mut standing = restarted(&roster, &draft, &[kept], 1_200);
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_200, 1_260), |probe, _| probe == 3);
+    for now in [1_210, 1_230, 1_260] {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert_eq!(changes(&report), [], "nobody is told again");
+        let ids: Vec<u32> = report.incidents.iter().map(|told| told.id).collect();
+        assert_eq!(ids, [1]);
+    }
+    play(&mut ledger, (1_260, 1_440), |_, _| false);
+    let all = (1_270..1_440).step_by(10);
+    let all: Vec<Change> =
+        all.flat_map(|now| changes(&judge(&mut standing, &roster, &ledger, now))).collect();
+    assert_eq!(all, [Change::Resolved]);
+}
+
+#[test]
+fn after_a_restart_an_incident_without_its_causes_is_none() {
+    let (roster, draft, kept) = with_a_cut();
+    let gone = Draft {
+        elements: draft
+            .elements
+            .into_iter()
+            .filter(|e| !["r3", "r2--r3"].contains(&&*e.id))
+            .collect(),
+        targets: draft.targets.into_iter().filter(|target| target.id != "r3").collect(),
+        ..Draft::default()
+    };
+    let mut roster = roster;
+    roster.change(&InventoryChange::ProbeRemoved(ProbeId(3)));
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &gone).expect("a good network");
+    assert_eq!(standing.restore(&[kept], UtcMicros(1_200 * SECOND)), [None]);
+}
+
+#[test]
+fn what_fails_again_soon_is_the_same_incident_reopened_and_later_another() {
+    let minutes = REOPEN_US / SECOND / 60;
+    for (pause, expected) in [(1, Change::Reopened), (minutes + 1, Change::Opened)] {
+        let (roster, draft, kept) = with_a_cut();
+        let mut standing = restarted(&roster, &draft, &[kept], 1_200);
+        let mut ledger = Ledger::default();
+        play(&mut ledger, (1_200, 1_230), |_, _| false);
+        assert_eq!(changes(&judge(&mut standing, &roster, &ledger, 1_230)), [Change::Resolved]);
+        let again = 1_230 + pause * 60;
+        play(&mut ledger, (1_230, again), |_, _| false);
+        assert_eq!(changes(&judge(&mut standing, &roster, &ledger, again)), []);
+        play(&mut ledger, (again, again + 40), |probe, _| probe == 3);
+        let report = judge(&mut standing, &roster, &ledger, again + 40);
+        assert_eq!(changes(&report), [expected], "{report:#?}");
+        let id = if expected == Change::Reopened { 1 } else { 2 };
+        assert_eq!(report.incidents[0].id, id);
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::{
 };
 
 use model::{
-    AgentId, AgentState, Decision, DecisionKind, LogPosition, Minute, OrgId, ProbeId, TargetId,
-    UtcMicros, Verdict,
+    AgentId, AgentState, Decision, DecisionKind, IncidentId, LogPosition, Minute, OrgId, ProbeId,
+    TargetId, UtcMicros, Verdict,
 };
 use tokio::sync::watch;
 
@@ -43,6 +43,8 @@ pub enum LiveEvent {
     Agent { position: LogPosition, org: OrgId, agent: AgentId, to: AgentState, at: UtcMicros },
     /// The inventory has a new version.
     Inventory { position: LogPosition, version: u64 },
+    /// An incident was written, by a judgement or by a person.
+    Incident { position: LogPosition, org: OrgId, incident: IncidentId },
     /// A minute was closed.
     Minute { position: LogPosition, minute: Minute },
     /// The server lives; sent every few seconds even if nothing happens.
@@ -118,6 +120,15 @@ impl Live {
         self.publish(ring);
     }
 
+    /// Tells that an incident was written, at the last position told.
+    pub(crate) fn tell_incident(&self, org: OrgId, incident: IncidentId) {
+        let mut ring = self.lock();
+        let position = ring.last;
+        let event = LiveEvent::Incident { position, org, incident };
+        ring.push(LiveItem { event, id: Some(position) });
+        self.publish(ring);
+    }
+
     /// Ends every subscription once it has read what is there.
     pub(crate) fn close(&self) {
         let mut ring = self.lock();
@@ -181,6 +192,7 @@ impl LiveEvent {
             LiveEvent::Verdict { position, .. }
             | LiveEvent::Agent { position, .. }
             | LiveEvent::Inventory { position, .. }
+            | LiveEvent::Incident { position, .. }
             | LiveEvent::Minute { position, .. }
             | LiveEvent::Tick { position, .. }
             | LiveEvent::Resync { position } => *position,

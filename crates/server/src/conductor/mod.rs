@@ -395,4 +395,9 @@ impl Conductor {
     pub(crate) fn tell_tick(&self, at: UtcMicros) {
         self.board.live.tell_tick(at);
     }
+
+    /// Tells consoles that an incident was written.
+    pub(crate) fn tell_incident(&self, org: model::OrgId, incident: model::IncidentId) {
+        self.board.live.tell_incident(org, incident);
+    }
 }

@@ -1,10 +1,13 @@
 //! What is the matter with the network right now, and which ways packets take through it.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use engine::{
     graph::{PathSet, Topology, Way},
     live::{Blame, Clue, Hit, Report, Told},
 };
+use model::IncidentId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -82,6 +85,9 @@ impl From<&(String, String)> for DiagnosisPairView {
 pub(crate) struct DiagnosisIncidentView {
     #[schema(example = "i1")]
     id: String,
+    /// The number of the stored incident; null while people are not told of it.
+    #[schema(required)]
+    incident: Option<u32>,
     /// Grows when the cause, its mode or what it hits changes.
     revision: u32,
     /// `open`, or `resolved` in the last judgement that shows it.
@@ -155,11 +161,12 @@ fn rounded(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
-impl From<&Told> for DiagnosisIncidentView {
-    fn from(told: &Told) -> DiagnosisIncidentView {
+impl DiagnosisIncidentView {
+    fn of(told: &Told, numbers: &Numbers) -> DiagnosisIncidentView {
         let (after, until) = told.onset;
         DiagnosisIncidentView {
             id: format!("i{}", told.id),
+            incident: numbers.get(&told.id).map(|number| number.0),
             revision: told.revision,
             state: if told.is_open { "open" } else { "resolved" },
             sentence: told.sentence.clone(),
@@ -233,7 +240,11 @@ pub(crate) async fn diagnosis_get(
     let Some(shown) = app.diagnosis(&scope) else {
         let missing = vec!["the server has just started: the first judgement comes in a second"];
         let missing = missing.into_iter().map(str::to_owned).collect();
-        return Ok(Json(view(DiagnosisStateView::Waiting, missing, &Report::default())));
+        return Ok(Json(view(
+            DiagnosisStateView::Waiting,
+            missing,
+            (&Report::default(), &Numbers::new()),
+        )));
     };
     let mut missing = Vec::new();
     let nothing = Report::default();
@@ -268,11 +279,18 @@ pub(crate) async fn diagnosis_get(
         inventory_version: shown.inventory_version,
         evidence_since: Some(shown.since.into()),
         took_us: shown.took_us,
-        ..view(state, missing, report)
+        ..view(state, missing, (report, &shown.numbers))
     }))
 }
 
-fn view(state: DiagnosisStateView, missing: Vec<String>, report: &Report) -> DiagnosisView {
+/// What incidents are called that are stored, by the id of the judgement.
+type Numbers = BTreeMap<u32, IncidentId>;
+
+fn view(
+    state: DiagnosisStateView,
+    missing: Vec<String>,
+    (report, numbers): (&Report, &Numbers),
+) -> DiagnosisView {
     DiagnosisView {
         state,
         missing,
@@ -284,7 +302,11 @@ fn view(state: DiagnosisStateView, missing: Vec<String>, report: &Report) -> Dia
         pairs: report.pairs,
         rounds: report.rounds,
         took_us: 0,
-        incidents: report.incidents.iter().map(DiagnosisIncidentView::from).collect(),
+        incidents: report
+            .incidents
+            .iter()
+            .map(|told| DiagnosisIncidentView::of(told, numbers))
+            .collect(),
         blind_agents: report.blind.clone(),
         unexplained: report.unexplained.iter().map(DiagnosisPairView::from).collect(),
         unexplained_total: report.unexplained_total,

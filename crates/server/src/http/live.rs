@@ -34,8 +34,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// The data of an event; which one it is says the event's name.
 ///
-/// `verdict`, `agent`, `inventory`, `minute`, `tick` and `resync` come by these names. The event's
-/// id is the position in the log; send it as `Last-Event-ID` to resume.
+/// `verdict`, `agent`, `inventory`, `incident`, `minute`, `tick` and `resync` come by these names.
+/// The event's id is the position in the log; send it as `Last-Event-ID` to resume.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = LiveEvent)]
@@ -46,6 +46,8 @@ pub(crate) enum LiveEventView {
     Agent(AgentEventView),
     /// `inventory`: targets, tiers or agents were changed.
     Inventory(InventoryEventView),
+    /// `incident`: an incident was written, by a judgement or by a person.
+    Incident(IncidentEventView),
     /// `minute`: a minute was closed, for all targets.
     Minute(MinuteEventView),
     /// `tick`: the server lives, whatever happens.
@@ -88,6 +90,14 @@ pub(crate) struct InventoryEventView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IncidentEvent)]
+pub(crate) struct IncidentEventView {
+    position: u64,
+    /// Its number.
+    incident: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MinuteEvent)]
 pub(crate) struct MinuteEventView {
     position: u64,
@@ -125,7 +135,10 @@ pub(crate) async fn live(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let scope = caller.authorize(Permission::TargetRead)?;
-    let sees_agents = caller.allows(Permission::AgentRead);
+    let sees = Sees {
+        agents: caller.allows(Permission::AgentRead),
+        incidents: caller.allows(Permission::IncidentRead),
+    };
     // An id that is no position was never given: such a subscriber must read everything anew.
     let after = headers.get("last-event-id").map(|id| {
         let position = id.to_str().ok().and_then(|id| id.parse().ok());
@@ -134,7 +147,7 @@ pub(crate) async fn live(
     let events = stream::unfold(app.live(after)?, move |mut stream| async move {
         loop {
             let item = stream.next().await?;
-            if is_for(&item.event, scope.org, sees_agents) {
+            if is_for(&item.event, scope.org, sees) {
                 return Some((Ok(event(&item)), stream));
             }
         }
@@ -143,12 +156,20 @@ pub(crate) async fn live(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE_EVERY).text("alive")))
 }
 
+/// What a subscriber may be told of beside targets.
+#[derive(Clone, Copy)]
+struct Sees {
+    agents: bool,
+    incidents: bool,
+}
+
 /// Whether a subscriber of `org` may be told this. What is left out needs no place of its own: the
 /// next tick carries one.
-fn is_for(event: &LiveEvent, org: OrgId, sees_agents: bool) -> bool {
+fn is_for(event: &LiveEvent, org: OrgId, sees: Sees) -> bool {
     match event {
         LiveEvent::Verdict { org: of, .. } => *of == org,
-        LiveEvent::Agent { org: of, .. } => *of == org && sees_agents,
+        LiveEvent::Agent { org: of, .. } => *of == org && sees.agents,
+        LiveEvent::Incident { org: of, .. } => *of == org && sees.incidents,
         LiveEvent::Inventory { .. }
         | LiveEvent::Minute { .. }
         | LiveEvent::Tick { .. }
@@ -190,6 +211,10 @@ fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
             let view = InventoryEventView { position, version: *version };
             ("inventory", LiveEventView::Inventory(view))
         }
+        LiveEvent::Incident { incident, .. } => {
+            let view = IncidentEventView { position, incident: incident.0 };
+            ("incident", LiveEventView::Incident(view))
+        }
         LiveEvent::Minute { minute, .. } => {
             let view = MinuteEventView { position, minute: minute.start().into() };
             ("minute", LiveEventView::Minute(view))
@@ -203,7 +228,7 @@ fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
 
 #[cfg(test)]
 mod tests {
-    use model::{AgentId, AgentState, ProbeId, TargetId, UtcMicros, Verdict};
+    use model::{AgentId, AgentState, IncidentId, ProbeId, TargetId, UtcMicros, Verdict};
 
     use super::*;
 
@@ -216,11 +241,14 @@ mod tests {
             LiveEvent::Verdict { position, org, target, probe, agent: None, from, to, at };
         let agent = LiveEvent::Agent { position, org, agent, to: AgentState::Blind, at };
         let minute = LiveEvent::Tick { position, at };
-        let told = |org, sees_agents| {
-            [&verdict, &agent, &minute].map(|event| is_for(event, OrgId(org), sees_agents))
+        let incident = LiveEvent::Incident { position, org, incident: IncidentId(1) };
+        let told = |org, agents, incidents| {
+            let sees = Sees { agents, incidents };
+            [&verdict, &agent, &incident, &minute].map(|event| is_for(event, OrgId(org), sees))
         };
-        assert_eq!(told(1, true), [true, true, true]);
-        assert_eq!(told(1, false), [true, false, true]);
-        assert_eq!(told(2, true), [false, false, true]);
+        assert_eq!(told(1, true, true), [true, true, true, true]);
+        assert_eq!(told(1, false, true), [true, false, true, true]);
+        assert_eq!(told(1, true, false), [true, true, false, true]);
+        assert_eq!(told(2, true, true), [false, false, false, true]);
     }
 }

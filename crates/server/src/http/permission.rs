@@ -21,6 +21,8 @@ pub enum Permission {
     AgentRead,
     /// Create agents, make enrolment tokens, revoke certificates.
     AgentWrite,
+    /// See incidents, what was believed of them when, and who works on them.
+    IncidentRead,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -36,7 +38,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 14] = [
+    pub const ALL: [Permission; 15] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -45,6 +47,7 @@ impl Permission {
         Permission::TopologyWrite,
         Permission::AgentRead,
         Permission::AgentWrite,
+        Permission::IncidentRead,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -64,6 +67,7 @@ impl Permission {
             Permission::TopologyWrite => "topology_write",
             Permission::AgentRead => "agent_read",
             Permission::AgentWrite => "agent_write",
+            Permission::IncidentRead => "incident_read",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -83,6 +87,7 @@ const VIEWER: &[Permission] = &[
     Permission::TierRead,
     Permission::TopologyRead,
     Permission::AgentRead,
+    Permission::IncidentRead,
     Permission::HealthRead,
 ];
 
@@ -94,6 +99,7 @@ const OPERATOR: &[Permission] = &[
     Permission::TopologyRead,
     Permission::TopologyWrite,
     Permission::AgentRead,
+    Permission::IncidentRead,
     Permission::HealthRead,
 ];
 

@@ -335,6 +335,7 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
             all_days: now - kept.target_1d,
         },
         changes_before: now - kept.changes,
+        incidents_before: now - kept.incidents,
         audit_before: now - kept.audit,
         highwaters_before: now - wire::limits::SPOOL_AGE_MAX - HIGHWATER_MARGIN,
     };

@@ -207,6 +207,7 @@ async fn what_a_name_stood_for_is_kept_for_its_own_organisation_until_it_is_too_
         rollups_before: rollups_before(at(0)),
         changes_before: at(3),
         highwaters_before: at(0),
+        incidents_before: at(0),
         audit_before: at(0),
     };
     w.f.store.retain(&retention).await.unwrap();
@@ -431,6 +432,7 @@ async fn old_history_goes_and_the_rest_stays() {
         minutes_before: at(60_000),
         rollups_before: rollups_before(at(60_000)),
         changes_before: at(500),
+        incidents_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };
@@ -468,6 +470,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
         minutes_before: before,
         rollups_before: rollups_before(before),
         changes_before: before,
+        incidents_before: at(0),
         audit_before: before,
         highwaters_before: at(0),
     };

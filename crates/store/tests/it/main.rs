@@ -12,6 +12,7 @@ mod archive;
 mod chunks;
 mod crash;
 mod engine;
+mod incidents;
 mod inventory;
 mod list;
 mod metrics;

@@ -191,6 +191,7 @@ async fn metrics_are_forgotten_level_by_level_and_then_their_series() {
         minutes_before: at(0),
         rollups_before: rollups_before(at(0)),
         changes_before: at(0),
+        incidents_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };

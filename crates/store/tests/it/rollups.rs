@@ -317,6 +317,7 @@ fn retention(before: UtcMicros, rollups_before: RollupsBefore) -> Retention {
         minutes_before: before,
         rollups_before,
         changes_before: at(0),
+        incidents_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     }

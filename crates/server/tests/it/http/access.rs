@@ -167,8 +167,15 @@ async fn a_key_can_be_less_than_its_role() {
 async fn a_key_that_manages_users_makes_and_changes_nobody_who_may_more_than_it() {
     let site = Site::start().await;
     users(&site).await;
-    let held =
-        ["user_manage", "target_read", "tier_read", "topology_read", "agent_read", "health_read"];
+    let held = [
+        "user_manage",
+        "target_read",
+        "tier_read",
+        "topology_read",
+        "agent_read",
+        "incident_read",
+        "health_read",
+    ];
     let body = json!({"name": "narrow", "role": "admin", "permissions": held});
     let narrow = super::text(&site.post("/api-keys", body).await["key"]);
     let send = async |method: Method, path: &str, body: serde_json::Value| {

@@ -1,0 +1,136 @@
+//! What people outside are told of an incident.
+
+use engine::rca::next_steps;
+use model::UtcMicros;
+use serde_json::{Value, json};
+use store::{CauseBody, IncidentSave, IncidentStep, NewMessage};
+
+/// Evidence that a message carries, the weightiest first; the rest is on the incident's page.
+const EVIDENCE_MAX: usize = 5;
+
+/// Makes the message of a step. Its key is the step's own, so it is sent once.
+pub(super) fn of(save: &IncidentSave, at: UtcMicros) -> NewMessage {
+    let kind = match save.step {
+        IncidentStep::Opened => "incident.opened",
+        IncidentStep::Reopened => "incident.reopened",
+        IncidentStep::Refreshed | IncidentStep::Revised => "incident.revised",
+        IncidentStep::CauseChanged => "incident.cause_changed",
+        IncidentStep::Resolved => "incident.resolved",
+        IncidentStep::Merged { .. } => "incident.merged",
+    };
+    let cause = save.body.causes.first();
+    let impact = &save.body.impact;
+    let body = json!({
+        "type": kind,
+        "timestamp": at.to_string(),
+        "data": {
+            "text": text(save),
+            "path": format!("/incidents/{}", save.id),
+            "incident": save.id.0,
+            "revision": save.revision,
+            "severity": save.severity.as_str(),
+            "sentence": save.sentence,
+            "note": save.note,
+            "onset_after": save.onset.0.to_string(),
+            "onset_until": save.onset.1.to_string(),
+            "likely_cause": cause.map(cause_of),
+            "impact": {
+                "targets_down": impact.targets_down,
+                "targets_degraded": impact.targets_degraded,
+                "customers": impact.customers,
+                "services": impact.services,
+                "devices_cut_off": impact.devices_total,
+                "devices_exposed": impact.devices_exposed_total,
+            },
+            "targets_suppressed": save.body.suppressed_total,
+            "next_steps": cause.map(steps_of).unwrap_or_default(),
+        },
+    });
+    NewMessage {
+        key: format!("incident.{}.{}", save.id, save.revision),
+        kind: kind.to_owned(),
+        subject: format!("incident.{}", save.id),
+        body: body.to_string(),
+    }
+}
+
+/// The message in one line, for a chat or a pager.
+fn text(save: &IncidentSave) -> String {
+    let (number, sentence) = (save.id, save.sentence.trim_end_matches('.'));
+    match save.step {
+        IncidentStep::Opened | IncidentStep::Refreshed | IncidentStep::Revised => {
+            format!("#{number} {}: {sentence}", save.severity.as_str())
+        }
+        IncidentStep::Reopened => format!("#{number} is back: {sentence}"),
+        IncidentStep::CauseChanged => format!("#{number} has another cause: {sentence}"),
+        IncidentStep::Resolved => format!("#{number} is over: {sentence}"),
+        IncidentStep::Merged { into: Some(into) } => {
+            format!("#{number} is part of #{into}: {sentence}")
+        }
+        IncidentStep::Merged { into: None } => format!("#{number} is part of another: {sentence}"),
+    }
+}
+
+fn cause_of(cause: &CauseBody) -> Value {
+    let mut evidence: Vec<_> = cause.evidence.iter().collect();
+    evidence.sort_by(|a, b| b.log_ratio.abs().total_cmp(&a.log_ratio.abs()));
+    let evidence: Vec<&str> =
+        evidence.into_iter().take(EVIDENCE_MAX).map(|piece| piece.text.as_str()).collect();
+    json!({
+        "elements": cause.elements,
+        "kind": cause.kind.as_str(),
+        "mode": cause.mode.as_str(),
+        "probability": (cause.probability * 10_000.0).round() / 10_000.0,
+        "evidence": evidence,
+    })
+}
+
+fn steps_of(cause: &CauseBody) -> Vec<String> {
+    next_steps(cause.kind, cause.mode, &cause.elements.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{IncidentId, Severity};
+    use store::IncidentBody;
+
+    use super::*;
+
+    fn told(step: IncidentStep) -> (String, Value) {
+        let save = IncidentSave {
+            id: IncidentId(42),
+            step,
+            note: String::new(),
+            revision: 3,
+            severity: Severity::Critical,
+            onset: (UtcMicros(0), UtcMicros(1_000_000)),
+            sentence: "core1--core2 is down.".to_owned(),
+            body: IncidentBody::default(),
+            pairs: Vec::new(),
+            message: None,
+        };
+        let message = of(&save, UtcMicros(2_000_000));
+        (message.key, serde_json::from_str(&message.body).unwrap())
+    }
+
+    #[test]
+    fn a_message_says_what_happened_in_one_line_and_in_the_form_of_all() {
+        let (key, body) = told(IncidentStep::Opened);
+        assert_eq!(key, "incident.42.3");
+        assert_eq!(body["type"], "incident.opened");
+        assert_eq!(body["timestamp"], "1970-01-01T00:00:02Z");
+        assert_eq!(body["data"]["text"], "#42 critical: core1--core2 is down");
+        assert_eq!(body["data"]["onset_until"], "1970-01-01T00:00:01Z");
+        for (step, text) in [
+            (IncidentStep::Reopened, "#42 is back: core1--core2 is down"),
+            (IncidentStep::CauseChanged, "#42 has another cause: core1--core2 is down"),
+            (IncidentStep::Resolved, "#42 is over: core1--core2 is down"),
+            (
+                IncidentStep::Merged { into: Some(IncidentId(7)) },
+                "#42 is part of #7: core1--core2 is down",
+            ),
+        ] {
+            assert_eq!(told(step).1["data"]["text"], text);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Incidents: a judgement is written once and as a whole; what people do stays beside it.
+
+use model::{
+    CauseCode, ElementKind, EntryKind, FaultMode, IncidentId, IncidentState, LogPosition, Severity,
+    UserId,
+};
+use store::{
+    CauseBody, ENTRIES_MAX, ImpactBody, IncidentAct, IncidentBody, IncidentQuery, IncidentSave,
+    IncidentStep, IncidentTurn, NewMessage, REVISIONS_MAX, Retention, StoreError, SuppressedBody,
+};
+
+use crate::{Fixture, at, fixture, name, rollups_before};
+
+fn body(element: &str, targets_down: u32) -> IncidentBody {
+    let cause = CauseBody {
+        elements: vec![element.to_owned()],
+        kind: ElementKind::Link,
+        mode: FaultMode::Down,
+        loss_ppm: None,
+        rtt_us_added: None,
+        probability: 0.97,
+        evidence: Vec::new(),
+        to_disambiguate: None,
+    };
+    let suppressed = SuppressedBody { target: "t1".to_owned(), reason: "why".to_owned() };
+    IncidentBody {
+        causes: vec![cause],
+        other_probability: 0.03,
+        impact: ImpactBody { targets_down, ..ImpactBody::default() },
+        suppressed: vec![suppressed],
+        suppressed_total: 1,
+    }
+}
+
+fn save(id: u32, step: IncidentStep, revision: u32) -> IncidentSave {
+    IncidentSave {
+        id: IncidentId(id),
+        step,
+        note: format!("{step:?}"),
+        revision,
+        severity: Severity::Major,
+        onset: (at(0), at(1)),
+        sentence: format!("link r1--r2 is down ({revision})"),
+        body: body("r1--r2", 1),
+        pairs: vec![("ag1".to_owned(), "t1".to_owned())],
+        message: None,
+    }
+}
+
+fn told(save: IncidentSave) -> IncidentSave {
+    let message = NewMessage {
+        key: format!("incident-{}-{}", save.id, save.revision),
+        kind: "incident".to_owned(),
+        subject: format!("incident-{}", save.id),
+        body: "{}".to_owned(),
+    };
+    IncidentSave { message: Some(message), ..save }
+}
+
+fn turn(turn: u64, saves: Vec<IncidentSave>) -> IncidentTurn {
+    IncidentTurn {
+        run: 7,
+        turn,
+        at: at(i64::try_from(turn).unwrap()),
+        inventory_version: 3,
+        log_position: LogPosition(99),
+        next: 4,
+        saves,
+    }
+}
+
+impl Fixture {
+    async fn take(&self, turn: &IncidentTurn) {
+        self.store.incidents_take(&self.scope, turn).await.unwrap();
+    }
+
+    async fn act(&self, id: u32, act: IncidentAct) -> Result<IncidentState, StoreError> {
+        let full = self.store.incident_act(&self.scope, IncidentId(id), &act, at(500)).await?;
+        Ok(full.row.state)
+    }
+
+    async fn kinds(&self, id: u32) -> Vec<EntryKind> {
+        let full = self.store.incident_get(&self.scope, IncidentId(id)).await.unwrap();
+        full.entries.iter().map(|entry| entry.kind).collect()
+    }
+
+    async fn found(&self, query: IncidentQuery) -> Vec<u32> {
+        let query = IncidentQuery { limit: 10, ..query };
+        let page = self.store.incident_list(&self.scope, &query).await.unwrap();
+        page.rows.iter().map(|row| row.id.0).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_judgement_that_is_written_twice_is_there_once_with_its_message() {
+    let f = fixture().await;
+    let opened = turn(1, vec![told(save(1, IncidentStep::Opened, 1))]);
+    f.take(&opened).await;
+    f.take(&opened).await;
+    assert_eq!(f.kinds(1).await, [EntryKind::Opened]);
+    assert_eq!(f.ask("SELECT count(*) FROM message").await, [1]);
+    let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!((full.row.state, full.row.inventory_version), (IncidentState::Open, 3));
+    assert_eq!(full.body, body("r1--r2", 1));
+    assert!(full.entries[0].is_told);
+}
+
+#[tokio::test]
+async fn a_judgement_that_fails_leaves_nothing_and_is_written_when_it_comes_again() {
+    let f = fixture().await;
+    // The second of two cannot be written: there is no incident 9 to revise.
+    let bad = save(9, IncidentStep::Revised, 2);
+    let half = turn(1, vec![told(save(1, IncidentStep::Opened, 1)), bad]);
+    assert!(f.store.incidents_take(&f.scope, &half).await.is_err());
+    assert_eq!(f.ask("SELECT count(*) FROM message").await, [0], "nothing is told of it");
+    assert_eq!(f.found(IncidentQuery::default()).await, Vec::<u32>::new());
+    f.take(&turn(1, vec![told(save(1, IncidentStep::Opened, 1))])).await;
+    assert_eq!(f.found(IncidentQuery::default()).await, [1]);
+}
+
+#[tokio::test]
+async fn what_is_followed_goes_on_also_when_a_person_closed_it() {
+    let f = fixture().await;
+    let opened = (1..=3).map(|id| save(id, IncidentStep::Opened, 1)).collect();
+    f.take(&turn(1, opened)).await;
+    f.take(&turn(2, vec![save(2, IncidentStep::Resolved, 2)])).await;
+    let close = IncidentAct::Close { code: CauseCode::Line, note: String::new() };
+    assert_eq!(f.act(3, close.clone()).await.unwrap(), IncidentState::Closed);
+    assert!(matches!(f.act(3, close).await, Err(StoreError::Stale { .. })));
+    let kept = f.store.incidents_kept(&f.scope, at(1)).await.unwrap();
+    let told: Vec<(u32, bool)> =
+        kept.incidents.iter().map(|one| (one.row.id.0, one.is_followed)).collect();
+    assert_eq!((kept.next, told), (4, vec![(1, true), (2, false), (3, true)]));
+    assert_eq!(kept.incidents[0].pairs, [("ag1".to_owned(), "t1".to_owned())]);
+    let later = f.store.incidents_kept(&f.scope, at(2)).await.unwrap();
+    assert_eq!(later.incidents.len(), 2, "what was resolved long ago is over");
+    // Another cause is no longer what it was closed as.
+    f.take(&turn(3, vec![save(3, IncidentStep::CauseChanged, 2)])).await;
+    let full = f.store.incident_get(&f.scope, IncidentId(3)).await.unwrap();
+    assert_eq!((full.row.state, full.row.close_code), (IncidentState::Open, None));
+    // What a person closed and is over stays closed.
+    f.act(1, IncidentAct::Close { code: CauseCode::Power, note: "fuse".to_owned() }).await.unwrap();
+    f.take(&turn(4, vec![save(1, IncidentStep::Resolved, 2)])).await;
+    let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!(full.row.state, IncidentState::Closed);
+    let notes: Vec<&str> = full.entries.iter().map(|entry| entry.note.as_str()).collect();
+    assert_eq!(notes, ["Opened", "power: fuse", "Resolved"]);
+}
+
+#[tokio::test]
+async fn people_acknowledge_assign_comment_and_reopen_and_it_is_audited() {
+    let f = fixture().await;
+    f.take(&turn(1, vec![save(1, IncidentStep::Opened, 1)])).await;
+    f.act(1, IncidentAct::Acknowledge).await.unwrap();
+    f.act(1, IncidentAct::Assign(Some((UserId(7), name("ann"))))).await.unwrap();
+    f.act(1, IncidentAct::Comment("on my way".to_owned())).await.unwrap();
+    let again = f.act(1, IncidentAct::Reopen { note: String::new() }).await;
+    assert!(matches!(again, Err(StoreError::Stale { .. })), "it is open");
+    f.take(&turn(2, vec![save(1, IncidentStep::Resolved, 2)])).await;
+    f.act(1, IncidentAct::Reopen { note: "not at all".to_owned() }).await.unwrap();
+    let kinds = [
+        EntryKind::Opened,
+        EntryKind::Acknowledged,
+        EntryKind::Assigned,
+        EntryKind::Commented,
+        EntryKind::Resolved,
+        EntryKind::Reopened,
+    ];
+    assert_eq!(f.kinds(1).await, kinds);
+    let page = f.store.incident_list(&f.scope, &IncidentQuery::default()).await.unwrap();
+    assert_eq!((page.open, page.unacknowledged), (1, 0));
+    assert_eq!(
+        (page.rows[0].owner.as_str(), page.rows[0].acknowledged_by.as_str()),
+        ("ann", "system")
+    );
+    let audit = f.store.audit_list(&f.scope, None, 10).await.unwrap();
+    assert_eq!(
+        (audit[0].action.as_str(), audit[0].object_name.as_str()),
+        ("incident.reopen", "#1")
+    );
+    assert!(matches!(f.act(2, IncidentAct::Acknowledge).await, Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn incidents_are_found_by_state_time_owner_and_what_they_named() {
+    let f = fixture().await;
+    let other = IncidentSave { body: body("r8--r9", 1), ..save(2, IncidentStep::Opened, 1) };
+    let saves = vec![save(1, IncidentStep::Opened, 1), other, save(3, IncidentStep::Opened, 1)];
+    f.take(&turn(1, saves)).await;
+    f.take(&turn(100, vec![save(3, IncidentStep::Merged { into: Some(IncidentId(1)) }, 2)])).await;
+    f.act(2, IncidentAct::Assign(Some((UserId(7), name("ann"))))).await.unwrap();
+    let all = IncidentQuery::default;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(f.found(all()).await, [3, 2, 1]);
+    assert_eq!(f.found(IncidentQuery { state: Some(IncidentState::Open), ..all() }).await, [2, 1]);
+    assert_eq!(f.found(IncidentQuery { since: Some(at(101)), ..all() }).await, [2, 1]);
+    assert_eq!(f.found(IncidentQuery { since: Some(at(100)), ..all() }).await, [3, 2, 1]);
+    assert_eq!(f.found(IncidentQuery { element: text("r8--r9"), ..all() }).await, [2]);
+    assert_eq!(f.found(IncidentQuery { target: text("t1"), ..all() }).await, [3, 2, 1]);
+    assert_eq!(f.found(IncidentQuery { owner: text("ann"), ..all() }).await, [2]);
+    assert_eq!(f.found(IncidentQuery { owner: text(""), ..all() }).await, [3, 1]);
+    let page = IncidentQuery { limit: 2, ..all() };
+    let page = f.store.incident_list(&f.scope, &page).await.unwrap();
+    assert_eq!(page.next, Some(IncidentId(2)));
+    assert_eq!(f.found(IncidentQuery { before: page.next, ..all() }).await, [1]);
+    let merged = f.store.incident_get(&f.scope, IncidentId(3)).await.unwrap();
+    assert_eq!(merged.row.merged_into, Some(IncidentId(1)));
+    let stranger = store::Scope::system(model::OrgId(2));
+    assert!(f.store.incident_get(&stranger, IncidentId(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn of_many_revisions_the_first_and_the_last_are_kept_and_timelines_end() {
+    let f = fixture().await;
+    f.take(&turn(1, vec![save(1, IncidentStep::Opened, 1)])).await;
+    let mut saves = Vec::new();
+    for revision in 2..=ENTRIES_MAX + 10 {
+        saves.push(save(1, IncidentStep::Revised, revision));
+    }
+    f.take(&turn(2, saves)).await;
+    let revisions = f.store.incident_revisions(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!(revisions.len(), REVISIONS_MAX as usize);
+    assert_eq!((revisions[0].revision, revisions[1].revision), (1, ENTRIES_MAX + 10 - 198));
+    let kinds = f.kinds(1).await;
+    assert_eq!((kinds.len(), kinds[0]), (ENTRIES_MAX as usize, EntryKind::Opened));
+}
+
+#[tokio::test]
+async fn what_is_over_long_ago_is_forgotten_with_all_of_it_and_what_is_open_is_not() {
+    let f = fixture().await;
+    let opened = (1..=2).map(|id| save(id, IncidentStep::Opened, 1)).collect();
+    f.take(&turn(1, opened)).await;
+    f.take(&turn(2, vec![save(1, IncidentStep::Resolved, 2)])).await;
+    let retention = |before| Retention {
+        now: at(2_000),
+        rounds_before: at(0),
+        minutes_before: at(0),
+        rollups_before: rollups_before(at(0)),
+        changes_before: at(0),
+        incidents_before: before,
+        audit_before: at(0),
+        highwaters_before: at(0),
+    };
+    f.store.retain(&retention(at(2))).await.unwrap();
+    assert_eq!(f.found(IncidentQuery::default()).await, [2, 1]);
+    f.store.retain(&retention(at(1_000))).await.unwrap();
+    assert_eq!(f.found(IncidentQuery::default()).await, [2]);
+    assert_eq!(f.ask("SELECT count(*) FROM incident_entry").await, [1]);
+    assert_eq!(f.ask("SELECT count(*) FROM incident_subject WHERE number = 1").await, [0]);
+}
