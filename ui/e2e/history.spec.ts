@@ -65,6 +65,9 @@ test('every span is one press away, and says how long its columns are', async ({
     await expect(page.getByText(column)).toBeVisible()
     await expect(page).toHaveURL(new RegExp(`range=${label}`))
   }
+  await moment(page).focus()
+  await page.keyboard.press('Home')
+  await expect(moment(page)).toHaveAttribute('aria-valuetext', /Consensus Unknown: no round yet/)
 })
 
 test('each row of the list shows its last hour, and rows are asked for together', async ({

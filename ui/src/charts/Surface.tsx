@@ -34,9 +34,11 @@ export function Surface(props: Props) {
   const last = Math.min(Math.ceil(view.to / stepMs) - 1, Math.floor(now() / stepMs))
   const column = cursor === null ? last : Math.floor(cursor / stepMs)
   const middle = (column + 0.5) * stepMs
+  // Of the columns at both ends a part is shown, and their middle may lie outside.
+  const shown = (at: number) => Math.min(Math.max(at, view.from), view.to - 1)
 
   const look = (next: number) => {
-    onCursor((Math.min(Math.max(next, first), last) + 0.5) * stepMs, true)
+    onCursor(shown((Math.min(Math.max(next, first), last) + 0.5) * stepMs), true)
   }
   const stretch = (factor: number) => {
     onView(settled(zoomed(view, cursor === null ? view.to : middle, factor), now()), true)
@@ -92,8 +94,8 @@ export function Surface(props: Props) {
           style={{ left: left(opened), width: `${(60_000 / length) * 100}%` }}
         />
       )}
-      {cursor !== null && view.from <= middle && middle <= view.to && (
-        <span className={css.cursor} style={{ left: left(middle) }} />
+      {cursor !== null && first <= column && column * stepMs < view.to && (
+        <span className={css.cursor} style={{ left: left(shown(middle)) }} />
       )}
       {chosen !== null && (
         <span

@@ -200,7 +200,7 @@ test('the loss of several lines is that of the worst', () => {
 })
 
 describe('the cursor', () => {
-  const surface = (cursor: number | null) => {
+  const surface = (cursor: number | null, view = VIEW) => {
     const calls = {
       onCursor: vi.fn(),
       onChoose: vi.fn(),
@@ -212,7 +212,7 @@ describe('the cursor', () => {
     show(
       <Surface
         {...calls}
-        view={VIEW}
+        view={view}
         stepMs={MINUTE_MS}
         cursor={cursor}
         words="06:03 UTC: Consensus Up"
@@ -234,6 +234,13 @@ describe('the cursor', () => {
     const middle = (i: number) => START + (i + 0.5) * MINUTE_MS
     for (const key of ['ArrowLeft', 'ArrowRight', 'Home', 'End']) press(key)
     expect(onCursor.mock.calls.map(([at]) => at as number)).toEqual([2, 4, 0, 58].map(middle))
+  })
+
+  test('stays within what is shown where only the end of a column is', () => {
+    const from = VIEW.from + 40_000
+    const { press, onCursor } = surface(null, { from, to: VIEW.to })
+    press('Home')
+    expect(onCursor).toHaveBeenCalledWith(from, true)
   })
 
   test('opens, stretches, moves, and takes it all back', () => {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     caller::Caller,
-    extract::{Json, Path},
+    extract::{Json, Object, Path},
     permission::Permission,
     problem::ApiError,
 };
@@ -173,7 +173,8 @@ pub(crate) struct TierRules {
     #[schema(minimum = 1000, maximum = 60_000_000, example = 120_000)]
     rtt_us_clear: Option<u32>,
     /// Taken as a whole: a level that is left out is kept as the server keeps it.
-    kept_days: Option<KeptDaysView>,
+    #[schema(value_type = Option<KeptDaysView>)]
+    kept_days: Option<Object<KeptDaysView>>,
 }
 
 impl From<&TierRow> for TierView {
@@ -238,7 +239,7 @@ impl TierRules {
 impl TierRules {
     /// For how long the history is kept, in the place of `kept`.
     fn kept(&self, kept: KeptDays) -> KeptDays {
-        self.kept_days.map_or(kept, KeptDays::from)
+        self.kept_days.map_or(kept, |Object(given)| given.into())
     }
 }
 

@@ -50,6 +50,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             (Method::POST, "/api/v1/targets/import", "text/csv", "name,adress"),
             (Method::POST, "/api/v1/targets/import", JSON, "{}"),
             (Method::POST, path, JSON, r#"["a", "192.0.2.1"]"#),
+            (Method::PATCH, "/api/v1/tiers/1", JSON, r#"{"kept_days": [14, 90]}"#),
         ],
         expect![[r#"
             400 bad_body: EOF while parsing an object at line 1 column 1
@@ -69,6 +70,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             header.address: is missing
             400 bad_body: the body is not a JSON array of rows: invalid type: map, expected a se
             400 bad_body: invalid type: sequence, expected an object
+            400 bad_body: invalid type: sequence, expected an object at line 1 column 23
         "#]],
     )
     .await;
