@@ -89,6 +89,8 @@ words! {
         Resolved = "resolved",
         Reopened = "reopened",
         Acknowledged = "acknowledged",
+        /// The acknowledgement was taken back.
+        Unacknowledged = "unacknowledged",
         Assigned = "assigned",
         Commented = "commented",
         Closed = "closed",

@@ -17,6 +17,12 @@ pub enum StoreError {
     /// It is no longer what the change was made on.
     #[error("the {what} was changed meanwhile")]
     Stale { what: &'static str },
+    /// A person cannot do that to an incident as it stands.
+    #[error("the incident cannot be changed so")]
+    ActRefused {
+        #[source]
+        source: crate::ActRefused,
+    },
     /// It cannot go while others refer to it.
     #[error("the {what} is still used by {count} others")]
     InUse { what: &'static str, count: u64 },

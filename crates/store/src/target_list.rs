@@ -217,7 +217,7 @@ fn filter(text: &mut Text, scope: &Scope, query: &TargetQuery, driver: Option<Dr
 }
 
 /// The pattern that finds `q` anywhere; `None` if there is nothing to find.
-fn like_pattern(q: &str) -> Option<String> {
+pub(crate) fn like_pattern(q: &str) -> Option<String> {
     let q = q.trim().to_lowercase();
     if q.is_empty() {
         return None;

@@ -8,9 +8,9 @@ use model::{
 use serde_json::{Value, json};
 
 use crate::{
-    AuditEntry, Changed, NewTarget, Ref, Scope, Store, StoreError, TARGET_TAGS_MAX, TargetPatch,
-    TargetRow, audit, code,
-    db::{Bulk, Conn, DbRow, Tx, damaged, sql},
+    AuditEntry, Changed, LIST_ROWS_MAX, NewTarget, Ref, Scope, Store, StoreError, TARGET_TAGS_MAX,
+    TargetPatch, TargetRow, audit, code,
+    db::{Bulk, Conn, DbRow, Text, Tx, damaged, sql},
     error::name_taken,
     inventory::{self, Buried, Kind, Logged},
     tiers, topology,
@@ -129,6 +129,26 @@ impl Store {
 
     pub async fn target_get(&self, scope: &Scope, id: TargetId) -> Result<TargetRow, StoreError> {
         get(&mut *self.read(scope.org).await?, scope, id).await
+    }
+
+    /// Finds targets by their names, at most [`LIST_ROWS_MAX`] of them; who is not there is left
+    /// out.
+    pub async fn targets_by_name(
+        &self,
+        scope: &Scope,
+        names: &[String],
+    ) -> Result<Vec<Ref<TargetId>>, StoreError> {
+        let Some((first, rest)) = names.split_first() else { return Ok(Vec::new()) };
+        let mut text = Text::new("SELECT id, name FROM target WHERE org_id = ");
+        text.value(scope.org.0).push(" AND name IN (").value(first.clone());
+        for name in rest.iter().take(LIST_ROWS_MAX as usize) {
+            text.push(", ").value(name.clone());
+        }
+        text.push(") ORDER BY name LIMIT ").value(LIST_ROWS_MAX);
+        let rows = text.fetch_all(&mut *self.read(scope.org).await?).await?;
+        let target =
+            |row: &DbRow| Ok(Ref { id: TargetId(row.number("id")?), name: row.name("name")? });
+        rows.iter().map(target).collect()
     }
 
     /// Changes what `patch` names.

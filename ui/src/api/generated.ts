@@ -322,6 +322,223 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/incidents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List incidents
+         * @description Needs the permission `incident_read`.
+         */
+        get: operations["incident_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/assignees": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List whom an incident can be given to
+         * @description Needs the permission `incident_manage`.
+         */
+        get: operations["incident_assignees"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an incident
+         * @description Its causes with what speaks for them and against them, whom it hits, what it stands for, what
+         *     to do next, and everything that happened to it.
+         *
+         *     Needs the permission `incident_read`.
+         */
+        get: operations["incident_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge an incident
+         * @description Says that somebody looks at it. Twice by the same person is once; what somebody else
+         *     acknowledged or what is over is refused.
+         *
+         *     Needs the permission `incident_manage`.
+         */
+        post: operations["incident_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an incident to somebody
+         * @description Needs the permission `incident_manage`.
+         */
+        post: operations["incident_assign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close an incident
+         * @description Says what it was. One that is over is done with. One that is still seen is closed only with
+         *     `force`: it stays closed and silent until what it is about heals; it is open again if that gets
+         *     worse, has another cause, or heals and fails again.
+         *
+         *     Needs the permission `incident_manage`.
+         */
+        post: operations["incident_close"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/comment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Comment on an incident
+         * @description The same words by the same person within a minute are one comment.
+         *
+         *     Needs the permission `incident_manage`.
+         */
+        post: operations["incident_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the closing of an incident back
+         * @description It is open if it is still seen, and resolved if not. What is over by itself is not reopened:
+         *     nothing would ever end it.
+         *
+         *     Needs the permission `incident_manage`.
+         */
+        post: operations["incident_reopen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was believed of an incident, and when
+         * @description Needs the permission `incident_read`.
+         */
+        get: operations["incident_revisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}/unacknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take an acknowledgement back
+         * @description Whoever's it is: nobody looks at it any more.
+         *
+         *     Needs the permission `incident_manage`.
+         */
+        post: operations["incident_unacknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live": {
         parameters: {
             query?: never;
@@ -1552,6 +1769,8 @@ export interface components {
         };
         /** @enum {string} */
         Cause: "answering" | "no_answer" | "loss" | "slow" | "partial" | "unconfirmed" | "not_yet" | "silent" | "no_agent" | "agent_offline" | "agent_blind" | "not_asked_no_route" | "not_asked_permission" | "not_asked_resolver" | "not_asked_buffer_full" | "not_asked_socket" | "not_asked_overrun" | "paused" | "monitor_down" | "doubtful" | "dropped" | "expired";
+        /** @enum {string} */
+        CauseCode: "hardware" | "line" | "power" | "software" | "configuration" | "overload" | "third_party" | "maintenance" | "false_alarm" | "unknown";
         Certificate: {
             not_after: components["schemas"]["Timestamp"];
             serial: string;
@@ -2027,6 +2246,134 @@ export interface components {
             /** @description Counts from 1; a header is not a row. */
             row: number;
         };
+        /** @description What people were told is the matter. */
+        Incident: {
+            acknowledged_at: components["schemas"]["Timestamp"] | null;
+            acknowledged_by: string | null;
+            close_code: components["schemas"]["CauseCode"] | null;
+            closed_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description What people call it by: `#12`.
+             */
+            id: number;
+            /** @description Whether it is still seen, or was not seen to be over. */
+            is_seen: boolean;
+            /**
+             * Format: int64
+             * @description The incident that this one turned out to be a part of.
+             */
+            merged_into: number | null;
+            /** @description It began after this moment … */
+            onset_after: components["schemas"]["Timestamp"];
+            /** @description … and not after this one: the first symptom. */
+            onset_until: components["schemas"]["Timestamp"];
+            /** @description When people were told. */
+            opened_at: components["schemas"]["Timestamp"];
+            /** @description Who works on it; null for nobody. */
+            owner: string | null;
+            resolved_at: components["schemas"]["Timestamp"] | null;
+            /** Format: int64 */
+            revision: number;
+            /** @example link fra1--ber1 is down, since 12:00:49 (probability 97.0 %) */
+            sentence: string;
+            severity: components["schemas"]["Severity"];
+            state: components["schemas"]["IncidentState"];
+            /** Format: int64 */
+            targets_degraded: number;
+            /** Format: int64 */
+            targets_down: number;
+            updated_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Of what it hits.
+             */
+            weight: number;
+        };
+        /** @description What was seen before. */
+        IncidentAckBody: {
+            /**
+             * Format: int64
+             * @description The `version` that you saw: refused if somebody did something since. Left out, nothing is
+             *     compared.
+             */
+            version?: number | null;
+        };
+        IncidentAssignBody: {
+            /**
+             * @description Name of a user; null for nobody.
+             * @example ann
+             */
+            owner: string | null;
+            /** Format: int64 */
+            version?: number | null;
+        };
+        IncidentAssignees: {
+            /** @description Names of users who can sign in, sorted. */
+            items: string[];
+        };
+        IncidentCloseBody: {
+            code: components["schemas"]["CauseCode"];
+            /**
+             * @description Also while it is still seen: then it stays closed and silent until that heals, gets worse
+             *     or has another cause.
+             */
+            force?: boolean;
+            /** @description At most 4,000 letters. */
+            note?: string;
+            /** Format: int64 */
+            version?: number | null;
+        };
+        IncidentCommentBody: {
+            /** @description At most 4,000 letters. */
+            text: string;
+        };
+        /** @description An incident with everything about it. */
+        IncidentDetail: components["schemas"]["Incident"] & {
+            /** @description The likeliest first. */
+            causes: components["schemas"]["DiagnosisCause"][];
+            /** @description Null unless it is closed. */
+            closed_by: string | null;
+            impact: components["schemas"]["DiagnosisImpact"];
+            /** Format: int64 */
+            inventory_version: number;
+            /** Format: int64 */
+            log_position: number;
+            /** @description What to do about the likeliest cause. */
+            next_steps: string[];
+            /**
+             * Format: double
+             * @description That it is none of them.
+             */
+            other_probability: number;
+            /** @description Targets that nobody is told of by themselves, and why; at most 500. */
+            suppressed: components["schemas"]["SuppressedTarget"][];
+            suppressed_total: number;
+            /** @description Targets that are named above and exist. */
+            targets: components["schemas"]["Ref"][];
+            /** @description Oldest first; at most 2,000. */
+            timeline: components["schemas"]["IncidentEntry"][];
+            /**
+             * Format: int64
+             * @description Another one as soon as somebody did something to it or it stands elsewhere: send it with
+             *     what you do, and nobody overwrites anybody.
+             */
+            version: number;
+        };
+        /** @description What happened to an incident, and who did it. */
+        IncidentEntry: {
+            /** @description Null: Faultline itself. */
+            actor: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            id: number;
+            /** @description Whether a message went out. */
+            is_told: boolean;
+            kind: components["schemas"]["IncidentEntryKind"];
+            note: string;
+        };
+        /** @enum {string} */
+        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed";
         IncidentEvent: {
             /**
              * Format: int64
@@ -2036,6 +2383,54 @@ export interface components {
             /** Format: int64 */
             position: number;
         };
+        IncidentPage: {
+            items: components["schemas"]["Incident"][];
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description Open ones of all, whatever is asked for.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Of these, those that nobody acknowledged.
+             */
+            unacknowledged: number;
+        };
+        IncidentReopenBody: {
+            /** @description At most 4,000 letters. */
+            note?: string;
+            /** Format: int64 */
+            version?: number | null;
+        };
+        /** @description What was believed from some moment on. */
+        IncidentRevision: {
+            at: components["schemas"]["Timestamp"];
+            /** @description The likeliest first; the pairs that evidence rests on are with the incident alone. */
+            causes: components["schemas"]["DiagnosisCause"][];
+            impact: components["schemas"]["DiagnosisImpact"];
+            /** Format: int64 */
+            inventory_version: number;
+            /**
+             * Format: int64
+             * @description Everything up to here was heard.
+             */
+            log_position: number;
+            /** Format: double */
+            other_probability: number;
+            /** Format: int64 */
+            revision: number;
+            sentence: string;
+            suppressed_total: number;
+            /** @description What changed. */
+            why: string;
+        };
+        IncidentRevisions: {
+            /** @description The first, and the last 199, oldest first. */
+            items: components["schemas"]["IncidentRevision"][];
+        };
+        /** @enum {string} */
+        IncidentState: "open" | "resolved" | "closed";
         InventoryEvent: {
             /** Format: int64 */
             position: number;
@@ -2282,7 +2677,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
@@ -2470,6 +2865,8 @@ export interface components {
             name: string;
             role: components["schemas"]["Role"];
         };
+        /** @enum {string} */
+        Severity: "critical" | "major" | "minor" | "warning";
         /** @description Who signs in. */
         SignIn: {
             /** @example admin */
@@ -2504,6 +2901,11 @@ export interface components {
          * @enum {string}
          */
         Strategy: "all" | "count";
+        SuppressedTarget: {
+            /** @example 3 agents do not reach it over fra1--ber1, which explains it (97 %) */
+            reason: string;
+            target: string;
+        };
         /** @description Something that is watched, with what all agents together hold of it. */
         Target: {
             /** @example 192.0.2.1 */
@@ -3635,6 +4037,359 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                     "application/x-ndjson": string;
                     "text/csv": string;
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_list: {
+        parameters: {
+            query?: {
+                /** @description `open`, `resolved`, `closed`; several with commas between. */
+                state?: string;
+                /** @description `critical`, `major`, `minor`, `warning`; several with commas between. */
+                severity?: string;
+                /** @description Those that were open at this moment or later. */
+                since?: components["schemas"]["Timestamp"];
+                /** @description Those that were opened before this moment. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Id of an element of the topology that it ever named. */
+                element?: string;
+                /** @description Name of a target that it ever stood for. */
+                target?: string;
+                /** @description Name of a user; `-` for those that nobody works on. */
+                owner?: string;
+                /** @description Found in the sentence; `#12` is incident 12. */
+                q?: string;
+                /** @description `-opened` (newest first, if left out), `opened`, `severity` (worst first), `impact`. */
+                sort?: string;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentPage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_assignees: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentAssignees"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentAckBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_assign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentAssignBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentCloseBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentCommentBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_reopen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentReopenBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_revisions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentRevisions"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    incident_unacknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IncidentAckBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentDetail"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

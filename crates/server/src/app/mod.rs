@@ -14,6 +14,7 @@ pub(crate) mod export;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
+pub(crate) mod incidents;
 pub mod keys;
 pub(crate) mod live;
 pub(crate) mod machine;
@@ -32,7 +33,7 @@ mod whatif;
 use std::{error::Error as StdError, fmt, iter, sync::Arc, time::Duration};
 
 use model::InventoryChange;
-use store::{Changed, Store, StoreError};
+use store::{ActRefused, Changed, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
@@ -134,6 +135,11 @@ impl From<StoreError> for AppError {
                 "",
                 format!("the {what} was changed by somebody else meanwhile: read it again"),
             ),
+            StoreError::ActRefused { source } => {
+                let field =
+                    if matches!(source, ActRefused::StillSeen { .. }) { "force" } else { "" };
+                conflict(field, source.to_string())
+            }
             StoreError::Off { what } => {
                 conflict("", format!("the {what} is switched off: switch it on first"))
             }

@@ -96,11 +96,11 @@ impl Book {
                 last: last(one),
                 revised_at: one.row.updated_at,
                 saved_at: judged.at,
-                over_at: (!one.is_followed).then_some(one.row.resolved_at).flatten(),
+                over_at: (!one.row.is_followed).then_some(one.row.resolved_at).flatten(),
             };
             match id {
                 Some(id) => drop(book.followed.insert(id, followed)),
-                None if one.is_followed => gone.push(followed.gone(judged)),
+                None if one.row.is_followed => gone.push(followed.gone(judged)),
                 None => {}
             }
         }
@@ -201,9 +201,15 @@ impl Book {
             return None;
         }
         let said = Said::of(told, followed.last.severity);
-        let is_other = said.cause != followed.said.cause || said.severity != followed.said.severity;
+        let is_other = said.cause != followed.said.cause;
         let is_due = said.hits != followed.said.hits
             && IMPACT_PAUSE_US <= judged.at.0 - followed.revised_at.0;
+        if said.severity < followed.said.severity {
+            let mut save = followed.revise(told, IncidentStep::Worsened, standing, judged.at);
+            // Told only if it was closed, which the store knows.
+            save.message = Some(message::of(&save, judged.at));
+            return Some(save);
+        }
         if is_other || is_due {
             return Some(followed.revise(told, IncidentStep::Revised, standing, judged.at));
         }
@@ -346,10 +352,12 @@ fn note(step: IncidentStep, told: &Told, before: &Said) -> String {
         IncidentStep::CauseChanged => {
             format!("now {}; it was taken for {}", now.cause(), before.cause())
         }
-        IncidentStep::Refreshed | IncidentStep::Revised if now.cause != before.cause => {
+        IncidentStep::Refreshed | IncidentStep::Revised | IncidentStep::Worsened
+            if now.cause != before.cause =>
+        {
             format!("now {}; before it was {}", now.cause(), before.cause())
         }
-        IncidentStep::Refreshed | IncidentStep::Revised => {
+        IncidentStep::Refreshed | IncidentStep::Revised | IncidentStep::Worsened => {
             format!("targets: {}; before {}", now.hits(), before.hits())
         }
     }
@@ -390,7 +398,7 @@ fn known(kept: &IncidentKept) -> Kept {
         targets_down: kept.body.impact.targets_down,
         targets_degraded: kept.body.impact.targets_degraded,
         pairs: kept.pairs.clone(),
-        closed_at: if kept.is_followed { None } else { kept.row.resolved_at },
+        closed_at: if kept.row.is_followed { None } else { kept.row.resolved_at },
     }
 }
 

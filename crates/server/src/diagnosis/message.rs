@@ -12,7 +12,7 @@ const EVIDENCE_MAX: usize = 5;
 pub(super) fn of(save: &IncidentSave, at: UtcMicros) -> NewMessage {
     let kind = match save.step {
         IncidentStep::Opened => "incident.opened",
-        IncidentStep::Reopened => "incident.reopened",
+        IncidentStep::Reopened | IncidentStep::Worsened => "incident.reopened",
         IncidentStep::Refreshed | IncidentStep::Revised => "incident.revised",
         IncidentStep::CauseChanged => "incident.cause_changed",
         IncidentStep::Resolved => "incident.resolved",
@@ -60,6 +60,9 @@ fn text(save: &IncidentSave) -> String {
     match save.step {
         IncidentStep::Opened | IncidentStep::Refreshed | IncidentStep::Revised => {
             format!("#{number} {}: {sentence}", save.severity.as_str())
+        }
+        IncidentStep::Worsened => {
+            format!("#{number} is worse than when it was closed: {sentence}")
         }
         IncidentStep::Reopened => format!("#{number} is back: {sentence}"),
         IncidentStep::CauseChanged => format!("#{number} has another cause: {sentence}"),

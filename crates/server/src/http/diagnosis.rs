@@ -9,6 +9,7 @@ use engine::{
 };
 use model::IncidentId;
 use serde::{Deserialize, Serialize};
+use store::{CauseBody, EvidenceBody, ImpactBody};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -157,7 +158,7 @@ pub(crate) struct DiagnosisImpactView {
 }
 
 /// Four digits say all that a probability knows.
-fn rounded(number: f64) -> f64 {
+pub(crate) fn rounded(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
@@ -220,6 +221,49 @@ impl From<&Hit> for DiagnosisImpactView {
             devices_exposed_total: hit.devices_exposed_total,
             customers: hit.customers,
             services: hit.services,
+        }
+    }
+}
+
+impl From<&CauseBody> for DiagnosisCauseView {
+    fn from(cause: &CauseBody) -> DiagnosisCauseView {
+        DiagnosisCauseView {
+            elements: cause.elements.clone(),
+            kind: cause.kind.as_str(),
+            mode: cause.mode.as_str(),
+            loss_ppm: cause.loss_ppm,
+            rtt_us_added: cause.rtt_us_added,
+            probability: rounded(cause.probability),
+            evidence: cause.evidence.iter().map(DiagnosisEvidenceView::from).collect(),
+            to_disambiguate: cause.to_disambiguate.clone(),
+        }
+    }
+}
+
+impl From<&EvidenceBody> for DiagnosisEvidenceView {
+    fn from(piece: &EvidenceBody) -> DiagnosisEvidenceView {
+        DiagnosisEvidenceView {
+            supports: piece.supports,
+            log_ratio: (piece.log_ratio * 100.0).round() / 100.0,
+            text: piece.text.clone(),
+            refs: piece.refs.iter().map(DiagnosisPairView::from).collect(),
+        }
+    }
+}
+
+impl From<&ImpactBody> for DiagnosisImpactView {
+    fn from(impact: &ImpactBody) -> DiagnosisImpactView {
+        DiagnosisImpactView {
+            targets_down: impact.targets_down,
+            targets_degraded: impact.targets_degraded,
+            weight: impact.weight,
+            weight_total: impact.weight_total,
+            devices: impact.devices.clone(),
+            devices_total: impact.devices_total,
+            devices_exposed: impact.devices_exposed.clone(),
+            devices_exposed_total: impact.devices_exposed_total,
+            customers: impact.customers,
+            services: impact.services,
         }
     }
 }

@@ -18,6 +18,7 @@ mod extract;
 mod health;
 mod histories;
 mod import;
+mod incidents;
 mod live;
 mod openapi;
 mod overview;

@@ -23,6 +23,8 @@ pub enum Permission {
     AgentWrite,
     /// See incidents, what was believed of them when, and who works on them.
     IncidentRead,
+    /// Acknowledge, assign, comment on, close and reopen incidents.
+    IncidentManage,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -38,7 +40,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 15] = [
+    pub const ALL: [Permission; 16] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -48,6 +50,7 @@ impl Permission {
         Permission::AgentRead,
         Permission::AgentWrite,
         Permission::IncidentRead,
+        Permission::IncidentManage,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -68,6 +71,7 @@ impl Permission {
             Permission::AgentRead => "agent_read",
             Permission::AgentWrite => "agent_write",
             Permission::IncidentRead => "incident_read",
+            Permission::IncidentManage => "incident_manage",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -100,6 +104,7 @@ const OPERATOR: &[Permission] = &[
     Permission::TopologyWrite,
     Permission::AgentRead,
     Permission::IncidentRead,
+    Permission::IncidentManage,
     Permission::HealthRead,
 ];
 

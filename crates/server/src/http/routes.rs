@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
-    live, openapi, overview, permission::Permission, plan, probes, prom, rounds, session, targets,
-    tiers, topology, users, webhooks, whatif,
+    incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
+    session, targets, tiers, topology, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -57,7 +57,7 @@ macro_rules! route {
 
 /// Returns every route there is.
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{LocalOr, Needs, Person, Public};
+    use Access::{Needs, Person, Public};
     use Permission as P;
     let import = route!(import::target_import, Needs(P::TargetWrite));
     let topology = route!(topology::topology_import, Needs(P::TopologyWrite));
@@ -116,15 +116,41 @@ pub(crate) fn table() -> Vec<Route> {
         route!(api_keys::api_key_delete, Needs(P::ApiKeyManage)),
         route!(audit::audit_list, Needs(P::AuditRead)),
         route!(backup::backup_create, Needs(P::BackupCreate)),
-        route!(openapi::openapi_get, Public),
-        route!(openapi::openapi_file, Public),
-        route!(probes::healthz, Public),
-        route!(probes::readyz, Public),
-        route!(probes::metrics, LocalOr(P::HealthRead)),
     ];
+    all.extend(described());
+    all.extend(incidents());
     all.extend(webhooks());
     all.extend(prometheus());
     all
+}
+
+/// What the server says of itself, also to programs that do not sign in.
+fn described() -> Vec<Route> {
+    vec![
+        route!(openapi::openapi_get, Access::Public),
+        route!(openapi::openapi_file, Access::Public),
+        route!(probes::healthz, Access::Public),
+        route!(probes::readyz, Access::Public),
+        route!(probes::metrics, Access::LocalOr(Permission::HealthRead)),
+    ]
+}
+
+/// What is the matter, and who does what about it.
+fn incidents() -> Vec<Route> {
+    let read = Access::Needs(Permission::IncidentRead);
+    let manage = Access::Needs(Permission::IncidentManage);
+    vec![
+        route!(incidents::incident_list, read),
+        route!(incidents::incident_assignees, manage),
+        route!(incidents::incident_get, read),
+        route!(incidents::incident_revisions, read),
+        route!(incidents::incident_acknowledge, manage),
+        route!(incidents::incident_unacknowledge, manage),
+        route!(incidents::incident_assign, manage),
+        route!(incidents::incident_comment, manage),
+        route!(incidents::incident_close, manage),
+        route!(incidents::incident_reopen, manage),
+    ]
 }
 
 /// Where messages go, and what became of them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::harness::{Server, answered, enrol, lost};
+use crate::harness::{Identity, Server, answered, enrol, lost};
 
 /// An agent at r1 and one at r4; r2 is between r1, r3 and r4.
 fn network() -> Value {
@@ -43,10 +43,8 @@ async fn until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_is_named_from_what_agents_report_and_hits_nobody_once_answers_come_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+/// Describes the network, with a target at each device.
+async fn described(server: &Server) -> Vec<model::ProbeId> {
     server.post("/topology/import", &network()).await;
     let mut probes = Vec::new();
     for name in ["r1", "r2", "r3", "r4"] {
@@ -55,6 +53,49 @@ async fn a_cut_is_named_from_what_agents_report_and_hits_nobody_once_answers_com
         let probe = u32::try_from(made["probe_id"].as_u64().unwrap()).unwrap();
         probes.push(model::ProbeId(probe));
     }
+    probes
+}
+
+/// Both agents report that r3 is out since half a minute; gives how they go on after a restart.
+async fn cut(server: &Server, probes: &[model::ProbeId]) -> Vec<Identity> {
+    let mut identities = Vec::new();
+    for name in ["fra1", "ber1"] {
+        let (_, token) = server.new_agent(name).await;
+        let identity = enrol(&token).await.unwrap();
+        let mut link = identity.link().await.unwrap();
+        link.assigned(probes).await;
+        let mut rows = Vec::new();
+        for ago_s in (2..=62).rev().step_by(5) {
+            for (at, probe) in probes.iter().enumerate() {
+                let is_cut = at == 2 && ago_s <= 32;
+                rows.push(if is_cut { lost(*probe, ago_s) } else { answered(*probe, ago_s) });
+            }
+        }
+        link.send_rounds(1, &rows).await;
+        let epoch = link.epoch;
+        link.acknowledged(epoch, 1).await;
+        identities.push(identity.process(1, epoch));
+    }
+    identities
+}
+
+/// Both agents report to a server that was started again that r3 answers.
+async fn heal(server: &Server, probes: &[model::ProbeId], identities: Vec<Identity>) {
+    for identity in identities {
+        let identity = identity.at(server);
+        let mut link = identity.link_once_free().await;
+        let rows: Vec<_> = [9, 6, 3].map(|ago_s| answered(probes[2], ago_s)).to_vec();
+        link.send_rounds(1, &rows).await;
+        let epoch = link.epoch;
+        link.acknowledged(epoch, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_named_from_what_agents_report_and_hits_nobody_once_answers_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let probes = described(&server).await;
     let mut links = Vec::new();
     for name in ["fra1", "ber1"] {
         let (_, token) = server.new_agent(name).await;
@@ -114,32 +155,8 @@ async fn stored(dir: &std::path::Path) -> Vec<(u32, String, Vec<String>)> {
 async fn a_server_that_is_killed_goes_on_with_its_incident_and_tells_nobody_again() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path()).await;
-    server.post("/topology/import", &network()).await;
-    let mut probes = Vec::new();
-    for name in ["r1", "r2", "r3", "r4"] {
-        let body = json!({"name": name, "address": "192.0.2.1", "tier_id": 2});
-        let made = server.post("/targets", &body).await;
-        let probe = u32::try_from(made["probe_id"].as_u64().unwrap()).unwrap();
-        probes.push(model::ProbeId(probe));
-    }
-    let mut identities = Vec::new();
-    for name in ["fra1", "ber1"] {
-        let (_, token) = server.new_agent(name).await;
-        let identity = enrol(&token).await.unwrap();
-        let mut link = identity.link().await.unwrap();
-        link.assigned(&probes).await;
-        let mut rows = Vec::new();
-        for ago_s in (2..=62).rev().step_by(5) {
-            for (at, probe) in probes.iter().enumerate() {
-                let is_cut = at == 2 && ago_s <= 32;
-                rows.push(if is_cut { lost(*probe, ago_s) } else { answered(*probe, ago_s) });
-            }
-        }
-        link.send_rounds(1, &rows).await;
-        let epoch = link.epoch;
-        link.acknowledged(epoch, 1).await;
-        identities.push(identity.process(1, epoch));
-    }
+    let probes = described(&server).await;
+    let identities = cut(&server, &probes).await;
     let number = |diagnosis: &Value| {
         open(diagnosis).first().and_then(|incident| incident["incident"].as_u64())
     };
@@ -149,16 +166,118 @@ async fn a_server_that_is_killed_goes_on_with_its_incident_and_tells_nobody_agai
     let server = Server::start_again(dir.path()).await;
     let goes_on = until(&server, |diagnosis| number(diagnosis) == Some(1)).await;
     assert_eq!(open(&goes_on).len(), 1, "nothing was heard yet: {goes_on:#}");
-    for identity in identities {
-        let identity = identity.at(&server);
-        let mut link = identity.link_once_free().await;
-        let rows: Vec<_> = [9, 6, 3].map(|ago_s| answered(probes[2], ago_s)).to_vec();
-        link.send_rounds(1, &rows).await;
-        let epoch = link.epoch;
-        link.acknowledged(epoch, 1).await;
-    }
+    heal(&server, &probes, identities).await;
     until(&server, |diagnosis| open(diagnosis).is_empty()).await;
     server.stop().await;
     let told = vec!["opened".to_owned(), "resolved".to_owned()];
     assert_eq!(stored(dir.path()).await, [(1, "resolved".to_owned(), told)]);
+}
+
+/// What the API answers to something a person does.
+async fn act(server: &Server, path: &str, body: Value) -> (u16, Value) {
+    server.try_post(&format!("/incidents/1/{path}"), &body).await
+}
+
+async fn incident_until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
+    let patience = Instant::now() + Duration::from_secs(12);
+    loop {
+        let page = server.get("/incidents").await;
+        if let Some(row) = page["items"].as_array().unwrap().first()
+            && is_it(row)
+        {
+            return server.get(&format!("/incidents/{}", row["id"])).await;
+        }
+        assert!(Instant::now() < patience, "it did not come: {page:#}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What is still seen is closed only by force; `version` is one of before anybody did anything.
+async fn closed_by_force(server: &Server, version: &Value) {
+    let (status, problem) = act(server, "close", json!({"code": "line"})).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (409, &json!("force")), "{problem:#}");
+    let stale = json!({"code": "line", "force": true, "version": version});
+    let (status, problem) = act(server, "close", stale).await;
+    assert_eq!(status, 409);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("since you read it, local commented on it at "), "{detail}");
+    let forced = json!({"code": "line", "note": "known", "force": true});
+    let (status, closed) = act(server, "close", forced).await;
+    assert_eq!(
+        (status, &closed["state"], &closed["is_seen"]),
+        (200, &json!("closed"), &json!(true))
+    );
+    assert_eq!(server.get("/incidents?state=open").await["items"], json!([]));
+    let (status, reopened) = act(server, "reopen", json!({"note": "not yet"})).await;
+    assert_eq!((status, &reopened["state"]), (200, &json!("open")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let probes = described(&server).await;
+    let identities = cut(&server, &probes).await;
+    let incident = incident_until(&server, |_| true).await;
+    assert_eq!((&incident["id"], &incident["state"]), (&json!(1), &json!("open")));
+    assert_eq!(incident["causes"][0]["elements"], json!(["r2--r3", "r3"]), "{incident:#}");
+    assert!(!incident["causes"][0]["evidence"].as_array().unwrap().is_empty());
+    assert_eq!(incident["suppressed"][0]["target"], "r3");
+    assert_eq!(incident["targets"][0]["name"], "r3", "a link to its history");
+    assert_eq!(incident["timeline"][0]["kind"], "opened");
+    assert_eq!(incident["timeline"][0]["is_told"], true);
+    let steps = incident["next_steps"].as_array().unwrap();
+    assert!(steps[0].as_str().unwrap().contains("r2--r3 or r3"), "{steps:?}");
+    let beliefs = server.get("/incidents/1/revisions").await;
+    assert_eq!(beliefs["items"][0]["sentence"], incident["sentence"]);
+
+    let (status, acknowledged) = act(&server, "acknowledge", json!({})).await;
+    assert_eq!((status, &acknowledged["acknowledged_by"]), (200, &json!("local")));
+    let again = act(&server, "acknowledge", json!({"version": incident["version"]})).await.1;
+    assert_eq!(again["version"], acknowledged["version"], "pressed twice");
+    let (status, owned) = act(&server, "assign", json!({"owner": "admin"})).await;
+    assert_eq!((status, &owned["owner"]), (200, &json!("admin")));
+    let (status, problem) = act(&server, "assign", json!({"owner": "nobody"})).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("owner")));
+    assert_eq!(act(&server, "assign", json!({})).await.0, 400, "nobody is said as null");
+    assert_eq!(act(&server, "comment", json!({"text": "on my way"})).await.0, 200);
+    assert_eq!(act(&server, "comment", json!({"text": " "})).await.0, 422);
+    assert_eq!(act(&server, "comment", json!({"text": "x", "to": "y"})).await.0, 400);
+
+    closed_by_force(&server, &incident["version"]).await;
+
+    // What people did outlives the process, and so does what they wait for.
+    server.kill().await;
+    let server = Server::start_again(dir.path()).await;
+    heal(&server, &probes, identities).await;
+    let over = incident_until(&server, |row| row["state"] == "resolved").await;
+    let (status, problem) = act(&server, "reopen", json!({})).await;
+    assert_eq!(status, 409);
+    assert!(problem["detail"].as_str().unwrap().contains("it is over since"), "{problem:#}");
+    assert_eq!(
+        act(&server, "close", json!({"code": "line", "version": over["version"]})).await.0,
+        200
+    );
+    let done = server.get("/incidents/1").await;
+    let did = |entry: &Value| format!("{} {}", entry["actor"], entry["kind"]).replace('"', "");
+    let told: Vec<String> = done["timeline"].as_array().unwrap().iter().map(did).collect();
+    let told: Vec<&str> =
+        told.iter().map(String::as_str).filter(|did| !did.ends_with("revised")).collect();
+    assert_eq!(
+        told,
+        [
+            "null opened",
+            "local acknowledged",
+            "local assigned",
+            "local commented",
+            "local closed",
+            "local reopened",
+            "null resolved",
+            "local closed",
+        ]
+    );
+    assert_eq!(done["closed_by"], "local");
+    let page = server.get("/incidents?q=r2--r3&owner=admin&sort=severity&target=r3").await;
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["open"]), (1, &json!(0)));
+    server.stop().await;
 }

@@ -131,6 +131,16 @@ impl Server {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
+    /// As [`Server::post`], whatever comes of it.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}/api/v1{path}", self.ready.http_url);
+        let request = self.http.post(url).bearer_auth(&self.key);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or(Value::Null))
+    }
+
     pub(crate) async fn patch(&self, path: &str, body: &Value) {
         let url = format!("{}/api/v1{path}", self.ready.http_url);
         let request = self.http.patch(url).bearer_auth(&self.key);

@@ -3,6 +3,7 @@
 //! What a judgement changes is written as a whole and once, with what people outside are told of
 //! it. Whether something is an incident, and whether it is over, is not decided here.
 
+mod list;
 mod people;
 mod rows;
 mod turn;
@@ -68,13 +69,12 @@ impl Store {
         let mut tx = self.read(scope.org).await?;
         let next: Option<u32> = sql(HEAD).bind(scope.org.0).scalar_optional(&mut tx).await?;
         let mut text = select(", body_json, pairs_json", scope.org);
-        text.push(" AND (is_followed = 1 OR (state = 'resolved' AND resolved_at > ");
-        text.value(resolved_after.0).push(")) ORDER BY number LIMIT ").value(FOLLOWED_MAX);
+        text.push(" AND (is_followed = 1 OR resolved_at > ");
+        text.value(resolved_after.0).push(") ORDER BY number LIMIT ").value(FOLLOWED_MAX);
         let rows = text.fetch_all(&mut tx).await?;
         let kept = |row: &DbRow| {
             Ok(IncidentKept {
                 row: incident_row(row)?,
-                is_followed: row.is("is_followed")?,
                 body: json(row, "body_json")?,
                 pairs: json(row, "pairs_json")?,
             })
@@ -83,7 +83,11 @@ impl Store {
         Ok(IncidentsKept { next: next.unwrap_or(1), incidents })
     }
 
-    /// Lists incidents, newest first.
+    /// Lists a page of incidents.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CursorInvalid`] if `query.after` is not a `next` of the same order.
     pub async fn incident_list(
         &self,
         scope: &Scope,
@@ -91,12 +95,13 @@ impl Store {
     ) -> Result<IncidentPage, StoreError> {
         let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
         let mut tx = self.read(scope.org).await?;
-        let rows = page_text(scope, query, limit).fetch_all(&mut tx).await?;
+        let rows = list::page(scope, query, limit)?.fetch_all(&mut tx).await?;
         let mut rows: Vec<IncidentRow> =
             rows.iter().map(incident_row).collect::<Result<_, StoreError>>()?;
         let has_next = (limit as usize) < rows.len();
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| has_next).map(|row| row.id);
+        let last = rows.last().filter(|_| has_next);
+        let next = last.map(|row| list::cursor_of(query.sort, row));
         let counts = sql(COUNTS).bind(scope.org.0).fetch_one(&mut tx).await?;
         let open: u64 = counts.number("open")?;
         let unacknowledged = open.saturating_sub(counts.number("acknowledged")?);
@@ -148,32 +153,6 @@ fn select(further: &'static str, org: OrgId) -> Text {
     text
 }
 
-fn page_text(scope: &Scope, query: &IncidentQuery, limit: u32) -> Text {
-    let mut text = select("", scope.org);
-    if let Some(state) = query.state {
-        text.push(" AND state = ").value(state.as_str());
-    }
-    if let Some(since) = query.since {
-        text.push(" AND (state = 'open' OR coalesce(resolved_at, closed_at, opened_at) >= ");
-        text.value(since.0).push(")");
-    }
-    if let Some(owner) = &query.owner {
-        text.push(" AND owner_name = ").value(owner.clone());
-    }
-    for (kind, name) in [("element", &query.element), ("target", &query.target)] {
-        let Some(name) = name else { continue };
-        text.push(" AND number IN (SELECT number FROM incident_subject WHERE org_id = ");
-        text.value(scope.org.0).push(" AND kind = ").value(kind);
-        text.push(" AND name = ").value(name.clone()).push(")");
-    }
-    if let Some(before) = query.before {
-        text.push(" AND number < ").value(before.0);
-    }
-    // One more, to know whether there is a next page.
-    text.push(" ORDER BY number DESC LIMIT ").value(limit + 1);
-    text
-}
-
 pub(crate) async fn get(
     conn: &mut Conn,
     scope: &Scope,
@@ -186,7 +165,7 @@ pub(crate) async fn get(
 }
 
 async fn full(conn: &mut Conn, scope: &Scope, id: IncidentId) -> Result<IncidentFull, StoreError> {
-    let mut text = select(", body_json", scope.org);
+    let mut text = select(", body_json, pairs_json", scope.org);
     text.push(" AND number = ").value(id.0);
     let rows = text.fetch_all(conn).await?;
     let row = rows.first().ok_or(StoreError::NotFound { what: "incident" })?;
@@ -195,6 +174,7 @@ async fn full(conn: &mut Conn, scope: &Scope, id: IncidentId) -> Result<Incident
     Ok(IncidentFull {
         row: incident_row(row)?,
         body: json(row, "body_json")?,
+        pairs: json(row, "pairs_json")?,
         entries: entries.iter().map(entry_row).collect::<Result<_, StoreError>>()?,
     })
 }
@@ -209,6 +189,7 @@ fn incident_row(row: &DbRow) -> Result<IncidentRow, StoreError> {
         id: IncidentId(row.number("number")?),
         state: row.parsed("state", IncidentState::parse)?,
         severity: row.parsed("severity", Severity::parse)?,
+        is_followed: row.is("is_followed")?,
         opened_at: row.at("opened_at")?,
         onset: (row.at("onset_after")?, row.at("onset_until")?),
         resolved_at: row.at_opt("resolved_at")?,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::NewMessage;
 
+/// Letters of what a person writes of an incident: a few screens.
+pub const INCIDENT_NOTE_CHARS_MAX: usize = 4_000;
+
 /// What is believed of an incident, with what it rests on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentBody {
@@ -72,6 +75,8 @@ pub struct IncidentRow {
     pub id: IncidentId,
     pub state: IncidentState,
     pub severity: Severity,
+    /// Whether it is still seen, or was not seen to be over.
+    pub is_followed: bool,
     pub opened_at: UtcMicros,
     /// It began after the first and not after the second.
     pub onset: (UtcMicros, UtcMicros),
@@ -112,8 +117,25 @@ pub struct IncidentEntry {
 pub struct IncidentFull {
     pub row: IncidentRow,
     pub body: IncidentBody,
+    /// Agent and target of pairs that have to answer before it is over.
+    pub pairs: Vec<(String, String)>,
     /// Oldest first.
     pub entries: Vec<IncidentEntry>,
+}
+
+impl IncidentFull {
+    /// Names what a person sees of it: another one as soon as somebody did something to it, or it
+    /// stands elsewhere. New figures alone leave it as it is.
+    pub fn version(&self) -> u64 {
+        let steps = self.entries.iter().filter(|entry| entry.kind != EntryKind::Revised);
+        steps.map(|entry| entry.id).max().unwrap_or(0)
+    }
+
+    /// Who closed it, and when; `None` if it is not closed.
+    pub fn closed_by(&self) -> Option<&IncidentEntry> {
+        let is_closed = self.row.state == IncidentState::Closed;
+        self.entries.iter().rfind(|entry| is_closed && entry.kind == EntryKind::Closed)
+    }
 }
 
 /// What was believed from some moment on.
@@ -129,28 +151,46 @@ pub struct IncidentRevision {
     pub log_position: LogPosition,
 }
 
-/// Which incidents; what is `None` does not matter.
+/// In which order incidents are listed; the newest first among equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncidentSort {
+    #[default]
+    Newest,
+    Oldest,
+    /// The worst first.
+    Severity,
+    /// What hits the most weight first.
+    Impact,
+}
+
+/// Which incidents; what is `None` or empty does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct IncidentQuery {
-    pub state: Option<IncidentState>,
+    pub states: Vec<IncidentState>,
+    pub severities: Vec<Severity>,
     /// Open at this moment or later.
     pub since: Option<UtcMicros>,
+    /// Opened before this moment.
+    pub until: Option<UtcMicros>,
+    /// Found in its sentence, or its number.
+    pub q: Option<String>,
     /// An element that it ever named.
     pub element: Option<String>,
     /// A target that it ever stood for.
     pub target: Option<String>,
     /// A user's name; empty for nobody's.
     pub owner: Option<String>,
-    /// Those before this one.
-    pub before: Option<IncidentId>,
+    pub sort: IncidentSort,
+    /// The `next` of the page before.
+    pub after: Option<String>,
     pub limit: u32,
 }
 
-/// Some incidents, newest first.
+/// Some incidents.
 #[derive(Clone, Debug, Default)]
 pub struct IncidentPage {
     pub rows: Vec<IncidentRow>,
-    pub next: Option<IncidentId>,
+    pub next: Option<String>,
     /// Of all, whatever is asked for.
     pub open: u64,
     pub unacknowledged: u64,
@@ -169,7 +209,6 @@ pub struct IncidentsKept {
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncidentKept {
     pub row: IncidentRow,
-    pub is_followed: bool,
     pub body: IncidentBody,
     /// Agent and target of pairs that have to answer before it is over.
     pub pairs: Vec<(String, String)>,
@@ -213,6 +252,9 @@ pub enum IncidentStep {
     /// Its figures are newer, and nothing else.
     Refreshed,
     Revised,
+    /// As revised, and more severe. Who closed it closed less: then it is open again, and only
+    /// then the message is told.
+    Worsened,
     Opened,
     Reopened,
     CauseChanged,
@@ -227,14 +269,44 @@ pub enum IncidentStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IncidentAct {
     Acknowledge,
+    /// Takes the acknowledgement back, whoever's it is.
+    Unacknowledge,
     /// To a user, or to nobody.
     Assign(Option<(UserId, Name)>),
     Comment(String),
     Close {
         code: CauseCode,
         note: String,
+        /// Also while it is still seen.
+        is_forced: bool,
     },
     Reopen {
         note: String,
     },
+}
+
+/// Why a person cannot do that to an incident.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActRefused {
+    #[error("{by} acknowledged it already, at {at}")]
+    Acknowledged { by: String, at: UtcMicros },
+    #[error("{by} closed it already, at {at} ({what})")]
+    Closed { by: String, at: UtcMicros, what: String },
+    /// It is not what the caller saw.
+    #[error("since you read it, {by} {did} at {at}: read it again")]
+    Changed { by: String, did: String, at: UtcMicros },
+    #[error(
+        "what it is about is still seen ({hits}): closed now it stays silent until that heals, \
+         gets worse or has another cause; close it by force if that is meant"
+    )]
+    StillSeen { hits: String },
+    #[error("it is open")]
+    Open,
+    #[error(
+        "it is over since {at}: what it hit answers. If it fails again within ten minutes it is \
+         reopened by itself, later it is a new incident"
+    )]
+    Over { at: UtcMicros },
+    #[error("it is over: there is nothing to acknowledge")]
+    Past,
 }

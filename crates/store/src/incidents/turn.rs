@@ -43,10 +43,11 @@ const OVER: &str = "
            resolved_at = $3, merged_into = $4, is_followed = 0
      WHERE org_id = $1
        AND number = $2";
+// Who acknowledged it knew of another failure.
 const AGAIN: &str = "
     UPDATE incident
        SET state = 'open', resolved_at = NULL, closed_at = NULL, close_code = NULL,
-           merged_into = NULL, is_followed = 1
+           merged_into = NULL, is_followed = 1, acknowledged_at = NULL, acknowledged_by = ''
      WHERE org_id = $1
        AND number = $2";
 const REVISION_ADD: &str = "
@@ -141,10 +142,13 @@ async fn write(
     let kind = stand(tx, scope, save, turn.at).await?;
     revise(tx, scope, turn, save).await?;
     name(tx, scope, save).await?;
-    let entry = Entry { kind, note: &save.note, is_told: save.message.is_some() };
+    // Of what only got worse people are told if it was closed.
+    let is_told = save.step != IncidentStep::Worsened || kind == EntryKind::Reopened;
+    let message = save.message.as_ref().filter(|_| is_told);
+    let entry = Entry { kind, note: &save.note, is_told: message.is_some() };
     add_entry(tx, scope, save.id, &entry, turn.at).await?;
     // The one place where people outside are told of an incident.
-    if let Some(message) = &save.message {
+    if let Some(message) = message {
         outbox::put(tx, scope, message, turn.at).await?;
     }
     Ok(())
@@ -164,6 +168,13 @@ async fn stand(
     Ok(match save.step {
         IncidentStep::Opened => EntryKind::Opened,
         IncidentStep::Refreshed | IncidentStep::Revised => EntryKind::Revised,
+        IncidentStep::Worsened => {
+            if get(tx, scope, save.id).await?.state == IncidentState::Open {
+                return Ok(EntryKind::Revised);
+            }
+            sql(AGAIN).bind(org).bind(id).execute(tx).await?;
+            EntryKind::Reopened
+        }
         IncidentStep::Resolved => {
             over(None).execute(tx).await?;
             EntryKind::Resolved

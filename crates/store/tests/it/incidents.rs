@@ -5,8 +5,9 @@ use model::{
     UserId,
 };
 use store::{
-    CauseBody, ENTRIES_MAX, ImpactBody, IncidentAct, IncidentBody, IncidentQuery, IncidentSave,
-    IncidentStep, IncidentTurn, NewMessage, REVISIONS_MAX, Retention, StoreError, SuppressedBody,
+    ActRefused, Actor, CauseBody, ENTRIES_MAX, ImpactBody, IncidentAct, IncidentBody,
+    IncidentQuery, IncidentSave, IncidentSort, IncidentStep, IncidentTurn, NewMessage,
+    REVISIONS_MAX, Retention, Scope, StoreError, SuppressedBody,
 };
 
 use crate::{Fixture, at, fixture, name, rollups_before};
@@ -57,6 +58,10 @@ fn told(save: IncidentSave) -> IncidentSave {
     IncidentSave { message: Some(message), ..save }
 }
 
+fn close(note: &str) -> IncidentAct {
+    IncidentAct::Close { code: CauseCode::Line, note: note.to_owned(), is_forced: true }
+}
+
 fn turn(turn: u64, saves: Vec<IncidentSave>) -> IncidentTurn {
     IncidentTurn {
         run: 7,
@@ -75,8 +80,25 @@ impl Fixture {
     }
 
     async fn act(&self, id: u32, act: IncidentAct) -> Result<IncidentState, StoreError> {
-        let full = self.store.incident_act(&self.scope, IncidentId(id), &act, at(500)).await?;
-        Ok(full.row.state)
+        self.act_as(&self.scope, id, act).await
+    }
+
+    async fn act_as(
+        &self,
+        scope: &Scope,
+        id: u32,
+        act: IncidentAct,
+    ) -> Result<IncidentState, StoreError> {
+        let done = self.store.incident_act(scope, IncidentId(id), &act, None, at(500)).await?;
+        Ok(done.0.row.state)
+    }
+
+    /// What a person is told who cannot do that.
+    async fn refused(&self, scope: &Scope, id: u32, act: IncidentAct) -> String {
+        match self.act_as(scope, id, act).await {
+            Err(StoreError::ActRefused { source }) => source.to_string(),
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn kinds(&self, id: u32) -> Vec<EntryKind> {
@@ -124,12 +146,10 @@ async fn what_is_followed_goes_on_also_when_a_person_closed_it() {
     let opened = (1..=3).map(|id| save(id, IncidentStep::Opened, 1)).collect();
     f.take(&turn(1, opened)).await;
     f.take(&turn(2, vec![save(2, IncidentStep::Resolved, 2)])).await;
-    let close = IncidentAct::Close { code: CauseCode::Line, note: String::new() };
-    assert_eq!(f.act(3, close.clone()).await.unwrap(), IncidentState::Closed);
-    assert!(matches!(f.act(3, close).await, Err(StoreError::Stale { .. })));
+    assert_eq!(f.act(3, close("")).await.unwrap(), IncidentState::Closed);
     let kept = f.store.incidents_kept(&f.scope, at(1)).await.unwrap();
     let told: Vec<(u32, bool)> =
-        kept.incidents.iter().map(|one| (one.row.id.0, one.is_followed)).collect();
+        kept.incidents.iter().map(|one| (one.row.id.0, one.row.is_followed)).collect();
     assert_eq!((kept.next, told), (4, vec![(1, true), (2, false), (3, true)]));
     assert_eq!(kept.incidents[0].pairs, [("ag1".to_owned(), "t1".to_owned())]);
     let later = f.store.incidents_kept(&f.scope, at(2)).await.unwrap();
@@ -139,12 +159,12 @@ async fn what_is_followed_goes_on_also_when_a_person_closed_it() {
     let full = f.store.incident_get(&f.scope, IncidentId(3)).await.unwrap();
     assert_eq!((full.row.state, full.row.close_code), (IncidentState::Open, None));
     // What a person closed and is over stays closed.
-    f.act(1, IncidentAct::Close { code: CauseCode::Power, note: "fuse".to_owned() }).await.unwrap();
+    f.act(1, close("fuse")).await.unwrap();
     f.take(&turn(4, vec![save(1, IncidentStep::Resolved, 2)])).await;
     let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
     assert_eq!(full.row.state, IncidentState::Closed);
     let notes: Vec<&str> = full.entries.iter().map(|entry| entry.note.as_str()).collect();
-    assert_eq!(notes, ["Opened", "power: fuse", "Resolved"]);
+    assert_eq!(notes, ["Opened", "line: fuse", "Resolved"]);
 }
 
 #[tokio::test]
@@ -154,16 +174,14 @@ async fn people_acknowledge_assign_comment_and_reopen_and_it_is_audited() {
     f.act(1, IncidentAct::Acknowledge).await.unwrap();
     f.act(1, IncidentAct::Assign(Some((UserId(7), name("ann"))))).await.unwrap();
     f.act(1, IncidentAct::Comment("on my way".to_owned())).await.unwrap();
-    let again = f.act(1, IncidentAct::Reopen { note: String::new() }).await;
-    assert!(matches!(again, Err(StoreError::Stale { .. })), "it is open");
-    f.take(&turn(2, vec![save(1, IncidentStep::Resolved, 2)])).await;
+    f.act(1, close("")).await.unwrap();
     f.act(1, IncidentAct::Reopen { note: "not at all".to_owned() }).await.unwrap();
     let kinds = [
         EntryKind::Opened,
         EntryKind::Acknowledged,
         EntryKind::Assigned,
         EntryKind::Commented,
-        EntryKind::Resolved,
+        EntryKind::Closed,
         EntryKind::Reopened,
     ];
     assert_eq!(f.kinds(1).await, kinds);
@@ -192,7 +210,12 @@ async fn incidents_are_found_by_state_time_owner_and_what_they_named() {
     let all = IncidentQuery::default;
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(f.found(all()).await, [3, 2, 1]);
-    assert_eq!(f.found(IncidentQuery { state: Some(IncidentState::Open), ..all() }).await, [2, 1]);
+    assert_eq!(f.found(IncidentQuery { states: vec![IncidentState::Open], ..all() }).await, [2, 1]);
+    assert_eq!(f.found(IncidentQuery { until: Some(at(1)), ..all() }).await, Vec::<u32>::new());
+    assert_eq!(f.found(IncidentQuery { until: Some(at(2)), ..all() }).await, [3, 2, 1]);
+    assert_eq!(f.found(IncidentQuery { q: text("R1--R2 is"), ..all() }).await, [3, 2, 1]);
+    assert_eq!(f.found(IncidentQuery { q: text("#2"), ..all() }).await, [2]);
+    assert_eq!(f.found(IncidentQuery { q: text("%"), ..all() }).await, Vec::<u32>::new());
     assert_eq!(f.found(IncidentQuery { since: Some(at(101)), ..all() }).await, [2, 1]);
     assert_eq!(f.found(IncidentQuery { since: Some(at(100)), ..all() }).await, [3, 2, 1]);
     assert_eq!(f.found(IncidentQuery { element: text("r8--r9"), ..all() }).await, [2]);
@@ -201,12 +224,170 @@ async fn incidents_are_found_by_state_time_owner_and_what_they_named() {
     assert_eq!(f.found(IncidentQuery { owner: text(""), ..all() }).await, [3, 1]);
     let page = IncidentQuery { limit: 2, ..all() };
     let page = f.store.incident_list(&f.scope, &page).await.unwrap();
-    assert_eq!(page.next, Some(IncidentId(2)));
-    assert_eq!(f.found(IncidentQuery { before: page.next, ..all() }).await, [1]);
+    assert_eq!(f.found(IncidentQuery { after: page.next, ..all() }).await, [1]);
     let merged = f.store.incident_get(&f.scope, IncidentId(3)).await.unwrap();
     assert_eq!(merged.row.merged_into, Some(IncidentId(1)));
     let stranger = store::Scope::system(model::OrgId(2));
     assert!(f.store.incident_get(&stranger, IncidentId(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn each_order_goes_on_where_its_page_ended_and_takes_no_cursor_of_another() {
+    let f = fixture().await;
+    let heavy = |id: u32, severity: Severity, weight: u64| {
+        let mut save = IncidentSave { severity, ..save(id, IncidentStep::Opened, 1) };
+        save.body.impact.weight = weight;
+        save
+    };
+    let saves = vec![
+        heavy(1, Severity::Minor, 7),
+        heavy(2, Severity::Critical, 5),
+        heavy(3, Severity::Minor, 9),
+        heavy(4, Severity::Warning, 7),
+    ];
+    f.take(&turn(1, saves)).await;
+    for (sort, expected) in [
+        (IncidentSort::Newest, [4, 3, 2, 1]),
+        (IncidentSort::Oldest, [1, 2, 3, 4]),
+        (IncidentSort::Severity, [2, 3, 1, 4]),
+        (IncidentSort::Impact, [3, 4, 1, 2]),
+    ] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let query = IncidentQuery { sort, after, limit: 1, ..IncidentQuery::default() };
+            let page = f.store.incident_list(&f.scope, &query).await.unwrap();
+            found.extend(page.rows.iter().map(|row| row.id.0));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{sort:?}");
+    }
+    for cursor in ["n.3", "s.1", "s.x.1", "", "i.9.3.1"] {
+        let (sort, after) = (IncidentSort::Severity, Some(cursor.to_owned()));
+        let query = IncidentQuery { sort, after, limit: 1, ..IncidentQuery::default() };
+        let page = f.store.incident_list(&f.scope, &query).await;
+        assert!(matches!(page, Err(StoreError::CursorInvalid)), "{cursor}");
+    }
+    let severities = vec![Severity::Warning, Severity::Critical];
+    assert_eq!(f.found(IncidentQuery { severities, ..IncidentQuery::default() }).await, [4, 2]);
+}
+
+/// A person of this name.
+fn person(f: &Fixture, id: u32, called: &str) -> Scope {
+    Scope { org: f.scope.org, actor: Actor::User { id: UserId(id), name: name(called) } }
+}
+
+#[tokio::test]
+async fn who_presses_twice_does_it_once_and_who_comes_second_is_told_who_was_first() {
+    let f = fixture().await;
+    let (ann, bob) = (person(&f, 7, "ann"), person(&f, 8, "bob"));
+    f.take(&turn(1, vec![save(1, IncidentStep::Opened, 1)])).await;
+    let comment = || IncidentAct::Comment("on my way".to_owned());
+    for act in [IncidentAct::Acknowledge, comment(), close("cut")] {
+        f.act_as(&ann, 1, act.clone()).await.unwrap();
+        f.act_as(&ann, 1, act).await.unwrap();
+    }
+    let kinds =
+        [EntryKind::Opened, EntryKind::Acknowledged, EntryKind::Commented, EntryKind::Closed];
+    assert_eq!(f.kinds(1).await, kinds);
+    let told = [
+        f.refused(&bob, 1, IncidentAct::Acknowledge).await,
+        f.refused(&bob, 1, close("power")).await,
+    ];
+    let at = at(500);
+    assert_eq!(told[0], format!("ann acknowledged it already, at {at}"));
+    assert_eq!(told[1], format!("ann closed it already, at {at} (line: cut)"));
+    // Somebody else says the same: that is another comment.
+    f.act_as(&bob, 1, comment()).await.unwrap();
+    assert_eq!(f.kinds(1).await.len(), 5);
+    // It can be given back, and taken by another.
+    f.act_as(&ann, 1, IncidentAct::Reopen { note: String::new() }).await.unwrap();
+    f.act_as(&ann, 1, IncidentAct::Unacknowledge).await.unwrap();
+    f.act_as(&bob, 1, IncidentAct::Acknowledge).await.unwrap();
+    let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!(full.row.acknowledged_by, "bob");
+}
+
+#[tokio::test]
+async fn what_was_done_since_it_was_read_is_told_and_new_figures_are_nothing_done() {
+    let f = fixture().await;
+    let (ann, bob) = (person(&f, 7, "ann"), person(&f, 8, "bob"));
+    f.take(&turn(1, vec![save(1, IncidentStep::Opened, 1)])).await;
+    let get = async || f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    let seen = get().await.version();
+    f.take(&turn(2, vec![save(1, IncidentStep::Revised, 2)])).await;
+    assert_eq!(get().await.version(), seen);
+    let assign = |id, called| IncidentAct::Assign(Some((UserId(id), name(called))));
+    let act = async |scope: &Scope, act: IncidentAct| {
+        f.store.incident_act(scope, IncidentId(1), &act, Some(seen), at(500)).await
+    };
+    assert!(act(&ann, assign(7, "ann")).await.unwrap().1, "it changed");
+    assert!(!act(&ann, assign(7, "ann")).await.unwrap().1, "pressed twice");
+    let Err(StoreError::ActRefused { source }) = act(&bob, assign(8, "bob")).await else {
+        panic!("bob would take it from ann without knowing")
+    };
+    let told = format!("since you read it, ann assigned it to ann at {}: read it again", at(500));
+    assert_eq!(source.to_string(), told);
+    assert_eq!(get().await.row.owner, "ann");
+}
+
+#[tokio::test]
+async fn what_is_still_seen_is_closed_by_force_and_open_again_when_it_gets_worse() {
+    let f = fixture().await;
+    f.take(&turn(1, vec![told(save(1, IncidentStep::Opened, 1))])).await;
+    let gently =
+        IncidentAct::Close { code: CauseCode::Line, note: String::new(), is_forced: false };
+    let refused = f.refused(&f.scope, 1, gently.clone()).await;
+    assert!(refused.starts_with("what it is about is still seen (targets down: 1)"), "{refused}");
+    f.act(1, IncidentAct::Acknowledge).await.unwrap();
+    assert_eq!(f.act(1, close("")).await.unwrap(), IncidentState::Closed);
+    // As bad as before it is silent.
+    f.take(&turn(2, vec![save(1, IncidentStep::Revised, 2)])).await;
+    assert_eq!(f.ask("SELECT count(*) FROM message").await, [1]);
+    let worse = |revision| {
+        let save = told(save(1, IncidentStep::Worsened, revision));
+        IncidentSave { severity: Severity::Critical, ..save }
+    };
+    f.take(&turn(3, vec![worse(3)])).await;
+    let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!((full.row.state, full.row.severity), (IncidentState::Open, Severity::Critical));
+    assert_eq!(full.row.acknowledged_at, None, "nobody has seen that it is worse");
+    assert_eq!(f.ask("SELECT count(*) FROM message").await, [2]);
+    // While it is open, that it got worse is a revision and no message.
+    f.take(&turn(4, vec![worse(4)])).await;
+    assert_eq!(f.kinds(1).await.last(), Some(&EntryKind::Revised));
+    assert_eq!(f.ask("SELECT count(*) FROM message").await, [2]);
+    f.take(&turn(5, vec![save(1, IncidentStep::Resolved, 5)])).await;
+    assert_eq!(f.act(1, gently).await.unwrap(), IncidentState::Closed, "what is over needs none");
+}
+
+#[tokio::test]
+async fn a_closing_is_taken_back_to_what_it_would_be_and_what_is_over_is_not_reopened() {
+    let f = fixture().await;
+    let reopen = || IncidentAct::Reopen { note: String::new() };
+    f.take(&turn(1, vec![save(1, IncidentStep::Opened, 1)])).await;
+    assert_eq!(f.refused(&f.scope, 1, reopen()).await, "it is open");
+    f.act(1, close("")).await.unwrap();
+    assert_eq!(f.act(1, reopen()).await.unwrap(), IncidentState::Open);
+    assert_eq!(f.act(1, reopen()).await.unwrap(), IncidentState::Open, "pressed twice");
+    f.take(&turn(2, vec![save(1, IncidentStep::Resolved, 2)])).await;
+    let refused = f.refused(&f.scope, 1, reopen()).await;
+    assert_eq!(refused, ActRefused::Over { at: at(2) }.to_string());
+    assert_eq!(
+        f.refused(&f.scope, 1, IncidentAct::Acknowledge).await,
+        ActRefused::Past.to_string()
+    );
+    f.act(1, close("")).await.unwrap();
+    let kept = f.store.incidents_kept(&f.scope, at(1)).await.unwrap();
+    assert_eq!(kept.incidents.len(), 1, "what fails again after a restart is known, though closed");
+    assert_eq!(f.act(1, reopen()).await.unwrap(), IncidentState::Resolved);
+    // It fails again soon: the same incident, whoever closed it.
+    f.act(1, close("")).await.unwrap();
+    f.take(&turn(3, vec![save(1, IncidentStep::Reopened, 3)])).await;
+    let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();
+    assert_eq!((full.row.state, full.row.close_code), (IncidentState::Open, None));
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ const NOTHING: Diagnosis = {
 
 const CUT: DiagnosisIncident = {
   id: 'i1',
+  incident: null,
   revision: 1,
   state: 'open',
   sentence: 'link r1--r2 is down, since 05:53:10 (probability 97.0 %)',
