@@ -126,6 +126,7 @@ fn retention(now: UtcMicros) -> Retention {
             all_days: before(YEARS_5_DAYS),
         },
         changes_before: before(PAIR_HOURS_DAYS),
+        incidents_before: before(PAIR_HOURS_DAYS),
         audit_before: before(PAIR_HOURS_DAYS),
         highwaters_before: before(ROUNDS_DAYS),
     }
