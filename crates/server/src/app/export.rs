@@ -160,7 +160,8 @@ fn taken_from(pieces: mpsc::Receiver<Piece>) -> Taken {
             None => Some((Err(io::Error::other("the answer broke off")), None)),
         }
     });
-    taken.boxed()
+    // Who compresses a body asks it once more after its end.
+    taken.fuse().boxed()
 }
 
 #[cfg(test)]
@@ -218,6 +219,15 @@ mod tests {
             idle.push(exports.begin(Panics::default(), endless).await.expect("a turn"));
         }
         turns(&exports, AT_ONCE_MAX).await;
+    }
+
+    #[tokio::test]
+    async fn who_asks_after_the_end_hears_that_it_is_the_end() {
+        let exports = Exports::default();
+        let nothing = |pieces: Pieces| async move { Ok(pieces) };
+        let mut taken = exports.begin(Panics::default(), nothing).await.expect("a turn");
+        assert!(taken.next().await.is_none());
+        assert!(taken.next().await.is_none());
     }
 
     #[tokio::test]
