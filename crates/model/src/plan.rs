@@ -93,7 +93,7 @@ pub struct Traffic {
 }
 
 /// Thousandths of a byte of a round, all columns: "Roll-ups and the steady state", like the others.
-const ROUND_MILLIBYTES: u64 = 3_300;
+const ROUND_MILLIBYTES: u64 = 3_380;
 /// Of the verdict, cause and counts of a minute.
 const MINUTE_MILLIBYTES: u64 = 79;
 const AGENT_5M: Rolled = Rolled::of(692, 91, 4);
@@ -356,7 +356,7 @@ mod tests {
         let results = level(&plan, "rounds").records.unwrap() as f64;
         assert_eq!(results, 3.0 * 2_880.0 * 14.0 * 1_000.0);
         let told = [
-            ("rounds", 3.30),
+            ("rounds", 3.38),
             ("minutes", 0.34),
             ("agent_5m", 0.50),
             ("agent_1h", 0.22),
@@ -370,9 +370,9 @@ mod tests {
             assert!((per_result(name) - bytes).abs() < 0.006, "{name}: {}", per_result(name));
         }
         let levels: f64 = told.iter().map(|(name, _)| per_result(name)).sum();
-        assert!((levels / 5.5 - 1.0).abs() < 0.01, "together {levels}");
+        assert!((levels / 5.6 - 1.0).abs() < 0.01, "together {levels}");
         let whole = levels + per_result("unmerged") + per_result("free");
-        assert!((whole / 6.15 - 1.0).abs() < 0.01, "with what the file is larger by {whole}");
+        assert!((whole / 6.23 - 1.0).abs() < 0.01, "with what the file is larger by {whole}");
     }
 
     /// Of `bench plan`, in days of 64 targets: bytes that were there once they were merged.

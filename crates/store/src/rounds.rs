@@ -18,6 +18,11 @@ use crate::{
     series::{self, Wanted},
 };
 
+/// How far apart rounds mostly are. A page is looked for in the time in which so many of one agent
+/// lie, and, if they are fewer, in further ones, each longer than the one before.
+const ROUND_SPACING_US: i64 = 30_000_000;
+const STRETCH_GROWTH: i64 = 4;
+
 /// More agents than may exist: organisations times their limit, far from here.
 const AGENT_ORGS_MAX: u32 = 100_000;
 
@@ -49,17 +54,10 @@ impl Store {
             to: query.to,
         };
         let mut tx = self.read(scope.org).await?;
-        let found = series::read::<RoundRecord>(&mut tx, &wanted, self.damage()).await?;
-        let of = |(agent, rounds): (u32, Vec<RoundRecord>)| {
-            let cursor =
-                move |round: &RoundRecord| RoundCursor { at: round.at, agent: AgentId(agent) };
-            rounds.into_iter().map(move |round| (cursor(&round), round))
-        };
-        let mut found: Vec<_> = found.into_iter().flat_map(of).collect();
-        found.retain(|(cursor, _)| after < *cursor);
-        found.sort_by_key(|(cursor, _)| *cursor);
-        let has_next = (limit as usize) < found.len();
-        found.truncate(limit as usize);
+        let limit = limit as usize;
+        let (mut found, decoded) = self.rounds_from(&mut tx, wanted, after, limit + 1).await?;
+        let has_next = limit < found.len();
+        found.truncate(limit);
         let next = found.last().filter(|_| has_next).map(|(cursor, _)| *cursor);
         let mut agents: BTreeMap<AgentId, AgentRef> = BTreeMap::new();
         for (cursor, _) in &found {
@@ -71,7 +69,40 @@ impl Store {
             let agent = agents.get(&cursor.agent)?.clone();
             Some(RoundRow { agent, round: round.round(query.probe) })
         };
-        Ok(RoundPage { rows: found.into_iter().filter_map(row).collect(), next })
+        Ok(RoundPage { rows: found.into_iter().filter_map(row).collect(), next, decoded })
+    }
+
+    /// Reads at least `count` rounds behind a cursor, oldest first, or all that there are; and says
+    /// how many were decoded for that.
+    async fn rounds_from(
+        &self,
+        tx: &mut Tx,
+        wanted: Wanted,
+        after: RoundCursor,
+        count: usize,
+    ) -> Result<(Vec<(RoundCursor, RoundRecord)>, usize), StoreError> {
+        let (mut found, mut decoded, mut from) = (Vec::new(), 0_usize, wanted.from);
+        let spacings = i64::try_from(count).unwrap_or(i64::MAX);
+        let (mut stretch, mut growth) = (ROUND_SPACING_US.saturating_mul(spacings), 1_usize);
+        while from < wanted.to && found.len() < count {
+            let to = wanted.to.min(UtcMicros(from.0.saturating_add(stretch)));
+            let (part, missing) = (Wanted { from, to, ..wanted }, count - found.len());
+            let missing = missing.saturating_mul(growth);
+            let part = series::read_beginning(tx, &part, missing, self.damage()).await?;
+            decoded = decoded.saturating_add(part.decoded);
+            for (agent, rounds) in part.series {
+                let agent = AgentId(agent);
+                let placed = |round: RoundRecord| (RoundCursor { at: round.at, agent }, round);
+                let placed = rounds.into_iter().map(placed);
+                found.extend(placed.filter(|(cursor, _)| after < *cursor));
+            }
+            from = part.to;
+            // Where rounds lie less evenly than was reckoned, or are none: few reads in all.
+            stretch = stretch.saturating_mul(STRETCH_GROWTH);
+            growth = growth.saturating_mul(2);
+        }
+        found.sort_by_key(|(cursor, _)| *cursor);
+        Ok((found, decoded))
     }
 }
 

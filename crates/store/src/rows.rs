@@ -698,6 +698,8 @@ pub struct RoundRow {
 pub struct RoundPage {
     pub rows: Vec<RoundRow>,
     pub next: Option<RoundCursor>,
+    /// Rounds that were decoded for it: those of the page, and what lies beside them.
+    pub decoded: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use crate::{
     chunks::{
         self, ALL_DAY, ALL_FIVE, ALL_HOUR, AllDay, AllFive, AllHour, Damaged, Head, Key,
         METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRecord, MetricRollRecord, MinuteRecord,
-        PAIR_DAY, PAIR_FIVE, PAIR_HOUR, PairDay, PairFive, PairHour, Record, RoundRecord, Tail,
+        PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Page, PairDay, PairFive, PairHour, Record, RoundRecord,
+        Tail,
     },
     damage::{Damage, Place},
     db::{Conn, DbRow, Tx, sql},
@@ -150,21 +151,93 @@ impl Wanted {
     }
 }
 
+/// What was read of the beginning of a range.
+pub(crate) struct Beginning<R> {
+    /// By agent, each in the order of time.
+    pub(crate) series: BTreeMap<u32, Vec<R>>,
+    /// Up to where it was read; excluded.
+    pub(crate) to: UtcMicros,
+    /// Records that were decoded for it.
+    pub(crate) decoded: usize,
+}
+
 /// Reads the series of a subject, by agent, each in the order of time.
 pub(crate) async fn read<R: Record>(
     tx: &mut Tx,
     wanted: &Wanted,
     damage: &Damage,
 ) -> Result<BTreeMap<u32, Vec<R>>, StoreError> {
+    let chunks = opened::<R>(tx, wanted, damage).await?;
+    Ok(read_of(tx, chunks, wanted, damage).await?.series)
+}
+
+/// Reads the series of a subject from the beginning of a range up to where about `count` records
+/// should have been found, so that no more is decoded than is asked for.
+///
+/// It may find fewer: how many lie in a part of a page, its head does not say.
+pub(crate) async fn read_beginning<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    count: usize,
+    damage: &Damage,
+) -> Result<Beginning<R>, StoreError> {
+    let chunks = opened::<R>(tx, wanted, damage).await?;
+    let pages = chunks.iter().flat_map(|(_, head)| head.pages_of(wanted.subject, wanted.agent));
+    let to = end_of(&pages.collect::<Vec<_>>(), wanted, count);
+    read_of(tx, chunks, &Wanted { to, ..*wanted }, damage).await
+}
+
+/// Until when a range has so many records by what pages say of their times; its end if it has not.
+fn end_of(pages: &[Page], wanted: &Wanted, count: usize) -> UtcMicros {
+    // Of each page a record is lost by rounding, and one by where its rounds lie in their spacing.
+    let count = count.saturating_add(pages.len().saturating_mul(2));
+    let is_enough = |to: i64| {
+        let records = pages.iter().map(|page| page.records_in(wanted.from.0, to));
+        count <= records.fold(0, usize::saturating_add)
+    };
+    let (mut short, mut end) = (wanted.from.0, wanted.to.0);
+    while short.saturating_add(1) < end {
+        let middle = short.midpoint(end);
+        if is_enough(middle) { end = middle } else { short = middle }
+    }
+    UtcMicros(end)
+}
+
+/// The chunks that have anything of the time and the group, oldest generation first, and their
+/// heads. One whose head is damaged is noted and left out.
+async fn opened<R: Record>(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    damage: &Damage,
+) -> Result<Vec<(i64, Head)>, StoreError> {
+    let mut chunks = Vec::new();
+    for row in heads::<R>(tx, wanted).await? {
+        let id: i64 = row.value("id")?;
+        match Head::parse::<R>(row.value("head")?) {
+            Ok(head) => chunks.push((id, head)),
+            Err(why) => damage.note(Place::Chunk(id), why),
+        }
+    }
+    Ok(chunks)
+}
+
+/// Reads what chunks and the tail have of a subject.
+async fn read_of<R: Record>(
+    tx: &mut Tx,
+    chunks: Vec<(i64, Head)>,
+    wanted: &Wanted,
+    damage: &Damage,
+) -> Result<Beginning<R>, StoreError> {
     let mut found: BTreeMap<u32, Vec<R>> = BTreeMap::new();
+    let mut decoded: usize = 0;
     let mut add = |key: Key, records: Vec<R>| {
+        decoded = decoded.saturating_add(records.len());
         let records = records.into_iter().filter(|record| wanted.is_in(record));
         found.entry(key.agent).or_default().extend(records);
     };
-    // Oldest generation first, the tail last: in the order in which it was recorded.
-    for row in heads::<R>(tx, wanted).await? {
-        let id: i64 = row.value("id")?;
-        let series = chunk_series::<R>(tx, wanted, id, row.value("head")?, damage).await?;
+    // The tail last: in the order in which it was recorded.
+    for (id, head) in chunks {
+        let series = chunk_series::<R>(tx, wanted, (id, head), damage).await?;
         series.into_iter().for_each(|(key, records)| add(key, records));
     }
     for row in &tail::<R>(tx, wanted).await? {
@@ -177,7 +250,7 @@ pub(crate) async fn read<R: Record>(
     }
     found.values_mut().for_each(chunks::merge);
     found.retain(|_, records| !records.is_empty());
-    Ok(found)
+    Ok(Beginning { series: found, to: wanted.to, decoded })
 }
 
 async fn tail<R: Record>(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<DbRow>, StoreError> {
@@ -213,20 +286,13 @@ pub(crate) async fn heads<R: Record>(
 async fn chunk_series<R: Record>(
     tx: &mut Tx,
     wanted: &Wanted,
-    id: i64,
-    head: &[u8],
+    (id, mut head): (i64, Head),
     damage: &Damage,
 ) -> Result<Vec<(Key, Vec<R>)>, StoreError> {
-    let mut head = match Head::parse::<R>(head) {
-        Ok(head) => head,
-        Err(why) => {
-            damage.note(Place::Chunk(id), why);
-            return Ok(Vec::new());
-        }
-    };
     let mut series = Vec::new();
     let mut held: Option<(usize, Vec<u8>)> = None;
-    for page in head.pages_of(wanted.subject, wanted.agent) {
+    let pages = head.pages_of(wanted.subject, wanted.agent).into_iter();
+    for page in pages.filter(|page| page.touches(wanted.from.0, wanted.to.0)) {
         if held.as_ref().is_none_or(|(part, _)| *part != page.part) {
             held = Some((page.part, part(tx, wanted.org, id, page.part).await?));
         }

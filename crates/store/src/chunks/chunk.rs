@@ -1,12 +1,14 @@
 //! A chunk: the series of a group over a span of time, in a head and some parts.
 //!
-//! The head says where each series' page is and holds what its columns have in common; a part holds
-//! the pages of some series. So one series costs the head and one part, whatever lies beside it.
-//! Head and pages have a checksum each: a damaged page takes its own series with it, no other.
+//! The head says where the pages of each series are and holds what their columns have in common; a
+//! part holds the pages of some series. So one series costs the head and one part, whatever lies
+//! beside it. A long series of a kind whose pages are timed has several, and a reader of a short
+//! time decodes those that it lies in. Head and pages have a checksum each: a damaged page takes
+//! what it has of its own series with it, nothing else.
 //!
 //! ```text
-//! head    checksum, version of the layout, kind, packing, base, columns (head of each), series
-//!         (key, records, place, length, checksum of each page)
+//! head    checksum, version of the layout, kind, packing, base, columns (head of each), pages
+//!         (key, records, place, length, checksum; if they are timed, first and last instant)
 //! page    columns (values, compressed bytes of each; or plain values), what is rare
 //! ```
 
@@ -57,7 +59,7 @@ pub(super) const OTHER: Damaged = Damaged("it is of another version or kind");
 const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
 
-/// Where the page of a series is.
+/// Where a page of a series is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) key: Key,
@@ -66,44 +68,96 @@ pub(crate) struct Page {
     offset: usize,
     length: usize,
     checksum: u32,
+    /// Its first and its last instant, if the head says so.
+    pub(crate) times: Option<(i64, i64)>,
 }
 
-impl Page {
-    /// Appends its bytes to the parts of a chunk, and where they are to its head; `subject` is that
-    /// of the page before.
-    fn write(&self, head: &mut Writer, subject: &mut u32, to: &mut Encoded, bytes: &[u8]) {
+/// What the pages of a chunk are written to, in the order of their keys and then of time.
+struct Pages {
+    head: Writer,
+    /// What instants are written as a difference to, if they are.
+    base: Option<i64>,
+    /// Of the page before.
+    subject: u32,
+    encoded: Encoded,
+}
+
+impl Pages {
+    /// Behind a head that so far has what all pages have in common.
+    fn new(head: Writer, layout: Layout, base: i64) -> Pages {
+        let base = layout.is_timed.then_some(base);
+        Pages { head, base, subject: 0, encoded: Encoded::default() }
+    }
+
+    /// Appends the bytes of a page to the parts, and where they are to the head.
+    fn add(&mut self, page: &Page, bytes: &[u8]) {
+        let to = &mut self.encoded;
         if to.parts.last().is_none_or(|part| is_full(part.len())) {
             to.parts.push(Vec::new());
         }
         let part_index = to.parts.len().saturating_sub(1);
         let Some(part) = to.parts.last_mut() else { return };
-        head.number(u64::from(self.key.subject.wrapping_sub(*subject)));
-        *subject = self.key.subject;
-        head.number(u64::from(self.key.agent));
-        head.length(self.records);
+        let head = &mut self.head;
+        head.number(u64::from(page.key.subject.wrapping_sub(self.subject)));
+        self.subject = page.key.subject;
+        head.number(u64::from(page.key.agent));
+        head.length(page.records);
         head.length(part_index);
         head.length(part.len());
         head.length(bytes.len());
-        head.bytes.extend(self.checksum.to_le_bytes());
+        head.bytes.extend(page.checksum.to_le_bytes());
+        if let Some(base) = self.base {
+            let (first, last) = page.times.unwrap_or((base, base));
+            head.signed(first.wrapping_sub(base));
+            head.signed(last.wrapping_sub(first));
+        }
         part.extend_from_slice(bytes);
-        to.records += self.records;
+        to.records += page.records;
+    }
+
+    fn sealed(self) -> Encoded {
+        Encoded { head: sealed(&self.head.bytes), ..self.encoded }
+    }
+}
+
+impl Page {
+    /// Whether it may have anything from `from` to before `to`.
+    pub(crate) fn touches(&self, from: i64, to: i64) -> bool {
+        self.times.is_none_or(|(first, last)| first < to && from <= last)
+    }
+
+    /// How many records it has from `from` to before `to`, as if they lay evenly in its time; 0 if
+    /// nothing says of what time it is.
+    pub(crate) fn records_in(&self, from: i64, to: i64) -> usize {
+        let Some((first, last)) = self.times else { return 0 };
+        let [first, last, from, to] = [first, last, from, to].map(i128::from);
+        let all = (last + 1 - first).max(1);
+        let shared = (to.min(last + 1) - from.max(first)).max(0);
+        let records = i128::try_from(self.records).unwrap_or(0).saturating_mul(shared) / all;
+        usize::try_from(records).unwrap_or(usize::MAX)
     }
 
     /// Reads where all pages of a chunk are.
-    fn read_all(head: &mut Reader<'_>) -> Result<Vec<Page>, Damaged> {
+    fn read_all(head: &mut Reader<'_>, layout: Layout, base: i64) -> Result<Vec<Page>, Damaged> {
         let count: usize = head.small()?;
         let mut pages = Vec::with_capacity(count.min(head.rest().len()));
         let mut subject: u32 = 0;
         for _ in 0..count {
             subject = subject.wrapping_add(head.small()?);
-            pages.push(Page {
+            let mut page = Page {
                 key: Key { subject, agent: head.small()? },
                 records: head.small()?,
                 part: head.small()?,
                 offset: head.small()?,
                 length: head.small()?,
                 checksum: u32::from_le_bytes(head.array()?),
-            });
+                times: None,
+            };
+            if layout.is_timed {
+                let first = base.wrapping_add(head.signed()?);
+                page.times = Some((first, first.wrapping_add(head.signed()?)));
+            }
+            pages.push(page);
         }
         Ok(pages)
     }
@@ -115,7 +169,7 @@ pub(crate) struct Head {
     base: i64,
     /// Of each column; none if they are plain.
     columns: Option<Vec<Unpacker>>,
-    /// In the order of their keys.
+    /// In the order of their keys, those of one series in the order of time.
     pages: Vec<Page>,
 }
 
@@ -129,9 +183,22 @@ pub(crate) fn encode<R: Record, S: AsRef<[R]>>(
     base: i64,
     packing: Packing,
 ) -> Result<Encoded, Unpackable> {
-    // Plain pages are made one after the other, compressed ones of all series together.
-    let packed = series.iter().filter(|_| packing == Packing::Compressed);
-    let splits: Vec<Split> = packed.map(|(_, records)| R::split(records.as_ref(), base)).collect();
+    encode_in_pages(series, (base, packing), R::PAGE_RECORDS_MAX)
+}
+
+/// The same with pages of any length.
+pub(super) fn encode_in_pages<R: Record, S: AsRef<[R]>>(
+    series: &[(Key, S)],
+    (base, packing): (i64, Packing),
+    page_records_max: usize,
+) -> Result<Encoded, Unpackable> {
+    let mut pages: Vec<(Key, &[R])> = Vec::with_capacity(series.len());
+    for (key, records) in series {
+        pages.extend(records.as_ref().chunks(page_records_max).map(|records| (*key, records)));
+    }
+    // Plain pages are made one after the other, compressed ones all together.
+    let packed = pages.iter().filter(|_| packing == Packing::Compressed);
+    let splits: Vec<Split> = packed.map(|(_, records)| R::split(records, base)).collect();
     let mut columns = Vec::with_capacity(R::LAYOUT.columns);
     for index in (0..R::LAYOUT.columns).filter(|_| packing == Packing::Compressed) {
         let values: Vec<&[u64]> =
@@ -146,11 +213,10 @@ pub(crate) fn encode<R: Record, S: AsRef<[R]>>(
     for column in &columns {
         head.counted(&column.head);
     }
-    head.length(series.len());
-    let mut encoded = Encoded::default();
-    let (mut subject, mut plain, mut page) = (0, Split::default(), Writer::default());
-    for (index, (key, records)) in series.iter().enumerate() {
-        let records = records.as_ref();
+    head.length(pages.len());
+    let mut to = Pages::new(head, R::LAYOUT, base);
+    let (mut plain, mut page) = (Split::default(), Writer::default());
+    for (index, (key, records)) in pages.into_iter().enumerate() {
         page.bytes.clear();
         match splits.get(index) {
             Some(split) => write_packed(&mut page, index, split, &columns),
@@ -160,12 +226,12 @@ pub(crate) fn encode<R: Record, S: AsRef<[R]>>(
             }
         }
         let checksum = crc32fast::hash(&page.bytes);
-        let of =
-            Page { key: *key, records: records.len(), part: 0, offset: 0, length: 0, checksum };
-        of.write(&mut head, &mut subject, &mut encoded, &page.bytes);
+        let times = records.first().zip(records.last()).map(|(a, b)| (a.at(), b.at()));
+        let records = records.len();
+        let of = Page { key, records, part: 0, offset: 0, length: 0, checksum, times };
+        to.add(&of, &page.bytes);
     }
-    encoded.head = sealed(&head.bytes);
-    Ok(encoded)
+    Ok(to.sealed())
 }
 
 fn is_full(part_bytes: usize) -> bool {
@@ -226,7 +292,7 @@ impl Head {
         for _ in (0..layout.columns).filter(|_| is_compressed) {
             columns.push(Unpacker::new(head.counted()?)?);
         }
-        let pages = Page::read_all(&mut head)?;
+        let pages = Page::read_all(&mut head, layout, base)?;
         Ok(Head { layout, base, columns: is_compressed.then_some(columns), pages })
     }
 
@@ -234,7 +300,7 @@ impl Head {
         &self.pages
     }
 
-    /// The series of one subject: of one agent, or of all.
+    /// The pages of one subject: of one agent, or of all.
     pub(crate) fn pages_of(&self, subject: u32, agent: Option<u32>) -> Vec<Page> {
         let first = self.pages.partition_point(|page| page.key.subject < subject);
         let pages = self.pages.iter().skip(first);
@@ -242,7 +308,7 @@ impl Head {
         pages.filter(|page| agent.is_none_or(|agent| agent == page.key.agent)).copied().collect()
     }
 
-    /// Reads the series of a page out of the part that it is in.
+    /// Reads what a page has of its series out of the part that it is in.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ pub(super) const NOT_A_METRIC: Damaged = Damaged("a metric is none");
 
 impl Record for MetricRecord {
     const KIND: u8 = 9;
-    const LAYOUT: Layout = Layout { version: 2, columns: 3 };
+    const LAYOUT: Layout = Layout { version: 2, columns: 3, is_timed: false };
 
     fn at(&self) -> i64 {
         self.at.0

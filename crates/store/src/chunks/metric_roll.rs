@@ -64,7 +64,7 @@ impl<const KIND: u8> MetricRollRecord<KIND> {
 
 impl<const KIND: u8> Record for MetricRollRecord<KIND> {
     const KIND: u8 = KIND;
-    const LAYOUT: Layout = Layout { version: 2, columns: 12 };
+    const LAYOUT: Layout = Layout { version: 2, columns: 12, is_timed: false };
     const LEVELS: &'static [Level] = match Self::SPAN {
         Span::FiveMinutes => PairFive::LEVELS,
         Span::Hour => PairHour::LEVELS,

@@ -62,7 +62,7 @@ const LOST_GAP: usize = 5;
 const LOST: usize = 6;
 
 /// Before losses stood apart: of each run, how many were sent and not received.
-const WITH_LOSSES: Layout = Layout { version: 2, columns: 6 };
+const WITH_LOSSES: Layout = Layout { version: 2, columns: 6, is_timed: false };
 const LOST_OF_RUN: usize = 5;
 
 /// Bits of a state: three of the verdict, whether nothing came back, a byte of the cause, whether
@@ -80,7 +80,7 @@ const PAGE_MINUTES_MAX: usize = 600_000;
 
 impl Record for MinuteRecord {
     const KIND: u8 = 2;
-    const LAYOUT: Layout = Layout { version: 3, columns: 7 };
+    const LAYOUT: Layout = Layout { version: 3, columns: 7, is_timed: false };
     const OLDER: &'static [Layout] = &[WITH_LOSSES];
 
     fn at(&self) -> i64 {

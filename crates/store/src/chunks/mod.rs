@@ -25,7 +25,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use chunk::{Encoded, Head, Packing, encode as encode_chunk, trim};
+pub(crate) use chunk::{Encoded, Head, Packing, Page, encode as encode_chunk, trim};
 pub(crate) use metric::MetricRecord;
 pub(crate) use metric_roll::{METRIC_DAY, METRIC_FIVE, METRIC_HOUR, MetricRollRecord};
 pub(crate) use minute::MinuteRecord;
@@ -112,6 +112,8 @@ pub(crate) struct Layout {
     pub(crate) version: u8,
     /// Columns that a series is split into.
     pub(crate) columns: usize,
+    /// Whether heads of chunks say of what time each page is.
+    pub(crate) is_timed: bool,
 }
 
 /// One thing that was recorded at an instant.
@@ -127,6 +129,9 @@ pub(crate) trait Record: Clone + Send + Sized + 'static {
     /// Records of one chunk: what takes tens of megabytes while it is made. A day of a group of 64
     /// probes that five agents ask every 30 s.
     const CHUNK_RECORDS_MAX: usize = 1_000_000;
+    /// Records of one page: a series that has more takes several. Only of pages that are timed
+    /// does a reader of a short time decode fewer.
+    const PAGE_RECORDS_MAX: usize = usize::MAX;
     /// The longest time that a chunk covers.
     const SPAN_MINUTES_MAX: i64 = match Self::LEVELS {
         [.., last] => last.minutes,

@@ -129,7 +129,7 @@ impl<const KIND: u8> RollRecord<KIND> {
 
 impl<const KIND: u8> Record for RollRecord<KIND> {
     const KIND: u8 = KIND;
-    const LAYOUT: Layout = Layout { version: 3, columns: 12 };
+    const LAYOUT: Layout = Layout { version: 3, columns: 12, is_timed: false };
     /// Some tens of megabytes: four days of five minutes of a group of 64 probes that 5 agents ask.
     const CHUNK_RECORDS_MAX: usize = 400_000;
     const LEVELS: &'static [Level] = match KIND {

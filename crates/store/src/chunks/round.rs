@@ -60,9 +60,15 @@ const IS_NOT_ASKED: u64 = 1 << 27;
 
 const NOT_A_ROUND: Damaged = Damaged("a round is none");
 
+/// Of this version a series has one page in each chunk.
+const UNTIMED: Layout = Layout { version: 2, columns: 5, is_timed: false };
+
 impl Record for RoundRecord {
     const KIND: u8 = 1;
-    const LAYOUT: Layout = Layout { version: 2, columns: 5 };
+    const LAYOUT: Layout = Layout { version: 3, columns: 5, is_timed: true };
+    const OLDER: &'static [Layout] = &[UNTIMED];
+    /// Six hours of a round every 30 s.
+    const PAGE_RECORDS_MAX: usize = 720;
 
     fn at(&self) -> i64 {
         self.at.0

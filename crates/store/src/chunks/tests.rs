@@ -8,7 +8,7 @@ use model::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{chunk::Page, *};
+use super::{chunk::encode_in_pages, *};
 use crate::series::Sorted;
 
 const BASE: i64 = 1_795_240_000_000_000;
@@ -218,6 +218,24 @@ fn check<R: Record + PartialEq + std::fmt::Debug>(goes: [Vec<(Key, R)>; 3]) {
         let series = series.into_iter().map(|(key, records)| (key, records.to_vec()));
         assert_eq!(flat(series.collect()).collect::<Vec<_>>(), of.collect::<Vec<_>>());
     }
+    // So is what was made of short pages: of several of one series.
+    let paged = encode_in_pages(&both, (BASE, Packing::Compressed), 3).unwrap();
+    assert!(flat(read_back(&paged)).eq(expected.iter().cloned()));
+    let mut paged_head = Head::parse::<R>(&paged.head).unwrap();
+    let (from, to) = (BASE, BASE + 300_000_000);
+    let touched = paged_head.pages().iter().filter(|page| page.touches(from, to));
+    let touched: Vec<Page> = touched.copied().collect();
+    let read = |page: &Page| paged_head.series::<R>(page, &paged.parts[page.part]).unwrap();
+    let read: Vec<R> = touched.iter().flat_map(read).collect();
+    let count = |records: &mut dyn Iterator<Item = &R>| {
+        records.filter(|record| (from..to).contains(&record.at())).count()
+    };
+    let in_time = count(&mut expected.iter().map(|(_, record)| record));
+    assert_eq!(count(&mut read.iter()), in_time, "the others have nothing of that time");
+    if R::LAYOUT.is_timed {
+        let keys = expected.iter().map(|(key, _)| *key).collect::<std::collections::BTreeSet<_>>();
+        assert!(read.len() <= in_time + keys.len() * 4, "two pages of a series stand out");
+    }
     // One series alone is the same as all of them.
     let mut head = Head::parse::<R>(&compacted.head).unwrap();
     for key in expected.iter().map(|(key, _)| *key).collect::<std::collections::BTreeSet<_>>() {
@@ -416,16 +434,15 @@ fn minutes_of_the_layout_before_are_read() {
     let minutes = MinuteRecord::join(&split, 0).unwrap();
     let received: Vec<u32> = minutes.iter().map(|minute| minute.counts.received).collect();
     assert_eq!(received, [vec![10; 30], vec![9, 0], vec![10; 29]].concat());
-    let chunk = |layout: Layout| {
+    let chunk = |version: u8| {
         let mut head = Writer::default();
-        head.bytes.extend([layout.version, MinuteRecord::KIND, 0]);
+        head.bytes.extend([version, MinuteRecord::KIND, 0]);
         head.signed(0);
         head.length(0);
         Head::parse::<MinuteRecord>(&sealed(&head.bytes)).is_ok()
     };
-    let columns = 6;
-    assert!([2, 3].into_iter().all(|version| chunk(Layout { version, columns })));
-    assert!([1, 4].into_iter().all(|version| !chunk(Layout { version, columns })));
+    assert!([2, 3].into_iter().all(chunk));
+    assert!([1, 4].into_iter().all(|version| !chunk(version)));
 }
 
 /// What an agent costs that does always the same: its counters grow evenly, its gauges stay.
@@ -445,4 +462,83 @@ fn a_steady_metric_is_equal_numbers() {
     let chunk = encode_chunk(&series, 0, Packing::Compressed).unwrap();
     // What tells the one from the other, and by how much each grows, are a bit each.
     assert!(chunk.parts[0].len() < 1_600, "{} bytes of 5,760 samples", chunk.parts[0].len());
+}
+
+/// Of a long series a reader of a short time decodes what it lies in, and finds all of it.
+#[test]
+fn a_long_series_has_pages_of_which_a_short_time_touches_few() {
+    let round = |n: i64| RoundRecord {
+        at: UtcMicros(BASE + n * 30_000_000),
+        outcome: Outcome::NotAsked(NotAsked::NoRoute),
+        flags: RoundFlags(0),
+        icmp_error: None,
+    };
+    let rounds: Vec<RoundRecord> = (0..2_880).map(round).collect();
+    let keys = [1, 2].map(|agent| Key { subject: 7, agent });
+    let series = keys.map(|key| (key, rounds.clone()));
+    for packing in [Packing::Plain, Packing::Compressed] {
+        let chunk = encode_chunk(&series, BASE, packing).unwrap();
+        let mut head = Head::parse::<RoundRecord>(&chunk.head).unwrap();
+        let pages = head.pages_of(7, Some(2));
+        assert_eq!(pages.iter().map(|page| page.records).collect::<Vec<_>>(), [720; 4]);
+        for (from, to, count) in [(0, 2_880, 4), (0, 1, 1), (719, 721, 2), (1_440, 1_500, 1)] {
+            let (from, to) = (rounds[from].at.0, rounds[to - 1].at.0 + 1);
+            let touched = pages.iter().filter(|page| page.touches(from, to));
+            let read = |page: &Page| head.series(page, &chunk.parts[page.part]).unwrap();
+            let read: Vec<Vec<RoundRecord>> = touched.map(read).collect();
+            assert_eq!(read.len(), count);
+            let is_in = |r: &&RoundRecord| from <= r.at.0 && r.at.0 < to;
+            let found: Vec<_> = read.iter().flatten().filter(is_in).collect();
+            assert_eq!(found, rounds.iter().filter(is_in).collect::<Vec<_>>());
+            let told: usize = pages.iter().map(|page| page.records_in(from, to)).sum();
+            assert!(told.abs_diff(found.len()) <= 2 * count, "{told} {}", found.len());
+        }
+        assert!(pages.iter().all(|page| !page.touches(BASE - 9, BASE)), "the end is excluded");
+        // Without one subject the others are as they were, and of the same time.
+        let kept = trim::<RoundRecord>(&chunk.head, &chunk.parts, |subject| subject == 7);
+        assert_eq!(kept.unwrap().unwrap().records, 0);
+        let both = [series.as_slice(), &[(Key { subject: 9, agent: 1 }, rounds.clone())]].concat();
+        let chunk = encode_chunk(&both, BASE, packing).unwrap();
+        let kept = trim::<RoundRecord>(&chunk.head, &chunk.parts, |subject| subject == 9);
+        let kept = kept.unwrap().unwrap();
+        let times = |head: &Head| head.pages().iter().map(|page| page.times).collect::<Vec<_>>();
+        assert_eq!(times(&Head::parse::<RoundRecord>(&kept.head).unwrap()), times(&head));
+        assert_eq!(kept.records, rounds.len() * 2);
+        assert_eq!(read_back::<RoundRecord>(&kept)[0].1, rounds[..720]);
+    }
+}
+
+/// Written before pages said of what time they are: one page for a series, which may be of any.
+#[test]
+fn a_chunk_of_rounds_of_the_layout_before_is_read_and_trimmed() {
+    const HEAD: [u8; 44] = [
+        2, 1, 1, 0, 12, 4, 4, 1, 0, 16, 0, 0, 28, 78, 14, 0, 0, 12, 4, 4, 1, 0, 16, 0, 0, 0, 0, 64,
+        0, 0, 0, 0, 0, 1, 7, 1, 40, 0, 0, 53, 159, 201, 42, 49,
+    ];
+    const PAGE: [u8; 53] = [
+        39, 0, 40, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42,
+        42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42, 42,
+        42, 42, 42, 42, 42,
+    ];
+    let read = |head: &[u8], part: &[u8]| {
+        let mut head = Head::parse::<RoundRecord>(head).unwrap();
+        let [page] = head.pages_of(7, None)[..] else { panic!("one page") };
+        assert!(page.touches(0, 1) && page.touches(i64::MAX - 1, i64::MAX));
+        assert_eq!(page.records_in(i64::MIN, i64::MAX), 0);
+        let rounds: Vec<RoundRecord> = head.series(&page, part).unwrap();
+        assert_eq!((rounds.len(), rounds[1].at.0 - rounds[0].at.0), (40, 30_000_000));
+    };
+    read(&sealed(&HEAD), &PAGE);
+    // With a series 8 beside it that has the same page: what is left without it is of that layout.
+    let (common, first) = HEAD.split_at(HEAD.len() - 10);
+    let mut head = [common, first, &[1, 1, 40, 0, 53, 53], &HEAD[HEAD.len() - 4..]].concat();
+    head[common.len() - 1] = 2;
+    let both = [PAGE, PAGE].concat();
+    let kept = trim::<RoundRecord>(&sealed(&head), &[both], |subject| subject == 8);
+    let kept = kept.unwrap().unwrap();
+    assert_eq!(
+        (kept.head.as_slice(), kept.parts.as_slice()),
+        (&*sealed(&HEAD), &[PAGE.into()][..])
+    );
+    read(&kept.head, &kept.parts[0]);
 }

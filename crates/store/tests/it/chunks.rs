@@ -365,3 +365,98 @@ async fn two_who_compact_at_once_do_not_count_twice() {
         w.check().await;
     }
 }
+
+/// A page of a long day costs what is in it and two pages of each agent beside it, not the day.
+#[tokio::test]
+async fn a_page_of_rounds_decodes_a_bounded_part_of_the_day() {
+    /// What stands beside the rounds of a page: two pages of the chunk, of each of two agents.
+    const BESIDE: usize = 2 * 2 * 720;
+    let mut w = world().await;
+    for minute in 0..24 * 60 {
+        w.commit(minute * 60, minute * 60 + 61, 0).await;
+    }
+    let day: usize = 24 * 60 * 2 * 2;
+    let probe = w.probes[1];
+    let page = async |w: &World, from: i64, after, limit| {
+        let (from, to) = (at(from), at(DAY_S));
+        let query = RoundQuery { probe, agent: None, from, to, after, limit };
+        w.f.store.rounds(&w.f.scope, &query).await.unwrap()
+    };
+    // In the tail and in quarters of an hour as well as in a day.
+    for now in [DAY_S, DAY_S + 200, 3 * DAY_S] {
+        w.compact(now).await;
+        let (mut after, mut pages, mut decoded, mut rows) = (None, 0, 0, 0);
+        loop {
+            let page = page(&w, 0, after, 100).await;
+            assert!(page.decoded <= 8 * page.rows.len().max(100) + BESIDE, "{}", page.decoded);
+            (pages, decoded, rows) = (pages + 1, decoded + page.decoded, rows + page.rows.len());
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((pages, rows), (day.div_ceil(100), day));
+        assert!(decoded < pages * day / 2, "{decoded} for {pages} pages");
+    }
+    let first = page(&w, 3600 + 1, None, 2).await;
+    assert_eq!((first.rows.len(), first.decoded), (2, 2 * 720), "a page of each agent");
+    let none = page(&w, DAY_S - 1, None, 500).await;
+    assert_eq!((none.rows.len(), none.decoded), (0, 0));
+    w.check().await;
+}
+
+/// A data directory of the format before, whose chunks do not say of what time their pages are.
+#[tokio::test]
+async fn chunks_of_the_layout_before_are_read_and_merged_with_newer_ones() {
+    let w = world().await;
+    for n in 4..=7 {
+        w.f.target(&format!("core{n}"), &format!("192.0.2.{n}")).await;
+    }
+    // An hour of 1970 of the seventh probe, recorded twice: 40 rounds, of which none could ask.
+    w.f.raw(match w.f.database {
+        Database::Sqlite(_) => {
+            "INSERT INTO history_chunk (org_id, kind, series_group, level, start, minutes, records,
+                                        written_at, is_damaged, head)
+             SELECT 1, 1, 0, 2, 0, 60, 40, 0, 0,
+                    x'a51d2abb020101000c040401001000001c4e0e00000c0404'
+                    || x'01001000000000400000000000010701280000359fc92a31'
+               FROM (SELECT 1 UNION ALL SELECT 2);
+             UPDATE history_chunk SET head = CAST(head AS BLOB);
+             INSERT INTO history_part (chunk_id, part, org_id, body)
+             SELECT id, 0, 1,
+                    CAST(x'270028000000000000002a00002a2a2a2a2a2a2a2a2a2a2a2a2a'
+                         || x'2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a' AS BLOB)
+               FROM history_chunk"
+        }
+        Database::Postgres(_) => {
+            "INSERT INTO history_chunk (org_id, kind, series_group, level, start, minutes, records,
+                                        written_at, is_damaged, head)
+             SELECT 1, 1, 0, 2, 0, 60, 40, 0, 0,
+                    decode('a51d2abb020101000c040401001000001c4e0e00000c0404'
+                           '01001000000000400000000000010701280000359fc92a31', 'hex')
+               FROM generate_series(1, 2);
+             INSERT INTO history_part (chunk_id, part, org_id, body)
+             SELECT id, 0, 1,
+                    decode('270028000000000000002a00002a2a2a2a2a2a2a2a2a2a2a2a2a'
+                           '2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a', 'hex')
+               FROM history_chunk"
+        }
+    })
+    .await;
+    let query = |limit| {
+        let (from, to) = (UtcMicros(0), UtcMicros(DAY_S * 1_000_000));
+        RoundQuery { probe: ProbeId(7), agent: None, from, to, after: None, limit }
+    };
+    let before = w.f.store.rounds(&w.f.scope, &query(500)).await.unwrap();
+    let times: Vec<i64> = before.rows.iter().map(|row| row.round.at.0 / 30_000_000).collect();
+    assert_eq!(times, (0..40).collect::<Vec<_>>());
+    assert!(store::inspect(&w.f.database).await.unwrap().damage.is_empty());
+    w.compact(DAY_S).await;
+    assert_eq!(w.ask("SELECT records FROM history_chunk WHERE kind = 1").await, [40]);
+    let rounds = |page: &store::RoundPage| page.rows.iter().map(|r| r.round).collect::<Vec<_>>();
+    let after = w.f.store.rounds(&w.f.scope, &query(500)).await.unwrap();
+    assert_eq!(rounds(&after), rounds(&before));
+    let first = w.f.store.rounds(&w.f.scope, &query(3)).await.unwrap();
+    assert_eq!((rounds(&first), first.decoded), (rounds(&before)[..3].to_vec(), 40));
+    assert_eq!(w.f.store.damaged_places(), 0);
+}
