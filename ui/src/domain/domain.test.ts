@@ -28,10 +28,10 @@ describe('intake', () => {
 
 describe('health', () => {
   it('says when the disk is full, or that it never is', () => {
-    expect(fullInWords('never', 0)).toMatch(/^It fits/)
-    expect(fullInWords('later', 0.4)).toMatch(/within a day/)
-    expect(fullInWords('later', 12.9)).toMatch(/full after 12 days/)
-    expect(fullInWords('unknown', 0)).toMatch(/does not see/)
+    expect(fullInWords('never', 0, 2 * 1024 ** 3)).toMatch(/fits: 2\.0 GiB are free/)
+    expect(fullInWords('later', 0.4, 0)).toMatch(/within a day/)
+    expect(fullInWords('later', 12.9, 0)).toMatch(/full after 12 days/)
+    expect(fullInWords('unknown', 0, 0)).toMatch(/does not see/)
   })
 
   it('names each part of what is kept', () => {

@@ -1,7 +1,7 @@
 /** How the server fares, in words and marks. */
 
 import { LEVELS } from './tier'
-import { many } from './units'
+import { bytes, many } from './units'
 import type { Mark } from './verdict'
 
 export type HealthStatus = 'ok' | 'degraded' | 'failing'
@@ -41,10 +41,14 @@ export function storageLabel(name: string): string {
 }
 
 /** When the disk is full, in a sentence. */
-export function fullInWords(full: 'never' | 'later' | 'unknown', daysLeft: number): string {
+export function fullInWords(
+  full: 'never' | 'later' | 'unknown',
+  daysLeft: number,
+  freeBytes: number,
+): string {
   switch (full) {
     case 'never':
-      return 'It fits: the disk is never full at the present rate.'
+      return `All that is planned fits: ${bytes(freeBytes)} are free now.`
     case 'later':
       return daysLeft < 1
         ? 'The disk is full within a day at the present rate.'

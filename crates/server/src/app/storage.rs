@@ -81,7 +81,7 @@ impl Storage {
         let (used, planned) = (size(self.used_bytes()), size(self.planned_bytes()));
         let sizes = format!("{used} of the {planned} that the present inventory takes in the end");
         match self.full {
-            Full::Never => format!("{sizes}; the disk is never full at the present rate"),
+            Full::Never => format!("{sizes}; all of it fits on the disk"),
             Full::Unknown => sizes,
             Full::After(after) => {
                 format!("{sizes}; the disk is full in {} days", after.as_secs() / 86_400)

@@ -80,8 +80,12 @@ export default function HealthPage() {
           <Host health={health} />
         </div>
       </div>
-      {health.storage !== null && <Storage storage={health.storage} />}
-      <Gaps health={health} />
+      <div className={css.column}>
+        {health.storage !== null && (
+          <Storage storage={health.storage} freeBytes={health.disk.free_bytes} />
+        )}
+        <Gaps health={health} />
+      </div>
     </>
   )
 }
@@ -219,7 +223,7 @@ function Host({ health }: { health: Health }) {
         </Fact>
         <Fact
           label="Database"
-          hint={`${database.engine} ${database.version}, schema ${database.schema_version}; ${database.place}`}
+          hint={`${database.engine} ${database.version}, schema ${database.schema_version}`}
         >
           {bytes(database.size_bytes)}
         </Fact>
@@ -228,6 +232,9 @@ function Host({ health }: { health: Health }) {
         </Fact>
         <Fact label="Data" isWide>
           <code>{disk.path}</code>
+        </Fact>
+        <Fact label="Database at" isWide>
+          <code>{database.place}</code>
         </Fact>
         <Fact label="Started" isWide>
           <Moment at={health.started_at} />

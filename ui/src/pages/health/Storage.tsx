@@ -13,7 +13,13 @@ const DAY_MS = 86_400_000
 /** Within this an operator has to do something. */
 const SOON_DAYS = 30
 
-export function Storage({ storage }: { storage: NonNullable<Health['storage']> }) {
+interface Props {
+  storage: NonNullable<Health['storage']>
+  /** What the disk has left now. */
+  freeBytes: number
+}
+
+export function Storage({ storage, freeBytes }: Props) {
   const now = useNow()
   const fullAt = parseTime(storage.full_at)
   const daysLeft = fullAt === null ? 0 : (fullAt - now) / DAY_MS
@@ -24,7 +30,7 @@ export function Storage({ storage }: { storage: NonNullable<Health['storage']> }
       aside={`${bytes(storage.used_bytes)} of ${bytes(storage.planned_bytes)} planned`}
     >
       <p className={`${css.full} tone-${isSoon ? 'warn' : 'muted'}`}>
-        {fullInWords(storage.full, daysLeft)}
+        {fullInWords(storage.full, daysLeft, freeBytes)}
       </p>
       <ul className={css.levels}>
         {storage.levels.map(({ name, used_bytes, planned_bytes }) => (
@@ -34,7 +40,7 @@ export function Storage({ storage }: { storage: NonNullable<Health['storage']> }
               <div style={{ width: `${shareOf(used_bytes, planned_bytes) * 100}%` }} />
             </div>
             <b>{bytes(used_bytes)}</b>
-            <small>of {bytes(planned_bytes)}</small>
+            <small>{planned_bytes === 0 ? 'none planned' : `of ${bytes(planned_bytes)}`}</small>
           </li>
         ))}
       </ul>
@@ -48,5 +54,5 @@ export function Storage({ storage }: { storage: NonNullable<Health['storage']> }
 
 /** How much of the plan is there; more than was planned fills the whole track. */
 function shareOf(used: number, planned: number): number {
-  return used === 0 ? 0 : Math.min(1, used / Math.max(used, planned))
+  return planned === 0 ? 0 : Math.min(1, used / planned)
 }
