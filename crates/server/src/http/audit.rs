@@ -10,7 +10,7 @@ use super::{
     extract::{Json, Query},
     permission::Permission,
     problem::ApiError,
-    views::{Timestamp, parse_limit},
+    views::{Timestamp, cut_page, parse_before, parse_limit},
 };
 use crate::app::{App, Fields};
 
@@ -90,12 +90,10 @@ pub(crate) async fn audit_list(
     let scope = caller.authorize(Permission::AuditRead)?;
     let mut fields = Fields::default();
     let limit = parse_limit(&mut fields, query.limit.as_deref());
-    let parse = |text: &str| text.parse::<u64>().map_err(|_| "is not one of this list");
-    let before = fields.take_some("cursor", query.cursor.as_deref().map(parse));
+    let before = parse_before(&mut fields, query.cursor.as_deref());
     fields.check()?;
-    let rows = app.audit_list(&scope, before, limit).await?;
-    let is_full = u32::try_from(rows.len()).is_ok_and(|length| length == limit);
-    let next_cursor = rows.last().filter(|_| is_full).map(|row| row.id.to_string());
+    let mut rows = app.audit_list(&scope, before, limit + 1).await?;
+    let next_cursor = cut_page(&mut rows, limit, |row| row.id);
     let items = rows.into_iter().map(AuditEntryView::from).collect();
     Ok(Json(AuditPageView { items, next_cursor }))
 }

@@ -151,6 +151,21 @@ pub(crate) fn parse_limit(fields: &mut Fields, text: Option<&str>) -> u32 {
     }
 }
 
+/// Reads the cursor of a list whose rows come by their numbers, newest first.
+pub(crate) fn parse_before(fields: &mut Fields, text: Option<&str>) -> Option<u64> {
+    let parse = |text: &str| text.parse::<u64>().map_err(|_| "is not one of this list");
+    fields.take_some("cursor", text.map(parse))
+}
+
+/// Cuts a list that was asked for with one row more than its page holds; the cursor of the next page
+/// is the number of the last row, if that one row was there.
+pub(crate) fn cut_page<T>(rows: &mut Vec<T>, limit: u32, id: fn(&T) -> u64) -> Option<String> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| is_more).map(|row| id(row).to_string())
+}
+
 pub(crate) fn parse_time(text: &str) -> Result<UtcMicros, &'static str> {
     UtcMicros::parse(text).ok_or("must be a time such as 2026-11-21T05:54:33Z")
 }

@@ -15,7 +15,7 @@ use super::{
     extract::{Json, Path, Query},
     permission::Permission,
     problem::ApiError,
-    views::{Timestamp, parse_limit},
+    views::{Timestamp, cut_page, parse_before, parse_limit},
 };
 use crate::app::{
     App, Fields,
@@ -375,14 +375,12 @@ pub(crate) async fn delivery_list(
     let scope = caller.authorize(Permission::WebhookManage)?;
     let mut fields = Fields::default();
     let limit = parse_limit(&mut fields, query.limit.as_deref());
-    let parse = |text: &str| text.parse::<u64>().map_err(|_| "is not one of this list");
-    let before = fields.take_some("cursor", query.cursor.as_deref().map(parse));
+    let before = parse_before(&mut fields, query.cursor.as_deref());
     let parse = |text: &str| DeliveryState::parse(text).ok_or("must be due, sent or dead");
     let state = fields.take_some("state", query.state.as_deref().map(parse));
     fields.check()?;
-    let rows = app.deliveries(&scope, id, state, (before, limit)).await?;
-    let is_full = u32::try_from(rows.len()).is_ok_and(|length| length == limit);
-    let next_cursor = rows.last().filter(|_| is_full).map(|row| row.id.to_string());
+    let mut rows = app.deliveries(&scope, id, state, (before, limit + 1)).await?;
+    let next_cursor = cut_page(&mut rows, limit, |row| row.id);
     let items = rows.iter().map(DeliveryView::from).collect();
     Ok(Json(DeliveryPageView { items, next_cursor }))
 }
