@@ -3,7 +3,7 @@
 
 use engine::{
     graph::{ElementIx, PathBook},
-    rca::{self, Ask, Incidents, Pair, Picture, text},
+    rca::{self, Ask, Board, Incidents, Pair, Picture, text},
 };
 use model::{ElementKind, UtcMicros};
 use serde_json::json;
@@ -47,11 +47,16 @@ pub(crate) fn run(hours: f64, seed: u64) -> anyhow::Result<()> {
         }
     }
     let (mut book, mut incidents) = (PathBook::default(), Incidents::default());
+    let mut board = Board::default();
     let (mut told, mut opened) = (0_u32, 0_u32);
     let steps = (hours * 3600.0 * 1e6 / INTERVAL_US as f64 * STEPS as f64) as i64;
     for step in 0..WARM_UP * STEPS + steps {
         let now = BREAK + (step + 1) * INTERVAL_US / STEPS;
-        askings.iter_mut().for_each(|asking| asking.ask(now, &mut dice));
+        for (at, asking) in askings.iter_mut().enumerate() {
+            if asking.ask(now, &mut dice) {
+                board.touch(at);
+            }
+        }
         let pairs: Vec<Pair<'_>> = askings
             .iter()
             .map(|Asking { agent, target, asks, .. }| Pair {
@@ -71,9 +76,9 @@ pub(crate) fn run(hours: f64, seed: u64) -> anyhow::Result<()> {
             heartbeat_us: 5_000_000,
             works: &[],
         };
-        let assessment = rca::assess(&mut picture, None);
+        let assessment = rca::assess(&mut picture, &mut board, None);
         let before = incidents.opened();
-        let messages = incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
+        let messages = incidents.take(&assessment, &|pair| board.is_answering(&pairs, pair));
         if step < WARM_UP * STEPS {
             continue;
         }
@@ -97,12 +102,12 @@ pub(crate) fn run(hours: f64, seed: u64) -> anyhow::Result<()> {
 }
 
 impl Asking {
-    /// Asks, if it is time to.
-    fn ask(&mut self, now: i64, dice: &mut Dice) {
+    /// Asks, if it is time to; whether it was.
+    fn ask(&mut self, now: i64, dice: &mut Dice) -> bool {
         let span = INTERVAL_US / STEPS;
         let at = (now - BREAK - span).div_euclid(INTERVAL_US) * INTERVAL_US + self.phase_us + BREAK;
         if !(now - span..now).contains(&at) {
-            return;
+            return false;
         }
         // Most rounds lose nothing: one draw for those.
         let mut received = PACKETS;
@@ -119,6 +124,7 @@ impl Asking {
             self.asks.remove(0);
         }
         self.asks.push(Ask { at: UtcMicros(at), sent: PACKETS, received, rtt_us });
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use model::UtcMicros;
 use super::read::{Case, Seen};
 use crate::{
     graph::{PathBook, Topology},
-    rca::{self, Ask, Assessment, Beat, Fact, Incidents, Message, Pair, Picture},
+    rca::{self, Assessment, Beat, Board, Fact, Incidents, Message, Pair, Pairs, Picture},
 };
 
 /// What the engine said at one step.
@@ -21,6 +21,7 @@ pub struct Step {
 pub struct Player<'a> {
     case: &'a Case,
     paths: PathBook,
+    board: Board,
     incidents: Incidents,
     next: usize,
     budget: Option<u64>,
@@ -30,14 +31,14 @@ impl<'a> Player<'a> {
     /// `budget` bounds the work of a step, in covers weighed; `None` is no limit.
     pub fn new(case: &'a Case, budget: Option<u64>) -> Player<'a> {
         let paths = PathBook::new(&case.topology, &case.told);
-        Player { case, paths, incidents: Incidents::default(), next: 0, budget }
+        let (board, incidents) = (Board::default(), Incidents::default());
+        Player { case, paths, board, incidents, next: 0, budget }
     }
 
     /// Asks at the next step; `None` after the last.
     pub fn step(&mut self) -> Option<Step> {
         let now = *self.case.steps.get(self.next)?;
         self.next += 1;
-        let pairs: Vec<Pair<'_>> = self.case.seen.iter().map(|seen| pair(seen, now)).collect();
         let arrived = self.case.facts.partition_point(|fact| fact.at <= now);
         let facts: &[Fact] = self.case.facts.get(..arrived).unwrap_or(&[]);
         let beats: Vec<Beat> =
@@ -46,14 +47,15 @@ impl<'a> Player<'a> {
             now,
             topology: &self.case.topology,
             paths: &mut self.paths,
-            pairs: &pairs,
+            pairs: &self.case.seen,
             facts,
             beats: &beats,
             heartbeat_us: self.case.heartbeat_us,
             works: &self.case.works,
         };
-        let assessment = rca::assess(&mut picture, self.budget);
-        let messages = self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
+        let assessment = rca::assess(&mut picture, &mut self.board, self.budget);
+        let is_answering = |pair| self.board.is_answering(&self.case.seen, pair);
+        let messages = self.incidents.take(&assessment, &is_answering);
         Some(Step { at: now, assessment, messages })
     }
 
@@ -67,8 +69,13 @@ impl<'a> Player<'a> {
     }
 }
 
-fn pair(seen: &Seen, now: UtcMicros) -> Pair<'_> {
-    let arrived = seen.asks.partition_point(|ask| ask.at <= now);
-    let asks: &[Ask] = seen.asks.get(..arrived).unwrap_or(&[]);
-    Pair { agent: seen.agent, target: seen.target, interval_us: seen.interval_us, asks }
+impl Pairs for Vec<Seen> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Pair<'_>> {
+        let Seen { agent, target, interval_us, asks } = self.as_slice().get(at)?;
+        Some(Pair { agent: *agent, target: *target, interval_us: *interval_us, asks })
+    }
 }

@@ -19,6 +19,8 @@ pub const ASKS_TOTAL_MAX: usize = 4_000_000;
 const PAIR_ASKS_MAX: usize = 32;
 /// And so many at least, whatever there are of pairs: a pair without a past says nothing.
 const PAIR_ASKS_MIN: usize = 4;
+/// Writes that are remembered at least, before who has not read them reads everything.
+const WRITTEN_MIN: usize = 1_024;
 
 /// What an agent's gateway did last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +30,24 @@ pub(super) struct Gateway {
     pub(super) silent_since: Option<UtcMicros>,
 }
 
+/// The rounds of an agent and a probe.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    pub(super) agent: AgentId,
+    pub(super) probe: ProbeId,
+    pub(super) asks: Vec<Ask>,
+}
+
 /// Rounds by agent and probe.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    pairs: BTreeMap<(AgentId, ProbeId), Vec<Ask>>,
+    pages: Vec<Page>,
+    places: BTreeMap<(AgentId, ProbeId), u32>,
+    /// Changes when pages have other places.
+    edition: u64,
+    /// Pages that were written on, in order, and how many of that are forgotten.
+    written: Vec<u32>,
+    forgotten: u64,
     gateways: BTreeMap<AgentId, Gateway>,
     /// From when on rounds of a probe count: before, it asked another address.
     since: BTreeMap<ProbeId, UtcMicros>,
@@ -58,14 +74,20 @@ impl Ledger {
         if self.since.get(&pair.1).is_some_and(|since| ask.at < *since) {
             return;
         }
-        let share = ASKS_TOTAL_MAX / self.pairs.len().max(1);
+        let share = ASKS_TOTAL_MAX / self.pages.len().max(1);
         let asks_max = share.clamp(PAIR_ASKS_MIN, PAIR_ASKS_MAX);
-        let asks = self.pairs.entry(pair).or_default();
+        let next = self.pages.len();
+        let place = self.places.entry(pair).or_insert(u32::try_from(next).unwrap_or(u32::MAX));
+        if *place as usize == next {
+            self.pages.push(Page { agent: pair.0, probe: pair.1, asks: Vec::new() });
+        }
+        let Some(Page { asks, .. }) = self.pages.get_mut(*place as usize) else { return };
         // A backlog comes late and in its order; a round that comes again counts once.
         let at = asks.partition_point(|known| known.at < ask.at);
         if asks.get(at).is_some_and(|known| known.at == ask.at) {
             return;
         }
+        self.written.push(*place);
         // The oldest go first, so that no more room is made than is used.
         let beyond = (asks.len() + 1).saturating_sub(asks_max);
         let Some(place) = at.checked_sub(beyond) else {
@@ -76,6 +98,11 @@ impl Ledger {
         asks.drain(..beyond);
         asks.insert(place, ask);
         self.total = self.total + 1 - beyond;
+        if self.pages.len() * 2 + WRITTEN_MIN < self.written.len() {
+            // Who has not read it by now reads everything.
+            self.forgotten += self.written.len() as u64;
+            self.written.clear();
+        }
     }
 
     fn gateway(&mut self, agent: AgentId, round: &Round) {
@@ -98,21 +125,46 @@ impl Ledger {
     pub fn forget_addresses(&mut self, roster: &mut Roster, now: UtcMicros) {
         for probe in roster.take_readdressed() {
             self.since.insert(probe, now);
-            self.pairs.retain(|(_, of), _| *of != probe);
+            self.keep(|page| page.probe != probe);
         }
-        self.total = self.pairs.values().map(Vec::len).sum();
     }
 
     /// Forgets who is no longer in the inventory.
     pub fn forget_strangers(&mut self, roster: &Roster) {
-        self.pairs.retain(|(agent, probe), _| roster.has_agent(*agent) && roster.has_probe(*probe));
+        self.keep(|page| roster.has_agent(page.agent) && roster.has_probe(page.probe));
         self.gateways.retain(|agent, _| roster.has_agent(*agent));
         self.since.retain(|probe, _| roster.has_probe(*probe));
-        self.total = self.pairs.values().map(Vec::len).sum();
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (AgentId, ProbeId, &[Ask])> {
-        self.pairs.iter().map(|((agent, probe), asks)| (*agent, *probe, asks.as_slice()))
+    fn keep(&mut self, is_kept: impl Fn(&Page) -> bool) {
+        let before = self.pages.len();
+        self.pages.retain(is_kept);
+        if self.pages.len() < before {
+            let places = self.pages.iter().zip(0u32..);
+            self.places = places.map(|(page, at)| ((page.agent, page.probe), at)).collect();
+            self.total = self.pages.iter().map(|page| page.asks.len()).sum();
+            self.edition += 1;
+        }
+    }
+
+    pub(super) fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+
+    pub(super) fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// How much was written so far.
+    pub(super) fn position(&self) -> u64 {
+        self.forgotten + self.written.len() as u64
+    }
+
+    /// Places of the pages that were written on since a position, some more than once; `None` if
+    /// that is no longer known.
+    pub(super) fn written_since(&self, position: u64) -> Option<&[u32]> {
+        let from = position.checked_sub(self.forgotten)?;
+        self.written.get(usize::try_from(from).ok()?..)
     }
 
     /// Rounds that are kept.

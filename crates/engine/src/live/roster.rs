@@ -32,6 +32,8 @@ pub struct Roster {
     agents: BTreeMap<AgentId, Agent>,
     /// Probes whose address is another, until somebody asks.
     readdressed: BTreeSet<ProbeId>,
+    /// Changes when something is asked more often, or less.
+    tempo: u64,
 }
 
 impl Roster {
@@ -40,11 +42,13 @@ impl Roster {
         match change {
             InventoryChange::TierSet(tier) => {
                 let us = i64::try_from(tier.interval.as_micros()).unwrap_or(INTERVAL_US);
-                self.intervals_us.insert(tier.id, us);
+                let before = self.intervals_us.insert(tier.id, us);
+                self.tempo += u64::from(before != Some(us));
                 false
             }
             InventoryChange::TierRemoved(id) => {
                 self.intervals_us.remove(id);
+                self.tempo += 1;
                 false
             }
             InventoryChange::ProbeSet(spec) => {
@@ -54,6 +58,8 @@ impl Roster {
                     Probe { org: spec.org, target: target.into(), address, tier: spec.tier };
                 let address = probe.address.clone();
                 let before = self.probes.insert(spec.id, probe);
+                let is_other = before.as_ref().is_some_and(|before| before.tier != spec.tier);
+                self.tempo += u64::from(is_other);
                 if before.as_ref().is_some_and(|before| before.address != address) {
                     self.readdressed.insert(spec.id);
                 }
@@ -90,6 +96,10 @@ impl Roster {
 
     pub fn has_agent(&self, agent: AgentId) -> bool {
         self.agents.contains_key(&agent)
+    }
+
+    pub(super) fn tempo(&self) -> u64 {
+        self.tempo
     }
 
     /// Between two rounds of a probe.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     graph::{Draft, ElementIx, Problem, Topology, document::own_id},
-    rca::{self, Beat, Incidents, Pair, Picture},
+    rca::{self, Ask, Beat, Board, Incidents, Pair, Pairs, Picture},
 };
 
 /// Between two heartbeats of an agent.
@@ -41,6 +41,50 @@ pub struct Standing {
     incidents: Incidents,
     agents: BTreeMap<AgentId, ElementIx>,
     probes: BTreeMap<ProbeId, ElementIx>,
+    seen: Seen,
+}
+
+/// The ledger as it was read last.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    board: Board,
+    /// Edition of the ledger and tempo of the roster.
+    of: Option<(u64, u64)>,
+    /// How much of what was written is read.
+    position: u64,
+    /// Who asks whom, by page; `None` of who stands nowhere, or of a further probe of the same.
+    pairs: Vec<Option<Named>>,
+    /// The page that counts, as a target may have several probes.
+    first: BTreeMap<(ElementIx, ElementIx), u32>,
+    rounds: usize,
+}
+
+/// A page of the ledger by elements.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    agent: ElementIx,
+    target: ElementIx,
+    interval_us: i64,
+    rounds: usize,
+}
+
+/// Pages of the ledger as pairs.
+#[derive(Debug)]
+struct Read<'a> {
+    ledger: &'a Ledger,
+    pairs: &'a [Option<Named>],
+}
+
+impl Pairs for Read<'_> {
+    fn count(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Pair<'_>> {
+        let Named { agent, target, interval_us, .. } = (*self.pairs.get(at)?)?;
+        let asks: &[Ask] = &self.ledger.pages().get(at)?.asks;
+        Some(Pair { agent, target, interval_us, asks })
+    }
 }
 
 impl Standing {
@@ -51,6 +95,7 @@ impl Standing {
             incidents: Incidents::default(),
             agents: BTreeMap::new(),
             probes: BTreeMap::new(),
+            seen: Seen::default(),
         }
     }
 
@@ -91,27 +136,34 @@ impl Standing {
                 Moved::Rebuilt
             }
         };
-        self.name(roster);
+        let is_same = !self.name(roster);
+        match (moved, &mut self.net) {
+            (Moved::Followed { .. }, Some(net)) if is_same => {
+                let (topology, paths) = net.parts();
+                self.seen.board.follow(topology, paths);
+            }
+            (Moved::Nothing, _) if is_same => {}
+            _ => self.seen = Seen::default(),
+        }
         Ok(moved)
     }
 
-    /// Finds which element each agent and probe is.
-    fn name(&mut self, roster: &Roster) {
-        let Some(net) = &self.net else { return };
+    /// Finds which element each agent and probe is; whether that is another than before.
+    fn name(&mut self, roster: &Roster) -> bool {
+        let Some(net) = &self.net else { return false };
         let topology = net.topology();
         let agents = topology.of_kind(ElementKind::Agent).filter_map(|ix| {
             let element = topology.get(ix)?;
             Some((element.name.as_deref().unwrap_or(&element.id), ix))
         });
         let by_name: BTreeMap<&str, ElementIx> = agents.collect();
-        self.agents = roster
-            .agents(self.org)
-            .filter_map(|(id, name)| Some((id, *by_name.get(name)?)))
-            .collect();
-        self.probes = roster
-            .probes(self.org)
-            .filter_map(|(id, name)| Some((id, target(topology, name)?)))
-            .collect();
+        let agents = roster.agents(self.org);
+        let agents = agents.filter_map(|(id, name)| Some((id, *by_name.get(name)?))).collect();
+        let probes = roster.probes(self.org);
+        let probes = probes.filter_map(|(id, name)| Some((id, target(topology, name)?))).collect();
+        let is_other = (&self.agents, &self.probes) != (&agents, &probes);
+        (self.agents, self.probes) = (agents, probes);
+        is_other
     }
 
     /// Whether what an agent reports is evidence: it stands in the topology.
@@ -153,9 +205,10 @@ impl Standing {
     /// Judges; `None` without a topology.
     pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
         self.net.as_ref()?;
-        let pairs = self.pairs(hearing);
+        self.read(hearing);
         let beats = self.beats(hearing);
-        let rounds = pairs.iter().map(|pair| pair.asks.len()).sum();
+        let Seen { board, pairs, rounds, .. } = &mut self.seen;
+        let pairs = Read { ledger: hearing.ledger, pairs };
         let (topology, paths) = self.net.as_mut()?.parts();
         let mut picture = Picture {
             now: hearing.now,
@@ -167,37 +220,38 @@ impl Standing {
             heartbeat_us: HEARTBEAT_US,
             works: &[],
         };
-        let assessment = rca::assess(&mut picture, hearing.budget);
-        let messages = self.incidents.take(&assessment, &|pair| rca::is_answering(&pairs, pair));
+        let assessment = rca::assess(&mut picture, board, hearing.budget);
+        let is_answering = |pair| board.is_answering(&pairs, pair);
+        let messages = self.incidents.take(&assessment, &is_answering);
         let report = told(topology, hearing.now, &assessment, &self.incidents);
-        // Who was not asked for a while says nothing of now.
-        let is_heard = |pair: &&Pair<'_>| {
-            let heard_at = pair.asks.last().map(|ask| ask.at.0);
-            heard_at.is_some_and(|at| hearing.now.0 - at <= rca::window_us(pair.interval_us))
-        };
-        let heard = pairs.iter().filter(is_heard).count();
-        Some(Report { messages, pairs: heard, rounds, ..report })
+        Some(Report { messages, pairs: board.heard(), rounds: *rounds, ..report })
     }
 
-    /// In the order of agent and target; of several probes of one target the first.
-    fn pairs<'a>(&self, hearing: &Hearing<'a>) -> Vec<Pair<'a>> {
-        let Hearing { roster, ledger, now, .. } = *hearing;
-        let mut pairs: Vec<Pair<'a>> = ledger
-            .pairs()
-            .filter_map(|(agent, probe, asks)| {
-                // A round of later than now is one of a clock that leapt.
-                let asks = asks.get(..asks.partition_point(|ask| ask.at <= now))?;
-                Some(Pair {
-                    agent: *self.agents.get(&agent)?,
-                    target: *self.probes.get(&probe)?,
-                    interval_us: roster.interval_us(probe),
-                    asks,
-                })
-            })
-            .collect();
-        pairs.sort_by_key(|pair| (pair.agent, pair.target));
-        pairs.dedup_by_key(|pair| (pair.agent, pair.target));
-        pairs
+    /// Reads what was written in the ledger since the last time.
+    fn read(&mut self, hearing: &Hearing<'_>) {
+        let Hearing { roster, ledger, .. } = *hearing;
+        let of = Some((ledger.edition(), roster.tempo()));
+        if self.seen.of != of {
+            self.seen = Seen { of, ..Seen::default() };
+        }
+        let known = self.seen.pairs.len();
+        for (page, at) in ledger.pages().iter().zip(0u32..).skip(known) {
+            let agent = self.agents.get(&page.agent).copied();
+            let named = agent.zip(self.probes.get(&page.probe).copied());
+            self.seen.pairs.push(named.map(|(agent, target)| Named {
+                agent,
+                target,
+                interval_us: roster.interval_us(page.probe),
+                rounds: 0,
+            }));
+            self.seen.keep_first(ledger, at);
+        }
+        let seen = &mut self.seen;
+        match ledger.written_since(seen.position) {
+            Some(written) => written.iter().for_each(|at| seen.note(ledger, *at as usize)),
+            None => (0..ledger.pages().len()).for_each(|at| seen.note(ledger, at)),
+        }
+        seen.position = ledger.position();
     }
 
     /// By agent and time.
@@ -215,6 +269,32 @@ impl Standing {
         }
         beats.sort_by_key(|beat| (beat.agent, beat.at));
         beats
+    }
+}
+
+impl Seen {
+    /// Of several probes of one target, the first one counts.
+    fn keep_first(&mut self, ledger: &Ledger, at: u32) {
+        let Some(Some(Named { agent, target, .. })) = self.pairs.get(at as usize) else { return };
+        let probe = |at: u32| ledger.pages().get(at as usize).map(|page| page.probe);
+        let first = self.first.entry((*agent, *target)).or_insert(at);
+        let other = if probe(at) < probe(*first) { std::mem::replace(first, at) } else { at };
+        if other == *first {
+            return;
+        }
+        if let Some(named) = self.pairs.get_mut(other as usize).and_then(Option::take) {
+            self.rounds -= named.rounds;
+        }
+        self.board.touch(other as usize);
+    }
+
+    /// Something was written on a page.
+    fn note(&mut self, ledger: &Ledger, at: usize) {
+        let Some(Some(named)) = self.pairs.get_mut(at) else { return };
+        let rounds = ledger.pages().get(at).map_or(0, |page| page.asks.len());
+        self.rounds = self.rounds + rounds - named.rounds;
+        named.rounds = rounds;
+        self.board.touch(at);
     }
 }
 

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::{
+    board::{Board, Sum},
     noise::LEVELS,
     picture::Picture,
-    prior,
-    rows::{self, Board},
+    prior, rows,
     score::{self, Cover, Scorer},
     search::Search,
     targets::{self, Dead},
@@ -32,8 +32,6 @@ const ALTERNATIVE_MIN: f64 = -12.0;
 /// The share of pairs that lose a round of the window by noise, at least and at most.
 const NOISE_MIN: f64 = 0.005;
 const NOISE_MAX: f64 = 0.03;
-/// A row with a larger share of such pairs is no noise.
-const NOISY_ROW: f64 = 0.2;
 /// Standard deviations by which lost rounds exceed noise on what is worth a look.
 const BEYOND_NOISE: f64 = 3.0;
 /// A row whose loss says less than this is quiet.
@@ -51,8 +49,8 @@ pub(super) struct Channel {
 
 /// Everything that the text and the impact are made of.
 #[derive(Debug)]
-pub(super) struct Judgement {
-    pub(super) board: Board,
+pub(super) struct Judgement<'b> {
+    pub(super) board: &'b Board,
     pub(super) telemetry: Telemetry,
     pub(super) outages: Channel,
     pub(super) losses: Channel,
@@ -64,10 +62,13 @@ pub(super) struct Judgement {
 }
 
 /// Judges, within a budget of covers weighed (`None` is no limit).
-pub(super) fn judge(picture: &mut Picture<'_>, budget: Option<u64>) -> Judgement {
-    let board = rows::build(picture);
+pub(super) fn judge<'b>(
+    picture: &Picture<'_>,
+    board: &'b Board,
+    budget: Option<u64>,
+) -> Judgement<'b> {
     let telemetry = Telemetry::new(picture);
-    let scorer = Scorer { picture, board: &board, telemetry: &telemetry };
+    let scorer = Scorer { picture, board, telemetry: &telemetry };
     let mut is_cut_short = false;
     let mut chosen = |covers: Vec<Cover>| {
         let search = Search::run(&covers, budget);
@@ -150,7 +151,7 @@ fn suspects(suspicion: &[f64], is_worth: impl Fn(ElementIx) -> bool) -> BTreeMap
 /// The most suspicious elements, and the composites of which at least two members are among them.
 fn candidates(scorer: &Scorer<'_, '_>, suspicion: &BTreeMap<ElementIx, f64>) -> Vec<ElementIx> {
     let topology = scorer.picture.topology;
-    let rows_of = |ix: ElementIx| scorer.board.rows_of(ix).len();
+    let rows_of = |ix: ElementIx| scorer.board.rows_count(ix);
     let mut all: Vec<(ElementIx, f64)> = suspicion
         .iter()
         .filter(|(ix, _)| topology.kind(**ix) != ElementKind::Target)
@@ -174,21 +175,28 @@ fn candidates(scorer: &Scorer<'_, '_>, suspicion: &BTreeMap<ElementIx, f64>) -> 
 /// Elements with more lost rounds on them than noise would lose, or with something that speaks for
 /// them beside rounds.
 fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
-    let is_bad = |row: &&rows::Row| {
-        let lost = row.lots.iter().any(|lot| lot.asks.iter().any(|ask| ask.is_dead()));
-        lost || row.fixed.iter().any(|(_, ratio)| 0.0 < *ratio)
+    let Scorer { picture, board, telemetry } = scorer;
+    let noise = noise_share(board);
+    let sums = board.sums().iter().zip(0..).map(|(sum, at)| (ElementIx(at), sum));
+    let beyond = sums.filter(|(_, sum)| is_beyond_noise(sum, noise)).map(|(ix, _)| ix);
+    let noted = board.noted().keys().copied();
+    let mut suspicion: BTreeMap<ElementIx, f64> = beyond
+        .chain(noted)
+        .collect::<BTreeSet<ElementIx>>()
+        .into_iter()
+        .map(|element| (element, scorer.suspicion(element)))
+        .filter(|(_, sum)| 0.0 < *sum)
+        .collect();
+    let is_worth = |element: &ElementIx| {
+        let sum = board.sums().get(element.index());
+        let is_spoken_for = || scorer.noted(*element).any(|ratio| 0.0 < ratio);
+        sum.is_some_and(|sum| is_beyond_noise(sum, noise)) || is_spoken_for()
     };
-    let bad = scorer.board.rows.iter().filter(is_bad).map(|row| {
-        let dead = row.lots.iter().filter(|lot| lot.regime.is_dead).count();
-        (row, 0.2 + dead as f64)
-    });
-    let noise = noise_share(&scorer.board.rows);
-    let mut suspicion =
-        suspects(&crossed(scorer, bad), |element| scorer.is_beyond_noise(element, noise));
-    for element in scorer.telemetry.suspects(scorer.picture) {
+    suspicion.retain(|element, _| is_worth(element));
+    for element in telemetry.suspects(picture) {
         *suspicion.entry(element).or_default() += 3.0;
-        if let Some(ends) = scorer.picture.topology.get(element).and_then(|e| e.ends) {
-            for node in ends.map(|end| scorer.picture.topology.node_of(end)) {
+        if let Some(ends) = picture.topology.get(element).and_then(|e| e.ends) {
+            for node in ends.map(|end| picture.topology.node_of(end)) {
                 *suspicion.entry(node).or_default() += 1.0;
             }
         }
@@ -198,17 +206,17 @@ fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
 
 /// The share of pairs that noise took a round from: over all rows that lost so few that nothing
 /// on their way is broken.
-fn noise_share(rows: &[rows::Row]) -> f64 {
-    let (mut lots, mut pairs) = (0.0, 0.0);
-    for row in rows.iter().filter(|row| row.set.is_some()) {
-        let of = row.pairs() as f64;
-        let lost = row.lots.len() as f64;
-        if lost <= of * NOISY_ROW {
-            lots += lost;
-            pairs += of;
-        }
-    }
-    (lots / f64::max(pairs, 1.0)).clamp(NOISE_MIN, NOISE_MAX)
+fn noise_share(board: &Board) -> f64 {
+    let Sum { lots, pairs } = board.noise;
+    (lots as f64 / pairs.max(1) as f64).clamp(NOISE_MIN, NOISE_MAX)
+}
+
+/// Whether more pairs over an element lost rounds than noise would take.
+fn is_beyond_noise(sum: &Sum, noise: f64) -> bool {
+    let lots = sum.lots as f64 / rows::SHARE_ONE;
+    let expected = noise * sum.pairs as f64 / rows::SHARE_ONE;
+    let spread = (expected * (1.0 - noise)).max(noise).sqrt();
+    BEYOND_NOISE * spread < lots - expected
 }
 
 fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
@@ -227,13 +235,13 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
 }
 
 fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
-    let loudest = |row: &rows::Row| row.lossy.iter().copied().fold(0.0, f64::max);
-    let bad = scorer.board.rows.iter().map(|row| (row, loudest(row)));
-    let suspicion = crossed(scorer, bad.filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio));
-    let sums = loss_sums(scorer);
-    let is_hopeful = |sums: &[f64; LEVELS.len()]| sums.iter().any(|sum| LOSS_SUM_MIN < *sum);
-    let mut suspicion =
-        suspects(&suspicion, |element| sums.get(element.index()).is_some_and(is_hopeful));
+    let board = scorer.board;
+    let loudest = |row: &rows::Row| board.lossy(row).into_iter().fold(0.0, f64::max);
+    let bad = board.kept_rows().iter().filter(|row| board.losses.is_beyond(&row.counted));
+    let bad = bad.map(|row| (row, loudest(row))).filter(|(_, ratio)| LOSSY_ROW_MIN < *ratio);
+    let suspicion = crossed(scorer, bad);
+    let is_hopeful = |element| loss_sums(scorer, element).iter().any(|sum| LOSS_SUM_MIN < *sum);
+    let mut suspicion = suspects(&suspicion, is_hopeful);
     for element in scorer.telemetry.suspects(scorer.picture) {
         *suspicion.entry(element).or_default() += 3.0;
     }
@@ -241,18 +249,16 @@ fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     kept(elements.filter_map(|element| scorer.lossy(element)).collect())
 }
 
-/// What all rows over each element say of each level of loss, as if every flow crossed it.
-fn loss_sums(scorer: &Scorer<'_, '_>) -> Vec<[f64; LEVELS.len()]> {
-    let mut sums = vec![[0.0; LEVELS.len()]; scorer.picture.topology.elements().len()];
-    for row in &scorer.board.rows {
+/// What all rows over an element say of each level of loss, as if every flow crossed it.
+fn loss_sums(scorer: &Scorer<'_, '_>, element: ElementIx) -> [f64; LEVELS.len()] {
+    let mut sums = [0.0; LEVELS.len()];
+    for row in scorer.board.rows_of(element) {
+        let Some(row) = scorer.board.rows.get(row as usize) else { continue };
         let Some(set) = row.set.and_then(|set| scorer.picture.paths.get(set)) else { continue };
         let trust = score::trust(set.source);
-        let values = row.lossy.map(|ratio| score::row_value(ratio, None, trust));
-        for crossing in &set.crossings {
-            let Some(sums) = sums.get_mut(crossing.element.index()) else { continue };
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += value;
-            }
+        let values = scorer.board.lossy(row).map(|ratio| score::row_value(ratio, None, trust));
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
         }
     }
     sums
@@ -264,8 +270,9 @@ fn delay_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
     if chosen.any(|cover| cover.converged_us.is_some()) {
         return Vec::new();
     }
-    let bad = scorer.board.rows.iter().map(|row| (row, row.shifts_us.len() as f64));
-    let suspicion = crossed(scorer, bad.filter(|(_, shifted)| 0.0 < *shifted));
+    let shifted = scorer.board.shifted.iter();
+    let shifted = shifted.filter_map(|row| scorer.board.rows.get(*row as usize));
+    let suspicion = crossed(scorer, shifted.map(|row| (row, row.shifts_us.len() as f64)));
     let suspicion = suspects(&suspicion, |_| true);
     let elements = ailing(scorer, &suspicion, outages);
     kept(elements.map(|element| scorer.slow(element)).collect())
@@ -293,14 +300,11 @@ fn dead_lots(
     scorer: &Scorer<'_, '_>,
     channels: &[&Channel],
 ) -> BTreeMap<ElementIx, Vec<(u32, usize)>> {
-    let mut by_target: BTreeMap<ElementIx, Vec<(u32, usize)>> = BTreeMap::new();
-    for (row, ix) in scorer.board.rows.iter().zip(0u32..) {
-        for (at, lot) in row.lots.iter().enumerate().filter(|(_, lot)| lot.regime.is_dead) {
-            let is_current =
-                lot.asks.last().is_some_and(|ask| lot.regime.dead_since() <= Some(ask.at));
-            if is_current && !channels.iter().any(|channel| explains(channel, ix, at)) {
-                by_target.entry(lot.target).or_default().push((ix, at));
-            }
+    let mut by_target = BTreeMap::new();
+    for (target, mut lots) in scorer.board.dead() {
+        lots.retain(|(row, at)| !channels.iter().any(|channel| explains(channel, *row, *at)));
+        if !lots.is_empty() {
+            by_target.insert(target, lots);
         }
     }
     by_target
@@ -349,23 +353,26 @@ pub(super) fn explains(channel: &Channel, row: u32, lot: usize) -> bool {
 }
 
 impl Scorer<'_, '_> {
-    /// Whether more pairs over an element lost rounds than noise would take, or something that is
-    /// no round speaks for it.
-    fn is_beyond_noise(&self, element: ElementIx, noise: f64) -> bool {
-        let (mut lots, mut pairs) = (0.0, 0.0);
+    /// What speaks for or against an element beside rounds.
+    fn noted(&self, element: ElementIx) -> impl Iterator<Item = f64> + '_ {
+        let rows = self.board.noted().get(&element).into_iter().flatten();
+        let rows = rows.filter_map(|row| self.board.rows.get(*row as usize));
+        let fixed = rows.flat_map(|row| &row.fixed);
+        fixed.filter(move |(of, _)| *of == element).map(|(_, ratio)| *ratio)
+    }
+
+    /// How suspicious rows that lost rounds, and what is no round, make an element.
+    fn suspicion(&self, element: ElementIx) -> f64 {
+        let mut sum: f64 = self.noted(element).filter(|ratio| 0.0 < *ratio).sum();
         for row in self.board.rows_of(element) {
-            let Some(row) = self.board.rows.get(*row as usize) else { continue };
-            if row.fixed.iter().any(|(of, ratio)| *of == element && 0.0 < *ratio) {
-                return true;
-            }
+            let Some(row) = self.board.rows.get(row as usize).filter(|row| row.is_bad) else {
+                continue;
+            };
             let set = row.set.and_then(|set| self.picture.paths.get(set));
             let share = set.and_then(|set| set.crossing(element)).map_or(0.0, |c| c.share);
-            lots += share * row.lots.len() as f64;
-            pairs += share * row.pairs() as f64;
+            sum += (0.2 + f64::from(row.dead)) * share;
         }
-        let expected = noise * pairs;
-        let spread = (expected * (1.0 - noise)).max(noise).sqrt();
-        BEYOND_NOISE * spread < lots - expected
+        sum
     }
 }
 

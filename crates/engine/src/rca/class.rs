@@ -5,7 +5,7 @@
 
 use model::ElementKind;
 
-use super::{picture::Picture, rows::Board, telemetry::Telemetry};
+use super::{board::Board, picture::Picture, telemetry::Telemetry};
 use crate::graph::ElementIx;
 
 /// Members of a class that are said; a longer one says nothing.
@@ -86,8 +86,7 @@ fn signed(
 }
 
 fn rows_of(board: &Board, fate: &[ElementIx]) -> Vec<u32> {
-    let mut rows: Vec<u32> =
-        fate.iter().flat_map(|member| board.rows_of(*member)).copied().collect();
+    let mut rows: Vec<u32> = fate.iter().flat_map(|member| board.rows_of(*member)).collect();
     if 1 < fate.len() {
         rows.sort_unstable();
         rows.dedup();

@@ -8,6 +8,7 @@ use model::{ElementKind, FactKind, FaultMode, UtcMicros};
 
 use super::{
     assess::Judgement,
+    board::Board,
     noise,
     picture::Picture,
     report::RankedCause,
@@ -71,14 +72,14 @@ impl Source {
 
 /// The lots that a cover explains, with their rows.
 pub(super) fn positive_lots<'a>(
-    board: &'a super::rows::Board,
+    board: &'a Board,
     cover: &'a Cover,
 ) -> impl Iterator<Item = (&'a Row, &'a Lot)> + 'a {
     lots_with_ratio(board, cover).map(|(row, lot, _)| (row, lot))
 }
 
 fn lots_with_ratio<'a>(
-    board: &'a super::rows::Board,
+    board: &'a Board,
     cover: &'a Cover,
 ) -> impl Iterator<Item = (&'a Row, &'a Lot, f64)> + 'a {
     cover.effects.iter().flat_map(move |effect| {
@@ -91,7 +92,7 @@ fn lots_with_ratio<'a>(
 }
 
 /// Everything for and against a cover, the loudest first.
-pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Vec<Evidence> {
+pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Vec<Evidence> {
     let mut pieces = Vec::new();
     match cover.mode {
         FaultMode::Lossy => pieces.extend(loss(judgement, cover)),
@@ -120,7 +121,7 @@ pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) ->
 }
 
 fn refs(picture: &Picture<'_>, pairs: impl Iterator<Item = usize>) -> Vec<(ElementIx, ElementIx)> {
-    let pairs = pairs.filter_map(|at| picture.pairs.get(at));
+    let pairs = pairs.filter_map(|at| picture.pair(at));
     let pairs: BTreeSet<_> = pairs.map(|pair| (pair.agent, pair.target)).collect();
     pairs.into_iter().take(REFS_MAX).collect()
 }
@@ -128,12 +129,12 @@ fn refs(picture: &Picture<'_>, pairs: impl Iterator<Item = usize>) -> Vec<(Eleme
 /// The lost rounds over an element: of those that a cover explains, the ones that count for it.
 fn lost(
     picture: &Picture<'_>,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     cover: &Cover,
     element: ElementIx,
     counts: impl Fn(&Lot) -> bool,
 ) -> Option<Evidence> {
-    let all = lots_with_ratio(&judgement.board, cover).filter(|(_, lot, _)| counts(lot));
+    let all = lots_with_ratio(judgement.board, cover).filter(|(_, lot, _)| counts(lot));
     let (lots, ratios): (Vec<(&Row, &Lot)>, Vec<f64>) =
         all.map(|(row, lot, ratio)| ((row, lot), ratio)).unzip();
     let asks = || lots.iter().flat_map(|(_, lot)| &lot.asks).filter(|ask| cover.onset <= ask.at);
@@ -158,15 +159,15 @@ fn lost(
 }
 
 /// What others behind the device of a band answer: that it is not the device.
-fn beside(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Evidence> {
+fn beside(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Option<Evidence> {
     let device = picture.topology.host(cover.element)?;
     let mut rounds = 0;
     let mut agents = BTreeSet::new();
     for effect in &cover.effects {
         let Some(row) = judgement.board.rows.get(effect.row as usize) else { continue };
-        let before = row.quiet_times.partition_point(|at| *at < cover.onset.0);
-        if before < row.quiet_times.len() {
-            rounds += row.quiet_times.len() - before;
+        let quiet = row.quiet_since(cover.onset.0);
+        if 0 < quiet {
+            rounds += quiet;
             agents.insert(row.agent);
         }
     }
@@ -184,7 +185,7 @@ fn beside(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option
 }
 
 /// What was answered over a row that should be gone.
-fn answered(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Evidence> {
+fn answered(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Option<Evidence> {
     let mut rounds = 0;
     let mut ratio = 0.0;
     let mut agents = BTreeSet::new();
@@ -199,9 +200,7 @@ fn answered(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Opti
         if sum == 0.0 {
             continue;
         }
-        let before = row.quiet_times.partition_point(|at| *at < cover.onset.0);
-        let quiet = row.quiet_times.len() - before;
-        rounds += if effect.rest < 0.0 { quiet } else { 0 };
+        rounds += if effect.rest < 0.0 { row.quiet_since(cover.onset.0) } else { 0 };
         for (lot, _) in row.lots.iter().zip(&effect.lots).filter(|(_, ratio)| **ratio < 0.0) {
             rounds += lot.asks.iter().filter(|ask| cover.onset <= ask.at && !ask.is_dead()).count();
             pairs.push(lot.pair);
@@ -228,7 +227,7 @@ fn noise_floor(trust: f64) -> f64 {
     -(1.0 - trust).max(1e-6).ln()
 }
 
-fn loss(judgement: &Judgement, cover: &Cover) -> Vec<Evidence> {
+fn loss(judgement: &Judgement<'_>, cover: &Cover) -> Vec<Evidence> {
     let mut pieces = Vec::new();
     for supports in [true, false] {
         let (mut sent, mut lost, mut ratio) = (0, 0, 0.0);
@@ -251,7 +250,7 @@ fn loss(judgement: &Judgement, cover: &Cover) -> Vec<Evidence> {
     pieces
 }
 
-fn delay(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Evidence> {
+fn delay(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Option<Evidence> {
     let rows = cover.effects.iter().filter_map(|e| judgement.board.rows.get(e.row as usize));
     let rows: Vec<&Row> = rows.collect();
     let mut shifts: Vec<i64> =
@@ -290,7 +289,7 @@ fn noted(picture: &Picture<'_>, row: &Row, log_ratio: f64, element: ElementIx) -
 }
 
 /// Reports about the element and, of a device or group, about what belongs to it.
-fn reported(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Vec<Evidence> {
+fn reported(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Vec<Evidence> {
     let topology = picture.topology;
     let around = cover.fate.iter().flat_map(|member| {
         let is_device = topology.kind(*member) == ElementKind::Device;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{ElementKind, FaultMode};
 
-use super::{picture::Picture, rows::Board, score::Cover};
+use super::{board::Board, picture::Picture, score::Cover};
 use crate::graph::{Bridges, Cut, ElementIx, Topology};
 
 /// What a cause does, by count and by weight.
@@ -60,10 +60,10 @@ pub(super) fn of(
 fn seen(picture: &Picture<'_>, board: &Board, target: ElementIx) -> (u32, u32) {
     let (mut out, mut fine) = (0, 0);
     for at in board.pairs_of(target).iter().map(|at| *at as usize) {
-        if picture.pairs.get(at).is_none_or(|pair| pair.asks.is_empty()) {
+        if picture.pair(at).is_none_or(|pair| pair.asks.is_empty()) {
             continue;
         }
-        match board.regimes.get(&at) {
+        match board.regime_of(at) {
             Some(regime) if regime.is_dead => out += 1,
             _ => fine += 1,
         }

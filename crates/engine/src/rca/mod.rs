@@ -10,6 +10,7 @@
 //! reasons on the evidence below verdicts, and may speak before the second bad round.
 
 mod assess;
+mod board;
 mod class;
 mod evidence;
 mod impact;
@@ -28,11 +29,12 @@ mod telemetry;
 pub mod text;
 mod whatif;
 
+pub use board::Board;
 pub use evidence::{AgentNote, REFS_MAX};
 pub use incidents::{
     Change, Incident, IncidentId, Incidents, Known, Message, OPEN_PROBABILITY, REOPEN_US, State,
 };
-pub use picture::{Ask, Beat, Fact, Pair, Picture, Work, is_answering};
+pub use picture::{Ask, Beat, Fact, Pair, Pairs, Picture, Work};
 pub use report::{
     Assessment, Evidence, Finding, Impact, RankedCause, SUPPRESS_PROBABILITY, Source,
 };
@@ -40,8 +42,11 @@ pub use rows::window_us;
 pub use steps::next_steps;
 pub use whatif::{Loss, SinglePoint, absent_agents, single_points, what_if};
 
-/// Judges a picture. `budget` bounds the work, in covers weighed; `None` is no limit.
-pub fn assess(picture: &mut Picture<'_>, budget: Option<u64>) -> Assessment {
-    let judgement = assess::judge(picture, budget);
+/// Judges a picture. `board` has the evidence of the judgements before, or is empty: that changes
+/// how long it takes and nothing else. `budget` bounds the work, in covers weighed; `None` is no
+/// limit.
+pub fn assess(picture: &mut Picture<'_>, board: &mut Board, budget: Option<u64>) -> Assessment {
+    board.take(picture);
+    let judgement = assess::judge(picture, board, budget);
     report::report(picture, &judgement)
 }

@@ -38,6 +38,33 @@ pub struct Pair<'a> {
     pub asks: &'a [Ask],
 }
 
+impl<'a> Pair<'a> {
+    /// With the rounds that were asked by then.
+    pub fn until(self, now: UtcMicros) -> Pair<'a> {
+        let heard = self.asks.partition_point(|ask| ask.at <= now);
+        Pair { asks: self.asks.get(..heard).unwrap_or(&[]), ..self }
+    }
+}
+
+/// Who asks whom, each under a number that it keeps.
+pub trait Pairs: std::fmt::Debug {
+    /// One more than the highest number.
+    fn count(&self) -> usize;
+
+    /// `None` of a number that nobody has.
+    fn get(&self, at: usize) -> Option<Pair<'_>>;
+}
+
+impl Pairs for Vec<Pair<'_>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn get(&self, at: usize) -> Option<Pair<'_>> {
+        self.as_slice().get(at).copied()
+    }
+}
+
 /// Something a device, or somebody who asks it, reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
@@ -70,15 +97,14 @@ pub struct Work {
     pub until: UtcMicros,
 }
 
-/// Everything that is known at `now`. Pairs are in order of agent and target; nothing in it is of
-/// later than `now`.
+/// Everything that is known at `now`. Of no pair are there two; rounds of later than now wait.
 #[derive(Debug)]
 pub struct Picture<'a> {
     pub now: UtcMicros,
     pub topology: &'a Topology,
     /// Paths that nobody told are computed on the way.
     pub paths: &'a mut PathBook,
-    pub pairs: &'a [Pair<'a>],
+    pub pairs: &'a dyn Pairs,
     pub facts: &'a [Fact],
     /// By agent and time.
     pub beats: &'a [Beat],
@@ -86,9 +112,9 @@ pub struct Picture<'a> {
     pub works: &'a [Work],
 }
 
-/// Whether a pair's last round was answered; pairs are in order of agent and target.
-pub fn is_answering(pairs: &[Pair<'_>], of: (ElementIx, ElementIx)) -> bool {
-    let at = pairs.binary_search_by_key(&of, |pair| (pair.agent, pair.target));
-    let pair = at.ok().and_then(|at| pairs.get(at));
-    pair.and_then(|pair| pair.asks.last()).is_some_and(|ask| !ask.is_dead())
+impl<'a> Picture<'a> {
+    /// A pair with its rounds up to now.
+    pub(super) fn pair(&self, at: usize) -> Option<Pair<'a>> {
+        self.pairs.get(at).map(|pair| pair.until(self.now))
+    }
 }

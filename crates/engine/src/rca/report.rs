@@ -1,14 +1,15 @@
 //! What a judgement says: causes with their probability, evidence, and impact.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::{
     assess::{Channel, Judgement},
+    board::Board,
     class, evidence, impact,
     picture::{Pair, Picture},
-    rows::{Board, Lot, Note, Row},
+    rows::{Lot, Note, Row},
     score::Cover,
     search::{self, Alternative, Search},
 };
@@ -127,7 +128,7 @@ pub struct RankedCause {
 }
 
 /// Says it all.
-pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement) -> Assessment {
+pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement<'_>) -> Assessment {
     let mut findings = Vec::new();
     let channels = [&judgement.outages, &judgement.losses, &judgement.delays];
     for channel in channels {
@@ -141,11 +142,11 @@ pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement) -> Assessment
     // The strongest first: it is read first.
     findings.sort_by(|a, b| b.strength().total_cmp(&a.strength()));
     suppress(picture, judgement, &mut findings);
-    let pair = |at: &usize| picture.pairs.get(*at).map(|pair| (pair.agent, pair.target));
+    let pair = |at: &usize| picture.pair(*at).map(|pair| (pair.agent, pair.target));
     let mut blind: BTreeSet<ElementIx> =
         judgement.board.blind.iter().map(|blind| blind.agent).collect();
     for finding in &findings {
-        blind.extend(blinded(picture, finding));
+        blind.extend(blinded(picture, judgement.board, finding));
     }
     Assessment {
         at: picture.now,
@@ -158,7 +159,7 @@ pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement) -> Assessment
 }
 
 /// Agents that a finding makes blind: they are its cause, or stand on what is down.
-fn blinded(picture: &Picture<'_>, finding: &Finding) -> Vec<ElementIx> {
+fn blinded(picture: &Picture<'_>, board: &Board, finding: &Finding) -> Vec<ElementIx> {
     let topology = picture.topology;
     let Some(cause) = finding.causes.first() else { return Vec::new() };
     if cause.mode != FaultMode::Down {
@@ -173,16 +174,12 @@ fn blinded(picture: &Picture<'_>, finding: &Finding) -> Vec<ElementIx> {
         let carried = uplinks.chain(topology.host(*agent).as_ref()).any(|ix| fate.contains(ix));
         fate.contains(agent) || carried || (is_own(cause.kind) && cause.elements.contains(agent))
     };
-    let asks = |agent: &ElementIx| {
-        let first = picture.pairs.partition_point(|pair| pair.agent < *agent);
-        picture.pairs.get(first).is_some_and(|pair| pair.agent == *agent)
-    };
-    agents.filter(is_hit).filter(asks).collect()
+    agents.filter(is_hit).filter(|agent| board.asks(*agent)).collect()
 }
 
 fn finding(
     picture: &Picture<'_>,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     channel: &Channel,
     place: usize,
 ) -> Option<Finding> {
@@ -217,8 +214,8 @@ fn finding(
     let felt = felt_targets(judgement, chosen);
     Some(Finding {
         other: (1.0 - said).max(0.0),
-        onset: chosen.onset_span(&judgement.board),
-        impact: impact::of(picture, &judgement.board, chosen, &pairs),
+        onset: chosen.onset_span(judgement.board),
+        impact: impact::of(picture, judgement.board, chosen, &pairs),
         suppressed: Vec::new(),
         explained: explained_by,
         is_announced: causes.first().is_some_and(|cause| is_announced(picture, cause)),
@@ -235,7 +232,7 @@ fn finding(
 /// The alternatives by class, the likeliest first.
 fn classes<'c>(
     picture: &Picture<'_>,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     channel: &'c Channel,
     alternatives: &[Alternative],
     chances: &[f64],
@@ -262,7 +259,7 @@ fn classes<'c>(
             None if *chance < UNSAID_MAX => classes.push((vec![cover.element], cover, *chance)),
             None => {
                 let mut class =
-                    class::of(picture, &judgement.board, &judgement.telemetry, cover.element);
+                    class::of(picture, judgement.board, &judgement.telemetry, cover.element);
                 class.sort_by_key(|ix| *ix != cover.element);
                 classes.push((class, cover, *chance));
             }
@@ -285,7 +282,7 @@ fn calibrate(classes: &mut [(Vec<ElementIx>, &Cover, f64)]) {
 
 fn cause(
     picture: &Picture<'_>,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     elements: Vec<ElementIx>,
     cover: &Cover,
     probability: f64,
@@ -307,11 +304,11 @@ fn cause(
 }
 
 /// How it fails, from what became of what it explains.
-fn mode(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> FaultMode {
+fn mode(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> FaultMode {
     if cover.mode != FaultMode::Down {
         return cover.mode;
     }
-    let lots: Vec<_> = evidence::positive_lots(&judgement.board, cover).collect();
+    let lots: Vec<_> = evidence::positive_lots(judgement.board, cover).collect();
     let again = lots.iter().filter(|(_, lot)| 1 < lot.regime.outages.len()).count();
     let is_flapping = 0 < again && FLAP_SHARE <= again as f64 / lots.len() as f64;
     let facts = judgement.telemetry.facts(cover.element).iter();
@@ -347,7 +344,7 @@ fn mode(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> FaultMod
 }
 
 /// The share of packets lost on the rows that cross it alone, as measured.
-fn loss_ppm(judgement: &Judgement, cover: &Cover) -> u32 {
+fn loss_ppm(judgement: &Judgement<'_>, cover: &Cover) -> u32 {
     let (mut sent, mut lost) = (0_u64, 0_u64);
     for effect in cover.effects.iter().filter(|effect| 0.0 < effect.rest) {
         let Some(row) = judgement.board.rows.get(effect.row as usize) else { continue };
@@ -360,7 +357,7 @@ fn loss_ppm(judgement: &Judgement, cover: &Cover) -> u32 {
 }
 
 /// The median of what the answers are later by.
-fn rtt_us_added(judgement: &Judgement, cover: &Cover) -> i64 {
+fn rtt_us_added(judgement: &Judgement<'_>, cover: &Cover) -> i64 {
     let rows = cover.effects.iter().filter_map(|e| judgement.board.rows.get(e.row as usize));
     let mut shifts: Vec<i64> =
         rows.flat_map(|row| row.shifts_us.iter().map(|(_, shift)| *shift)).collect();
@@ -369,9 +366,9 @@ fn rtt_us_added(judgement: &Judgement, cover: &Cover) -> i64 {
 }
 
 /// One agent alone, without a fact, is not enough to be sure of a device or a site.
-fn cap_lone_witness(judgement: &Judgement, chosen: &Cover, causes: &mut [RankedCause]) {
+fn cap_lone_witness(judgement: &Judgement<'_>, chosen: &Cover, causes: &mut [RankedCause]) {
     let agents: BTreeSet<ElementIx> =
-        evidence::positive_lots(&judgement.board, chosen).map(|(row, _)| row.agent).collect();
+        evidence::positive_lots(judgement.board, chosen).map(|(row, _)| row.agent).collect();
     let has_fact = causes.first().is_some_and(|cause| {
         cause.evidence.iter().any(|piece| piece.supports && piece.source.is_fact())
     });
@@ -386,18 +383,18 @@ fn cap_lone_witness(judgement: &Judgement, chosen: &Cover, causes: &mut [RankedC
 }
 
 /// A target's other agents are heard first, unless they take longer than an interval.
-fn cap_pending(picture: &Picture<'_>, judgement: &Judgement, causes: &mut [RankedCause]) {
+fn cap_pending(picture: &Picture<'_>, judgement: &Judgement<'_>, causes: &mut [RankedCause]) {
     for cause in causes.iter_mut().filter(|cause| cause.kind == ElementKind::Target) {
         let pairs = cause.elements.iter().flat_map(|target| judgement.board.pairs_of(*target));
         let pairs = pairs.map(|at| *at as usize);
-        let first = pairs.clone().filter_map(|at| judgement.board.regimes.get(&at)?.dead_since());
+        let first = pairs.clone().filter_map(|at| judgement.board.regime_of(at)?.dead_since());
         let Some(first) = first.min() else { continue };
         let is_pending = |pair: &Pair<'_>| {
             let is_blind = judgement.board.blind.iter().any(|blind| blind.agent == pair.agent);
             let is_asked = pair.asks.last().is_none_or(|ask| first <= ask.at);
             !is_blind && !is_asked && picture.now.0 - first.0 <= pair.interval_us
         };
-        if pairs.filter_map(|at| picture.pairs.get(at)).any(is_pending) {
+        if pairs.filter_map(|at| picture.pair(at)).any(|pair| is_pending(&pair)) {
             cause.probability = cause.probability.min(PENDING_MAX);
         }
     }
@@ -425,12 +422,12 @@ fn ask_next(picture: &Picture<'_>, causes: &mut [RankedCause]) {
 /// Pairs whose outage, loss or delay a cover explains.
 fn explained(
     picture: &Picture<'_>,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     cover: &Cover,
 ) -> Vec<(ElementIx, ElementIx)> {
-    let pair = |at: usize| picture.pairs.get(at).map(|pair| (pair.agent, pair.target));
+    let pair = |at: usize| picture.pair(at).map(|pair| (pair.agent, pair.target));
     let mut pairs: BTreeSet<(ElementIx, ElementIx)> =
-        evidence::positive_lots(&judgement.board, cover)
+        evidence::positive_lots(judgement.board, cover)
             .filter_map(|(_, lot)| pair(lot.pair))
             .collect();
     if cover.mode == FaultMode::Slow {
@@ -438,43 +435,31 @@ fn explained(
         pairs.extend(rows.flat_map(|row| &row.shifts_us).filter_map(|(at, _)| pair(*at)));
     }
     if cover.mode == FaultMode::Lossy {
-        let rows: BTreeSet<u32> = cover.positive_rows().collect();
-        let sets: BTreeSet<_> =
-            rows.iter().filter_map(|row| judgement.board.rows.get(*row as usize)?.set).collect();
-        let crosses = |pair: &&super::picture::Pair<'_>| {
-            let epochs = picture.paths.epochs(pair.agent, pair.target);
-            let told = epochs.iter().any(|epoch| sets.contains(&epoch.set));
-            told || epochs.is_empty()
-                && sets.iter().any(|set| {
-                    picture.paths.get(*set).is_some_and(|set| {
-                        set.agent == pair.agent && set.end == picture.topology.host(pair.target)
-                    })
-                })
-        };
-        pairs.extend(picture.pairs.iter().filter(crosses).map(|pair| (pair.agent, pair.target)));
+        let rows = cover.positive_rows().filter_map(|row| judgement.board.rows.get(row as usize));
+        pairs.extend(rows.flat_map(Row::all_pairs).filter_map(pair));
     }
     pairs.into_iter().collect()
 }
 
-fn last_lost(judgement: &Judgement, cover: &Cover) -> Option<UtcMicros> {
-    let lots = evidence::positive_lots(&judgement.board, cover);
+fn last_lost(judgement: &Judgement<'_>, cover: &Cover) -> Option<UtcMicros> {
+    let lots = evidence::positive_lots(judgement.board, cover);
     lots.flat_map(|(_, lot)| &lot.asks).filter(|ask| ask.is_dead()).map(|ask| ask.at).max()
 }
 
 /// Whether a pair lost one of its last two rounds, or nothing that it explains is a round.
-fn is_fresh(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> bool {
-    let mut lots = evidence::positive_lots(&judgement.board, cover).peekable();
+fn is_fresh(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> bool {
+    let mut lots = evidence::positive_lots(judgement.board, cover).peekable();
     lots.peek().is_none()
         || lots.any(|(_, lot)| {
-            let interval = picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+            let interval = picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
             let dead = lot.asks.iter().rfind(|ask| ask.is_dead());
             dead.is_some_and(|ask| picture.now.0 - ask.at.0 <= 2 * interval)
         })
 }
 
 /// Whether something it explains is still out.
-fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
-    evidence::positive_lots(&judgement.board, cover).any(|(_, lot)| lot.regime.is_dead)
+fn felt_targets(judgement: &Judgement<'_>, cover: &Cover) -> bool {
+    evidence::positive_lots(judgement.board, cover).any(|(_, lot)| lot.regime.is_dead)
         || cover.effects.iter().filter(|effect| 0.0 < effect.rest).any(|effect| {
             let row = judgement.board.rows.get(effect.row as usize);
             row.is_some_and(|row| matches!(row.note, Note::Silent { .. } | Note::NoGateway { .. }))
@@ -483,22 +468,26 @@ fn felt_targets(judgement: &Judgement, cover: &Cover) -> bool {
 
 /// What it says of a target that it stays out while others on its way are answered. It says
 /// nothing against what carries it, but that it is chance becomes less likely with each round.
-fn lasting(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> f64 {
+fn lasting(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> f64 {
     const FIRST: usize = 2;
     const ROUND: f64 = 2.5;
     const MAX: f64 = 10.0;
     let alone = |(row, lot): (&Row, &Lot)| {
-        let interval = picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+        let interval = picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
         let since = lot.regime.dead_since()?;
         let dead = lot.asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
         Some(dead.filter(|ask| row.is_answered_in(ask.at.0 - interval, ask.at.0)).count())
     };
-    let lots = evidence::positive_lots(&judgement.board, cover);
+    let lots = evidence::positive_lots(judgement.board, cover);
     let rounds = lots.filter_map(alone).max().unwrap_or(0);
     (rounds.saturating_sub(FIRST) as f64 * ROUND).min(MAX)
 }
 
-fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -> Option<Finding> {
+fn target_finding(
+    picture: &Picture<'_>,
+    judgement: &Judgement<'_>,
+    cover: &Cover,
+) -> Option<Finding> {
     // Nothing else explains it: against it stands that nothing is wrong.
     let score = cover.score() + lasting(picture, judgement, cover);
     let (chances, other) = search::probabilities(&[score], 0.0);
@@ -510,8 +499,8 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
         is_announced: is_announced(picture, &cause),
         causes: vec![cause],
         other,
-        onset: cover.onset_span(&judgement.board),
-        impact: impact::of(picture, &judgement.board, cover, &pairs),
+        onset: cover.onset_span(judgement.board),
+        impact: impact::of(picture, judgement.board, cover, &pairs),
         suppressed: Vec::new(),
         explained: 1.0 - other,
         pairs,
@@ -524,13 +513,7 @@ fn target_finding(picture: &Picture<'_>, judgement: &Judgement, cover: &Cover) -
 
 /// Targets that are out and whose every outage is explained by causes that are sure enough: their
 /// own alerts would say nothing new.
-fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Finding]) {
-    let mut out: BTreeMap<ElementIx, Vec<ElementIx>> = BTreeMap::new();
-    for (at, _) in judgement.board.regimes.iter().filter(|(_, regime)| regime.is_dead) {
-        if let Some(pair) = picture.pairs.get(*at) {
-            out.entry(pair.target).or_default().push(pair.agent);
-        }
-    }
+fn suppress(picture: &Picture<'_>, judgement: &Judgement<'_>, findings: &mut [Finding]) {
     let is_sure = |finding: &Finding| {
         finding.causes.first().is_some_and(|cause| {
             SUPPRESS_PROBABILITY <= finding.explained
@@ -539,7 +522,13 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
         })
     };
     let sure: Vec<bool> = findings.iter().map(is_sure).collect();
-    for (target, agents) in out {
+    let hit = findings.iter().zip(&sure).filter(|(_, sure)| **sure);
+    let hit: BTreeSet<ElementIx> =
+        hit.flat_map(|(finding, _)| finding.pairs.iter().map(|(_, target)| *target)).collect();
+    for target in hit {
+        let out = judgement.board.pairs_of(target).iter().map(|at| *at as usize);
+        let out = out.filter(|at| judgement.board.regime_of(*at).is_some_and(|of| of.is_dead));
+        let agents: Vec<ElementIx> = out.filter_map(|at| Some(picture.pair(at)?.agent)).collect();
         let by = |agent: &ElementIx| {
             let explains =
                 |finding: &Finding| finding.pairs.binary_search(&(*agent, target)).is_ok();
@@ -553,7 +542,7 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
             })
         });
         if found.iter().any(Option::is_none)
-            || (is_agents_only && is_answering(picture, &judgement.board, target))
+            || (is_agents_only && is_answering(picture, judgement.board, target))
         {
             continue;
         }
@@ -567,9 +556,9 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement, findings: &mut [Findin
 /// Whether an agent that can see gets answers from a target.
 fn is_answering(picture: &Picture<'_>, board: &Board, target: ElementIx) -> bool {
     board.pairs_of(target).iter().map(|at| *at as usize).any(|at| {
-        let is_out = board.regimes.get(&at).is_some_and(|regime| regime.is_dead);
+        let is_out = board.regime_of(at).is_some_and(|regime| regime.is_dead);
         !is_out
-            && picture.pairs.get(at).is_some_and(|pair| {
+            && picture.pair(at).is_some_and(|pair| {
                 let is_blind = board.blind.iter().any(|blind| blind.agent == pair.agent);
                 !is_blind && pair.asks.last().is_some_and(|ask| !ask.is_dead())
             })

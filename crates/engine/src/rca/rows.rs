@@ -2,29 +2,34 @@
 //! elements.
 //!
 //! Most pairs are quiet: their answered rounds are only counted, by time. A pair with a lost round
-//! is a [`Lot`] of its row and keeps its rounds.
+//! is a [`Lot`] of its row and keeps its rounds. Which pairs are on which row, and what follows of
+//! all rows together, is the matter of `board`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ElementKind, FactKind, PathSource, UtcMicros};
 
 use super::{
     noise::{self, LEVELS},
-    picture::{Ask, Beat, Pair, Picture},
-    regime::{self, Regime},
+    picture::{Ask, Beat, Picture},
+    regime::Regime,
 };
-use crate::graph::{ElementIx, SetIx};
+use crate::graph::{ElementIx, PathBook, SetIx};
 
 /// Convergence and stragglers beside two intervals: how far back evidence reaches.
 const WINDOW_SLACK_US: i64 = 60_000_000;
 /// Missed heartbeats after which an agent is gone.
 const BEATS_MISSED_MAX: i64 = 3;
 const BEAT_SLACK_US: i64 = 1_000_000;
-/// Rounds of one pair that are looked at: a longer history changes nothing at its end.
-const ASKS_MAX: usize = 32;
 /// The quietest and the loudest network whose loss passes for normal.
 const QUIET_MIN: f64 = 0.001;
 const QUIET_MAX: f64 = 0.02;
+/// How finely the loss of rows is told apart when their median is looked for.
+const RATE_PARTS: f64 = 50_000.0;
+/// Counts of packets of one round that are remembered: a round asks a few.
+const KINDS_MAX: usize = 1_024;
+/// A row with a larger share of pairs that lost a round is no noise.
+const NOISY_ROW: f64 = 0.2;
 
 /// A pair with lost rounds, on one set of paths.
 #[derive(Clone, Debug)]
@@ -36,6 +41,23 @@ pub(super) struct Lot {
     pub(super) asks: Vec<Ask>,
     /// The pair's story, on whatever path.
     pub(super) regime: Regime,
+    pub(super) out: Out,
+}
+
+impl Lot {
+    /// Whether it is out, and was already in the last of these rounds.
+    pub(super) fn is_out(&self) -> bool {
+        let last = self.asks.last().map(|ask| ask.at);
+        self.regime.is_dead && last.is_some_and(|at| self.regime.dead_since() <= Some(at))
+    }
+}
+
+/// An answered round of a pair that lost none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Quiet {
+    pub(super) at: i64,
+    pub(super) pair: u32,
+    pub(super) counts: (u16, u16),
 }
 
 /// Everything that one agent's rounds over one set of paths say.
@@ -46,9 +68,12 @@ pub(super) struct Row {
     pub(super) set: Option<SetIx>,
     /// When the set began to hold, if that was told.
     pub(super) since: Option<UtcMicros>,
-    /// Pairs without a lost round, and when their rounds were answered, by time.
+    /// What it crosses, with the share in parts of [`SHARE_ONE`].
+    pub(super) parts: Vec<(ElementIx, i64)>,
+    /// Pairs without a lost round, and their rounds by time.
     pub(super) quiet_lots: u32,
-    pub(super) quiet_times: Vec<i64>,
+    pub(super) quiet: Vec<Quiet>,
+    /// By pair.
     pub(super) lots: Vec<Lot>,
     /// When each round of each lot was asked, with its log ratio for a path that is gone: in one
     /// piece, as every cause reads them all; and where those of each lot end.
@@ -56,10 +81,12 @@ pub(super) struct Row {
     lot_ends: Vec<(usize, Out)>,
     /// When rounds of lots were asked, sorted.
     pub(super) lot_times: Vec<i64>,
+    /// Lots that are out.
+    pub(super) dead: u32,
+    /// Some lot lost a round on this set.
+    pub(super) is_bad: bool,
     /// (sent, lost) of rounds outside outages, sorted, with how many there were.
     pub(super) counts: Vec<((u16, u16), u32)>,
-    /// Log ratio of each level of loss, from `counts`.
-    pub(super) lossy: [f64; LEVELS.len()],
     /// Pairs that answer later than they used to, by how much; and those that do not.
     pub(super) shifts_us: Vec<(usize, i64)>,
     pub(super) steady: u32,
@@ -67,6 +94,37 @@ pub(super) struct Row {
     pub(super) fixed: Vec<(ElementIx, f64)>,
     /// What a fixed row is, for the text.
     pub(super) note: Note,
+    /// What the board has added up of it.
+    pub(super) counted: Counted,
+    /// It changed since then, and so did its lots.
+    pub(super) is_loose: bool,
+    has_other_lots: bool,
+}
+
+/// The whole, of which shares are parts: whole numbers add up to the same in any order.
+pub(super) const SHARE_ONE: f64 = 1_048_576.0;
+
+/// What of a row is summed over rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) lots: u32,
+    pub(super) pairs: u32,
+    /// Packets outside outages.
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+}
+
+impl Counted {
+    /// Whether what it lost may be noise.
+    pub(super) fn is_quiet(&self) -> bool {
+        f64::from(self.lots) <= f64::from(self.pairs) * NOISY_ROW
+    }
+}
+
+/// What a set crosses, with the share in parts of [`SHARE_ONE`].
+pub(super) fn parts(paths: &PathBook, set: SetIx) -> Vec<(ElementIx, i64)> {
+    let crossings = paths.get(set).into_iter().flat_map(|set| &set.crossings);
+    crossings.map(|c| (c.element, (c.share * SHARE_ONE).round() as i64)).collect()
 }
 
 /// The rounds of one lot.
@@ -78,7 +136,7 @@ pub(super) struct LotRatios<'a> {
 }
 
 /// The last outage of a pair, as causes meet it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Out {
     /// When it began; before all rounds if there was none.
     pub(super) since: i64,
@@ -89,7 +147,7 @@ pub(super) struct Out {
 }
 
 impl Out {
-    fn of(regime: &Regime, interval_us: i64) -> Out {
+    pub(super) fn of(regime: &Regime, interval_us: i64) -> Out {
         let since = regime.outages.last().map(|(since, _)| since.0);
         let is_first = regime.outages.len() == 1;
         let was_good = is_first && regime.good_before.is_some();
@@ -98,6 +156,81 @@ impl Out {
             until: since.map_or(i64::MAX, |since| since.saturating_add(interval_us)),
             answered_every_us: was_good.then_some(interval_us.max(1)),
         }
+    }
+}
+
+/// Loss that passes for normal, and what each count of packets says for each level of loss then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    /// Packets sent over rows, by the share that they lose.
+    sent: Vec<u64>,
+    total: u64,
+    kinds: BTreeSet<(u16, u16)>,
+    ratios: BTreeMap<(u16, u16), [f64; LEVELS.len()]>,
+    quiet: f64,
+}
+
+impl Losses {
+    fn bucket(counted: &Counted) -> usize {
+        let rate = counted.lost as f64 / counted.sent.max(1) as f64;
+        (rate.min(QUIET_MAX) * RATE_PARTS).round() as usize
+    }
+
+    pub(super) fn add(&mut self, counted: &Counted) {
+        let bucket = Losses::bucket(counted);
+        if self.sent.len() <= bucket {
+            self.sent.resize(bucket + 1, 0);
+        }
+        self.sent.get_mut(bucket).into_iter().for_each(|sent| *sent += counted.sent);
+        self.total += counted.sent;
+    }
+
+    pub(super) fn forget(&mut self, counted: &Counted) {
+        let sent = self.sent.get_mut(Losses::bucket(counted));
+        sent.into_iter().for_each(|sent| *sent -= counted.sent);
+        self.total -= counted.sent;
+    }
+
+    fn note(&mut self, kind: (u16, u16)) {
+        if !self.ratios.contains_key(&kind) && self.kinds.len() < KINDS_MAX {
+            self.kinds.insert(kind);
+        }
+    }
+
+    /// Finds the median loss of all rows, and what every count says against it.
+    pub(super) fn weigh(&mut self) {
+        let mut seen = 0;
+        let median = self.sent.iter().position(|sent| {
+            seen += sent;
+            0 < seen && self.total / 2 <= seen
+        });
+        let rate = median.map_or(0.0, |bucket| bucket as f64 / RATE_PARTS);
+        let quiet = rate.clamp(QUIET_MIN, QUIET_MAX);
+        if quiet != self.quiet || KINDS_MAX < self.ratios.len() {
+            self.quiet = quiet;
+            self.kinds.extend(std::mem::take(&mut self.ratios).into_keys().take(KINDS_MAX));
+        }
+        for kind in std::mem::take(&mut self.kinds) {
+            self.ratios.insert(kind, noise::lossy_ratios(kind.0, kind.1, quiet));
+        }
+    }
+
+    /// The log ratio of each level of loss.
+    pub(super) fn ratios(&self, counts: &[((u16, u16), u32)]) -> [f64; LEVELS.len()] {
+        let mut sums = [0.0; LEVELS.len()];
+        for ((sent, lost), count) in counts {
+            let known = self.ratios.get(&(*sent, *lost)).copied();
+            let ratios = known.unwrap_or_else(|| noise::lossy_ratios(*sent, *lost, self.quiet));
+            for (sum, ratio) in sums.iter_mut().zip(ratios) {
+                *sum += ratio * f64::from(*count);
+            }
+        }
+        sums
+    }
+
+    /// Whether a row loses more than passes for normal; of the others none speaks for loss.
+    pub(super) fn is_beyond(&self, counted: &Counted) -> bool {
+        counted.sent as f64 * self.quiet < counted.lost as f64
     }
 }
 
@@ -134,103 +267,22 @@ pub(super) struct Blind {
     pub(super) is_silent: bool,
 }
 
-/// All rows of a picture.
-#[derive(Debug)]
-pub(super) struct Board {
-    pub(super) rows: Vec<Row>,
-    pub(super) blind: Vec<Blind>,
-    /// Rows that each element has a part in.
-    of_element: ByElement,
-    /// Stories of pairs that have lost rounds, by pair.
-    pub(super) regimes: BTreeMap<usize, Regime>,
-    /// Pairs that ask each target.
-    of_target: ByElement,
-}
-
-/// Numbers by element, each element's in one piece and in their order.
-#[derive(Debug)]
-struct ByElement {
-    /// Where the numbers of an element begin.
-    starts: Vec<u32>,
-    numbers: Vec<u32>,
-}
-
-impl ByElement {
-    fn new(elements: usize, all: impl Iterator<Item = (ElementIx, u32)> + Clone) -> ByElement {
-        let mut starts = vec![0_u32; elements + 1];
-        for (element, _) in all.clone() {
-            if let Some(count) = starts.get_mut(element.index() + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut next = starts.clone();
-        let mut numbers = vec![0; sum as usize];
-        for (element, number) in all {
-            let Some(place) = next.get_mut(element.index()) else { continue };
-            if let Some(slot) = numbers.get_mut(*place as usize) {
-                *slot = number;
-            }
-            *place += 1;
-        }
-        ByElement { starts, numbers }
-    }
-
-    fn of(&self, element: ElementIx) -> &[u32] {
-        let bound = |at: usize| self.starts.get(at).map_or(0, |start| *start as usize);
-        self.numbers.get(bound(element.index())..bound(element.index() + 1)).unwrap_or(&[])
-    }
-}
-
-impl Board {
-    /// Indices of the pairs that ask a target.
-    pub(super) fn pairs_of(&self, target: ElementIx) -> &[u32] {
-        self.of_target.of(target)
-    }
-
-    /// Indices of the rows that an element has a part in.
-    pub(super) fn rows_of(&self, element: ElementIx) -> &[u32] {
-        self.of_element.of(element)
-    }
-}
-
 /// How far back the rounds of a tier speak of now.
 pub fn window_us(interval_us: i64) -> i64 {
     2 * interval_us + WINDOW_SLACK_US
 }
 
-pub(super) fn build(picture: &mut Picture<'_>) -> Board {
-    let blind = blind(picture.beats, picture.heartbeat_us, picture.now);
-    let mut gather = Gather::default();
-    for at in 0..picture.pairs.len() {
-        gather.add_pair(picture, &blind, at);
-    }
-    let Gather { mut rows, regimes, changes, .. } = gather;
-    rows.iter_mut().for_each(Row::sort);
-    rows.extend(beat_rows(picture, &blind));
+/// What is no round: heartbeats, reachability, changes of path.
+pub(super) fn fixed(picture: &mut Picture<'_>, blind: &[Blind], changes: Changes) -> Vec<Row> {
+    let mut rows = beat_rows(picture, blind);
     rows.extend(reach_rows(picture));
     rows.extend(change_rows(picture, changes));
-    weigh_losses(&mut rows);
-    let elements = picture.topology.elements().len();
-    let parts = rows.iter().zip(0u32..).flat_map(|(row, at)| {
-        let set = row.set.and_then(|set| picture.paths.get(set));
-        let crossed = set.into_iter().flat_map(|set| &set.crossings).map(|c| c.element);
-        let all = crossed.chain(row.fixed.iter().map(|(element, _)| *element));
-        all.map(move |element| (element, at))
-    });
-    let of_element = ByElement::new(elements, parts);
-    let asked = picture.pairs.iter().map(|pair| pair.target).zip(0u32..);
-    let of_target = ByElement::new(elements, asked);
-    Board { rows, blind, of_element, regimes, of_target }
+    rows
 }
 
 /// Agents that are silent, or whose gateway does not answer them. One that never said anything of
 /// itself is taken at its rounds.
-fn blind(beats: &[Beat], heartbeat_us: i64, now: UtcMicros) -> Vec<Blind> {
+pub(super) fn blind(beats: &[Beat], heartbeat_us: i64, now: UtcMicros) -> Vec<Blind> {
     let mut blind = Vec::new();
     for beats in beats.chunk_by(|a, b| a.agent == b.agent) {
         let Some(last) = beats.last() else { continue };
@@ -249,172 +301,66 @@ fn blind(beats: &[Beat], heartbeat_us: i64, now: UtcMicros) -> Vec<Blind> {
 }
 
 /// (agent, old set, new set) with the pairs that changed and when.
-type Changes = BTreeMap<(ElementIx, SetIx, SetIx), (u32, UtcMicros)>;
-
-#[derive(Default)]
-struct Gather {
-    rows: Vec<Row>,
-    by_set: BTreeMap<SetIx, usize>,
-    /// The row of the computed path to each device, of one agent: pairs come by agent.
-    computed: Vec<Option<usize>>,
-    computed_of: Option<ElementIx>,
-    regimes: BTreeMap<usize, Regime>,
-    changes: Changes,
-}
-
-impl Gather {
-    fn row(&mut self, agent: ElementIx, set: SetIx, since: Option<UtcMicros>) -> usize {
-        let at = *self.by_set.entry(set).or_insert(self.rows.len());
-        if at == self.rows.len() {
-            self.rows.push(Row { since, ..Row::new(agent, Some(set), Note::Rounds) });
-        }
-        if let Some(row) = self.rows.get_mut(at) {
-            row.since = row.since.min(since);
-        }
-        at
-    }
-
-    /// The row of a pair of which no path was told.
-    fn computed_row(&mut self, picture: &mut Picture<'_>, pair: &Pair<'_>) -> usize {
-        let host = picture.topology.host(pair.target);
-        let count = picture.topology.elements().len();
-        if self.computed_of.replace(pair.agent) != Some(pair.agent) {
-            self.computed.clear();
-            self.computed.resize(count + 1, None);
-        }
-        let place = host.map_or(count, ElementIx::index);
-        if let Some(Some(row)) = self.computed.get(place) {
-            return *row;
-        }
-        let set = picture.paths.shortest(picture.topology, pair.agent, host);
-        let row = self.row(pair.agent, set, None);
-        if let Some(slot) = self.computed.get_mut(place) {
-            *slot = Some(row);
-        }
-        row
-    }
-
-    fn add_pair(&mut self, picture: &mut Picture<'_>, blind: &[Blind], at: usize) {
-        let Some(pair) = picture.pairs.get(at).copied() else { return };
-        let sees_until = blind.iter().find(|blind| blind.agent == pair.agent);
-        let until = sees_until.map_or(i64::MAX, |blind| blind.since.0);
-        let seen = pair.asks.partition_point(|ask| ask.at.0 < until);
-        let asks = pair.asks.get(seen.saturating_sub(ASKS_MAX)..seen).unwrap_or(&[]);
-        let start = picture.now.0 - window_us(pair.interval_us);
-        let recent = asks.get(asks.partition_point(|ask| ask.at.0 <= start)..).unwrap_or(&[]);
-        let is_told = picture.paths.has_told();
-        if is_told {
-            self.note_changes(picture, at, start);
-        }
-        if recent.is_empty() {
-            return;
-        }
-        let regime = if recent.iter().any(Ask::is_dead) { Some(regime::of(asks)) } else { None };
-        let last_row = if !is_told || picture.paths.epochs(pair.agent, pair.target).is_empty() {
-            let row = self.computed_row(picture, &pair);
-            self.add_asks(row, at, &pair, recent, regime.as_ref());
-            row
-        } else {
-            self.add_told(picture, at, &pair, recent, regime.as_ref())
-        };
-        if let Some(shift) = regime::shift_us(asks, recent)
-            && let Some(row) = self.rows.get_mut(last_row)
-        {
-            match shift {
-                0 => row.steady += 1,
-                shift => row.shifts_us.push((at, shift)),
-            }
-        }
-        if let Some(regime) = regime {
-            self.regimes.insert(at, regime);
-        }
-    }
-
-    /// Adds rounds of a pair whose paths were told, each to the path of its moment; returns the
-    /// row of the last.
-    fn add_told(
-        &mut self,
-        picture: &mut Picture<'_>,
-        at: usize,
-        pair: &Pair<'_>,
-        recent: &[Ask],
-        regime: Option<&Regime>,
-    ) -> usize {
-        let mut rest = recent;
-        let mut last = 0;
-        while let Some(first) = rest.first() {
-            let mut set_at = |at| {
-                let Picture { topology, paths, .. } = picture;
-                paths.set_at(topology, pair.agent, pair.target, at)
-            };
-            let set = set_at(first.at);
-            let same = rest.iter().take_while(|ask| set == set_at(ask.at)).count();
-            let (on_set, after) = rest.split_at(same.max(1));
-            rest = after;
-            let since = picture.paths.epochs(pair.agent, pair.target).iter();
-            let since = since.filter(|epoch| epoch.set == set).map(|epoch| epoch.from).min();
-            let since = since.filter(|since| i64::MIN < since.0);
-            last = self.row(pair.agent, set, since);
-            self.add_asks(last, at, pair, on_set, regime);
-        }
-        last
-    }
-
-    fn add_asks(
-        &mut self,
-        row: usize,
-        at: usize,
-        pair: &Pair<'_>,
-        asks: &[Ask],
-        regime: Option<&Regime>,
-    ) {
-        if let Some(row) = self.rows.get_mut(row) {
-            row.add(at, pair, asks, regime);
-        }
-    }
-
-    /// Remembers that a pair was told another path within the window.
-    fn note_changes(&mut self, picture: &Picture<'_>, at: usize, start: i64) {
-        let Some(pair) = picture.pairs.get(at) else { return };
-        let epochs = picture.paths.epochs(pair.agent, pair.target);
-        for ends in epochs.windows(2) {
-            let [old, new] = ends else { continue };
-            let is_recent = start < new.from.0 && new.from <= picture.now;
-            if is_recent && old.set != new.set {
-                let seen = self.changes.entry((pair.agent, old.set, new.set));
-                let (pairs, first) = seen.or_insert((0, new.from));
-                *pairs += 1;
-                *first = new.from.min(*first);
-            }
-        }
-    }
-}
+pub(super) type Changes = BTreeMap<(ElementIx, SetIx, SetIx), (u32, UtcMicros)>;
 
 impl Row {
-    fn new(agent: ElementIx, set: Option<SetIx>, note: Note) -> Row {
+    pub(super) fn new(agent: ElementIx, set: Option<SetIx>, note: Note) -> Row {
         Row {
             agent,
             set,
             since: None,
+            parts: Vec::new(),
             quiet_lots: 0,
-            quiet_times: Vec::new(),
+            quiet: Vec::new(),
             lots: Vec::new(),
             lot_ratios: Vec::new(),
             lot_ends: Vec::new(),
             lot_times: Vec::new(),
+            dead: 0,
+            is_bad: false,
             counts: Vec::new(),
-            lossy: [0.0; LEVELS.len()],
             shifts_us: Vec::new(),
             steady: 0,
             fixed: Vec::new(),
             note,
+            counted: Counted::default(),
+            is_loose: false,
+            has_other_lots: false,
         }
     }
 
-    fn sort(&mut self) {
-        self.quiet_times.sort_unstable();
+    /// Brings what follows from its lots in line with them.
+    pub(super) fn settle(&mut self) {
+        self.is_loose = false;
+        if !std::mem::take(&mut self.has_other_lots) {
+            return;
+        }
+        self.lot_ratios.clear();
+        self.lot_ends.clear();
+        for lot in &self.lots {
+            let ratio = |ask: &Ask| (ask.at.0, noise::dead_ratio(ask));
+            self.lot_ratios.extend(lot.asks.iter().map(ratio));
+            self.lot_ends.push((self.lot_ratios.len(), lot.out));
+        }
         self.lot_times = self.lot_ratios.iter().map(|(at, _)| *at).collect();
         self.lot_times.sort_unstable();
+        let dead = self.lots.iter().filter(|lot| lot.regime.is_dead).count();
+        self.dead = u32::try_from(dead).unwrap_or(u32::MAX);
+        self.is_bad = self.lots.iter().any(|lot| lot.asks.iter().any(Ask::is_dead));
+    }
+
+    /// What is to be summed over rows.
+    pub(super) fn count_up(&self) -> Counted {
+        let mut counted = Counted {
+            lots: u32::try_from(self.lots.len()).unwrap_or(u32::MAX),
+            pairs: u32::try_from(self.pairs()).unwrap_or(u32::MAX),
+            ..Counted::default()
+        };
+        for ((sent, lost), count) in &self.counts {
+            counted.sent += u64::from(*sent) * u64::from(*count);
+            counted.lost += u64::from(*lost) * u64::from(*count);
+        }
+        counted
     }
 
     /// When the rounds of each lot were asked, with their log ratios for a path that is gone.
@@ -429,8 +375,8 @@ impl Row {
 
     /// Whether any pair was answered after a moment and not after another.
     pub(super) fn is_answered_in(&self, after: i64, until: i64) -> bool {
-        let quiet = self.quiet_times.partition_point(|at| *at <= after);
-        let is_quiet = self.quiet_times.get(quiet).is_some_and(|at| *at <= until);
+        let quiet = self.quiet.partition_point(|quiet| quiet.at <= after);
+        let is_quiet = self.quiet.get(quiet).is_some_and(|quiet| quiet.at <= until);
         let is_good = |(at, ratio): &(i64, f64)| after < *at && *at <= until && *ratio < 0.0;
         is_quiet || self.lot_ratios.iter().any(is_good)
     }
@@ -440,70 +386,103 @@ impl Row {
         self.quiet_lots as usize + self.lots.len()
     }
 
-    fn count(&mut self, of: (u16, u16), count: u32) {
-        match self.counts.binary_search_by_key(&of, |(of, _)| *of) {
-            Ok(at) => self.counts.get_mut(at).into_iter().for_each(|(_, sum)| *sum += count),
-            Err(at) => self.counts.insert(at, (of, count)),
+    /// Pairs on it, some more than once.
+    pub(super) fn all_pairs(&self) -> impl Iterator<Item = usize> + '_ {
+        let quiet = self.quiet.iter().map(|quiet| quiet.pair as usize);
+        quiet.chain(self.lots.iter().map(|lot| lot.pair))
+    }
+
+    /// Rounds of quiet pairs, at a moment or since.
+    pub(super) fn quiet_since(&self, from: i64) -> usize {
+        self.quiet.len() - self.quiet.partition_point(|quiet| quiet.at < from)
+    }
+
+    /// Notes the answered rounds of a pair that lost none.
+    pub(super) fn add_quiet(&mut self, pair: u32, asks: &[Ask], losses: &mut Losses) {
+        self.quiet_lots += 1;
+        for ask in asks {
+            let quiet = Quiet { at: ask.at.0, pair, counts: (ask.sent, ask.lost()) };
+            let place = self.quiet.partition_point(|other| *other < quiet);
+            self.quiet.insert(place, quiet);
+            count(&mut self.counts, quiet.counts, losses);
         }
     }
 
-    fn add(&mut self, at: usize, pair: &Pair<'_>, asks: &[Ask], regime: Option<&Regime>) {
-        let (interval_us, target) = (pair.interval_us, pair.target);
-        let is_counted = |ask: &&Ask| !regime.is_some_and(|regime| regime.is_dead_at(ask.at));
-        // Most pairs answer every round alike: one step for all of them.
-        for alike in asks.chunk_by(|a, b| (a.sent, a.received) == (b.sent, b.received)) {
-            let count = alike.iter().filter(is_counted).count();
-            if let Some(ask) = alike.first().filter(|_| 0 < count) {
-                let count = u32::try_from(count).unwrap_or(u32::MAX);
-                self.count((ask.sent, ask.lost()), count);
-            }
+    /// Notes a pair that lost rounds; whether it is out.
+    pub(super) fn add_lot(&mut self, lot: Lot, losses: &mut Losses) -> bool {
+        for of in counted(&lot) {
+            count(&mut self.counts, of, losses);
         }
-        match regime {
-            Some(regime) => {
-                let asks = asks.to_vec();
-                let ratio = |ask: &Ask| (ask.at.0, noise::dead_ratio(ask));
-                self.lot_ratios.extend(asks.iter().map(ratio));
-                self.lot_ends.push((self.lot_ratios.len(), Out::of(regime, interval_us)));
-                self.lots.push(Lot { pair: at, target, asks, regime: regime.clone() });
+        self.has_other_lots = true;
+        let is_out = lot.is_out();
+        let place = self.lots.partition_point(|other| other.pair < lot.pair);
+        self.lots.insert(place, lot);
+        is_out
+    }
+
+    /// Forgets a pair; returns its lot, if it lost rounds.
+    pub(super) fn remove(&mut self, pair: u32) -> Option<Lot> {
+        let place = self.lots.binary_search_by_key(&(pair as usize), |lot| lot.pair);
+        if let Ok(at) = place {
+            self.has_other_lots = true;
+            let lot = self.lots.remove(at);
+            counted(&lot).for_each(|of| uncount(&mut self.counts, of));
+            return Some(lot);
+        }
+        let counts = &mut self.counts;
+        let mut is_here = false;
+        self.quiet.retain(|quiet| {
+            if quiet.pair == pair {
+                is_here = true;
+                uncount(counts, quiet.counts);
             }
-            None => {
-                self.quiet_lots += 1;
-                self.quiet_times.extend(asks.iter().map(|ask| ask.at.0));
-            }
+            quiet.pair != pair
+        });
+        self.quiet_lots -= u32::from(is_here);
+        None
+    }
+
+    /// Notes by how much the answers of a pair are later than before.
+    pub(super) fn shift(&mut self, pair: usize, shift_us: i64) {
+        if shift_us == 0 {
+            self.steady += 1;
+        } else {
+            let place = self.shifts_us.partition_point(|(other, _)| *other < pair);
+            self.shifts_us.insert(place, (pair, shift_us));
+        }
+    }
+
+    pub(super) fn unshift(&mut self, pair: usize, shift_us: i64) {
+        if shift_us == 0 {
+            self.steady -= 1;
+        } else {
+            self.shifts_us.retain(|(other, _)| *other != pair);
         }
     }
 }
 
-/// Fills the ratios of loss, against the median loss of all rows.
-fn weigh_losses(rows: &mut [Row]) {
-    let mut rates: Vec<(f64, u64)> = Vec::new();
-    for row in rows.iter() {
-        let sum = |f: &dyn Fn(&(u16, u16)) -> u16| -> u64 {
-            row.counts.iter().map(|(counts, n)| u64::from(f(counts)) * u64::from(*n)).sum()
-        };
-        let (sent, lost) = (sum(&|counts| counts.0), sum(&|counts| counts.1));
-        if 0 < sent {
-            rates.push((lost as f64 / sent as f64, sent));
+/// (sent, lost) of the rounds of a lot outside its outages.
+fn counted(lot: &Lot) -> impl Iterator<Item = (u16, u16)> + '_ {
+    let outside = lot.asks.iter().filter(|ask| !lot.regime.is_dead_at(ask.at));
+    outside.map(|ask| (ask.sent, ask.lost()))
+}
+
+fn count(counts: &mut Vec<((u16, u16), u32)>, of: (u16, u16), losses: &mut Losses) {
+    match counts.binary_search_by_key(&of, |(of, _)| *of) {
+        Ok(at) => counts.get_mut(at).into_iter().for_each(|(_, sum)| *sum += 1),
+        Err(at) => {
+            losses.note(of);
+            counts.insert(at, (of, 1));
         }
     }
-    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let half: u64 = rates.iter().map(|(_, sent)| sent).sum::<u64>() / 2;
-    let mut seen = 0;
-    let median = rates.iter().find(|(_, sent)| {
-        seen += sent;
-        half <= seen
-    });
-    let quiet = median.map_or(QUIET_MIN, |(rate, _)| *rate).clamp(QUIET_MIN, QUIET_MAX);
-    let mut cache: BTreeMap<(u16, u16), [f64; LEVELS.len()]> = BTreeMap::new();
-    for row in rows {
-        for ((sent, lost), count) in &row.counts {
-            let ratios = cache
-                .entry((*sent, *lost))
-                .or_insert_with(|| noise::lossy_ratios(*sent, *lost, quiet));
-            for (sum, ratio) in row.lossy.iter_mut().zip(ratios.iter()) {
-                *sum += ratio * f64::from(*count);
-            }
-        }
+}
+
+fn uncount(counts: &mut Vec<((u16, u16), u32)>, of: (u16, u16)) {
+    let Ok(at) = counts.binary_search_by_key(&of, |(of, _)| *of) else { return };
+    match counts.get_mut(at) {
+        Some((_, 1)) => drop(counts.remove(at)),
+        Some((_, sum)) => *sum -= 1,
+        None => {}
     }
 }
 

@@ -6,10 +6,11 @@
 use model::{ElementKind, FaultMode, PathSource, UtcMicros};
 
 use super::{
+    board::Board,
     noise::{self, LEVELS},
     picture::{Ask, Fact, Picture},
     prior,
-    rows::{self, Board, Lot, LotRatios, Note, Row},
+    rows::{self, Lot, LotRatios, Note, Row},
     telemetry::{self, Telemetry},
 };
 use crate::graph::{Cut, ElementIx, PathSet};
@@ -434,16 +435,19 @@ impl Scorer<'_, '_> {
     /// The best cover of an element that loses packets.
     pub(super) fn lossy(&self, element: ElementIx) -> Option<Cover> {
         let fate = self.picture.topology.fate(element);
-        let meetings = self.meetings(&fate, Part::Whole, &mut None);
+        let meetings = self.meetings(&fate, Part::Whole, &mut None).into_iter();
+        let of_rounds = meetings.filter(|meeting| meeting.evidence.set.is_some());
+        let meetings: Vec<_> =
+            of_rounds.map(|meeting| (self.board.lossy(meeting.evidence), meeting)).collect();
         let mut best: Option<Cover> = None;
         for (level, loss) in LEVELS.iter().enumerate() {
             let mut effects = Vec::new();
             let mut alone = 0.0;
-            for meeting in meetings.iter().filter(|meeting| meeting.evidence.set.is_some()) {
+            for (lossy, meeting) in &meetings {
                 // Half of the flows over a lossy link lose half of its share.
                 let seen = loss * meeting.share;
                 let near = (0..=level).rev().find(|at| LEVELS[*at] <= seen * 1.4).unwrap_or(0);
-                let rest = meeting.evidence.lossy[near];
+                let rest = lossy[near];
                 if rest != 0.0 {
                     let effect = Effect::of_rest(meeting, rest);
                     alone += effect.value;
@@ -517,7 +521,7 @@ impl Scorer<'_, '_> {
         }
         for meeting in self.meetings(&cover.fate, Part::Whole, &mut None) {
             let is_adopted = |lot: &Lot| {
-                let interval = self.picture.pairs.get(lot.pair).map_or(0, |pair| pair.interval_us);
+                let interval = self.picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
                 let first = cover.onset.0.saturating_sub(interval);
                 lot.regime.dead_since().is_some_and(|since| first <= since.0)
             };
@@ -565,7 +569,6 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -
         return 0.0;
     }
     let onset = onset.at;
-    let before = |at: &i64| *at < onset.0;
     // Nothing later changes what it costs.
     let enough = onset.0.saturating_sub((USUAL_US * (-PRICE_MAX).exp()) as i64);
     // A lost round before it counts as well: who puts the onset behind it passes it over.
@@ -575,10 +578,10 @@ fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -
             break;
         }
         let row = meeting.evidence;
-        for times in [&row.quiet_times, &row.lot_times] {
-            let asked = times.partition_point(before).checked_sub(1);
-            last = asked.and_then(|at| times.get(at)).map_or(last, |at| last.max(*at));
-        }
+        let asked = row.quiet.partition_point(|quiet| quiet.at < onset.0).checked_sub(1);
+        last = asked.and_then(|at| row.quiet.get(at)).map_or(last, |quiet| last.max(quiet.at));
+        let asked = row.lot_times.partition_point(|at| *at < onset.0).checked_sub(1);
+        last = asked.and_then(|at| row.lot_times.get(at)).map_or(last, |at| last.max(*at));
     }
     let span = onset.0.saturating_sub(last) as f64;
     (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
@@ -689,14 +692,14 @@ fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
 
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
 pub(super) fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
-    let times = &row.quiet_times;
-    let last = times.last().copied().unwrap_or(i64::MIN);
+    let quiet = &row.quiet;
+    let last = quiet.last().map_or(i64::MIN, |quiet| quiet.at);
     if last < span.from {
         return 0.0;
     }
-    let first = times.partition_point(|at| *at < span.from);
-    let end =
-        if last < span.until { times.len() } else { times.partition_point(|at| *at < span.until) };
+    let before = |moment: i64| quiet.partition_point(|quiet| quiet.at < moment);
+    let first = before(span.from);
+    let end = if last < span.until { quiet.len() } else { before(span.until) };
     let rounds = end.saturating_sub(first);
     if rounds == 0 {
         return 0.0;

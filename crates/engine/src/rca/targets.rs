@@ -70,8 +70,7 @@ impl Band {
         let rows = rows.into_iter().filter_map(|row| scorer.board.rows.get(row as usize));
         let (mut answered, mut is_again) = (0, false);
         for row in rows {
-            let before = row.quiet_times.partition_point(|at| *at <= self.onset);
-            let since = row.quiet_times.len() - before;
+            let since = row.quiet_since(self.onset.saturating_add(1));
             answered += since;
             is_again |= (row.quiet_lots as usize) < since;
         }
@@ -122,8 +121,8 @@ pub(super) fn bands(scorer: &Scorer<'_, '_>, dead: &[Dead<'_>]) -> Vec<Band> {
 
 /// How many targets behind a device an agent asks, of the agent that asks most.
 fn asked_behind(scorer: &Scorer<'_, '_>, device: ElementIx) -> usize {
-    let rows = scorer.board.rows_of(device).iter();
-    let rows = rows.filter_map(|row| scorer.board.rows.get(*row as usize));
+    let rows = scorer.board.rows_of(device);
+    let rows = rows.filter_map(|row| scorer.board.rows.get(row as usize));
     let ends_there = |row: &&Row| {
         let set = row.set.and_then(|set| scorer.picture.paths.get(set));
         set.is_some_and(|set| set.end == Some(device))
@@ -215,7 +214,7 @@ fn answered(
 ) -> f64 {
     let mut good = 0.0;
     for at in scorer.board.pairs_of(target).iter().map(|at| *at as usize) {
-        let Some(pair) = scorer.picture.pairs.get(at).filter(|_| !out.contains(&at)) else {
+        let Some(pair) = scorer.picture.pair(at).filter(|_| !out.contains(&at)) else {
             continue;
         };
         let blind = scorer.board.blind.iter().find(|blind| blind.agent == pair.agent);
