@@ -10,6 +10,8 @@ import { expect, test } from './console'
 
 const PAGES = [
   '/',
+  '/incidents',
+  '/incidents?show=all',
   '/targets',
   '/agents',
   '/tiers',

@@ -5,6 +5,8 @@ import type { IconName } from './ui/Icon'
 
 export const paths = {
   overview: '/',
+  incidents: '/incidents',
+  incident: '/incidents/$id',
   targets: '/targets',
   target: '/targets/$id',
   agents: '/agents',
@@ -21,6 +23,7 @@ export const paths = {
 export interface NavEntry {
   to:
     | '/'
+    | '/incidents'
     | '/targets'
     | '/agents'
     | '/tiers'
@@ -38,6 +41,13 @@ export interface NavEntry {
 
 export const NAV: readonly NavEntry[] = [
   { to: paths.overview, label: 'Overview', icon: 'overview', key: 'o', needs: 'target_read' },
+  {
+    to: paths.incidents,
+    label: 'Incidents',
+    icon: 'incidents',
+    key: 'n',
+    needs: 'incident_read',
+  },
   { to: paths.targets, label: 'Targets', icon: 'targets', key: 't', needs: 'target_read' },
   { to: paths.agents, label: 'Agents', icon: 'agents', key: 'a', needs: 'agent_read' },
   { to: paths.tiers, label: 'Tiers', icon: 'tiers', key: 'i', needs: 'tier_read' },

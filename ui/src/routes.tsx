@@ -18,6 +18,8 @@ import {
   apiKeysQuery,
   auditQuery,
   healthQuery,
+  incidentQuery,
+  incidentsQuery,
   overviewQuery,
   sessionQuery,
   targetStatusQuery,
@@ -29,6 +31,7 @@ import {
   webhooksQuery,
 } from './api/queries'
 import { type TargetFilter, parseFilter } from './domain/filter'
+import { type IncidentFilter, parseIncidentFilter } from './domain/incident'
 import { COMPARISONS, type Comparison, RANGES, type Range } from './domain/view'
 import type { DeliveryState } from './domain/webhook'
 import { PageFailure } from './ui/Failure'
@@ -98,6 +101,27 @@ function dialogOf<T extends string>(
 ): T | undefined {
   return known.find((name) => name === search['dialog'])
 }
+
+const incidentsRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.incidents,
+  validateSearch: (search: Record<string, unknown>): IncidentFilter =>
+    parseIncidentFilter(search),
+  loaderDeps: ({ search }) => search,
+  loader: ({ context: { queryClient }, deps }) =>
+    queryClient.ensureInfiniteQueryData(incidentsQuery(deps)),
+  component: lazyRouteComponent(() => import('./pages/incidents/IncidentsPage')),
+})
+
+const incidentRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.incident,
+  parseParams: ({ id }) => ({ id: Number.parseInt(id, 10) }),
+  stringifyParams: ({ id }) => ({ id: String(id) }),
+  loader: ({ context: { queryClient }, params }) =>
+    queryClient.ensureQueryData(incidentQuery(params.id)),
+  component: lazyRouteComponent(() => import('./pages/incidents/IncidentPage')),
+})
 
 const targetsRoute = createRoute({
   getParentRoute: () => insideRoute,
@@ -259,6 +283,8 @@ const routeTree = rootRoute.addChildren([
   signInRoute,
   insideRoute.addChildren([
     overviewRoute,
+    incidentsRoute,
+    incidentRoute,
     targetsRoute,
     targetRoute,
     agentsRoute,

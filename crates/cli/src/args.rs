@@ -106,6 +106,10 @@ pub(crate) enum Command {
     /// Add, test and list webhooks: who is told what happens, and whether they were.
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// List incidents: open ones, unless told otherwise.
+    Incidents(IncidentsArgs),
+    /// Show an incident, or do something about it.
+    Incident(IncidentArgs),
     /// Show how many targets are up and how many are not.
     Status,
     /// Tell what watching would cost: disk by level, memory, packets. Needs no server.
@@ -328,6 +332,131 @@ pub(crate) enum AgentCommand {
         /// Name of the agent.
         name: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IncidentsArgs {
+    /// Which: open, resolved, closed, past (resolved or closed), all.
+    #[arg(long, default_value = "open")]
+    pub(crate) state: String,
+    /// Only these: critical, major, minor, warning; several with commas between.
+    #[arg(long)]
+    pub(crate) severity: Option<String>,
+    /// Only those of a user; `-` for those that nobody works on.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) owner: Option<String>,
+    /// Only those that were open within this time, for example 24h or 7d.
+    #[arg(long, value_parser = parse_time)]
+    pub(crate) last: Option<Duration>,
+    /// Only those that ever named this element of the topology.
+    #[arg(long)]
+    pub(crate) element: Option<String>,
+    /// Only those that ever stood for this target.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Only those whose sentence has this in it.
+    #[arg(long)]
+    pub(crate) query: Option<String>,
+    /// In this order: -opened (newest first), opened, severity, impact.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+    /// At most so many, up to 500.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct IncidentArgs {
+    /// Number of the incident to show.
+    #[arg(value_parser = parse_incident)]
+    pub(crate) id: Option<u32>,
+    #[command(subcommand)]
+    pub(crate) command: Option<IncidentCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentCommand {
+    /// Say that you look at it.
+    Ack {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+    },
+    /// Take an acknowledgement back, whoever's it is.
+    Unack {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+    },
+    /// Give it to a user, or to nobody.
+    Assign {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// Name of the user.
+        #[arg(required_unless_present = "nobody")]
+        user: Option<String>,
+        /// Nobody works on it any more.
+        #[arg(long, conflicts_with = "user")]
+        nobody: bool,
+    },
+    /// Note something in its timeline.
+    Comment {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// What to note.
+        text: String,
+    },
+    /// Say what it was, and be done with it.
+    ///
+    /// One that is still seen needs --force: it stays closed and silent until what it is about
+    /// heals, gets worse or has another cause.
+    Close {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// hardware, line, power, software, configuration, overload, third_party, maintenance,
+        /// false_alarm or unknown.
+        code: String,
+        /// What was found and repaired.
+        #[arg(long, default_value = "")]
+        note: String,
+        /// Also while it is still seen.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take a closing back: it is open if it is still seen, and resolved if not.
+    Reopen {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Write a case file for `faultline diagnose`: the network, the rounds, what was believed.
+    Export {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// A new file [default: incident-NUMBER.json]; `-` for the standard output.
+        file: Option<PathBuf>,
+    },
+    /// Write a post-mortem as Markdown, with room for what only people know.
+    Report {
+        /// Number of the incident.
+        #[arg(value_parser = parse_incident)]
+        id: u32,
+        /// A new file [default: incident-NUMBER.md]; `-` for the standard output.
+        file: Option<PathBuf>,
+    },
+}
+
+/// As people write it: `12` or `#12`.
+fn parse_incident(text: &str) -> Result<u32, &'static str> {
+    text.trim_start_matches('#').parse().map_err(|_| "is not the number of an incident")
 }
 
 #[derive(Debug, Subcommand)]

@@ -247,9 +247,13 @@ fn refused_field(error: &Value) -> String {
         "tags" => "--tag",
         "q" => "--query",
         "verdict" => "--verdict",
+        "force" => "--force",
+        "code" => "CODE",
+        "owner" => "USER",
         other => other,
     };
-    format!("{name}: {}", part("reason"))
+    // What is no field's fault stands for itself.
+    if name.is_empty() { part("reason").to_owned() } else { format!("{name}: {}", part("reason")) }
 }
 
 impl Connection {
@@ -322,6 +326,8 @@ mod tests {
             "errors":[{"field":"address","reason":"empty"},{"field":"tier_id","reason":"none"}]}"#;
         let told = problem(StatusCode::UNPROCESSABLE_ENTITY, text);
         assert_eq!(told.as_deref(), Some("ADDRESS: empty; --tier: none"));
+        let text = r#"{"title":"Conflict","errors":[{"field":"","reason":"ann closed it"}]}"#;
+        assert_eq!(problem(StatusCode::CONFLICT, text).as_deref(), Some("ann closed it"));
         let text = r#"{"title":"Conflict","detail":"the name is taken"}"#;
         assert_eq!(problem(StatusCode::CONFLICT, text).as_deref(), Some("the name is taken"));
         assert_eq!(problem(StatusCode::BAD_GATEWAY, "<html>"), None);

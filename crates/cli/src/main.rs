@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod diagnose;
 mod doctor;
+mod incident;
 mod keep;
 mod measured;
 mod password;
@@ -80,6 +81,8 @@ fn run(args: Args) -> anyhow::Result<bool> {
             }
             Command::User(user) => commands::user(args.connection, user).await?,
             Command::Webhook(webhook) => return webhook::run(args.connection, webhook).await,
+            Command::Incidents(incidents) => incident::list(args.connection, incidents).await?,
+            Command::Incident(one) => incident::run(args.connection, one).await?,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,

@@ -8,6 +8,7 @@
 mod address;
 mod heartbeat;
 mod network;
+mod public;
 mod tables;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
 pub(crate) use address::Address;
 pub use heartbeat::{HEARTBEAT_EVERY_DEFAULT, HEARTBEAT_URL_VARIABLE, HeartbeatConfig};
 pub use network::Network;
+pub use public::PublicUrl;
 pub use tables::{DETAIL_DEFAULT, KEEP_1D_DEFAULT, KEEP_1H_DEFAULT, KEEP_5M_DEFAULT};
 
 /// Where everything is kept.
@@ -135,6 +137,8 @@ pub struct HttpConfig {
     /// Whose `X-Forwarded-For` is believed. Empty: this machine's, and a request without the
     /// header is its own; otherwise a request through this machine may be anybody's.
     pub trusted_proxies: Vec<Network>,
+    /// Where people reach the console: messages link to it. `None`: they carry the path alone.
+    pub public_url: Option<PublicUrl>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +221,7 @@ struct FileHttp {
     tls_key: Option<PathBuf>,
     allow_plaintext: Option<bool>,
     trusted_proxies: Vec<String>,
+    public_url: Option<String>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -312,6 +317,7 @@ impl Config {
                 tls: tls_files(file.http.tls_certificate, file.http.tls_key)?,
                 allow_plaintext: file.http.allow_plaintext.unwrap_or(false),
                 trusted_proxies: parse_networks(&file.http.trusted_proxies)?,
+                public_url: file.http.public_url.as_deref().map(parse_public).transpose()?,
             },
             agents: AgentsConfig {
                 listen: parse_listen("agents.listen", agent_listen, AGENT_LISTEN_DEFAULT)?,
@@ -390,6 +396,9 @@ impl Config {
         let proxies = self.http.trusted_proxies.iter().map(|proxy| quote(&proxy.to_string()));
         let proxies = proxies.collect::<Vec<_>>().join(", ");
         line(format!("trusted_proxies = [{proxies}]"));
+        if let Some(public) = &self.http.public_url {
+            line(format!("public_url = {}", quote(public.as_str())));
+        }
         line("\n[agents]".to_owned());
         line(format!("listen = {}", quote(&self.agents.listen.to_string())));
         line(format!("advertise = [{}]", advertise.join(", ")));
@@ -540,6 +549,11 @@ fn tls_files(
             reason: "is missing while `http.tls_key` is set".to_owned(),
         }),
     }
+}
+
+fn parse_public(text: &str) -> Result<PublicUrl, ConfigError> {
+    let value = |must: &str| ConfigError::Value { key: "http.public_url", reason: must.to_owned() };
+    PublicUrl::parse(text).map_err(value)
 }
 
 fn parse_networks(texts: &[String]) -> Result<Vec<Network>, ConfigError> {
@@ -718,6 +732,7 @@ mod tests {
         refused("[http]\nlisten = \"x\"", "`http.listen`");
         refused("[http]\nlisten = \"0.0.0.0:80\"", "http.allow_plaintext = true");
         refused("[http]\ntls_key = \"k\"", "`http.tls_certificate`");
+        refused("[http]\npublic_url = \"noc\"", "`http.public_url`");
         refused("[http]\ntrusted_proxies = [\"x\"]", "`http.trusted_proxies`");
         refused("[agents]\nadvertise = [\"x\"]", "`agents.advertise`");
         refused("[agents]\nadvertise = [\"192.0.2.1:0\"]", "`agents.advertise`");

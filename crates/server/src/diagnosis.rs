@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     conductor::{Conductor, Heard},
+    config::PublicUrl,
 };
 use book::{Book, Judged, WAITING_MAX};
 
@@ -92,11 +93,11 @@ impl Diagnosis {
         self,
         store: Store,
         conductor: Conductor,
-        clock: Clock,
+        (clock, public): (Clock, Option<PublicUrl>),
         stop: CancellationToken,
     ) {
         let mut heard = conductor.listen();
-        let mut desk = Desk::new(clock.now());
+        let mut desk = Desk::new(clock.now(), public.clone());
         let mut pause = PAUSE_MIN;
         let (mut is_behind, mut is_unstored) = (false, false);
         loop {
@@ -132,7 +133,7 @@ impl Diagnosis {
             let Ok((back, shown)) = judged.await else {
                 tracing::error!("a diagnosis panicked: its evidence begins anew");
                 conductor.metrics().task_failures.inc();
-                desk = Desk::new(clock.now());
+                desk = Desk::new(clock.now(), public.clone());
                 pause = PAUSE_MAX;
                 continue;
             };
@@ -173,6 +174,8 @@ fn in_micros(duration: Duration) -> i64 {
 
 /// Everything that a judgement is made of.
 struct Desk {
+    /// What messages link to.
+    public: Option<PublicUrl>,
     roster: Roster,
     ledger: Ledger,
     /// The version of the inventory that `roster` and `drafts` are of; `None` before the first.
@@ -200,8 +203,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(now: UtcMicros) -> Desk {
+    fn new(now: UtcMicros, public: Option<PublicUrl>) -> Desk {
         Desk {
+            public,
             roster: Roster::default(),
             ledger: Ledger::default(),
             version: None,
@@ -417,7 +421,8 @@ impl Desk {
             return None;
         }
         if let Some(kept) = self.kept.remove(&org) {
-            self.books.insert(org, Book::open(self.run, &kept, standing, judged));
+            self.books
+                .insert(org, Book::open((self.run, self.public.clone()), &kept, standing, judged));
         }
         let book = self.books.get_mut(&org)?;
         let hearing = Hearing {

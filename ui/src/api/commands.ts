@@ -3,8 +3,9 @@
 import { type QueryKey, useMutation, useQueryClient } from '@tanstack/react-query'
 
 import { importType } from '../domain/importing'
+import type { CauseCode } from '../domain/incident'
 import { api, sent } from './client'
-import { keys } from './queries'
+import { incidentQuery, keys } from './queries'
 import type { Role, TargetBody, TierBody } from './types'
 
 interface Where {
@@ -107,6 +108,60 @@ export const useAgentDelete = () =>
     (id: number) => sent(api.DELETE('/api/v1/agents/{id}', { params: { path: { id } } })),
     FLEET,
   )
+
+/** What is done to an incident; `version` is the one that was seen. */
+export type IncidentAct =
+  | { act: 'acknowledge' | 'unacknowledge'; version?: number }
+  | { act: 'assign'; owner: string | null; version?: number }
+  | { act: 'comment'; text: string }
+  | { act: 'close'; code: CauseCode; note: string; force: boolean; version?: number }
+  | { act: 'reopen'; note: string; version?: number }
+
+function incidentAct({ id, ...did }: { id: number } & IncidentAct) {
+  const params = { path: { id } }
+  switch (did.act) {
+    case 'acknowledge': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/acknowledge', { params, body })
+    }
+    case 'unacknowledge': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/unacknowledge', { params, body })
+    }
+    case 'assign': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/assign', { params, body })
+    }
+    case 'comment': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/comment', { params, body })
+    }
+    case 'close': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/close', { params, body })
+    }
+    case 'reopen': {
+      const { act: _, ...body } = did
+      return api.POST('/api/v1/incidents/{id}/reopen', { params, body })
+    }
+  }
+}
+
+/** A refusal makes it old too: somebody did something before. */
+export function useIncidentAct({ hasNoForm = false }: Where = {}) {
+  const client = useQueryClient()
+  return useMutation({
+    meta: { hasNoForm },
+    mutationFn: async (did: { id: number } & IncidentAct) => sent(incidentAct(did)),
+    onSuccess: (incident) => {
+      client.setQueryData(incidentQuery(incident.id).queryKey, incident)
+    },
+    onSettled: async (_, __, { id }) => {
+      const old = [keys.incidents, keys.incident(id)]
+      await Promise.all(old.map((queryKey) => client.invalidateQueries({ queryKey })))
+    },
+  })
+}
 
 export const useUserCreate = () =>
   useCommand(

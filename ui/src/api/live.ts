@@ -16,7 +16,7 @@ import type {
 import { type LiveSource, STALE_AFTER_MS, type SourceMessage, openSource } from './liveSource'
 import { keys } from './queries'
 import { setServerOffset } from './serverTime'
-import type { Target, TickEvent, VerdictEvent } from './types'
+import type { IncidentEvent, Target, TickEvent, VerdictEvent } from './types'
 
 /** Silence after which the stream is taken for dead and opened anew: TCP may not notice. */
 const REOPEN_AFTER_MS = 30_000
@@ -128,6 +128,9 @@ export class Live {
         break
       case 'inventory':
         this.#age(keys.overview, keys.targets, keys.tiers, keys.agents, ['target'])
+        break
+      case 'incident':
+        this.#age(keys.incidents, keys.incident((data as IncidentEvent).incident))
         break
       case 'minute':
         this.#age(['target'], keys.health)

@@ -6,7 +6,15 @@
  * no shared worker (old phones) each page has its own.
  */
 
-export const EVENT_KINDS = ['verdict', 'agent', 'inventory', 'minute', 'tick', 'resync'] as const
+export const EVENT_KINDS = [
+  'verdict',
+  'agent',
+  'inventory',
+  'incident',
+  'minute',
+  'tick',
+  'resync',
+] as const
 
 /**
  * Silence after which a stream is not live any more. The server sends a tick well below this.

@@ -4,6 +4,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 
 import type { TargetFilter } from '../domain/filter'
 import { type Track, type Tracks, tracksOf } from '../domain/history'
+import { type IncidentFilter, incidentParams } from '../domain/incident'
 import { LOOK_BACK_MS, STEP_MIN } from '../domain/metric'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import type { DeliveryState } from '../domain/webhook'
@@ -35,6 +36,8 @@ export const keys = {
   session: ['session'],
   overview: ['overview'],
   diagnosis: ['diagnosis'],
+  incidents: ['incidents'],
+  incident: (id: number) => ['incident', id],
   targets: ['targets'],
   target: (id: number) => ['target', id],
   tiers: ['tiers'],
@@ -77,6 +80,63 @@ export const diagnosisQuery = queryOptions({
   queryKey: keys.diagnosis,
   queryFn: ({ signal }) => sent(api.GET('/api/v1/diagnosis', { signal })),
   refetchInterval: DIAGNOSIS_POLL_MS,
+})
+
+/** Rows of a page of incidents: some screens full. */
+const INCIDENT_PAGE_LENGTH = 100
+/** Figures of an open incident are brought up to date this often, without an event. */
+const INCIDENT_POLL_MS = 15_000
+
+export const incidentsQuery = (filter: IncidentFilter) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.incidents, 'list', filter],
+    queryFn: ({ signal, pageParam }) =>
+      sent(
+        api.GET('/api/v1/incidents', {
+          params: {
+            query: {
+              ...incidentParams(filter, serverNow()),
+              cursor: pageParam,
+              limit: INCIDENT_PAGE_LENGTH,
+            },
+          },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    placeholderData: keepPreviousData,
+    refetchInterval: INCIDENT_POLL_MS,
+  })
+
+/** How many are open: for the navigation. */
+export const openIncidentsQuery = queryOptions({
+  queryKey: [...keys.incidents, 'open'],
+  queryFn: ({ signal }) =>
+    sent(api.GET('/api/v1/incidents', { params: { query: { limit: 1 } }, signal })),
+  refetchInterval: OVERVIEW_POLL_MS,
+})
+
+export const incidentQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.incident(id), 'now'],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/incidents/{id}', { params: { path: { id } }, signal })),
+    refetchInterval: INCIDENT_POLL_MS,
+  })
+
+/** What was believed of it, and when. */
+export const incidentRevisionsQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.incident(id), 'revisions'],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/incidents/{id}/revisions', { params: { path: { id } }, signal })),
+  })
+
+/** Whom an incident can be given to. */
+export const assigneesQuery = queryOptions({
+  queryKey: [...keys.users, 'assignees'],
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/incidents/assignees', { signal })),
 })
 
 /** The worst targets, for the overview. */

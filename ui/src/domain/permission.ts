@@ -9,6 +9,8 @@ export type Permission =
   | 'topology_write'
   | 'agent_read'
   | 'agent_write'
+  | 'incident_read'
+  | 'incident_manage'
   | 'health_read'
   | 'user_manage'
   | 'api_key_manage'

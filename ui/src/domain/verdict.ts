@@ -13,7 +13,17 @@ export type AgentState = 'never_seen' | 'online' | 'offline' | 'blind' | 'awaite
 export type Tone = 'good' | 'warn' | 'bad' | 'muted'
 
 export type Icon =
-  'check' | 'wave' | 'cross' | 'question' | 'pause' | 'eye-off' | 'plug' | 'hourglass'
+  | 'check'
+  | 'wave'
+  | 'cross'
+  | 'question'
+  | 'pause'
+  | 'eye-off'
+  | 'plug'
+  | 'hourglass'
+  | 'octagon'
+  | 'triangle'
+  | 'shield'
 
 export interface Mark {
   word: string

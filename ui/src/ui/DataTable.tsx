@@ -43,6 +43,8 @@ interface Props<T> {
   rows: readonly T[]
   rowId: (row: T) => string
   onOpen?: (row: T) => void
+  /** Another key on a row that has the focus. */
+  onKey?: (row: T, event: KeyboardEvent) => void
   empty?: ReactNode
 }
 
@@ -83,6 +85,7 @@ export function DataTable<T extends RowData>({
   rows,
   rowId,
   onOpen,
+  onKey,
   empty,
 }: Props<T>) {
   const table = useTable({
@@ -145,8 +148,9 @@ export function DataTable<T extends RowData>({
               onKeyDown={
                 onOpen &&
                 ((event) => {
-                  if (event.key === 'Enter' && event.target === event.currentTarget)
-                    onOpen(row.original)
+                  if (event.target !== event.currentTarget) return
+                  if (event.key === 'Enter') onOpen(row.original)
+                  else onKey?.(row.original, event)
                 })
               }
             >

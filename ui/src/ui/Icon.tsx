@@ -7,6 +7,7 @@ import type { Icon as MarkIcon } from '../domain/verdict'
 
 const PATHS = {
   overview: 'M2.5 2.5h4.5v6H2.5zM9 2.5h4.5v3.5H9zM9 8h4.5v5.5H9zM2.5 10.5h4.5v3H2.5z',
+  incidents: 'M9.2 1.5L3.5 9h4.2l-.9 5.5L12.5 7H8.3z',
   targets:
     'M8 2.2a5.8 5.8 0 1 0 0 11.6a5.8 5.8 0 0 0 0-11.6zM8 5.2a2.8 2.8 0 1 0 0 5.6a2.8 2.8 0 0 0 0-5.6zM8 .8v2M8 13.2v2M.8 8h2M13.2 8h2',
   agents:
@@ -87,6 +88,18 @@ const SHAPES: Record<MarkIcon, { outline: string; glyph: string; isDashed?: bool
     glyph: 'M4.5 8c1.6-2.4 5.4-2.4 7 0-1.6 2.4-5.4 2.4-7 0zM5 11l6-6',
   },
   plug: { outline: 'M1.5 1.5h13v13h-13z', glyph: 'M4.5 8h2.2M9.3 8h2.2M6.7 5.5v5M9.3 5.5v5' },
+  octagon: {
+    outline: 'M5 1h6l4 4v6l-4 4H5l-4-4V5z',
+    glyph: 'M8 4.4v4.3M8 11.4v.1',
+  },
+  triangle: {
+    outline: 'M8 1.2l7 12.8H1z',
+    glyph: 'M8 6v3.4M8 11.7v.1',
+  },
+  shield: {
+    outline: 'M8 1l6 2v4.6c0 3.8-2.6 6.2-6 7.4-3.4-1.2-6-3.6-6-7.4V3z',
+    glyph: 'M8 4.8v3.8M8 11v.1',
+  },
   hourglass: {
     outline: 'M8 1.2a6.8 6.8 0 1 0 0 13.6A6.8 6.8 0 0 0 8 1.2z',
     glyph: 'M5.8 4.8h4.4L8 8l2.2 3.2H5.8L8 8z',
@@ -125,7 +138,11 @@ export function MarkShape({ icon, size = 16 }: { icon: MarkIcon; size?: number }
         d={glyph}
         fill="none"
         stroke={
-          isDashed ? 'var(--tone)' : icon === 'wave' || icon === 'eye-off' ? '#1a1205' : '#fff'
+          isDashed
+            ? 'var(--tone)'
+            : icon === 'wave' || icon === 'eye-off' || icon === 'shield'
+              ? '#1a1205'
+              : '#fff'
         }
         strokeWidth="1.6"
         strokeLinecap="round"

@@ -8,7 +8,8 @@ import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
 
-import { overviewQuery, sessionQuery } from '../api/queries'
+import { openIncidentsQuery, overviewQuery, sessionQuery } from '../api/queries'
+import { count } from '../domain/units'
 import { NAV, NAV_ADMIN, type NavEntry } from '../paths'
 import { Account } from './Account'
 import { Banners } from './Banners'
@@ -76,6 +77,7 @@ export function Shell() {
             >
               <Icon name={entry.icon} size={20} />
               {entry.label}
+              {entry.to === '/incidents' && <OpenCount />}
             </Link>
           ))}
         <UnstyledButton
@@ -179,10 +181,23 @@ function NavList({ entries }: { entries: readonly NavEntry[] }) {
           >
             <Icon name={entry.icon} />
             {entry.label}
+            {entry.to === '/incidents' && <OpenCount />}
           </Link>
         </li>
       ))}
     </ul>
+  )
+}
+
+/** How many incidents are open; loud while nobody acknowledged some of them. */
+function OpenCount() {
+  const { data } = useQuery(openIncidentsQuery)
+  if (data === undefined || data.open === 0) return null
+  return (
+    <span className={css.open} data-loud={data.unacknowledged > 0 || undefined}>
+      {count(data.open)}
+      <span className="visually-hidden"> open</span>
+    </span>
   )
 }
 

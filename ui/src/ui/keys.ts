@@ -17,6 +17,7 @@ export const KEYS: readonly { keys: readonly string[]; does: string }[] = [
   { keys: ['j'], does: 'next row' },
   { keys: ['k'], does: 'row before' },
   { keys: ['Enter'], does: 'open the row' },
+  { keys: ['a'], does: 'acknowledge the incident of the row' },
   { keys: ['←', '→'], does: 'column before, next column (in a history)' },
   { keys: ['+', '−'], does: 'look closer, wider (in a history)' },
   { keys: ['PgUp', 'PgDn'], does: 'earlier, later (in a history)' },
@@ -24,6 +25,13 @@ export const KEYS: readonly { keys: readonly string[]; does: string }[] = [
   { keys: ['Esc'], does: 'close what is open' },
   { keys: ['?'], does: 'show this' },
 ]
+
+let chordBegunAt = -CHORD_MS
+
+/** Whether `g` was pressed just before: then a key goes somewhere, and does nothing to a row. */
+export function isInChord(event: { timeStamp: number }): boolean {
+  return event.timeStamp - chordBegunAt < CHORD_MS
+}
 
 function isTyping(target: EventTarget | null): boolean {
   return (
@@ -57,6 +65,7 @@ export function useKeys(onHelp: () => void): void {
     let chordAt = -CHORD_MS
     const listener = (event: KeyboardEvent) => {
       chordAt = onKey(event, chordAt) || -CHORD_MS
+      chordBegunAt = chordAt
     }
     document.addEventListener('keydown', listener)
     return () => {

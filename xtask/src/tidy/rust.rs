@@ -27,7 +27,7 @@ const IMPURE: [&str; 13] = [
 ];
 
 /// Where serialisable types may stand: at the edges, and what is kept on disk.
-const SERIAL: [&str; 17] = [
+const SERIAL: [&str; 18] = [
     "crates/wire/",   // the contract
     "crates/store/",  // rows
     "crates/model/",  // leaf values with a pinned text form
@@ -36,7 +36,8 @@ const SERIAL: [&str; 17] = [
     "crates/cli/",    // answers of the API
     "crates/server/src/http/",
     "crates/server/src/app/",
-    "crates/server/src/archive/", // a backup
+    "crates/server/src/archive/",          // a backup
+    "crates/server/src/notify/message.rs", // what webhooks are sent
     "crates/server/src/config",
     "crates/server/src/log",
     "crates/agent/src/config",

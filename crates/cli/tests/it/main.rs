@@ -6,6 +6,7 @@ mod diagnose;
 mod doctor;
 mod errors;
 mod help;
+mod incident;
 mod manager;
 mod plan;
 mod program;

@@ -8,7 +8,9 @@ mod expect;
 mod play;
 mod raw;
 mod read;
+mod write;
 
 pub use expect::{Expected, ExpectedCause};
 pub use play::{Player, Step};
 pub use read::{CASE_BYTES_MAX, Case, CaseError, Counted, Seen};
+pub use write::{AskedTarget, CaseDraft};

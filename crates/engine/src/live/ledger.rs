@@ -177,7 +177,7 @@ impl Ledger {
 ///
 /// A burst that was answered after a round that was not makes it loss and no outage; one that was
 /// not answered either is part of the same silence.
-fn ask(round: &Round) -> Option<Ask> {
+pub fn ask(round: &Round) -> Option<Ask> {
     let bent = RoundFlags::DOUBTFUL.0 | RoundFlags::LOCAL.0;
     let Outcome::Asked { sent, received, rtt, confirm } = round.outcome else { return None };
     if round.flags.0 & bent != 0 || sent == 0 {

@@ -16,7 +16,7 @@ mod standing;
 mod told;
 
 pub use kept::{Kept, PAIRS_KEPT_MAX};
-pub use ledger::{ASKS_TOTAL_MAX, Ledger};
+pub use ledger::{ASKS_TOTAL_MAX, Ledger, ask};
 pub use net::{Moved, Net};
 pub use roster::Roster;
 pub use standing::{Hearing, Standing};

@@ -1,5 +1,8 @@
 //! Incidents: what people see of them, and what they do about them.
 
+mod case;
+mod report;
+
 use std::collections::BTreeSet;
 
 use engine::rca::next_steps;
@@ -7,6 +10,8 @@ use model::{CauseCode, IncidentId, Name, TargetId};
 use store::{IncidentAct, IncidentFull, IncidentPage, IncidentQuery, IncidentRevision, Ref, Scope};
 
 use super::{App, AppError, Fields};
+
+pub(crate) use case::CaseFile;
 
 /// Names that an incident's page can follow; what is beyond is found by its search.
 const NAMES_MAX: usize = 1_000;

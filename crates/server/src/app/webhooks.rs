@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use model::{Name, UtcMicros, WebhookId};
-use serde_json::json;
 use store::{
     DeliveryCount, DeliveryRow, DeliveryState, NewMessage, Scope, WebhookDraft, WebhookRow,
 };
 
 use super::{App, AppError};
-pub(crate) use crate::config::Address;
-use crate::notify::{Endpoint, Key};
+use crate::notify::{Endpoint, Key, message::WebhookMessage};
+pub(crate) use crate::{config::Address, notify::message::message_schema_json};
 
 /// Whoever asks for a test sends it; after this, if they are gone, the notifier does.
 const TEST_GRACE: Duration = Duration::from_secs(60);
@@ -168,13 +167,6 @@ impl App {
 fn test_message(webhook: &WebhookRow, now: UtcMicros) -> Result<NewMessage, AppError> {
     let id = crate::secrets::random::<TEST_ID_BYTES>().map_err(AppError::internal)?;
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let body = json!({
-        "type": "test",
-        "timestamp": now.to_string(),
-        "data": {
-            "text": format!("A test of the webhook `{}`: nothing is the matter.", webhook.name),
-        },
-    });
-    let (key, kind) = (format!("test-{id}"), "test".to_owned());
-    Ok(NewMessage { subject: key.clone(), key, kind, body: body.to_string() })
+    let key = format!("test-{id}");
+    Ok(WebhookMessage::test(webhook.name.as_str(), now).put(key.clone(), key))
 }

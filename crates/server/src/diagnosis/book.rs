@@ -23,6 +23,7 @@ use store::{
 };
 
 use super::message;
+use crate::config::PublicUrl;
 
 /// Between two revisions that only say whom it hits: as long as a failure takes to be seen by all.
 const IMPACT_PAUSE_US: i64 = 30_000_000;
@@ -69,13 +70,15 @@ pub(super) struct Book {
     next: u32,
     /// By the engine's own id.
     followed: BTreeMap<u32, Followed>,
+    /// What messages link to.
+    public: Option<PublicUrl>,
     waiting: VecDeque<IncidentTurn>,
 }
 
 impl Book {
     /// Goes on with what is stored: the engine restores it too, without telling anybody.
     pub(super) fn open(
-        run: u64,
+        (run, public): (u64, Option<PublicUrl>),
         kept: &IncidentsKept,
         standing: &mut Standing,
         judged: Judged,
@@ -85,6 +88,7 @@ impl Book {
             turn: 0,
             next: kept.next,
             followed: BTreeMap::new(),
+            public,
             waiting: VecDeque::new(),
         };
         let known: Vec<Kept> = kept.incidents.iter().map(known).collect();
@@ -100,7 +104,9 @@ impl Book {
             };
             match id {
                 Some(id) => drop(book.followed.insert(id, followed)),
-                None if one.row.is_followed => gone.push(followed.gone(judged)),
+                None if one.row.is_followed => {
+                    gone.push(followed.gone(judged, book.public.as_ref()))
+                }
                 None => {}
             }
         }
@@ -190,7 +196,7 @@ impl Book {
         let is_over = matches!(step, IncidentStep::Resolved | IncidentStep::Merged { .. });
         followed.over_at = is_over.then_some(judged.at);
         let mut save = followed.revise(told, step, standing, judged.at);
-        save.message = Some(message::of(&save, judged.at));
+        save.message = Some(message::of(&save, judged.at, self.public.as_ref()));
         Some(save)
     }
 
@@ -207,7 +213,7 @@ impl Book {
         if said.severity < followed.said.severity {
             let mut save = followed.revise(told, IncidentStep::Worsened, standing, judged.at);
             // Told only if it was closed, which the store knows.
-            save.message = Some(message::of(&save, judged.at));
+            save.message = Some(message::of(&save, judged.at, self.public.as_ref()));
             return Some(save);
         }
         if is_other || is_due {
@@ -228,7 +234,7 @@ impl Book {
         };
         let gone = self.followed.extract_if(.., is_gone);
         let gone = gone.filter(|(_, followed)| followed.over_at.is_none());
-        gone.map(|(_, followed)| followed.gone(judged)).collect()
+        gone.map(|(_, followed)| followed.gone(judged, self.public.as_ref())).collect()
     }
 }
 
@@ -292,11 +298,11 @@ impl Followed {
     }
 
     /// Resolved, because nobody can see it any more.
-    fn gone(mut self, judged: Judged) -> IncidentSave {
+    fn gone(mut self, judged: Judged, public: Option<&PublicUrl>) -> IncidentSave {
         self.last.step = IncidentStep::Resolved;
         self.last.revision += 1;
         self.last.note = "what it was about is no longer in the topology".to_owned();
-        self.last.message = Some(message::of(&self.last, judged.at));
+        self.last.message = Some(message::of(&self.last, judged.at, public));
         self.last
     }
 }

@@ -2,56 +2,57 @@
 
 use engine::rca::next_steps;
 use model::UtcMicros;
-use serde_json::{Value, json};
 use store::{CauseBody, IncidentSave, IncidentStep, NewMessage};
+
+use crate::{
+    config::PublicUrl,
+    notify::message::{
+        IncidentContent, IncidentKind, IncidentMessage, LikelyCause, MessageImpact, WebhookMessage,
+    },
+};
 
 /// Evidence that a message carries, the weightiest first; the rest is on the incident's page.
 const EVIDENCE_MAX: usize = 5;
 
 /// Makes the message of a step. Its key is the step's own, so it is sent once.
-pub(super) fn of(save: &IncidentSave, at: UtcMicros) -> NewMessage {
+pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>) -> NewMessage {
     let kind = match save.step {
-        IncidentStep::Opened => "incident.opened",
-        IncidentStep::Reopened | IncidentStep::Worsened => "incident.reopened",
-        IncidentStep::Refreshed | IncidentStep::Revised => "incident.revised",
-        IncidentStep::CauseChanged => "incident.cause_changed",
-        IncidentStep::Resolved => "incident.resolved",
-        IncidentStep::Merged { .. } => "incident.merged",
+        IncidentStep::Opened => IncidentKind::Opened,
+        IncidentStep::Reopened | IncidentStep::Worsened => IncidentKind::Reopened,
+        IncidentStep::Refreshed | IncidentStep::Revised => IncidentKind::Revised,
+        IncidentStep::CauseChanged => IncidentKind::CauseChanged,
+        IncidentStep::Resolved => IncidentKind::Resolved,
+        IncidentStep::Merged { .. } => IncidentKind::Merged,
     };
     let cause = save.body.causes.first();
     let impact = &save.body.impact;
-    let body = json!({
-        "type": kind,
-        "timestamp": at.to_string(),
-        "data": {
-            "text": text(save),
-            "path": format!("/incidents/{}", save.id),
-            "incident": save.id.0,
-            "revision": save.revision,
-            "severity": save.severity.as_str(),
-            "sentence": save.sentence,
-            "note": save.note,
-            "onset_after": save.onset.0.to_string(),
-            "onset_until": save.onset.1.to_string(),
-            "likely_cause": cause.map(cause_of),
-            "impact": {
-                "targets_down": impact.targets_down,
-                "targets_degraded": impact.targets_degraded,
-                "customers": impact.customers,
-                "services": impact.services,
-                "devices_cut_off": impact.devices_total,
-                "devices_exposed": impact.devices_exposed_total,
-            },
-            "targets_suppressed": save.body.suppressed_total,
-            "next_steps": cause.map(steps_of).unwrap_or_default(),
+    let path = format!("/incidents/{}", save.id);
+    let data = IncidentContent {
+        text: text(save),
+        link: public.map(|public| public.link(&path)),
+        path,
+        incident: save.id.0,
+        revision: save.revision,
+        severity: save.severity.as_str(),
+        sentence: save.sentence.clone(),
+        note: save.note.clone(),
+        onset_after: save.onset.0.to_string(),
+        onset_until: save.onset.1.to_string(),
+        likely_cause: cause.map(cause_of),
+        impact: MessageImpact {
+            targets_down: impact.targets_down,
+            targets_degraded: impact.targets_degraded,
+            customers: impact.customers,
+            services: impact.services,
+            devices_cut_off: impact.devices_total,
+            devices_exposed: impact.devices_exposed_total,
         },
-    });
-    NewMessage {
-        key: format!("incident.{}.{}", save.id, save.revision),
-        kind: kind.to_owned(),
-        subject: format!("incident.{}", save.id),
-        body: body.to_string(),
-    }
+        targets_suppressed: save.body.suppressed_total,
+        next_steps: cause.map(steps_of).unwrap_or_default(),
+    };
+    let message = IncidentMessage { kind, timestamp: at.to_string(), data };
+    let key = format!("incident.{}.{}", save.id, save.revision);
+    WebhookMessage::Incident(Box::new(message)).put(key, format!("incident.{}", save.id))
 }
 
 /// The message in one line, for a chat or a pager.
@@ -74,18 +75,17 @@ fn text(save: &IncidentSave) -> String {
     }
 }
 
-fn cause_of(cause: &CauseBody) -> Value {
+fn cause_of(cause: &CauseBody) -> LikelyCause {
     let mut evidence: Vec<_> = cause.evidence.iter().collect();
     evidence.sort_by(|a, b| b.log_ratio.abs().total_cmp(&a.log_ratio.abs()));
-    let evidence: Vec<&str> =
-        evidence.into_iter().take(EVIDENCE_MAX).map(|piece| piece.text.as_str()).collect();
-    json!({
-        "elements": cause.elements,
-        "kind": cause.kind.as_str(),
-        "mode": cause.mode.as_str(),
-        "probability": (cause.probability * 10_000.0).round() / 10_000.0,
-        "evidence": evidence,
-    })
+    let evidence = evidence.into_iter().take(EVIDENCE_MAX).map(|piece| piece.text.clone());
+    LikelyCause {
+        elements: cause.elements.clone(),
+        kind: cause.kind.as_str(),
+        mode: cause.mode.as_str(),
+        probability: (cause.probability * 10_000.0).round() / 10_000.0,
+        evidence: evidence.collect(),
+    }
 }
 
 fn steps_of(cause: &CauseBody) -> Vec<String> {
@@ -94,10 +94,30 @@ fn steps_of(cause: &CauseBody) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use model::{IncidentId, Severity};
-    use store::IncidentBody;
+    use model::{ElementKind, FaultMode, IncidentId, Severity};
+    use serde_json::Value;
+    use store::{EvidenceBody, IncidentBody};
 
     use super::*;
+    use crate::notify::message::check::faults;
+
+    fn cause() -> CauseBody {
+        CauseBody {
+            elements: vec!["core1--core2".to_owned()],
+            kind: ElementKind::Link,
+            mode: FaultMode::Down,
+            loss_ppm: None,
+            rtt_us_added: None,
+            probability: 0.97,
+            evidence: vec![EvidenceBody {
+                supports: true,
+                log_ratio: 8.0,
+                text: "41 of 41 rounds lost".to_owned(),
+                refs: Vec::new(),
+            }],
+            to_disambiguate: None,
+        }
+    }
 
     fn told(step: IncidentStep) -> (String, Value) {
         let save = IncidentSave {
@@ -108,11 +128,13 @@ mod tests {
             severity: Severity::Critical,
             onset: (UtcMicros(0), UtcMicros(1_000_000)),
             sentence: "core1--core2 is down.".to_owned(),
-            body: IncidentBody::default(),
+            body: IncidentBody { causes: vec![cause()], ..IncidentBody::default() },
             pairs: Vec::new(),
             message: None,
         };
-        let message = of(&save, UtcMicros(2_000_000));
+        let public = PublicUrl::parse("https://noc.example.net/faultline/").unwrap();
+        let message = of(&save, UtcMicros(2_000_000), Some(&public));
+        assert_eq!(faults(&message.body), Vec::<String>::new(), "as the schema says");
         (message.key, serde_json::from_str(&message.body).unwrap())
     }
 
@@ -124,8 +146,14 @@ mod tests {
         assert_eq!(body["timestamp"], "1970-01-01T00:00:02Z");
         assert_eq!(body["data"]["text"], "#42 critical: core1--core2 is down");
         assert_eq!(body["data"]["onset_until"], "1970-01-01T00:00:01Z");
+        assert_eq!(body["data"]["path"], "/incidents/42");
+        assert_eq!(body["data"]["link"], "https://noc.example.net/faultline/incidents/42");
+        assert_eq!(body["data"]["likely_cause"]["evidence"][0], "41 of 41 rounds lost");
         for (step, text) in [
             (IncidentStep::Reopened, "#42 is back: core1--core2 is down"),
+            (IncidentStep::Worsened, "#42 is worse than when it was closed: core1--core2 is down"),
+            (IncidentStep::Merged { into: None }, "#42 is part of another: core1--core2 is down"),
+            (IncidentStep::Revised, "#42 critical: core1--core2 is down"),
             (IncidentStep::CauseChanged, "#42 has another cause: core1--core2 is down"),
             (IncidentStep::Resolved, "#42 is over: core1--core2 is down"),
             (

@@ -19,7 +19,7 @@ use super::{
 use crate::app::{App, AppError, aside, export::ExportError};
 
 /// What an answer leaves out, where its body has no place to say so.
-const NOTES: HeaderName = HeaderName::from_static("x-notes");
+pub(super) const NOTES: HeaderName = HeaderName::from_static("x-notes");
 
 /// A table that is sent as a file.
 pub(super) struct Sheet<R: 'static> {

@@ -1,6 +1,13 @@
 //! Incidents: the list, one with everything about it, and what people do about it.
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderValue,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
 use model::{CauseCode, EntryKind, IncidentId, IncidentState, Name, Severity};
 use serde::{Deserialize, Serialize};
 use store::{
@@ -15,6 +22,7 @@ use utoipa::{
 use super::{
     caller::Caller,
     diagnosis::{DiagnosisCauseView, DiagnosisImpactView, rounded},
+    export::NOTES,
     extract::{Json, Path, Query},
     permission::Permission,
     problem::ApiError,
@@ -22,7 +30,7 @@ use super::{
 };
 use crate::app::{
     App, Fields,
-    incidents::{Act, Incident},
+    incidents::{Act, CaseFile, Incident},
 };
 
 /// Longer searches find nothing.
@@ -457,6 +465,66 @@ pub(crate) async fn incident_revisions(
     let revisions = app.incident_revisions(&scope, id).await?;
     let items = revisions.iter().map(IncidentRevisionView::from).collect();
     Ok(Json(IncidentRevisionsView { items }))
+}
+
+/// Export an incident as a case file
+///
+/// What `faultline diagnose --check` takes: the network of today, the rounds of before and while it
+/// was open, and what was believed. What is left out is in the header `x-notes`.
+#[utoipa::path(
+    get, path = "/api/v1/incidents/{id}/case", tag = "incidents", params(("id" = u32, Path)),
+    responses((status = 200, description = "A case file", body = Object))
+)]
+pub(crate) async fn incident_case(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<IncidentId>,
+) -> Result<Response, ApiError> {
+    let scope = caller.authorize(Permission::IncidentRead)?;
+    // It holds all of both.
+    caller.authorize(Permission::TopologyRead)?;
+    caller.authorize(Permission::TargetRead)?;
+    let CaseFile { text, notes } = app.incident_case(&scope, id).await?;
+    file((text, "application/json"), &format!("incident-{id}.json"), &notes)
+}
+
+/// Export an incident as a post-mortem
+///
+/// Markdown with what happened, what it hit, what people did and what was believed when, and room
+/// for what only people know.
+#[utoipa::path(
+    get, path = "/api/v1/incidents/{id}/report", tag = "incidents", params(("id" = u32, Path)),
+    responses((
+        status = 200, description = "Markdown", body = String, content_type = "text/markdown"
+    ))
+)]
+pub(crate) async fn incident_report(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<IncidentId>,
+) -> Result<Response, ApiError> {
+    let scope = caller.authorize(Permission::IncidentRead)?;
+    let text = app.incident_report(&scope, id).await?;
+    file((text, "text/markdown; charset=utf-8"), &format!("incident-{id}.md"), &[])
+}
+
+/// Sends something to be saved.
+fn file(
+    (text, kind): (String, &'static str),
+    name: &str,
+    notes: &[String],
+) -> Result<Response, ApiError> {
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let disposition = HeaderValue::try_from(disposition).map_err(ApiError::internal)?;
+    headers.insert(CONTENT_DISPOSITION, disposition);
+    if !notes.is_empty() {
+        let notes = HeaderValue::try_from(notes.join("; ")).map_err(ApiError::internal)?;
+        headers.insert(NOTES, notes);
+    }
+    Ok(response)
 }
 
 /// Acknowledge an incident

@@ -17,6 +17,8 @@ use utoipa::{
     },
 };
 
+use crate::app::webhooks::message_schema_json;
+
 use super::{
     caller::SESSION_COOKIE,
     packed::Packed,
@@ -54,6 +56,22 @@ pub(crate) async fn openapi_get(headers: HeaderMap) -> Response {
 )]
 pub(crate) async fn openapi_file(headers: HeaderMap) -> Response {
     openapi_get(headers).await
+}
+
+/// The JSON schema of webhooks' messages
+///
+/// JSON Schema 2020-12, made of the types that are sent; `openapi/webhook-messages.json` in the
+/// source is the same.
+#[utoipa::path(
+    get, path = "/api/v1/webhook-messages.json", tag = "webhooks",
+    responses((status = 200, description = "A JSON schema", body = Object))
+)]
+pub(crate) async fn message_schema_get(headers: HeaderMap) -> Response {
+    static PACKED: LazyLock<Packed> = LazyLock::new(|| Packed::new(message_schema_json()));
+    let mut response = PACKED.answer(&headers);
+    let kind = HeaderValue::from_static("application/schema+json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 /// Returns the OpenAPI document of this program as text, with sorted keys.

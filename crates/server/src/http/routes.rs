@@ -129,6 +129,7 @@ fn described() -> Vec<Route> {
     vec![
         route!(openapi::openapi_get, Access::Public),
         route!(openapi::openapi_file, Access::Public),
+        route!(openapi::message_schema_get, Access::Public),
         route!(probes::healthz, Access::Public),
         route!(probes::readyz, Access::Public),
         route!(probes::metrics, Access::LocalOr(Permission::HealthRead)),
@@ -144,6 +145,8 @@ fn incidents() -> Vec<Route> {
         route!(incidents::incident_assignees, manage),
         route!(incidents::incident_get, read),
         route!(incidents::incident_revisions, read),
+        route!(incidents::incident_case, read),
+        route!(incidents::incident_report, read),
         route!(incidents::incident_acknowledge, manage),
         route!(incidents::incident_unacknowledge, manage),
         route!(incidents::incident_assign, manage),

@@ -6,6 +6,7 @@
 //! overtakes an earlier one of its subject. What failed is tried again with growing pauses for
 //! about a day and then given up; it stays visible and can be sent again by hand.
 
+pub(crate) mod message;
 mod retry;
 mod send;
 mod sign;

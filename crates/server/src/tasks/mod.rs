@@ -144,7 +144,8 @@ impl Beat {
 async fn diagnose(app: App, stop: CancellationToken) {
     loop {
         let (store, conductor) = (app.store.clone(), app.conductor.clone());
-        let run = app.diagnosis.clone().run(store, conductor, app.clock.clone(), stop.clone());
+        let with = (app.clock.clone(), app.config.http.public_url.clone());
+        let run = app.diagnosis.clone().run(store, conductor, with, stop.clone());
         let ended = app.conductor.metrics().panics.catch("diagnosis", run).await;
         let pause = stop.run_until_cancelled(tokio::time::sleep(RESTART_AFTER_MAX));
         if ended.is_some() || pause.await.is_none() {

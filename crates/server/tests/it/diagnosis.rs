@@ -192,6 +192,31 @@ async fn incident_until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Valu
     }
 }
 
+/// The incident as a case file is judged as it was live; its post-mortem says the same.
+async fn case_holds(server: &Server) {
+    let answer = server.ask(reqwest::Method::GET, "/incidents/1/case").await;
+    let file = answer.bytes().await.unwrap();
+    let case = engine::case::Case::read(&file).unwrap();
+    assert_eq!(case.seen.len(), 8, "every pair");
+    let mut player = engine::case::Player::new(&case, None);
+    let mut last = None;
+    while let Some(step) = player.step() {
+        last = Some(step);
+    }
+    let (expected, last) = (case.expected.as_ref().unwrap(), last.unwrap());
+    let causes = expected.causes.as_ref().unwrap();
+    assert!(causes[0].elements.contains("r2--r3"), "{causes:?}");
+    let differences = expected.differences(&case.topology, player.incidents(), &last.assessment, 0);
+    assert_eq!(differences, Vec::<String>::new());
+    let answer = server.ask(reqwest::Method::GET, "/incidents/1/report").await;
+    let text = answer.text().await.unwrap();
+    for part in
+        ["# Incident #1: r2--r3 or r3 is down", "- Targets down, at worst: 1", "first symptom"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
 /// What is still seen is closed only by force; `version` is one of before anybody did anything.
 async fn closed_by_force(server: &Server, version: &Value) {
     let (status, problem) = act(server, "close", json!({"code": "line"})).await;
@@ -230,6 +255,8 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
     assert!(steps[0].as_str().unwrap().contains("r2--r3 or r3"), "{steps:?}");
     let beliefs = server.get("/incidents/1/revisions").await;
     assert_eq!(beliefs["items"][0]["sentence"], incident["sentence"]);
+
+    case_holds(&server).await;
 
     let (status, acknowledged) = act(&server, "acknowledge", json!({})).await;
     assert_eq!((status, &acknowledged["acknowledged_by"]), (200, &json!("local")));

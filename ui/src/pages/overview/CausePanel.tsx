@@ -1,6 +1,7 @@
 /** What failed, how surely, what speaks for it and against it, and whom it hits. */
 
 import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 
 import { diagnosisQuery } from '../../api/queries'
 import type { Diagnosis, DiagnosisCause, DiagnosisIncident } from '../../api/types'
@@ -93,7 +94,15 @@ function Incident({ incident }: { incident: DiagnosisIncident }) {
   const [first, ...others] = incident.causes
   return (
     <article className={css.incident} aria-label={incident.sentence}>
-      <h3>{incident.sentence}</h3>
+      <h3>
+        {incident.incident === null ? (
+          incident.sentence
+        ) : (
+          <Link to="/incidents/$id" params={{ id: incident.incident }}>
+            {incident.sentence}
+          </Link>
+        )}
+      </h3>
       <p>
         {hitSentence(incident.impact)} Since <Moment at={incident.since} style="time" /> (
         <Age at={incident.since} suffix=" ago" />
