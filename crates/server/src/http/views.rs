@@ -157,8 +157,8 @@ pub(crate) fn parse_before(fields: &mut Fields, text: Option<&str>) -> Option<u6
     fields.take_some("cursor", text.map(parse))
 }
 
-/// Cuts a list that was asked for with one row more than its page holds; the cursor of the next page
-/// is the number of the last row, if that one row was there.
+/// Cuts a list that was asked for with one row more than its page holds; the cursor of the next
+/// page is the number of the last row, if that one row was there.
 pub(crate) fn cut_page<T>(rows: &mut Vec<T>, limit: u32, id: fn(&T) -> u64) -> Option<String> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = rows.len() > limit;
