@@ -565,6 +565,9 @@ pub(crate) struct HistoryArgs {
     /// What this agent alone saw, not all together.
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
+    /// Sum the time up, beside as long a time so much before: 1d, 7d.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "span")]
+    pub(crate) compare: Option<Duration>,
 }
 
 /// Reads minutes, hours, days or years of 365 days.

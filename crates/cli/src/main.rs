@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod commands;
+mod compare;
 mod diagnose;
 mod doctor;
 mod incident;

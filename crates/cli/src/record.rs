@@ -11,6 +11,7 @@ use crate::{
     args::{Connection, HistoryArgs},
     client::Client,
     commands::{cell, items, rows, say, say_json, target_id},
+    compare::compare,
     table,
 };
 
@@ -104,11 +105,14 @@ fn change(item: &Value) -> Vec<String> {
 /// Shows how targets were.
 pub(crate) async fn history(connection: Connection, args: HistoryArgs) -> anyhow::Result<()> {
     let client = Client::new(&connection)?;
+    let now = Clock::system().now();
+    if let Some(before) = args.compare {
+        return compare(&client, (&args, connection.json), (now, before)).await;
+    }
     let mut ids = Vec::with_capacity(args.names.len());
     for name in &args.names {
         ids.push(target_id(&client, name).await?);
     }
-    let now = Clock::system().now();
     let finest = SPANS.into_iter().find(|(_, span)| args.last.as_secs() <= span * LINES_MAX);
     let span = args.span.as_deref().unwrap_or(finest.map_or("1d", |(name, _)| name));
     let mut told = Vec::with_capacity(ids.len());
@@ -161,7 +165,7 @@ fn series<'a>(told: &'a Value, name: &str, agent: Option<&str>) -> anyhow::Resul
     })
 }
 
-fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
     of.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
 }
 

@@ -26,7 +26,8 @@ impl Times {
         (0 < self.packets).then_some((self.us_min, self.us_max))
     }
 
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
+    /// Adds the times of a round that is not in it yet; one without an answer has none.
+    pub fn add(&mut self, outcome: &Outcome) {
         let Outcome::Asked { received, rtt: Some(rtt), .. } = outcome else { return };
         if *received == 0 {
             return;

@@ -1067,6 +1067,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/targets/{id}/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A whole range added up, and compared with another
+         * @description Needs the permission `target_read`.
+         */
+        get: operations["target_summary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tiers": {
         parameters: {
             query?: never;
@@ -2274,6 +2294,14 @@ export interface components {
             series: components["schemas"]["Series"][];
             to: components["schemas"]["Timestamp"];
         };
+        /** @description A range added up, by itself or beside another. */
+        HistorySummary: {
+            compared: components["schemas"]["SummedRange"] | null;
+            range: components["schemas"]["SummedRange"];
+            /** @description All agents together first, then each agent by name. */
+            series: components["schemas"]["SummarySeries"][];
+            target: components["schemas"]["Ref"];
+        };
         IcmpError: {
             /** Format: int64 */
             code: number;
@@ -2970,6 +2998,111 @@ export interface components {
          * @enum {string}
          */
         Strategy: "all" | "count";
+        /** @description What all minutes of a range add up to. */
+        Sum: {
+            /**
+             * Format: double
+             * @description Share of the known minutes that were up or degraded; null if none is known.
+             */
+            availability: number | null;
+            /**
+             * Format: double
+             * @description Null if none was sent.
+             */
+            loss_ratio: number | null;
+            /** Format: int64 */
+            lost: number;
+            /** Format: int64 */
+            minutes_degraded: number;
+            /** Format: int64 */
+            minutes_down: number;
+            /** Format: int64 */
+            minutes_unknown: number;
+            /**
+             * Format: int64
+             * @description Minutes of each verdict, those included of which nothing was recorded.
+             */
+            minutes_up: number;
+            /** Format: int64 */
+            not_asked: number;
+            /** Format: int64 */
+            rounds: number;
+            /** Format: int64 */
+            rtt_us_max: number | null;
+            /** Format: int64 */
+            rtt_us_mean: number | null;
+            /**
+             * Format: int64
+             * @description Null if nothing was received. From roll-ups, as a note says, fastest and mean to within
+             *     0.4 %, the slowest to within 3.2 %.
+             */
+            rtt_us_min: number | null;
+            /**
+             * Format: int64
+             * @description Quantiles of the means of all rounds of the range, to within 3.2 %; null if those are not
+             *     all kept any more, as a note says.
+             */
+            rtt_us_p50: number | null;
+            /** Format: int64 */
+            rtt_us_p95: number | null;
+            /** Format: int64 */
+            rtt_us_p99: number | null;
+            /**
+             * Format: int64
+             * @description Packets, confirm bursts apart.
+             */
+            sent: number;
+        };
+        /**
+         * @description By how much the range is above the one that it is compared with; null where one of them is not
+         *     known.
+         */
+        SumDifference: {
+            /** Format: double */
+            availability: number | null;
+            /** Format: double */
+            loss_ratio: number | null;
+            /** Format: int64 */
+            lost: number;
+            /** Format: int64 */
+            minutes_degraded: number;
+            /** Format: int64 */
+            minutes_down: number;
+            /** Format: int64 */
+            minutes_unknown: number;
+            /** Format: int64 */
+            minutes_up: number;
+            /** Format: int64 */
+            rtt_us_max: number | null;
+            /** Format: int64 */
+            rtt_us_mean: number | null;
+            /** Format: int64 */
+            rtt_us_min: number | null;
+            /** Format: int64 */
+            rtt_us_p50: number | null;
+            /** Format: int64 */
+            rtt_us_p95: number | null;
+            /** Format: int64 */
+            rtt_us_p99: number | null;
+            /** Format: int64 */
+            sent: number;
+        };
+        /** @description One agent, or all together, in both ranges; null where it is not in one. */
+        SummarySeries: {
+            agent: components["schemas"]["Ref"] | null;
+            compared: components["schemas"]["Sum"] | null;
+            difference: components["schemas"]["SumDifference"] | null;
+            range: components["schemas"]["Sum"] | null;
+        };
+        /** @description A range as it was added up: whole values of its level. */
+        SummedRange: {
+            from: components["schemas"]["Timestamp"];
+            /** @description What minutes and packets were added up of: the level that `history` takes for this range. */
+            level: string;
+            /** @description What is left out, in words; empty as a rule. */
+            notes: string[];
+            to: components["schemas"]["Timestamp"];
+        };
         SuppressedTarget: {
             /** @example 3 agents do not reach it over fra1--ber1, which explains it (97 %) */
             reason: string;
@@ -5801,6 +5934,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TargetStatus"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    target_summary: {
+        parameters: {
+            query?: {
+                /** @description An hour before `to` if left out. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Excluded; now if left out. At most five years after `from`. */
+                to?: components["schemas"]["Timestamp"];
+                /** @description Begin of a second range that the first is compared with. */
+                compare_from?: components["schemas"]["Timestamp"];
+                /** @description Its end, excluded; if left out, it is as long as the first. */
+                compare_to?: components["schemas"]["Timestamp"];
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums of one range, or of two and what differs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistorySummary"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

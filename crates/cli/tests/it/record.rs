@@ -37,6 +37,17 @@ fn a_target_is_shown_with_its_state_its_agents_and_its_history() {
     let series: serde_json::Value = serde_json::from_str(&series).unwrap();
     assert_eq!(series["agent"]["name"], "fra1");
 
+    let compared = ["history", "core1", "--last", "10m", "--compare", "1d"];
+    let told = said(dir.path(), &compared);
+    assert!(told.starts_with("core1\nthis:   2") && told.contains("\nbefore: 2"), "{told}");
+    assert!(told.contains("fra1     minutes unknown"), "{told}");
+    let told = said(dir.path(), &[&compared[..], &["--json", "--agent", "fra1"]].concat());
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["series"].as_array().unwrap().len(), 1);
+    assert_eq!(told["series"][0]["agent"]["name"], "fra1");
+    let minutes = told["series"][0]["compared"]["minutes_unknown"].as_u64().unwrap();
+    assert!((10..=11).contains(&minutes), "{told}");
+
     let at = |arguments: &[&str]| complaint(faultline(arguments).arg("--data-dir").arg(dir.path()));
     assert!(at(&["target", "show", "core2"]).contains("there is no target named `core2`"));
     assert!(at(&["history", "core1", "--agent", "ams2"]).contains("no agent named `ams2`"));

@@ -32,6 +32,7 @@ mod rounds;
 pub mod routes;
 mod session;
 mod shell;
+mod summary;
 mod table;
 mod targets;
 mod tiers;

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
     incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
-    session, targets, tiers, topology, users, webhooks, whatif,
+    session, summary, targets, tiers, topology, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -75,6 +75,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(targets::target_delete, Needs(P::TargetWrite)),
         route!(targets::target_status, Needs(P::TargetRead)),
         route!(rounds::target_history, Needs(P::TargetRead)),
+        route!(summary::target_summary, Needs(P::TargetRead)),
         route!(histories::history_list, Needs(P::TargetRead)),
         route!(rounds::target_rounds, Needs(P::TargetRead)),
         route!(rounds::target_changes, Needs(P::TargetRead)),

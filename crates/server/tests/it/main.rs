@@ -12,5 +12,6 @@ mod notify;
 mod overload;
 mod postgres;
 mod prom;
+mod reading;
 mod restart;
 mod streams;

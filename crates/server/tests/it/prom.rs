@@ -14,7 +14,7 @@ use crate::{
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A clock that begins in the middle of a minute, so that all rounds are of one.
-fn clocks() -> Arc<Moved> {
+pub(crate) fn clocks() -> Arc<Moved> {
     let clocks = Arc::new(Moved::default());
     let second = server::clock::system_reading().wall_us.div_euclid(1_000_000).rem_euclid(60);
     clocks.pass(Duration::from_secs(u64::try_from(90 - second).unwrap()));
@@ -22,7 +22,7 @@ fn clocks() -> Arc<Moved> {
 }
 
 /// The time there, in seconds since 1970.
-fn now_s(clocks: &Moved) -> i64 {
+pub(crate) fn now_s(clocks: &Moved) -> i64 {
     clocks.read().wall_us / 1_000_000
 }
 
@@ -60,7 +60,7 @@ async fn values(server: &Server, query: &str, time: &str, by: &[&str]) -> Vec<St
 
 /// Ten rounds answered and two lost, five packets each: everything that follows can be worked out
 /// by hand.
-async fn heard(server: &Server, clocks: &Moved) -> u64 {
+pub(crate) async fn heard(server: &Server, clocks: &Moved) -> u64 {
     let body = json!({"name": "core1", "address": "192.0.2.1", "tags": ["core", "fra"]});
     let made = server.post("/targets", &body).await;
     let target = made["id"].as_u64().unwrap();

@@ -6,6 +6,7 @@
 mod parts;
 mod range;
 mod spans;
+mod sum;
 mod told;
 
 use std::{
@@ -30,6 +31,7 @@ use spans::Spans;
 use told::{Context, Missing};
 
 pub(crate) use range::{Coming, range};
+pub(crate) use sum::{Sum, Summed};
 pub(crate) use told::PaddedMinute;
 
 /// Minutes of one request: a day.
