@@ -148,7 +148,10 @@ mod tests {
 
     #[test]
     fn each_figure_stands_beside_what_it_was_and_by_how_much_it_differs() {
-        let range = |from: &str, notes: Value| json!({"from": from, "to": "T", "level": "5m", "notes": notes});
+        let range = |from: &str, notes: Value| {
+            let level = "5m";
+            json!({"from": from, "to": "T", "level": level, "notes": notes})
+        };
         let text = told_as(&json!({
             "target": {"id": 1, "name": "core1"},
             "range": range("A", json!([])),

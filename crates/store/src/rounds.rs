@@ -23,7 +23,7 @@ use crate::{
 const ROUND_SPACING_US: i64 = 30_000_000;
 const STRETCH_GROWTH: i64 = 4;
 
-/// Rounds whose times one request adds up: two weeks of five agents every 3 s, some seconds of work.
+/// Rounds whose times one request adds up: two weeks of five agents every 3 s.
 const TIMES_ROUNDS_MAX: usize = 2_000_000;
 /// Rounds that are held at once meanwhile: some 4 MB.
 const TIMES_STEP: usize = 50_000;
