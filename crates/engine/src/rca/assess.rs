@@ -34,6 +34,10 @@ const NOISE_MIN: f64 = 0.005;
 const NOISE_MAX: f64 = 0.03;
 /// Standard deviations by which lost rounds exceed noise on what is worth a look.
 const BEYOND_NOISE: f64 = 3.0;
+/// The score of a cause that surely explains what it explains.
+const SURE: f64 = 20.0;
+/// So many times thinner than over what explains it, lost rounds do not speak for an element.
+const THINNER: f64 = 2.0;
 /// A row whose loss says less than this is quiet.
 const LOSSY_ROW_MIN: f64 = 2.5;
 
@@ -222,8 +226,7 @@ fn is_beyond_noise(sum: &Sum, noise: f64) -> bool {
 fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let suspicion = outage_suspicion(scorer);
     let elements = candidates(scorer, &suspicion);
-    let mut covers: Vec<Cover> =
-        elements.into_iter().filter_map(|element| scorer.down(element)).collect();
+    let mut covers = weighed(scorer, elements);
     let targets = dead_lots(scorer, &[]);
     let all: Vec<Dead<'_>> = dead(&targets).collect();
     let bands = targets::bands(scorer, &all).into_iter();
@@ -232,6 +235,84 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let confirmed = all.iter().filter(|dead| is_confirmed(scorer, dead.lots));
     covers.extend(confirmed.take(CANDIDATES_MAX).map(|dead| dead.cover(scorer)));
     kept(covers)
+}
+
+/// Weighs elements, given the most suspicious first, and passes over those that what was weighed
+/// before leaves nothing to.
+fn weighed(scorer: &Scorer<'_, '_>, elements: Vec<ElementIx>) -> Vec<Cover> {
+    let noise = noise_share(scorer.board);
+    let mut taken = Taken(vec![Explained::default(); scorer.board.rows.len()]);
+    let mut covers = Vec::new();
+    for element in elements {
+        if taken.leaves_nothing(scorer, element, noise) {
+            continue;
+        }
+        if let Some(cover) = scorer.down(element) {
+            taken.add(scorer.board, &cover);
+            covers.push(cover);
+        }
+    }
+    covers
+}
+
+/// What is surely explained of each row.
+struct Taken(Vec<Explained>);
+
+#[derive(Clone, Copy, Default)]
+struct Explained {
+    lots: u32,
+    /// Of the pairs over what explains them, the share that it explains.
+    share: f64,
+}
+
+impl Taken {
+    fn add(&mut self, board: &Board, cover: &Cover) {
+        if cover.score() < SURE {
+            return;
+        }
+        let mut lots: Vec<(u32, u32)> = Vec::new();
+        let (mut sum, mut pairs) = (0.0, 0.0);
+        for effect in &cover.effects {
+            let Some(row) = board.rows.get(effect.row as usize) else { continue };
+            let mine = effect.lots.iter().filter(|ratio| 0.0 < **ratio).count() as u32;
+            lots.push((effect.row, mine));
+            sum += f64::from(mine);
+            pairs += row.pairs() as f64;
+        }
+        let share = sum / f64::max(pairs, 1.0);
+        for (row, lots) in lots.into_iter().filter(|(_, lots)| 0 < *lots) {
+            if let Some(known) = self.0.get_mut(row as usize) {
+                known.lots = known.lots.max(lots);
+                known.share = known.share.max(share);
+            }
+        }
+    }
+
+    /// Whether what crosses an element lost no more than noise takes beside what is explained, and
+    /// is out so thinly that the element could not explain it half as well. What something beside
+    /// rounds speaks of, and groups, are always looked at.
+    fn leaves_nothing(&self, scorer: &Scorer<'_, '_>, element: ElementIx, noise: f64) -> bool {
+        let is_group = 1 < scorer.picture.topology.fate(element).len();
+        let is_told = !scorer.telemetry.facts(element).is_empty();
+        if is_group || is_told || scorer.noted(element).any(|ratio| 0.0 < ratio) {
+            return false;
+        }
+        let (mut left, mut all, mut densest) = (Sum::default(), 0, 0.0);
+        for at in scorer.board.rows_of(element).map(|at| at as usize) {
+            let (Some(row), Some(known)) = (scorer.board.rows.get(at), self.0.get(at)) else {
+                continue;
+            };
+            let part = row.parts.binary_search_by_key(&element, |(of, _)| *of).ok();
+            let share = part.and_then(|at| row.parts.get(at)).map_or(0, |(_, share)| *share);
+            let lots = row.lots.len() as i64;
+            left.lots += share * (lots - i64::from(known.lots)).max(0);
+            left.pairs += share * row.pairs() as i64;
+            all += share * lots;
+            densest = f64::max(densest, known.share);
+        }
+        let density = all as f64 / left.pairs.max(1) as f64;
+        density * THINNER < densest && !is_beyond_noise(&left, noise)
+    }
 }
 
 fn loss_covers(scorer: &Scorer<'_, '_>, outages: &Channel) -> Vec<Cover> {
