@@ -44,6 +44,9 @@ struct Args {
     /// Grow a network of this size instead, and measure time and memory too.
     #[arg(long, ignore_case = true, conflicts_with = "topologies")]
     size: Option<grow::Size>,
+    /// Of a grown network, only this kind of failure: `access`, `agentblind`.
+    #[arg(long, requires = "size")]
+    failure: Option<String>,
     /// Only play so many hours of 100,000 targets with nothing broken and packets lost by chance,
     /// and count what people are told.
     #[arg(long, value_name = "HOURS")]
@@ -62,6 +65,9 @@ struct Args {
     /// Print JSON, one object a line, the last the summary.
     #[arg(long)]
     json: bool,
+    /// Only batches with 0 to 3 faults, and how often what was said first was right.
+    #[arg(long, requires = "topologies")]
+    batches: bool,
     /// Only the engine, no baselines.
     #[arg(long)]
     only_engine: bool,
@@ -114,6 +120,23 @@ fn cells() -> Vec<Cell> {
     cells
 }
 
+/// Nothing to three links or devices at once.
+fn batches() -> Vec<Cell> {
+    let cells = (0..=3).flat_map(|count| {
+        let cell = move |(phase, has_telemetry)| Cell {
+            failure: Failure::Many(count),
+            phase,
+            has_telemetry,
+        };
+        [(Phase::Transient, false), (Phase::Transient, true), (Phase::Computed, false)].map(cell)
+    });
+    cells.collect()
+}
+
+/// How often what is said with a probability is right, in steps of it: answers, right ones, and the
+/// sum of the probabilities; by half.
+type Bins = BTreeMap<&'static str, [(u32, u32, f64); BINS]>;
+
 /// Results by half, cell and method.
 type Results = BTreeMap<(&'static str, Cell, String), Tally>;
 
@@ -132,16 +155,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return story::run(size, args);
     }
     if let Some(size) = args.size {
-        return sized::run(size, args.scenarios, args.seed, args.json);
+        return sized::run(size, args);
     }
     let folder = args.topologies.as_deref().unwrap_or(std::path::Path::new("."));
     let nets = net::load(folder)?;
     anyhow::ensure!(!nets.is_empty(), "no topology of 15 to 200 nodes in that folder");
     let mut results = Results::new();
-    let mut bins = [(0_u32, 0_u32, 0.0_f64); BINS];
+    let mut bins = Bins::new();
     for net in &nets {
         let half = if hash(&net.name).is_multiple_of(2) { "tuning" } else { "acceptance" };
-        for cell in cells() {
+        for cell in if args.batches { batches() } else { cells() } {
             experiment(args, net, half, cell, &mut results, &mut bins)?;
         }
     }
@@ -188,7 +211,7 @@ fn experiment(
     half: &'static str,
     cell: Cell,
     results: &mut Results,
-    bins: &mut [(u32, u32, f64); BINS],
+    bins: &mut Bins,
 ) -> anyhow::Result<()> {
     for nth in 0..args.scenarios {
         let purpose = hash(&format!("{cell:?} {nth}"));
@@ -218,9 +241,8 @@ fn experiment(
                 tally(&format!("score {threshold}"), &answer);
             }
         }
-        if half == "acceptance"
-            && let Some(probability) = probability
-        {
+        if let Some(probability) = probability {
+            let bins = bins.entry(half).or_default();
             let at = ((probability * BINS as f64) as usize).min(BINS - 1);
             bins[at].0 += 1;
             bins[at].1 += u32::from(is_right);
@@ -284,7 +306,7 @@ fn show(net: &Net, cell: Cell, nth: u32, scenario: &Scenario, answer: &Answer, p
     );
 }
 
-fn print(args: &Args, nets: usize, results: &Results, bins: &[(u32, u32, f64); BINS]) {
+fn print(args: &Args, nets: usize, results: &Results, bins: &Bins) {
     for ((half, cell, method), tally) in results {
         let Tally { scenarios, class_top1, exact, found, broken, right, said, .. } = tally;
         let (top1, low, high) = share(*class_top1, *scenarios);
@@ -317,22 +339,22 @@ fn print(args: &Args, nets: usize, results: &Results, bins: &[(u32, u32, f64); B
             tally.suppressed,
         );
     }
+    let said: serde_json::Map<String, Value> =
+        bins.iter().map(|(half, bins)| ((*half).to_owned(), calibration(bins))).collect();
+    println!("{}", json!({ "summary": true, "topologies": nets, "calibration": said }));
+}
+
+/// The mean distance between what was said and what was, over all answers; and both by step.
+fn calibration(bins: &[(u32, u32, f64); BINS]) -> Value {
     let all: u32 = bins.iter().map(|(count, ..)| count).sum();
-    let error: f64 = bins
-        .iter()
-        .filter(|(count, ..)| 0 < *count)
-        .map(|(_, right, sum)| (f64::from(*right) - sum).abs() / f64::from(all))
-        .sum();
-    let table: Vec<Value> = bins
-        .iter()
-        .filter(|(count, ..)| 0 < *count)
+    let answered = || bins.iter().filter(|(count, ..)| 0 < *count);
+    let error: f64 =
+        answered().map(|(_, right, sum)| (f64::from(*right) - sum).abs() / f64::from(all)).sum();
+    let table: Vec<Value> = answered()
         .map(|(count, right, sum)| {
-            let count = f64::from(*count);
-            json!({ "answers": count, "said": sum / count, "was": f64::from(*right) / count })
+            let of = f64::from(*count);
+            json!({ "answers": count, "said": sum / of, "was": f64::from(*right) / of })
         })
         .collect();
-    let summary = json!({
-        "summary": true, "topologies": nets, "calibration_error": error, "calibration": table,
-    });
-    println!("{summary}");
+    json!({ "error": error, "steps": table })
 }

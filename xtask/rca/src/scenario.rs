@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     Conduit,
     Upstream,
     TwoLinks,
+    /// So many links and devices at once.
+    Many(u32),
     /// Percent of packets.
     Lossy(u32),
     AgentBlind,
@@ -95,7 +97,8 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
     let mut told = Vec::new();
     let mut seen = Vec::new();
     let mut rows = Vec::new();
-    let mut is_felt = matches!(cell.failure, Failure::Nothing | Failure::AgentDead);
+    let mut is_felt =
+        matches!(cell.failure, Failure::Nothing | Failure::AgentDead | Failure::Many(0));
     for agent in topology.of_kind(ElementKind::Agent) {
         for target in topology.of_kind(ElementKind::Target) {
             let before = route(&mut book, topology, agent, target);
@@ -167,6 +170,12 @@ pub(crate) fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> 
         Failure::Conduit => dice.some(&of(ElementKind::Srlg), 1),
         Failure::Upstream => dice.some(&of(ElementKind::Upstream), 1),
         Failure::AgentBlind | Failure::AgentDead => dice.some(&of(ElementKind::Agent), 1),
+        Failure::Many(count) => {
+            let mut all = of(ElementKind::Device);
+            all.retain(|device| !hosts.contains(device));
+            all.extend(of(ElementKind::Link));
+            dice.some(&all, count as usize)
+        }
         Failure::Nothing => Vec::new(),
     }
 }

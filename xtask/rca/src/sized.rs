@@ -12,6 +12,7 @@ use model::UtcMicros;
 use serde_json::json;
 
 use crate::{
+    Args,
     dice::{Dice, hash},
     grow::{self, Size},
     scenario::{self, Cell, Failure, Phase, Scenario},
@@ -52,7 +53,12 @@ struct Measured {
     cut_short: u32,
 }
 
-pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyhow::Result<()> {
+pub(crate) fn run(size: Size, args: &Args) -> anyhow::Result<()> {
+    let Args { scenarios, seed, json: is_json, .. } = *args;
+    let is_asked = |cell: &Cell| {
+        let name = format!("{:?}", cell.failure);
+        args.failure.as_ref().is_none_or(|asked| asked.eq_ignore_ascii_case(&name))
+    };
     let dice = Dice::new(seed);
     let started = cpu_ms();
     let topology = grow::grow(size, &dice)?;
@@ -61,7 +67,7 @@ pub(crate) fn run(size: Size, scenarios: u32, seed: u64, is_json: bool) -> anyho
     let mut book = PathBook::default();
     let mut measured: BTreeMap<Cell, Measured> = BTreeMap::new();
     let mut first_ms = None;
-    for cell in cells() {
+    for cell in cells().into_iter().filter(is_asked) {
         let result = measured.entry(cell).or_default();
         for nth in 0..scenarios {
             let mut dice = dice.fork(hash(&format!("{cell:?} {nth}")));
