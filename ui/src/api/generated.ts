@@ -1968,6 +1968,11 @@ export interface components {
             pairs: number;
             rounds: number;
             state: components["schemas"]["DiagnosisState"];
+            /**
+             * @description Targets of which nothing can follow: they stand behind nothing in the topology, or are asked
+             *     only by an agent on whose own host they are (127.0.0.0/8, for example).
+             */
+            targets_outside: number;
             /** Format: int64 */
             took_us: number;
             /** @description Pairs that are out, and nobody knows why; at most 500. */

@@ -329,7 +329,7 @@ pub(super) fn single_points(is_human: bool, file: &str, case: &Case) -> String {
         targets: u32,
         weight: u64,
     }
-    let points = engine::rca::single_points(&case.topology);
+    let points = engine::rca::single_points(&case.topology, &[]);
     let view = |point: &engine::rca::SinglePoint| PointView {
         element: case.topology.id(point.element),
         kind: case.topology.kind(point.element),

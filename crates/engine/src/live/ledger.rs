@@ -4,7 +4,7 @@
 //! more pairs there are, towards [`ASKS_TOTAL_MAX`] rounds over all; never less than a few. What is
 //! older goes first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     AgentId, Confirm, Outcome, ProbeId, Round, RoundBatch, RoundFlags, Rtt, Subject, UtcMicros,
@@ -52,6 +52,8 @@ pub struct Ledger {
     /// From when on rounds of a probe count: before, it asked another address.
     since: BTreeMap<ProbeId, UtcMicros>,
     total: usize,
+    /// Probes that some agent asks on its own host: no network is crossed, and nothing follows.
+    local: BTreeSet<ProbeId>,
 }
 
 impl Ledger {
@@ -60,6 +62,9 @@ impl Ledger {
         for round in &batch.rounds {
             match round.subject {
                 Subject::Probe(probe) => {
+                    if round.flags.contains(RoundFlags::LOCAL) {
+                        self.local.insert(probe);
+                    }
                     if let Some(ask) = ask(round) {
                         self.add((batch.agent, probe), ask);
                     }
@@ -125,6 +130,7 @@ impl Ledger {
     pub fn forget_addresses(&mut self, roster: &mut Roster, now: UtcMicros) {
         for probe in roster.take_readdressed() {
             self.since.insert(probe, now);
+            self.local.remove(&probe);
             self.keep(|page| page.probe != probe);
         }
     }
@@ -134,6 +140,7 @@ impl Ledger {
         self.keep(|page| roster.has_agent(page.agent) && roster.has_probe(page.probe));
         self.gateways.retain(|agent, _| roster.has_agent(*agent));
         self.since.retain(|probe, _| roster.has_probe(*probe));
+        self.local.retain(|probe| roster.has_probe(*probe));
     }
 
     fn keep(&mut self, is_kept: impl Fn(&Page) -> bool) {
@@ -145,6 +152,11 @@ impl Ledger {
             self.total = self.pages.iter().map(|page| page.asks.len()).sum();
             self.edition += 1;
         }
+    }
+
+    /// Probes that an agent asks on its own host.
+    pub(super) fn local(&self) -> impl Iterator<Item = ProbeId> + '_ {
+        self.local.iter().copied()
     }
 
     pub(super) fn pages(&self) -> &[Page] {

@@ -1,6 +1,6 @@
 //! Judges one organisation's network, again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
@@ -41,6 +41,8 @@ pub struct Standing {
     incidents: Incidents,
     agents: BTreeMap<AgentId, ElementIx>,
     probes: BTreeMap<ProbeId, ElementIx>,
+    /// Targets that stand behind nothing.
+    unplaced: usize,
     seen: Seen,
 }
 
@@ -95,6 +97,7 @@ impl Standing {
             incidents: Incidents::default(),
             agents: BTreeMap::new(),
             probes: BTreeMap::new(),
+            unplaced: 0,
             seen: Seen::default(),
         }
     }
@@ -162,6 +165,9 @@ impl Standing {
         let probes = roster.probes(self.org);
         let probes = probes.filter_map(|(id, name)| Some((id, target(topology, name)?))).collect();
         let is_other = (&self.agents, &self.probes) != (&agents, &probes);
+        let placed: &BTreeMap<ProbeId, ElementIx> = &probes;
+        let targets: BTreeSet<ElementIx> = placed.values().copied().collect();
+        self.unplaced = targets.into_iter().filter(|ix| topology.host(*ix).is_none()).count();
         (self.agents, self.probes) = (agents, probes);
         is_other
     }
@@ -224,7 +230,20 @@ impl Standing {
         let is_answering = |pair| board.is_answering(&pairs, pair);
         let messages = self.incidents.take(&assessment, &is_answering);
         let report = told(topology, hearing.now, &assessment, &self.incidents);
-        Some(Report { messages, pairs: board.heard(), rounds: *rounds, ..report })
+        let (pairs, rounds) = (board.heard(), *rounds);
+        let targets_outside = self.targets_outside(hearing.ledger);
+        Some(Report { messages, pairs, rounds, targets_outside, ..report })
+    }
+
+    /// Targets that stand behind nothing, or that are asked only by the host they are.
+    fn targets_outside(&self, ledger: &Ledger) -> usize {
+        let topology = self.net.as_ref().map(Net::topology);
+        let is_placed = |ix: &ElementIx| topology.is_some_and(|of| of.host(*ix).is_some());
+        let local = ledger.local().filter_map(|probe| self.probes.get(&probe).copied());
+        let local: BTreeSet<ElementIx> = local
+            .filter(|target| is_placed(target) && !self.seen.board.is_asked(*target))
+            .collect();
+        self.unplaced + local.len()
     }
 
     /// Reads what was written in the ledger since the last time.

@@ -27,6 +27,9 @@ pub struct Report {
     /// Of how many pairs and rounds this was made.
     pub pairs: usize,
     pub rounds: usize,
+    /// Targets of which nothing follows: they stand behind nothing in the topology, or are an
+    /// agent's own host.
+    pub targets_outside: usize,
 }
 
 /// One incident.
@@ -129,6 +132,7 @@ pub fn told(
         is_cut_short: assessment.is_cut_short,
         pairs: 0,
         rounds: 0,
+        targets_outside: 0,
     }
 }
 

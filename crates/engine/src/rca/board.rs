@@ -153,6 +153,11 @@ impl Board {
         self.heard
     }
 
+    /// Whether anybody asks a target.
+    pub fn is_asked(&self, target: ElementIx) -> bool {
+        self.of_target.contains_key(&target)
+    }
+
     /// Numbers of the pairs that ask a target.
     pub(super) fn pairs_of(&self, target: ElementIx) -> &[u32] {
         self.of_target.get(&target).map_or(&[], Vec::as_slice)

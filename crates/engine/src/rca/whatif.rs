@@ -70,9 +70,10 @@ pub fn what_if(topology: &Topology, elements: &[ElementIx], absent: &[ElementIx]
     }
 }
 
-/// Every element whose loss darkens targets, by weight.
-pub fn single_points(topology: &Topology) -> Vec<SinglePoint> {
-    let roots = roots(topology);
+/// Every element whose loss darkens targets, by weight. Agents that are `absent` reach nothing; in
+/// order.
+pub fn single_points(topology: &Topology, absent: &[ElementIx]) -> Vec<SinglePoint> {
+    let roots = roots(topology, absent);
     let bridges = Bridges::new(topology, &roots, &[]);
     let places = Places::new(topology, &roots);
     let sums = Sums::new(topology, &bridges, &places);
@@ -268,8 +269,9 @@ fn fate(topology: &Topology, elements: &[ElementIx]) -> Vec<ElementIx> {
     topology.downfall(&fate)
 }
 
-fn roots(topology: &Topology) -> Vec<ElementIx> {
-    let agents = topology.of_kind(ElementKind::Agent);
+fn roots(topology: &Topology, absent: &[ElementIx]) -> Vec<ElementIx> {
+    let is_absent = |agent: &ElementIx| absent.binary_search(agent).is_ok();
+    let agents = topology.of_kind(ElementKind::Agent).filter(|agent| !is_absent(agent));
     agents.filter_map(|agent| topology.host(agent)).collect()
 }
 
@@ -437,9 +439,9 @@ mod tests {
         let mut seed = 3;
         for _ in 0..300 {
             let topology = network(&mut seed);
-            let roots = roots(&topology);
+            let roots = roots(&topology, &[]);
             let already = dark(&topology, &roots, &[]);
-            let found = single_points(&topology);
+            let found = single_points(&topology, &[]);
             for ix in (0..).map(ElementIx).take(topology.elements().len()) {
                 let kind = topology.kind(ix);
                 let is_one = !matches!(kind, ElementKind::Target | ElementKind::Agent);

@@ -250,6 +250,23 @@ fn a_cut_is_named_with_whom_it_hits_and_is_over_when_it_heals() {
     assert!(report.incidents.iter().all(|told| !told.is_open), "{report:#?}");
 }
 
+/// Nothing follows from what crosses no network that was drawn, and that is said.
+#[test]
+fn targets_behind_nothing_and_on_an_agents_own_host_are_counted() {
+    let (roster, mut draft) = chain();
+    draft.targets.retain(|target| target.id != "r3");
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(1, 1_000, 5), round(3, 1_000, 5)]));
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_001).targets_outside, 1, "r3");
+    let local = Round { flags: RoundFlags::LOCAL, ..round(4, 1_001, 5) };
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![local]));
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_002).targets_outside, 2, "and r4");
+    ledger.hear(&RoundBatch::new(AgentId(2), vec![round(4, 1_002, 5)]));
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_003).targets_outside, 1, "another asks r4");
+}
+
 #[test]
 fn an_incident_goes_on_when_the_topology_is_built_anew() {
     let (roster, mut draft) = chain();

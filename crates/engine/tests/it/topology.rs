@@ -337,7 +337,7 @@ fn what_needs_any_of_two_is_lost_with_both_and_exposed_by_one() {
 #[test]
 fn several_that_replace_each_other_are_no_single_point() {
     let topology = read(Format::Json, FEEDS).build().expect("a good topology");
-    let points = single_points(&topology);
+    let points = single_points(&topology, &[]);
     let points: Vec<(&str, u64)> =
         points.iter().map(|point| (topology.id(point.element), point.weight)).collect();
     let expected = [
@@ -351,6 +351,25 @@ fn several_that_replace_each_other_are_no_single_point() {
         ("core--a1", 10),
     ];
     assert_eq!(points, expected);
+}
+
+/// An agent that never enrolled holds no hand under anything.
+#[test]
+fn a_single_point_is_one_though_an_absent_agent_stands_behind_it() {
+    let text = r#"{"version": 1, "elements": [
+        {"id": "a", "kind": "device"}, {"id": "b", "kind": "device"},
+        {"id": "a--b", "kind": "link", "ends": ["a", "b"]},
+        {"id": "here", "kind": "agent", "device": "a"},
+        {"id": "never", "kind": "agent", "device": "b"}],
+        "targets": [{"id": "t", "device": "b", "weight": 7}]}"#;
+    let topology = read(Format::Json, text).build().expect("a good topology");
+    let names = |absent: &[ElementIx]| -> Vec<String> {
+        let points = single_points(&topology, absent);
+        points.iter().map(|point| topology.id(point.element).to_owned()).collect()
+    };
+    assert_eq!(names(&[]), ["b"]);
+    let never = topology.find("never").expect("is there");
+    assert_eq!(names(&[never]), ["a", "b", "a--b"]);
 }
 
 #[test]

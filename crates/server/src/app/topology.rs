@@ -4,13 +4,10 @@
 //! What a topology may be is the engine's business; here it is read whole, changed in memory,
 //! checked, and what differs is stored.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use engine::graph::{
-    Draft, PathBook, PathSet, Topology,
+    Draft, ElementIx, PathBook, PathSet, Topology,
     document::{
         self, Difference, Document, Fault, Format, Part, PartKey, Section, Written, own_id,
     },
@@ -23,6 +20,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::diagnosis::Shown;
 use super::{App, AppError, FieldError, aside};
 
+/// Single points, with the agents that were absent when they were looked for.
+pub(super) type PointsFound = (Vec<ElementIx>, Arc<Vec<SinglePoint>>);
+
 /// A topology in force.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -33,7 +33,7 @@ pub(crate) struct Held {
     pub(crate) parts: Vec<Part>,
     pub(crate) topology: Topology,
     /// Once somebody asked.
-    pub(super) single_points: OnceLock<Arc<Vec<SinglePoint>>>,
+    pub(super) single_points: std::sync::Mutex<Option<PointsFound>>,
 }
 
 /// The topologies as they were read last, and the right to change one.
@@ -89,7 +89,7 @@ impl Held {
             draft,
             parts,
             topology,
-            single_points: OnceLock::new(),
+            single_points: std::sync::Mutex::new(None),
         })
     }
 

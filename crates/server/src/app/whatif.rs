@@ -1,6 +1,9 @@
 //! What the network would lose, asked of the topology in force.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 use engine::{
     graph::{ElementIx, Topology},
@@ -39,10 +42,7 @@ impl App {
         let held = self.topology(scope).await?;
         let down = find(&held.topology, down)
             .map_err(|reason| AppError::Invalid(vec![FieldError::new("down", reason)]))?;
-        let agents = self.store.agent_list(scope).await?;
-        let enrolled = agents.iter().filter(|row| row.certificate.is_some() && !row.is_revoked);
-        let enrolled: BTreeSet<&str> = enrolled.map(|row| row.name.as_str()).collect();
-        let absent = rca::absent_agents(&held.topology, &enrolled);
+        let absent = self.absent_agents(scope, &held.topology).await?;
         // One at a time: on a large network each takes a core for a second.
         // The turn lasts as long as the work, though whoever asked may have gone.
         let turn = Arc::clone(&self.topologies.questions).lock_owned().await;
@@ -54,14 +54,36 @@ impl App {
         .await
     }
 
-    /// Returns every element whose loss darkens targets; found once for each topology.
+    async fn absent_agents(
+        &self,
+        scope: &Scope,
+        topology: &Topology,
+    ) -> Result<Vec<ElementIx>, AppError> {
+        let agents = self.store.agent_list(scope).await?;
+        let enrolled = agents.iter().filter(|row| row.certificate.is_some() && !row.is_revoked);
+        let enrolled: BTreeSet<&str> = enrolled.map(|row| row.name.as_str()).collect();
+        Ok(rca::absent_agents(topology, &enrolled))
+    }
+
+    /// Returns every element whose loss darkens targets; found once for each topology and those of
+    /// its agents that enrolled.
     pub(crate) async fn single_points(&self, scope: &Scope) -> Result<Points, AppError> {
         let held = self.topology(scope).await?;
+        let absent = self.absent_agents(scope, &held.topology).await?;
         let turn = Arc::clone(&self.topologies.questions).lock_owned().await;
         aside(move || {
             let _turn = turn;
-            let found = || Arc::new(rca::single_points(&held.topology));
-            let points = Arc::clone(held.single_points.get_or_init(found));
+            let points = {
+                let mut known = held.single_points.lock().unwrap_or_else(PoisonError::into_inner);
+                match known.as_ref().filter(|(of, _)| *of == absent) {
+                    Some((_, points)) => Arc::clone(points),
+                    None => {
+                        let points = Arc::new(rca::single_points(&held.topology, &absent));
+                        *known = Some((absent, Arc::clone(&points)));
+                        points
+                    }
+                }
+            };
             Ok(Points { held, points })
         })
         .await

@@ -42,6 +42,9 @@ pub(crate) struct DiagnosisView {
     /// Pairs of agent and target, and rounds of them, that it was made of.
     pairs: usize,
     rounds: usize,
+    /// Targets of which nothing can follow: they stand behind nothing in the topology, or are asked
+    /// only by an agent on whose own host they are (127.0.0.0/8, for example).
+    targets_outside: usize,
     took_us: u64,
     /// Open ones and those that just closed: what hits most comes first.
     incidents: Vec<DiagnosisIncidentView>,
@@ -310,6 +313,16 @@ pub(crate) async fn diagnosis_get(
     if state == DiagnosisStateView::Judged {
         missing.extend(app.diagnosis_gaps(&scope, report.pairs).await?);
     }
+    if 0 < report.targets_outside {
+        let (count, verb) = match report.targets_outside {
+            1 => ("1 target".to_owned(), "is"),
+            count => (format!("{count} targets"), "are"),
+        };
+        missing.push(format!(
+            "{count} {verb} not in this judgement: behind nothing in the topology, or an agent's \
+             own host; say what each stands behind (`device` of a target)"
+        ));
+    }
     if 0 < shown.batches_missed {
         missing.push(format!(
             "{} batches were not looked at, as judging was behind: evidence has holes",
@@ -345,6 +358,7 @@ fn view(
         evidence_since: None,
         pairs: report.pairs,
         rounds: report.rounds,
+        targets_outside: report.targets_outside,
         took_us: 0,
         incidents: report
             .incidents

@@ -13,6 +13,7 @@ import { CauseContent } from './CausePanel'
 const NOTHING: Diagnosis = {
   state: 'judged',
   missing: [],
+  targets_outside: 0,
   at: '2026-11-21T05:54:33Z',
   at_us: 0,
   log_position: 7,
