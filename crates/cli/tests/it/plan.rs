@@ -16,7 +16,7 @@ fn plan(more: &[&str]) -> String {
 fn a_person_reads_disk_by_level_memory_and_packets() {
     expect![[r#"
         DISK                    RECORDS    SIZE
-        every round             120960000  380.7 MiB
+        every round             120960000  389.9 MiB
         minutes                 518400000  39.1 MiB
         5 minutes, each agent   77760000   57.1 MiB
         hours, each agent       28800000   25.3 MiB
@@ -25,9 +25,9 @@ fn a_person_reads_disk_by_level_memory_and_packets() {
         hours, all agents       43824000   35.2 MiB
         days, all agents        1826000    3.1 MiB
         last day, until merged  8640000    34.6 MiB
-        free in the file        -          42.5 MiB
+        free in the file        -          42.9 MiB
         log, until judged       6000       64.0 MiB
-        data directory          -          773.8 MiB
+        data directory          -          783.5 MiB
 
         MEMORY        SIZE
         server        164.7 MiB
