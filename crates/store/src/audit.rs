@@ -47,7 +47,8 @@ impl Store {
         let rows = sql(AUDIT_LIST)
             .bind(scope.org.0)
             .bind(before_id.map_or(i64::MAX, big))
-            .bind(limit.min(PAGE_ROWS_MAX))
+            // One more tells whether another page follows.
+            .bind(limit.min(PAGE_ROWS_MAX + 1))
             .fetch_all(&mut *self.read(scope.org).await?)
             .await?;
         rows.iter().map(audit_row).collect()

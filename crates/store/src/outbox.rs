@@ -551,7 +551,8 @@ async fn list(
         .bind(webhook.0)
         .bind(before_id.map_or(i64::MAX, big))
         .bind(state.map_or("", DeliveryState::as_str))
-        .bind(limit.min(PAGE_ROWS_MAX))
+        // One more tells whether another page follows.
+        .bind(limit.min(PAGE_ROWS_MAX + 1))
         .fetch_all(conn)
         .await?;
     rows.iter().map(delivery_row).collect()
