@@ -6334,7 +6334,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": string;
+                "application/json": Record<string, never>;
                 "application/xml": string;
                 "application/yaml": string;
                 /**
@@ -6665,7 +6665,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/schema+json": Record<string, never>;
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

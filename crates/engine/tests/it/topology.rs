@@ -170,6 +170,8 @@ fn each_fault_of_json_has_its_line_its_part_and_a_remedy() {
         &["line 3: device `a`, weight: only targets have a weight"],
     );
     refused(Format::Json, "{\"elements\": [", &["line 1: EOF"]);
+    refused(Format::Json, "[1]", &["is a list; a topology is an object"]);
+    refused(Format::Json, &json("[\"a\", \"device\"]"), &["line 3: elements[0]: is a list"]);
     refused(Format::Json, "{\"version\": 2}", &["version 2 is not known"]);
     let circle = "{\"id\":\"a\",\"kind\":\"device\",\"needs\":[{\"all\":[\"b\"]}]},\n\
                   {\"id\":\"b\",\"kind\":\"device\",\"needs\":[{\"all\":[\"a\"]}]}";

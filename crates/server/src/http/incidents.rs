@@ -703,7 +703,7 @@ fn parse_query(query: IncidentsQuery) -> Result<IncidentQuery, ApiError> {
     let severities =
         query.severity.as_deref().map(|text| parse_words(text, Severity::parse, Severity::ALL));
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let time = |text: &Option<String>| text.as_deref().filter(|t| !t.is_empty()).map(parse_time);
+    let time = |text: &Option<String>| text.as_deref().map(parse_time);
     if query.q.as_ref().is_some_and(|q| SEARCH_BYTES_MAX < q.len()) {
         fields.refuse("q", format!("must have at most {SEARCH_BYTES_MAX} bytes"));
     }

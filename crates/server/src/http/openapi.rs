@@ -64,7 +64,8 @@ pub(crate) async fn openapi_file(headers: HeaderMap) -> Response {
 /// source is the same.
 #[utoipa::path(
     get, path = "/api/v1/webhook-messages.json", tag = "webhooks",
-    responses((status = 200, description = "A JSON schema", body = Object))
+    responses((status = 200, description = "A JSON schema", body = Object,
+                content_type = "application/schema+json"))
 )]
 pub(crate) async fn message_schema_get(headers: HeaderMap) -> Response {
     static PACKED: LazyLock<Packed> = LazyLock::new(|| Packed::new(message_schema_json()));

@@ -387,7 +387,7 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     post, path = "/api/v1/topology/import", tag = "topology", params(TopologyImportQuery),
     request_body(content(
         (String = "text/csv", example = "kind,id,end_a,end_b\ndevice,r1,,\n"),
-        (String = "application/yaml"), (String = "application/json"), (String = "application/xml"),
+        (String = "application/yaml"), (Object = "application/json"), (String = "application/xml"),
     )),
     responses((status = 200, description = "The report", body = TopologyImportView))
 )]
@@ -407,6 +407,10 @@ pub(crate) async fn topology_import(
         let detail = "say what it is: `format=csv`, or `content-type: text/csv`";
         return Err(ApiError::new(Code::BadMediaType, detail));
     };
+    if format == Format::Json && !body.text.trim_start().starts_with('{') {
+        let detail = "a topology is an object: {\"elements\": [], \"targets\": []}";
+        return Err(ApiError::new(Code::BadBody, detail));
+    }
     let dry_run = dry_run.unwrap_or(false);
     let mode = mode.unwrap_or(ImportMode::Merge);
     let import = app.topology_import(&scope, (format, body.text), mode, dry_run).await?;

@@ -14,6 +14,9 @@ use crate::graph::{draft::Draft, import::FILE_BYTES_MAX};
 /// The only version there is.
 pub(super) const VERSION: &str = "1";
 
+/// A list would be read as the fields in their order, which nobody promised.
+const NO_OBJECT: &str = "is a list; a topology is an object: {\"elements\": [], \"targets\": []}";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whole<'a> {
@@ -40,6 +43,9 @@ pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
         let reason = format!("{} bytes; at most {FILE_BYTES_MAX} are read", text.len());
         return Err(vec![Fault::of_text(reason)]);
     }
+    if text.trim_start().starts_with('[') {
+        return Err(vec![Fault::of_text(NO_OBJECT.to_owned())]);
+    }
     let whole: Whole<'_> = serde_json::from_str(text).map_err(|error| {
         let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
         vec![Fault::at(line, said(&error))]
@@ -56,18 +62,25 @@ pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
             // What is borrowed of a text lies in it.
             let offset = raw.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
             let line = lines.at(offset);
+            if raw.get().starts_with('[') {
+                gather.fault(line, &place(among, at), "is a list; a part is an object".to_owned());
+                continue;
+            }
             match serde_json::from_str::<Item>(raw.get()) {
                 Ok(item) => gather.add(among, line, item),
                 Err(error) => {
                     let below = u32::try_from(error.line().saturating_sub(1)).unwrap_or(0);
-                    let section = if among == Among::Elements { "elements" } else { "targets" };
-                    let place = format!("{section}[{at}]");
-                    gather.fault(line.saturating_add(below), &place, said(&error));
+                    gather.fault(line.saturating_add(below), &place(among, at), said(&error));
                 }
             }
         }
     }
     Ok(gather)
+}
+
+fn place(among: Among, at: usize) -> String {
+    let section = if among == Among::Elements { "elements" } else { "targets" };
+    format!("{section}[{at}]")
 }
 
 /// What is wrong, without the place: that is said otherwise.

@@ -51,6 +51,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             (Method::POST, "/api/v1/targets/import", JSON, "{}"),
             (Method::POST, path, JSON, r#"["a", "192.0.2.1"]"#),
             (Method::PATCH, "/api/v1/tiers/1", JSON, r#"{"kept_days": [14, 90]}"#),
+            (Method::POST, "/api/v1/topology/import?dry_run=true", JSON, "[]"),
         ],
         expect![[r#"
             400 bad_body: EOF while parsing an object at line 1 column 1
@@ -71,6 +72,7 @@ async fn a_body_that_cannot_be_read_says_why() {
             400 bad_body: the body is not a JSON array of rows: invalid type: map, expected a se
             400 bad_body: invalid type: sequence, expected an object
             400 bad_body: invalid type: sequence, expected an object at line 1 column 23
+            400 bad_body: a topology is an object: {"elements": [], "targets": []}
         "#]],
     )
     .await;
@@ -85,6 +87,7 @@ async fn a_query_that_cannot_be_read_says_why() {
             (Method::GET, all_wrong, JSON, ""),
             (Method::GET, "/api/v1/targets?cursor=nonsense", JSON, ""),
             (Method::POST, "/api/v1/targets/import?dry_run=yes", JSON, "[]"),
+            (Method::GET, "/api/v1/incidents?until=", JSON, ""),
         ],
         expect![[r#"
             400 bad_query: unknown field `verdcit`, expected one of `cursor`, `limit`, `sort`, `q
@@ -99,6 +102,8 @@ async fn a_query_that_cannot_be_read_says_why() {
             cursor: is not one that this list gave; start again without it
             422 invalid: the fields in `errors` cannot be accepted
             dry_run: must be true or false
+            422 invalid: the fields in `errors` cannot be accepted
+            until: must be a time such as 2026-11-21T05:54:33Z
         "#]],
     )
     .await;
