@@ -154,6 +154,41 @@ words! {
     }
 }
 
+impl FactKind {
+    /// What it is about: of reports about one thing, the newer replaces the older. One that is
+    /// no state but an event has a topic of its own.
+    pub fn topic(self) -> &'static str {
+        match self {
+            FactKind::InterfaceDown | FactKind::InterfaceUp => "interface",
+            FactKind::OspfNeighborDown | FactKind::OspfNeighborUp => "ospf_neighbor",
+            FactKind::BgpDown | FactKind::BgpUp => "bgp",
+            FactKind::BfdDown | FactKind::BfdUp => "bfd",
+            FactKind::UnreachableFrom | FactKind::ReachableFrom => "management",
+            FactKind::Restarted
+            | FactKind::ErrorsRising
+            | FactKind::ConfigChanged
+            | FactKind::PowerLost
+            | FactKind::SessionsDropped => self.as_str(),
+        }
+    }
+
+    /// Whether it holds until the contrary is reported. The others happen, and are over.
+    pub fn is_state(self) -> bool {
+        self.topic() != self.as_str()
+    }
+
+    /// Whether it is of what routers tell one another, which is not what becomes of packets.
+    pub fn is_control_plane(self) -> bool {
+        matches!(
+            self,
+            FactKind::OspfNeighborDown
+                | FactKind::OspfNeighborUp
+                | FactKind::BgpDown
+                | FactKind::BgpUp
+        )
+    }
+}
+
 words! {
     /// How a part of the network fails.
     FaultMode {
@@ -179,6 +214,8 @@ mod tests {
         }
         for kind in FactKind::ALL {
             assert_eq!(FactKind::parse(kind.as_str()), Some(*kind));
+            let contrary = FactKind::ALL.iter().filter(|of| of.topic() == kind.topic()).count();
+            assert_eq!(contrary, if kind.is_state() { 2 } else { 1 }, "{}", kind.as_str());
         }
         assert_eq!(PathSource::parse("last_known"), Some(PathSource::LastKnown));
         assert_eq!(FaultMode::parse("one_way"), Some(FaultMode::OneWay));

@@ -64,6 +64,8 @@ pub const TARGET_1D_KEPT_DEFAULT: Duration = Duration::from_secs(1_826 * DAY_S);
 pub const CHANGES_KEPT_DEFAULT: Duration = Duration::from_secs(400 * DAY_S);
 /// Incidents that are over: five years, so that the same season can be compared.
 pub const INCIDENTS_KEPT_DEFAULT: Duration = Duration::from_secs(1_826 * DAY_S);
+/// Facts that were seen last so long ago: the story behind an incident for a quarter of a year.
+pub const FACTS_KEPT_DEFAULT: Duration = Duration::from_secs(90 * DAY_S);
 /// Who changed what: two years, so that the last audit can still ask about the one before.
 pub const AUDIT_KEPT_DEFAULT: Duration = Duration::from_secs(730 * DAY_S);
 /// What was told to whom: for the talk after an outage.
@@ -171,6 +173,7 @@ pub struct RetentionConfig {
     pub target_1d: Duration,
     pub changes: Duration,
     pub incidents: Duration,
+    pub facts: Duration,
     pub audit: Duration,
     pub messages: Duration,
 }
@@ -246,6 +249,7 @@ struct FileRetention {
     target_1d: Option<String>,
     changes: Option<String>,
     incidents: Option<String>,
+    facts: Option<String>,
     audit: Option<String>,
     messages: Option<String>,
 }
@@ -416,6 +420,7 @@ impl Config {
         line(format!("target_1d = {}", days(self.retention.target_1d)));
         line(format!("changes = {}", days(self.retention.changes)));
         line(format!("incidents = {}", days(self.retention.incidents)));
+        line(format!("facts = {}", days(self.retention.facts)));
         line(format!("audit = {}", days(self.retention.audit)));
         line(format!("messages = {}", days(self.retention.messages)));
         line("\n[rollup_tables]".to_owned());
@@ -611,6 +616,7 @@ impl Default for RetentionConfig {
             target_1d: TARGET_1D_KEPT_DEFAULT,
             changes: CHANGES_KEPT_DEFAULT,
             incidents: INCIDENTS_KEPT_DEFAULT,
+            facts: FACTS_KEPT_DEFAULT,
             audit: AUDIT_KEPT_DEFAULT,
             messages: MESSAGES_KEPT_DEFAULT,
         }
@@ -630,6 +636,7 @@ fn retention(file: &FileRetention) -> Result<RetentionConfig, ConfigError> {
         target_1d: days("retention.target_1d", &file.target_1d, kept.target_1d)?,
         changes: days("retention.changes", &file.changes, kept.changes)?,
         incidents: days("retention.incidents", &file.incidents, kept.incidents)?,
+        facts: days("retention.facts", &file.facts, kept.facts)?,
         audit: days("retention.audit", &file.audit, kept.audit)?,
         messages: days("retention.messages", &file.messages, kept.messages)?,
     })

@@ -21,11 +21,11 @@ use engine::{
         Draft,
         document::{Fault, Section},
     },
-    live::{Hearing, Ledger, Moved, Report, Roster, Standing, Told},
+    live::{Hearing, Ledger, Moved, Report, Reported, Roster, Standing, Told},
     rca::REOPEN_US,
 };
 use model::{AgentId, IncidentId, LogPosition, OrgId, UtcMicros};
-use store::{IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
+use store::{FactRow, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,9 @@ const PAUSE_PARTS: u32 = 3;
 const COVERS_MAX: u64 = 200_000;
 /// So long the rounds of a slow tier are evidence: 32 of them, one a minute.
 const HOLE_AGE: Duration = Duration::from_secs(32 * 60);
+/// A fact that was not seen for longer is not shown beside a judgement any more; it weighs nothing
+/// long before.
+const FACT_AGE: Duration = Duration::from_secs(3600);
 /// Heartbeats of longer ago are of agents that are long known to be gone.
 const HEARD_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -79,12 +82,23 @@ pub(crate) enum ShownState {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Diagnosis {
     shown: Arc<Mutex<BTreeMap<OrgId, Arc<Shown>>>>,
+    /// Whose facts are others than those that were read last.
+    reported: Arc<Mutex<BTreeSet<OrgId>>>,
 }
 
 impl Diagnosis {
     /// What was found last for an organisation; `None` before the first time.
     pub(crate) fn of(&self, org: OrgId) -> Option<Arc<Shown>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(&org).cloned()
+    }
+
+    /// Facts of an organisation were stored: the next judgement reads them.
+    pub(crate) fn facts_came(&self, org: OrgId) {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(org);
+    }
+
+    fn take_reported(&self) -> BTreeSet<OrgId> {
+        std::mem::take(&mut *self.reported.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Judges until `stop`. A panic of a judgement ends with that judgement; the evidence then
@@ -104,6 +118,7 @@ impl Diagnosis {
             if !desk.hear(&mut heard, &conductor, pause, &stop).await {
                 return;
             }
+            desk.unheard.extend(self.take_reported());
             match desk.catch_up(&store, &conductor).await {
                 Ok(()) => is_behind = false,
                 Err(error) if !is_behind => {
@@ -168,6 +183,20 @@ fn note_unstored(is_unstored: &mut bool, stored: Result<(), StoreError>) {
     *is_unstored = stored.is_err();
 }
 
+fn reported(row: FactRow) -> Reported {
+    Reported {
+        source: row.source.into(),
+        element: row.element,
+        end: row.end,
+        agent: row.agent,
+        kind: row.kind,
+        value: row.value,
+        since: row.since,
+        seen: row.seen,
+        until: row.until,
+    }
+}
+
 fn in_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
@@ -189,6 +218,10 @@ struct Desk {
     /// What a process before left; taken once there is a topology to go on in.
     kept: BTreeMap<OrgId, IncidentsKept>,
     books: BTreeMap<OrgId, Book>,
+    /// What was reported lately, by when it began.
+    facts: BTreeMap<OrgId, Vec<Reported>>,
+    /// Whose facts are to be read.
+    unheard: BTreeSet<OrgId>,
     /// Names this desk: its turns are no other's.
     run: u64,
     bad: BTreeMap<OrgId, String>,
@@ -215,6 +248,8 @@ impl Desk {
             standings: BTreeMap::new(),
             kept: BTreeMap::new(),
             books: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            unheard: BTreeSet::new(),
             run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
             since: now,
@@ -301,7 +336,22 @@ impl Desk {
                 Err(error) => failed = Some(error),
             }
         }
+        self.unheard.extend(self.drafts.keys().filter(|org| !self.facts.contains_key(org)));
+        for org in self.unheard.clone() {
+            match self.read_facts(store, org).await {
+                Ok(()) => drop(self.unheard.remove(&org)),
+                Err(error) => failed = Some(error),
+            }
+        }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Reads what was reported lately of one organisation's devices.
+    async fn read_facts(&mut self, store: &Store, org: OrgId) -> Result<(), StoreError> {
+        let seen_after = UtcMicros(self.now.0.saturating_sub(in_micros(FACT_AGE)));
+        let rows = store.facts_live(&Scope::system(org), seen_after).await?;
+        self.facts.insert(org, rows.into_iter().map(reported).collect());
+        Ok(())
     }
 
     /// Reads the topology of one organisation, if it is another than the one that is known.
@@ -353,6 +403,8 @@ impl Desk {
     }
 
     fn judge(&mut self) -> BTreeMap<OrgId, Shown> {
+        let seen_after = self.now.0.saturating_sub(in_micros(FACT_AGE));
+        self.facts.values_mut().for_each(|facts| facts.retain(|fact| seen_after < fact.seen.0));
         for org in std::mem::take(&mut self.changed) {
             let Some((_, draft)) = self.drafts.get(&org) else { continue };
             let standing = self.standings.entry(org).or_insert_with(|| Standing::new(org));
@@ -430,6 +482,7 @@ impl Desk {
             roster: &self.roster,
             ledger: &self.ledger,
             heard: &self.heard,
+            reported: self.facts.get(&org).map_or(&[][..], Vec::as_slice),
             budget: Some(COVERS_MAX),
         };
         let report = standing.judge(&hearing)?;

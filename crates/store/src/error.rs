@@ -23,6 +23,9 @@ pub enum StoreError {
         #[source]
         source: crate::ActRefused,
     },
+    /// A key that makes a request one that is done once came with another request before.
+    #[error("this key came with another request before: give each request its own")]
+    KeyReused,
     /// It cannot go while others refer to it.
     #[error("the {what} is still used by {count} others")]
     InUse { what: &'static str, count: u64 },

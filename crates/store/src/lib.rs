@@ -21,6 +21,7 @@ mod damage;
 mod db;
 mod enrolment;
 mod error;
+mod facts;
 mod forget;
 pub mod fuzz;
 mod history;
@@ -56,6 +57,10 @@ pub use archive::{
 };
 pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::{Said, StoreError};
+pub use facts::{
+    FACTS_KEPT_MAX, FACTS_LIVE_MAX, FACTS_PER_REQUEST_MAX, FactQuery, FactRequest, FactRow,
+    FactsTaken, NewFact, NewFacts, REQUEST_KEY_BYTES_MAX,
+};
 pub use incidents::*;
 pub use outbox::{
     DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,

@@ -50,6 +50,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("outbox", "0012_outbox.sql"),
     step!("tier retention", "0014_tier_retention.sql"),
     step!("incidents", "0013_incidents.sql"),
+    step!("facts", "0017_facts.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

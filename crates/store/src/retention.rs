@@ -11,6 +11,7 @@ use crate::{
         MinuteRecord, PAIR_DAY, PAIR_FIVE, PAIR_HOUR, Record as _, RoundRecord,
     },
     db::{Tx, sql},
+    facts,
     forget::{self, Horizons, Tiers},
     metrics,
 };
@@ -227,6 +228,13 @@ impl Store {
             let incidents_before = (org, retention.incidents_before.0);
             let kept_max = (org, i64::from(INCIDENTS_KEPT_MAX));
             for (text, bound) in [(INCIDENTS_SWEEP, incidents_before), (INCIDENTS_OVER, kept_max)] {
+                retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
+            }
+            let facts_before = (org, retention.facts_before.0);
+            let requests_before = (org, retention.now.0 - facts::REQUESTS_KEPT_US);
+            for (text, bound) in
+                [(facts::SWEEP, facts_before), (facts::REQUESTS_SWEEP, requests_before)]
+            {
                 retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }
             let named_before = retention.audit_before.min(retention.changes_before);

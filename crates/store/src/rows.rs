@@ -511,6 +511,8 @@ pub struct Retention {
     pub changes_before: UtcMicros,
     /// Incidents that are over, with everything about them.
     pub incidents_before: UtcMicros,
+    /// Facts that were not seen since.
+    pub facts_before: UtcMicros,
     /// The audit log, and of deleted things their names and their place in the change log.
     pub audit_before: UtcMicros,
     /// Highwaters that were not raised since: older than anything a spool still holds.

@@ -282,6 +282,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/facts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List facts
+         * @description What was reported, and what became of it: the last words, and those before.
+         *
+         *     Needs the permission `fact_read`.
+         */
+        get: operations["fact_list"];
+        put?: never;
+        /**
+         * Report facts
+         * @description What devices say of themselves: evidence of the next judgement, beside the rounds. All of them
+         *     are taken or none. A state that holds is best reported again every few minutes: after 5 minutes
+         *     without it loses weight, and after 15 it is stale.
+         *
+         *     Needs the permission `fact_write`.
+         */
+        post: operations["fact_send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -1950,7 +1980,15 @@ export interface components {
             at_us: number | null;
             /** @description Agents whose rounds speak of themselves. */
             blind_agents: string[];
+            /** @description Sessions that are up though nothing passes: shown, and never acted upon. */
+            contradictions: components["schemas"]["DiagnosisContradiction"][];
             evidence_since: components["schemas"]["Timestamp"] | null;
+            /**
+             * @description What devices reported in the last hour, beside the judgement: what was seen last comes
+             *     first; at most 500.
+             */
+            facts: components["schemas"]["DiagnosisFact"][];
+            facts_total: number;
             /** @description Open ones and those that just closed: what hits most comes first. */
             incidents: components["schemas"]["DiagnosisIncident"][];
             /** Format: int64 */
@@ -1999,6 +2037,19 @@ export interface components {
             /** @description What would tell the members apart. */
             to_disambiguate: string | null;
         };
+        /** @description A session that is up though nothing passes. */
+        DiagnosisContradiction: {
+            element: string;
+            /** @example bgp_up */
+            kind: string;
+            /** @description When the session was seen to be up last. */
+            seen: components["schemas"]["Timestamp"];
+            /** @description Since when nothing passes. */
+            silent_since: components["schemas"]["Timestamp"];
+            source: string;
+            /** @example transit-a: BGP up, nothing passes for 4 min */
+            text: string;
+        };
         DiagnosisEvidence: {
             /**
              * Format: double
@@ -2008,6 +2059,30 @@ export interface components {
             refs: components["schemas"]["DiagnosisPair"][];
             supports: boolean;
             text: string;
+        };
+        /** @description A fact beside a judgement. */
+        DiagnosisFact: {
+            element: string;
+            /** @description It is of what routers tell one another. */
+            is_control_plane: boolean;
+            /** @description Whether the topology knows the element. */
+            is_known: boolean;
+            /** @description It was not seen for so long that it is no evidence any more. */
+            is_stale: boolean;
+            /** @example interface_down */
+            kind: string;
+            /** @description When it was seen to be so last. */
+            seen: components["schemas"]["Timestamp"];
+            since: components["schemas"]["Timestamp"];
+            source: string;
+            /** @example r1 reports port of r1--r2 down */
+            text: string;
+            until: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: double
+             * @description What is left of its weight as evidence, of 1.
+             */
+            weight: number;
         };
         DiagnosisImpact: {
             /**
@@ -2087,6 +2162,101 @@ export interface components {
             token: string;
             /** @description Why an agent elsewhere cannot use it, with the remedy; null if it can. */
             warning: string | null;
+        };
+        /** @description A fact that is kept. */
+        Fact: {
+            agent: string | null;
+            element: string;
+            end: string | null;
+            /** Format: int64 */
+            id: number;
+            /** @description It is of what routers tell one another: shown beside, and never a verdict. */
+            is_control_plane: boolean;
+            /** @description Whether the topology in force knows the element. */
+            is_known: boolean;
+            /** @description The last word of its source about this. */
+            is_latest: boolean;
+            /** @description It was not seen for so long that it is no evidence any more. */
+            is_stale: boolean;
+            kind: components["schemas"]["FactKind"];
+            received_at: components["schemas"]["Timestamp"];
+            /** @description When it was seen to be so last. */
+            seen: components["schemas"]["Timestamp"];
+            /** @description Who sent it first; null if it was the software itself. */
+            sender: string | null;
+            since: components["schemas"]["Timestamp"];
+            source: string;
+            until: components["schemas"]["Timestamp"] | null;
+            /** Format: double */
+            value: number | null;
+            /**
+             * Format: double
+             * @description What is left of its weight as evidence, of 1.
+             */
+            weight: number;
+        };
+        /** @description Something that was seen of an element. */
+        FactBody: {
+            /**
+             * @description Agent that could, or could not, reach it: of `unreachable_from` and `reachable_from` alone,
+             *     and needed there.
+             */
+            agent?: string | null;
+            /**
+             * @description Id of an element of the topology. One that it does not know is kept, and says nothing until
+             *     it does.
+             * @example r1--r2
+             */
+            element: string;
+            /**
+             * @description Whose side of a link reports.
+             * @example r1
+             */
+            end?: string | null;
+            kind: components["schemas"]["FactKind"];
+            seen?: components["schemas"]["Timestamp"] | null;
+            since?: components["schemas"]["Timestamp"] | null;
+            /**
+             * @description Who saw it, such as the name of a collector; the sender's own name, if left out.
+             * @example snmp-fra
+             */
+            source?: string | null;
+            /**
+             * Format: double
+             * @description A number that belongs to it, such as how many sessions dropped.
+             */
+            value?: number | null;
+        };
+        /** @enum {string} */
+        FactKind: "interface_down" | "interface_up" | "ospf_neighbor_down" | "ospf_neighbor_up" | "bgp_down" | "bgp_up" | "bfd_down" | "bfd_up" | "unreachable_from" | "reachable_from" | "restarted" | "errors_rising" | "config_changed" | "power_lost" | "sessions_dropped";
+        FactPage: {
+            /** @description What came last comes first. */
+            items: components["schemas"]["Fact"][];
+            next_cursor: string | null;
+        };
+        /** @description One fact, or many: at most 1,000. */
+        FactsBody: {
+            One: components["schemas"]["FactBody"];
+        } | {
+            Many: {
+                facts: components["schemas"]["FactBody"][];
+            };
+        };
+        /** @description What became of facts. All of them are kept. */
+        FactsTaken: {
+            /** Format: int64 */
+            new: number;
+            /**
+             * Format: int64
+             * @description Known already, and seen again.
+             */
+            repeated: number;
+            /**
+             * @description Elements that the topology does not know: some of them. Their facts are kept, and say
+             *     nothing until it does.
+             */
+            unknown_elements: string[];
+            unknown_elements_total: number;
         };
         Gap: {
             agent: components["schemas"]["Ref"] | null;
@@ -2779,7 +2949,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
@@ -4161,6 +4331,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Diagnosis"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fact_list: {
+        parameters: {
+            query?: {
+                /** @description Only of this element. */
+                element?: string;
+                /**
+                 * @description Only of these kinds, with commas between.
+                 * @example interface_down,interface_up
+                 */
+                kind?: string;
+                /** @description Only from this source. */
+                source?: string;
+                /** @description Only what was seen at or after this moment. */
+                since?: components["schemas"]["Timestamp"];
+                /** @description Only what began before this moment. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Only the last word of each source. */
+                latest?: boolean;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactPage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fact_send: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request: sent again within a day, it gets the same answer and changes nothing. With another body it is refused. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FactsBody"];
+            };
+        };
+        responses: {
+            /** @description What became of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FactsTaken"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -194,6 +194,7 @@ fn judge(draft: &Draft, dice: &mut Dice) -> anyhow::Result<()> {
             roster: &roster,
             ledger: &ledger,
             heard: &[],
+            reported: &[],
             budget: Some(200_000),
         };
         for pass in ["first", "again"] {

@@ -303,7 +303,17 @@ impl World<'_> {
             let at = UtcMicros(BREAK + 1_000_000 + dice.below(5_000_000) as i64);
             let kind = Some(FactKind::InterfaceDown);
             let end = Some(end);
-            let fact = Fact { element: link, end, agent: None, kind, at, until: None, value: None };
+            let fact = Fact {
+                element: link,
+                end,
+                agent: None,
+                kind,
+                at,
+                until: None,
+                value: None,
+                weight: 1.0,
+                by: None,
+            };
             facts.insert((link, end), fact);
         };
         for element in self.fate {

@@ -247,6 +247,8 @@ impl Story<'_> {
                         at: at(us),
                         until: None,
                         value: None,
+                        weight: 1.0,
+                        by: None,
                     });
                 }
             }

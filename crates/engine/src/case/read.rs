@@ -401,7 +401,8 @@ impl Reader<'_> {
             return Ok(None);
         }
         self.counted.facts_unknown += u32::from(kind.is_none());
-        Ok(Some(Fact { element, end, agent, kind, at: moment, until, value: raw.value }))
+        let (at, value) = (moment, raw.value);
+        Ok(Some(Fact { element, end, agent, kind, at, until, value, weight: 1.0, by: None }))
     }
 
     fn beats(&mut self, raw: &RawCase) -> Result<Vec<Beat>, CaseError> {

@@ -8,6 +8,7 @@
 //! verdict and is no part of the engine's checkpoint: its evidence begins anew with a process, and
 //! what people were told goes on by [`Standing::restore`].
 
+mod facts;
 mod kept;
 mod ledger;
 mod net;
@@ -15,6 +16,9 @@ mod roster;
 mod standing;
 mod told;
 
+pub use facts::{
+    Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
+};
 pub use kept::{Kept, PAIRS_KEPT_MAX};
 pub use ledger::{ASKS_TOTAL_MAX, Ledger, ask};
 pub use net::{Moved, Net};

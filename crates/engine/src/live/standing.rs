@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
 use super::{
+    facts::{self, Reported, Traffic},
     kept::{self, Kept},
     ledger::Ledger,
     net::{Described, Moved, Net},
@@ -29,6 +30,8 @@ pub struct Hearing<'a> {
     pub ledger: &'a Ledger,
     /// When each agent's heartbeat came last.
     pub heard: &'a [(AgentId, UtcMicros)],
+    /// What was reported of the organisation's devices.
+    pub reported: &'a [Reported],
     /// Bounds the work, in covers weighed; `None` is no limit.
     pub budget: Option<u64>,
 }
@@ -43,6 +46,10 @@ pub struct Standing {
     probes: BTreeMap<ProbeId, ElementIx>,
     /// Targets that stand behind nothing.
     unplaced: usize,
+    /// Agents by what they are called.
+    called: BTreeMap<String, ElementIx>,
+    /// Since when nothing passes an element whose sessions are up.
+    silent: BTreeMap<String, UtcMicros>,
     seen: Seen,
 }
 
@@ -99,6 +106,8 @@ impl Standing {
             probes: BTreeMap::new(),
             unplaced: 0,
             seen: Seen::default(),
+            called: BTreeMap::new(),
+            silent: BTreeMap::new(),
         }
     }
 
@@ -169,6 +178,7 @@ impl Standing {
         let targets: BTreeSet<ElementIx> = placed.values().copied().collect();
         self.unplaced = targets.into_iter().filter(|ix| topology.host(*ix).is_none()).count();
         (self.agents, self.probes) = (agents, probes);
+        self.called = by_name.into_iter().map(|(name, ix)| (name.to_owned(), ix)).collect();
         is_other
     }
 
@@ -215,13 +225,15 @@ impl Standing {
         let beats = self.beats(hearing);
         let Seen { board, pairs, rounds, .. } = &mut self.seen;
         let pairs = Read { ledger: hearing.ledger, pairs };
+        let Hearing { now, reported, .. } = *hearing;
         let (topology, paths) = self.net.as_mut()?.parts();
+        let evidence = facts::evidence(topology, &self.called, reported, now);
         let mut picture = Picture {
-            now: hearing.now,
+            now,
             topology,
             paths,
             pairs: &pairs,
-            facts: &[],
+            facts: &evidence,
             beats: &beats,
             heartbeat_us: HEARTBEAT_US,
             works: &[],
@@ -229,10 +241,16 @@ impl Standing {
         let assessment = rca::assess(&mut picture, board, hearing.budget);
         let is_answering = |pair| board.is_answering(&pairs, pair);
         let messages = self.incidents.take(&assessment, &is_answering);
-        let report = told(topology, hearing.now, &assessment, &self.incidents);
+        let report = told(topology, now, &assessment, &self.incidents);
+        let traffic = Traffic { now, pairs: &pairs, blind: &assessment.blind };
+        let silent = &mut self.silent;
+        let contradictions =
+            facts::contradictions(topology, picture.paths, &traffic, reported, silent);
+        let (facts, facts_total) = facts::shown(topology, reported, now);
         let (pairs, rounds) = (board.heard(), *rounds);
         let targets_outside = self.targets_outside(hearing.ledger);
-        Some(Report { messages, pairs, rounds, targets_outside, ..report })
+        let report = Report { messages, pairs, rounds, targets_outside, ..report };
+        Some(Report { facts, facts_total, contradictions, ..report })
     }
 
     /// Targets that stand behind nothing, or that are asked only by the host they are.

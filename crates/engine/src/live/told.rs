@@ -2,6 +2,7 @@
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
+use super::facts::{Contradiction, FactTold};
 use crate::{
     graph::{ElementIx, Topology, document::name_of},
     rca::{Assessment, Evidence, Finding, Incident, Incidents, Message, RankedCause, State, text},
@@ -23,6 +24,11 @@ pub struct Report {
     /// Pairs that are out, and nobody knows why.
     pub unexplained: Vec<(String, String)>,
     pub unexplained_total: usize,
+    /// What was reported lately: what was seen last comes first.
+    pub facts: Vec<FactTold>,
+    pub facts_total: usize,
+    /// Sessions that are up though nothing passes.
+    pub contradictions: Vec<Contradiction>,
     pub is_cut_short: bool,
     /// Of how many pairs and rounds this was made.
     pub pairs: usize,
@@ -129,6 +135,9 @@ pub fn told(
         blind: ids(topology, &assessment.blind),
         unexplained,
         unexplained_total,
+        facts: Vec::new(),
+        facts_total: 0,
+        contradictions: Vec::new(),
         is_cut_short: assessment.is_cut_short,
         pairs: 0,
         rounds: 0,

@@ -2,7 +2,7 @@
 //!
 //! [`Evidence`] is structure; `text` turns it into sentences, and nothing else does.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use model::{ElementKind, FactKind, FaultMode, UtcMicros};
 
@@ -50,7 +50,14 @@ pub enum Source {
     /// Paths that left it, or that kept it.
     Changed { element: ElementIx, pairs: u32, at: UtcMicros },
     /// A report.
-    Fact { fact: usize, kind: FactKind, element: ElementIx, end: Option<ElementIx>, at: UtcMicros },
+    Fact {
+        fact: usize,
+        kind: FactKind,
+        element: ElementIx,
+        end: Option<ElementIx>,
+        at: UtcMicros,
+        by: Option<Arc<str>>,
+    },
     /// A heartbeat that is missing, or that says the gateway is gone, or that is fine.
     Agent { agent: ElementIx, note: AgentNote, since: UtcMicros },
 }
@@ -281,8 +288,8 @@ fn noted(picture: &Picture<'_>, row: &Row, log_ratio: f64, element: ElementIx) -
         Note::Reach { fact } => {
             let told = picture.facts.get(fact)?;
             let end = told.agent;
-            let (element, at) = (told.element, told.at);
-            Source::Fact { fact, kind: told.kind?, element, end, at }
+            let (element, at, by) = (told.element, told.at, told.by.clone());
+            Source::Fact { fact, kind: told.kind?, element, end, at, by }
         }
     };
     Some(Evidence { supports: 0.0 < log_ratio, log_ratio, source, pairs: Vec::new() })
@@ -312,7 +319,8 @@ fn reported(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> 
     for at in facts {
         let Some(fact) = picture.facts.get(at) else { continue };
         let Some(kind) = fact.kind else { continue };
-        let log_ratio = if telemetry::is_negative(kind) { share } else { noise::good_ratio() };
+        let log_ratio =
+            if telemetry::is_negative(kind) { share } else { noise::good_ratio() * fact.weight };
         if log_ratio != 0.0 {
             pieces.push(Evidence {
                 supports: 0.0 < log_ratio,
@@ -323,6 +331,7 @@ fn reported(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> 
                     element: fact.element,
                     end: fact.end,
                     at: fact.at,
+                    by: fact.by.clone(),
                 },
                 pairs: Vec::new(),
             });

@@ -3,6 +3,8 @@
 //! It carries evidence, not verdicts: rounds as they came in, facts as they were reported, what
 //! the agents said of themselves.
 
+use std::sync::Arc;
+
 use model::{FactKind, UtcMicros};
 
 use crate::graph::{ElementIx, PathBook, Topology};
@@ -79,6 +81,10 @@ pub struct Fact {
     /// Until when it held; `None` while it holds.
     pub until: Option<UtcMicros>,
     pub value: Option<f64>,
+    /// How much of its weight is left, of 1: what was not seen for a while says less of now.
+    pub weight: f64,
+    /// Who reported it, if it is known.
+    pub by: Option<Arc<str>>,
 }
 
 /// What an agent said of itself last.

@@ -517,8 +517,8 @@ fn reach_rows(picture: &mut Picture<'_>) -> Vec<Row> {
     for (at, fact) in picture.facts.iter().enumerate() {
         let Some(agent) = fact.agent else { continue };
         let ratio = match fact.kind {
-            Some(FactKind::UnreachableFrom) => 4.0,
-            Some(FactKind::ReachableFrom) => -4.0,
+            Some(FactKind::UnreachableFrom) => 4.0 * fact.weight,
+            Some(FactKind::ReachableFrom) => -4.0 * fact.weight,
             _ => continue,
         };
         let holds = fact.until.is_none_or(|until| picture.now < until);

@@ -173,12 +173,14 @@ impl Telemetry {
         let mut ends_down = 0;
         let mut sum = 0.0;
         let mut routing: f64 = 0.0;
+        let mut weight_down: f64 = 0.0;
         for (end, fact) in &states {
             let near = nearness(fact, onset);
             match fact.kind {
                 Some(FactKind::InterfaceDown) => {
                     let is_other = 0.0 < down && end.is_some();
                     ends_down += 1;
+                    weight_down = weight_down.max(fact.weight);
                     down += if is_other {
                         OTHER_END
                     } else if down == 0.0 {
@@ -197,7 +199,7 @@ impl Telemetry {
             }
         }
         if ends_down == 1 {
-            down += END_SILENT;
+            down += END_SILENT * weight_down;
         }
         let weight = match mode {
             FaultMode::Down | FaultMode::Reroute | FaultMode::Flapping => 1.0,
@@ -254,27 +256,29 @@ impl Telemetry {
         }
         let mut sum = 0.0;
         let (mut told, mut silent) = (0, 0);
+        let mut weight_told: f64 = 0.0;
         for arc in picture.topology.arcs(device) {
             let states = self.end_states(picture, arc.link);
             let of = |end: ElementIx, kinds: [FactKind; 3]| {
                 let at_end = states.iter().filter(move |(of, _)| *of == Some(end));
                 at_end
                     .filter(|(_, fact)| fact.kind.is_some_and(|kind| kinds.contains(&kind)))
-                    .map(|(_, fact)| nearness(fact, onset))
-                    .fold(0.0, f64::max)
+                    .map(|(_, fact)| (nearness(fact, onset), fact.weight))
+                    .fold((0.0, 0.0), |most: (f64, f64), of| if most.0 < of.0 { of } else { most })
             };
             let down = [FactKind::InterfaceDown, FactKind::OspfNeighborDown, FactKind::BfdDown];
-            let far = of(arc.to, down);
+            let (far, weight) = of(arc.to, down);
             if 0.0 < far {
                 sum += far * if told == 0 { NEIGHBOUR } else { NEIGHBOUR_MORE };
                 told += 1;
+                weight_told = weight_told.max(weight);
             } else {
                 silent += 1;
             }
-            sum += OWN_REPORT * of(device, down);
+            sum += OWN_REPORT * of(device, down).0;
         }
         if 0 < told {
-            sum += NEIGHBOUR_SILENT * f64::from(silent);
+            sum += NEIGHBOUR_SILENT * f64::from(silent) * weight_told;
         }
         sum
     }
@@ -282,7 +286,8 @@ impl Telemetry {
 
 /// How much a fact counts for something that began at `onset`.
 fn nearness(fact: &Fact, onset: UtcMicros) -> f64 {
-    if (fact.at.0 - onset.0).abs() <= NEAR_US { 1.0 } else { FAR_PART }
+    let part = if (fact.at.0 - onset.0).abs() <= NEAR_US { 1.0 } else { FAR_PART };
+    part * fact.weight
 }
 
 /// Whether a report is of something bad.

@@ -91,9 +91,9 @@ pub fn evidence(topology: &Topology, piece: &Evidence) -> String {
             clock(*at),
             id(*element),
         ),
-        Source::Fact { kind, element, end, at, .. } => {
-            let end = end.map(id);
-            format!("{} at {}", fact(*kind, id(*element), end), clock(*at))
+        Source::Fact { kind, element, end, at, by, .. } => {
+            let by = by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+            format!("{} at {}{by}", fact(*kind, id(*element), end.map(id)), clock(*at))
         }
         Source::Agent { agent, note, since } => match note {
             AgentNote::Silent => {
@@ -107,7 +107,18 @@ pub fn evidence(topology: &Topology, piece: &Evidence) -> String {
     }
 }
 
-fn fact(kind: FactKind, element: &str, end: Option<&str>) -> String {
+/// What routers say of an element, against what becomes of packets.
+pub fn contradiction(kind: FactKind, element: &str, silent_us: i64) -> String {
+    let session = match kind.topic() {
+        "ospf_neighbor" => "OSPF neighbour",
+        "bfd" => "BFD",
+        _ => "BGP",
+    };
+    format!("{element}: {session} up, nothing passes for {} min", silent_us / 60_000_000)
+}
+
+/// What was reported; of reachability `end` is the agent.
+pub fn fact(kind: FactKind, element: &str, end: Option<&str>) -> String {
     let by = end.map(|end| format!("{end} reports ")).unwrap_or_default();
     match kind {
         FactKind::InterfaceDown => format!("{by}port of {element} down"),

@@ -14,8 +14,8 @@ use model::{
     Tier, TierId, UtcMicros,
 };
 
-const ORG: OrgId = OrgId(1);
-const SECOND: i64 = 1_000_000;
+pub(crate) const ORG: OrgId = OrgId(1);
+pub(crate) const SECOND: i64 = 1_000_000;
 
 fn draw(seed: &mut u64, below: u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -163,7 +163,7 @@ fn name(text: &str) -> Name {
 }
 
 /// An agent at r1, a chain r1 - r2 - r3 and r2 - r4, and a target at each device, called as it.
-fn chain() -> (Roster, Draft) {
+pub(crate) fn chain() -> (Roster, Draft) {
     let mut roster = Roster::default();
     let tier = Tier { interval: Duration::from_secs(10), ..Tier::standard(TierId(1), name("t")) };
     roster.change(&InventoryChange::TierSet(tier));
@@ -193,7 +193,7 @@ fn chain() -> (Roster, Draft) {
     (roster, document.draft)
 }
 
-fn round(probe: u32, at: i64, received: u8) -> Round {
+pub(crate) fn round(probe: u32, at: i64, received: u8) -> Round {
     let rtt = (0 < received).then_some(Rtt { us_min: 900, us_mean: 1_000, us_max: 1_100 });
     let confirm = Confirm { sent: if received == 0 { 3 } else { 0 }, received: 0 };
     Round {
@@ -206,7 +206,7 @@ fn round(probe: u32, at: i64, received: u8) -> Round {
 }
 
 /// All agents ask all targets every 10 s until `until`; those of `lost` do not answer from `from`.
-fn play(ledger: &mut Ledger, span: (i64, i64), lost: impl Fn(u32, i64) -> bool) {
+pub(crate) fn play(ledger: &mut Ledger, span: (i64, i64), lost: impl Fn(u32, i64) -> bool) {
     for at in (span.0..span.1).step_by(10) {
         for agent in [1, 2] {
             let rounds = (1..=4).map(|probe| {
@@ -221,7 +221,7 @@ fn play(ledger: &mut Ledger, span: (i64, i64), lost: impl Fn(u32, i64) -> bool) 
 fn judge(standing: &mut Standing, roster: &Roster, ledger: &Ledger, now: i64) -> Report {
     let at = UtcMicros(now * SECOND);
     let heard = [(AgentId(1), at), (AgentId(2), at)];
-    let hearing = Hearing { now: at, roster, ledger, heard: &heard, budget: None };
+    let hearing = Hearing { now: at, roster, ledger, heard: &heard, reported: &[], budget: None };
     standing.judge(&hearing).expect("there is a topology")
 }
 
@@ -414,6 +414,7 @@ fn without_a_device_nothing_is_judged_and_who_is_not_in_the_topology_stands_nowh
         roster: &roster,
         ledger: &Ledger::default(),
         heard: &[],
+        reported: &[],
         budget: None,
     };
     assert_eq!(standing.judge(&hearing), None);

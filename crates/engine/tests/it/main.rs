@@ -5,6 +5,7 @@ mod consensus;
 #[cfg(feature = "seeded-defects")]
 mod defects;
 mod driver;
+mod facts;
 mod laws;
 mod live;
 mod minutes;

@@ -11,6 +11,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod buckets;
 pub(crate) mod export;
+pub(crate) mod facts;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod import;
@@ -136,10 +137,10 @@ impl From<StoreError> for AppError {
                 format!("the {what} was changed by somebody else meanwhile: read it again"),
             ),
             StoreError::ActRefused { source } => {
-                let field =
-                    if matches!(source, ActRefused::StillSeen { .. }) { "force" } else { "" };
-                conflict(field, source.to_string())
+                let is_seen = matches!(source, ActRefused::StillSeen { .. });
+                conflict(if is_seen { "force" } else { "" }, source.to_string())
             }
+            error @ StoreError::KeyReused => conflict("Idempotency-Key", error.to_string()),
             StoreError::Off { what } => {
                 conflict("", format!("the {what} is switched off: switch it on first"))
             }

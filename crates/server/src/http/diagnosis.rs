@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use engine::{
     graph::{PathSet, Topology, Way},
-    live::{Blame, Clue, Hit, Report, Told},
+    live::{Blame, Clue, Contradiction, FactTold, Hit, Report, Told},
 };
 use model::IncidentId;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,12 @@ pub(crate) struct DiagnosisView {
     /// Pairs that are out, and nobody knows why; at most 500.
     unexplained: Vec<DiagnosisPairView>,
     unexplained_total: usize,
+    /// What devices reported in the last hour, beside the judgement: what was seen last comes
+    /// first; at most 500.
+    facts: Vec<DiagnosisFactView>,
+    facts_total: usize,
+    /// Sessions that are up though nothing passes: shown, and never acted upon.
+    contradictions: Vec<DiagnosisContradictionView>,
     /// The budget ran out: what is here is right as far as it goes.
     is_cut_short: bool,
 }
@@ -80,6 +86,78 @@ pub(crate) struct DiagnosisPairView {
 impl From<&(String, String)> for DiagnosisPairView {
     fn from((agent, target): &(String, String)) -> DiagnosisPairView {
         DiagnosisPairView { agent: agent.clone(), target: target.clone() }
+    }
+}
+
+/// A fact beside a judgement.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisFact)]
+pub(crate) struct DiagnosisFactView {
+    #[schema(example = "r1 reports port of r1--r2 down")]
+    text: String,
+    source: String,
+    element: String,
+    #[schema(example = "interface_down")]
+    kind: &'static str,
+    since: Timestamp,
+    /// When it was seen to be so last.
+    seen: Timestamp,
+    #[schema(required)]
+    until: Option<Timestamp>,
+    /// What is left of its weight as evidence, of 1.
+    weight: f64,
+    /// It was not seen for so long that it is no evidence any more.
+    is_stale: bool,
+    /// It is of what routers tell one another.
+    is_control_plane: bool,
+    /// Whether the topology knows the element.
+    is_known: bool,
+}
+
+impl From<&FactTold> for DiagnosisFactView {
+    fn from(fact: &FactTold) -> DiagnosisFactView {
+        DiagnosisFactView {
+            text: fact.text.clone(),
+            source: fact.source.clone(),
+            element: fact.element.clone(),
+            kind: fact.kind.as_str(),
+            since: fact.since.into(),
+            seen: fact.seen.into(),
+            until: fact.until.map(Timestamp::from),
+            weight: rounded(fact.weight),
+            is_stale: fact.weight == 0.0,
+            is_control_plane: fact.kind.is_control_plane(),
+            is_known: fact.is_known,
+        }
+    }
+}
+
+/// A session that is up though nothing passes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiagnosisContradiction)]
+pub(crate) struct DiagnosisContradictionView {
+    #[schema(example = "transit-a: BGP up, nothing passes for 4 min")]
+    text: String,
+    element: String,
+    #[schema(example = "bgp_up")]
+    kind: &'static str,
+    source: String,
+    /// When the session was seen to be up last.
+    seen: Timestamp,
+    /// Since when nothing passes.
+    silent_since: Timestamp,
+}
+
+impl From<&Contradiction> for DiagnosisContradictionView {
+    fn from(found: &Contradiction) -> DiagnosisContradictionView {
+        DiagnosisContradictionView {
+            text: found.text.clone(),
+            element: found.element.clone(),
+            kind: found.kind.as_str(),
+            source: found.source.clone(),
+            seen: found.seen.into(),
+            silent_since: found.silent_since.into(),
+        }
     }
 }
 
@@ -368,6 +446,13 @@ fn view(
         blind_agents: report.blind.clone(),
         unexplained: report.unexplained.iter().map(DiagnosisPairView::from).collect(),
         unexplained_total: report.unexplained_total,
+        facts: report.facts.iter().map(DiagnosisFactView::from).collect(),
+        facts_total: report.facts_total,
+        contradictions: report
+            .contradictions
+            .iter()
+            .map(DiagnosisContradictionView::from)
+            .collect(),
         is_cut_short: report.is_cut_short,
     }
 }

@@ -169,7 +169,7 @@ fn bad(code: Code, text: &str) -> ApiError {
 
 /// 1 - A field that is missing or not known is named between backticks.
 /// 2 - A value of another kind comes after the path to it: one word and a colon.
-fn named_field(text: &str) -> Option<FieldError> {
+pub(crate) fn named_field(text: &str) -> Option<FieldError> {
     let reasons = [("missing field `", "is missing"), ("unknown field `", "is not known here")];
     let named =
         reasons.into_iter().find_map(|(before, reason)| Some((text.split_once(before)?.1, reason)));

@@ -15,6 +15,7 @@ mod console;
 mod diagnosis;
 mod export;
 mod extract;
+mod facts;
 mod health;
 mod histories;
 mod import;

@@ -25,6 +25,10 @@ pub enum Permission {
     IncidentRead,
     /// Acknowledge, assign, comment on, close and reopen incidents.
     IncidentManage,
+    /// See what devices reported.
+    FactRead,
+    /// Report of devices: all that a collector needs.
+    FactWrite,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -40,7 +44,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 16] = [
+    pub const ALL: [Permission; 18] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -51,6 +55,8 @@ impl Permission {
         Permission::AgentWrite,
         Permission::IncidentRead,
         Permission::IncidentManage,
+        Permission::FactRead,
+        Permission::FactWrite,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -72,6 +78,8 @@ impl Permission {
             Permission::AgentWrite => "agent_write",
             Permission::IncidentRead => "incident_read",
             Permission::IncidentManage => "incident_manage",
+            Permission::FactRead => "fact_read",
+            Permission::FactWrite => "fact_write",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -92,6 +100,7 @@ const VIEWER: &[Permission] = &[
     Permission::TopologyRead,
     Permission::AgentRead,
     Permission::IncidentRead,
+    Permission::FactRead,
     Permission::HealthRead,
 ];
 
@@ -105,6 +114,8 @@ const OPERATOR: &[Permission] = &[
     Permission::AgentRead,
     Permission::IncidentRead,
     Permission::IncidentManage,
+    Permission::FactRead,
+    Permission::FactWrite,
     Permission::HealthRead,
 ];
 

@@ -13,8 +13,8 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, health, histories, import,
-    incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
+    agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, facts, health, histories,
+    import, incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
     session, summary, targets, tiers, topology, users, webhooks, whatif,
 };
 use crate::app::App;
@@ -35,6 +35,8 @@ pub enum Access {
 /// A form has a few fields; the longest is a note.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The rows of the largest import at some 160 bytes each.
+/// The facts of one request at some 500 bytes each.
+const FACTS_BODY_BYTES_MAX: usize = 512 * 1024;
 const IMPORT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The parts of the largest topology at some 300 bytes each.
 const TOPOLOGY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -120,6 +122,7 @@ pub(crate) fn table() -> Vec<Route> {
     ];
     all.extend(described());
     all.extend(incidents());
+    all.extend(facts());
     all.extend(webhooks());
     all.extend(prometheus());
     all
@@ -154,6 +157,15 @@ fn incidents() -> Vec<Route> {
         route!(incidents::incident_comment, manage),
         route!(incidents::incident_close, manage),
         route!(incidents::incident_reopen, manage),
+    ]
+}
+
+/// What devices reported.
+fn facts() -> Vec<Route> {
+    let send = route!(facts::fact_send, Access::Needs(Permission::FactWrite));
+    vec![
+        Route { body_bytes_max: FACTS_BODY_BYTES_MAX, ..send },
+        route!(facts::fact_list, Access::Needs(Permission::FactRead)),
     ]
 }
 

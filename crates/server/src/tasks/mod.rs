@@ -337,6 +337,7 @@ async fn try_sweep(app: &App) -> Result<(), TaskError> {
         },
         changes_before: now - kept.changes,
         incidents_before: now - kept.incidents,
+        facts_before: now - kept.facts,
         audit_before: now - kept.audit,
         highwaters_before: now - wire::limits::SPOOL_AGE_MAX - HIGHWATER_MARGIN,
     };

@@ -308,3 +308,43 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
     assert_eq!((page["items"].as_array().unwrap().len(), &page["open"]), (1, &json!(0)));
     server.stop().await;
 }
+
+/// Rounds fail, both ends report their port, the sentence names the link; a server that is killed
+/// knows it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_arrives_names_the_link_and_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let probes = described(&server).await;
+    cut(&server, &probes).await;
+    let elements = |diagnosis: &Value| {
+        open(diagnosis).first().map(|incident| incident["causes"][0]["elements"].clone())
+    };
+    let before = until(&server, |diagnosis| elements(diagnosis).is_some()).await;
+    assert_eq!(elements(&before), Some(json!(["r2--r3", "r3"])));
+    let since = open(&before)[0]["since"].clone();
+    let fact = |end: &str| {
+        json!({"element": "r2--r3", "end": end, "kind": "interface_down", "source": "snmp-fra",
+               "since": since})
+    };
+    let bgp = json!({"element": "r2", "kind": "bgp_up"});
+    let body = json!({"facts": [fact("r2"), fact("r3"), bgp]});
+    let (status, taken) = server.try_post("/facts", &body).await;
+    assert_eq!((status, &taken["new"]), (200, &json!(3)), "{taken:#}");
+    let is_named = |diagnosis: &Value| elements(diagnosis) == Some(json!(["r2--r3"]));
+    let named = until(&server, is_named).await;
+    let sentence = open(&named)[0]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("link r2--r3 is down, since "), "{sentence}");
+    let texts = open(&named)[0]["causes"][0]["evidence"].to_string();
+    assert!(texts.contains("r2 reports port of r2--r3 down at ") && texts.contains("(snmp-fra)"));
+    assert_eq!(named["facts_total"], 3);
+    server.kill().await;
+
+    let server = Server::start_again(dir.path()).await;
+    let again = until(&server, |diagnosis| diagnosis["facts_total"] == 3).await;
+    let facts = again["facts"].as_array().unwrap();
+    let is_beside = |fact: &&Value| fact["is_control_plane"] == true;
+    assert_eq!(facts.iter().filter(is_beside).count(), 1, "{facts:#?}");
+    assert!(facts.iter().all(|fact| fact["is_stale"] == false && fact["is_known"] == true));
+    server.stop().await;
+}

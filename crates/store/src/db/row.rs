@@ -57,6 +57,12 @@ impl<'r> FromCell<'r> for i64 {
     }
 }
 
+impl<'r> FromCell<'r> for f64 {
+    fn from_cell(cell: Cell<'r>) -> Option<f64> {
+        if let Cell::Real(value) = cell { Some(value) } else { None }
+    }
+}
+
 macro_rules! narrow {
     ($($type:ty)*) => {
         $(

@@ -303,6 +303,7 @@ async fn a_damaged_row_of_the_tail_is_kept_and_not_sealed() {
         rollups_before: rollups_before(at(5 * DAY_S)),
         changes_before: at(0),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };
@@ -323,6 +324,7 @@ async fn what_is_forgotten_gives_its_space_back() {
         rollups_before: rollups_before(at(0)),
         changes_before: at(0),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };

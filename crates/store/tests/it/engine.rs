@@ -208,6 +208,7 @@ async fn what_a_name_stood_for_is_kept_for_its_own_organisation_until_it_is_too_
         changes_before: at(3),
         highwaters_before: at(0),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
     };
     w.f.store.retain(&retention).await.unwrap();
@@ -433,6 +434,7 @@ async fn old_history_goes_and_the_rest_stays() {
         rollups_before: rollups_before(at(60_000)),
         changes_before: at(500),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };
@@ -471,6 +473,7 @@ async fn the_audit_log_ends_and_what_the_engine_has_not_heard_stays() {
         rollups_before: rollups_before(before),
         changes_before: before,
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: before,
         highwaters_before: at(0),
     };

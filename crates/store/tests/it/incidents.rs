@@ -419,6 +419,7 @@ async fn what_is_over_long_ago_is_forgotten_with_all_of_it_and_what_is_open_is_n
         rollups_before: rollups_before(at(0)),
         changes_before: at(0),
         incidents_before: before,
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };

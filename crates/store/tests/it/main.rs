@@ -12,6 +12,7 @@ mod archive;
 mod chunks;
 mod crash;
 mod engine;
+mod facts;
 mod incidents;
 mod inventory;
 mod list;

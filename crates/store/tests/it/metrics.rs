@@ -192,6 +192,7 @@ async fn metrics_are_forgotten_level_by_level_and_then_their_series() {
         rollups_before: rollups_before(at(0)),
         changes_before: at(0),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     };

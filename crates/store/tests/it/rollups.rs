@@ -318,6 +318,7 @@ fn retention(before: UtcMicros, rollups_before: RollupsBefore) -> Retention {
         rollups_before,
         changes_before: at(0),
         incidents_before: at(0),
+        facts_before: at(0),
         audit_before: at(0),
         highwaters_before: at(0),
     }

@@ -26,6 +26,9 @@ const NOTHING: Diagnosis = {
   blind_agents: [],
   unexplained: [],
   unexplained_total: 0,
+  facts: [],
+  facts_total: 0,
+  contradictions: [],
   is_cut_short: false,
 }
 

@@ -127,6 +127,7 @@ fn retention(now: UtcMicros) -> Retention {
         },
         changes_before: before(PAIR_HOURS_DAYS),
         incidents_before: before(PAIR_HOURS_DAYS),
+        facts_before: before(PAIR_HOURS_DAYS),
         audit_before: before(PAIR_HOURS_DAYS),
         highwaters_before: before(ROUNDS_DAYS),
     }

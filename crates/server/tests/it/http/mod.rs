@@ -3,6 +3,7 @@
 
 mod access;
 mod console;
+mod facts;
 mod fleet;
 mod history;
 mod live;
