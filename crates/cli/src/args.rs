@@ -110,6 +110,10 @@ pub(crate) enum Command {
     Incidents(IncidentsArgs),
     /// Show an incident, or do something about it.
     Incident(IncidentArgs),
+    /// List facts: what devices, or whoever asks them, reported.
+    Facts(FactsArgs),
+    /// Report a fact, or a file of them: evidence of the next judgement.
+    Fact(FactArgs),
     /// Show how many targets are up and how many are not.
     Status,
     /// Tell what watching would cost: disk by level, memory, packets. Needs no server.
@@ -363,6 +367,58 @@ pub(crate) struct IncidentsArgs {
     /// At most so many, up to 500.
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FactsArgs {
+    /// Only of this element of the topology.
+    #[arg(long)]
+    pub(crate) element: Option<String>,
+    /// Only of these kinds, such as interface_down; several with commas between.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only from this source, such as a collector.
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Only what was seen within this time, for example 1h or 7d.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) last: Option<Duration>,
+    /// Only the last word of each source.
+    #[arg(long)]
+    pub(crate) latest: bool,
+    /// At most so many, up to 500.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FactArgs {
+    /// Id of an element of the topology: a port, a link, a device, an upstream.
+    #[arg(required_unless_present = "file")]
+    pub(crate) element: Option<String>,
+    /// What is reported, such as interface_down, bgp_up or restarted; docs/facts.md has all.
+    #[arg(required_unless_present = "file")]
+    pub(crate) kind: Option<String>,
+    /// Whose side of a link reports: id of the device.
+    #[arg(long)]
+    pub(crate) end: Option<String>,
+    /// Agent that could or could not reach it: of unreachable_from and reachable_from alone.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// A number that belongs to it, such as how many sessions dropped.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) value: Option<f64>,
+    /// Since when it is so, such as 2026-11-21T05:54:33Z; now, if left out.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Who saw it; the name of the key, if left out.
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Report what a file has: a fact as JSON, or `{"facts": […]}`; `-` reads it from the input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "element", "kind", "end", "agent", "value", "since", "source",
+    ])]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ mod commands;
 mod compare;
 mod diagnose;
 mod doctor;
+mod fact;
 mod incident;
 mod keep;
 mod measured;
@@ -84,6 +85,8 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Webhook(webhook) => return webhook::run(args.connection, webhook).await,
             Command::Incidents(incidents) => incident::list(args.connection, incidents).await?,
             Command::Incident(one) => incident::run(args.connection, one).await?,
+            Command::Facts(facts) => fact::list(args.connection, facts).await?,
+            Command::Fact(fact) => fact::send(args.connection, fact).await?,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,

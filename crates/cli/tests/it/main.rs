@@ -5,6 +5,7 @@
 mod diagnose;
 mod doctor;
 mod errors;
+mod fact;
 mod help;
 mod incident;
 mod manager;
