@@ -56,10 +56,13 @@ fn row(fact: &Value) -> Vec<String> {
     let [since, seen, source, element] =
         ["/since", "/seen", "/source", "/element"].map(|field| cell(fact, field));
     let mut what = cell(fact, "/kind").replace('_', " ");
-    for (word, field) in [("at", "/end"), ("from", "/agent"), ("value", "/value")] {
-        if fact.pointer(field).is_some_and(|value| !value.is_null()) {
-            what += &format!(", {word} {}", cell(fact, field));
+    for (word, field) in [("at", "end"), ("from", "agent")] {
+        if let Some(name) = fact.get(field).and_then(Value::as_str) {
+            what += &format!(", {word} {name}");
         }
+    }
+    if let Some(value) = fact.get("value").and_then(Value::as_f64) {
+        what += &format!(", value {value}");
     }
     vec![since, seen, source, element, what, standing(fact)]
 }
