@@ -354,7 +354,9 @@ impl<R: Record, S: Copy + Ord> Sorted<R, S> {
             (slot(*key, record), *key, record.at(), index)
         };
         let mut order: Vec<_> = recorded.iter().enumerate().map(place).collect();
-        order.sort_unstable();
+        // What came of one agent, or lay in one tail, is in order already: this sort merges such
+        // runs, the unstable one does not.
+        order.sort();
         let mut ends: Vec<(S, Key, usize)> = Vec::new();
         let mut records: Vec<R> = Vec::with_capacity(order.len());
         for (slot, key, at, index) in order {
