@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AgentId, ElementKind, InventoryChange, OrgId, ProbeId, TierId};
+use model::{Address, AgentId, ElementKind, InventoryChange, OrgId, ProbeId, ProbeSpec, TierId};
 
 use crate::graph::{Draft, ElementDraft, TargetDraft};
 
@@ -14,7 +14,7 @@ const INTERVAL_US: i64 = 30_000_000;
 struct Probe {
     org: OrgId,
     target: Box<str>,
-    address: Box<str>,
+    address: Address,
     tier: TierId,
 }
 
@@ -24,11 +24,16 @@ struct Agent {
     name: Box<str>,
 }
 
+fn index(id: ProbeId) -> usize {
+    usize::try_from(id.0).unwrap_or(usize::MAX)
+}
+
 /// Who asks and who is asked, by id, of all organisations.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     intervals_us: BTreeMap<TierId, i64>,
-    probes: BTreeMap<ProbeId, Probe>,
+    /// By their ids, which the store gives densely from 1.
+    probes: Vec<Option<Probe>>,
     agents: BTreeMap<AgentId, Agent>,
     /// Probes whose address is another, until somebody asks.
     readdressed: BTreeSet<ProbeId>,
@@ -51,21 +56,10 @@ impl Roster {
                 self.tempo += 1;
                 false
             }
-            InventoryChange::ProbeSet(spec) => {
-                let target = spec.target_name.as_str();
-                let address = spec.address.to_string().into();
-                let probe =
-                    Probe { org: spec.org, target: target.into(), address, tier: spec.tier };
-                let address = probe.address.clone();
-                let before = self.probes.insert(spec.id, probe);
-                let is_other = before.as_ref().is_some_and(|before| before.tier != spec.tier);
-                self.tempo += u64::from(is_other);
-                if before.as_ref().is_some_and(|before| before.address != address) {
-                    self.readdressed.insert(spec.id);
-                }
-                before.is_none_or(|before| &*before.target != target || before.org != spec.org)
+            InventoryChange::ProbeSet(spec) => self.set_probe(spec),
+            InventoryChange::ProbeRemoved(id) => {
+                self.probes.get_mut(index(*id)).and_then(Option::take).is_some()
             }
-            InventoryChange::ProbeRemoved(id) => self.probes.remove(id).is_some(),
             InventoryChange::AgentSet(spec) => {
                 let name = spec.name.as_str();
                 let before = if spec.is_active {
@@ -79,6 +73,30 @@ impl Roster {
         }
     }
 
+    fn set_probe(&mut self, spec: &ProbeSpec) -> bool {
+        let index = index(spec.id);
+        if self.probes.len() <= index {
+            self.probes.resize_with(index.saturating_add(1), || None);
+        }
+        let Some(place) = self.probes.get_mut(index) else {
+            return false;
+        };
+        let target = spec.target_name.as_str();
+        let address = spec.address.clone();
+        let probe = Probe { org: spec.org, target: target.into(), address, tier: spec.tier };
+        let before = place.replace(probe);
+        let is_other = before.as_ref().is_some_and(|before| before.tier != spec.tier);
+        self.tempo += u64::from(is_other);
+        if before.as_ref().is_some_and(|before| before.address != spec.address) {
+            self.readdressed.insert(spec.id);
+        }
+        before.is_none_or(|before| &*before.target != target || before.org != spec.org)
+    }
+
+    fn probe(&self, id: ProbeId) -> Option<&Probe> {
+        self.probes.get(index(id))?.as_ref()
+    }
+
     /// Probes that ask another address since this was called last.
     pub(super) fn take_readdressed(&mut self) -> BTreeSet<ProbeId> {
         std::mem::take(&mut self.readdressed)
@@ -86,12 +104,12 @@ impl Roster {
 
     /// The organisations that have something.
     pub fn orgs(&self) -> BTreeSet<OrgId> {
-        let probes = self.probes.values().map(|probe| probe.org);
+        let probes = self.probes.iter().flatten().map(|probe| probe.org);
         probes.chain(self.agents.values().map(|agent| agent.org)).collect()
     }
 
     pub fn has_probe(&self, probe: ProbeId) -> bool {
-        self.probes.contains_key(&probe)
+        self.probe(probe).is_some()
     }
 
     pub fn has_agent(&self, agent: AgentId) -> bool {
@@ -104,7 +122,7 @@ impl Roster {
 
     /// Between two rounds of a probe.
     pub(super) fn interval_us(&self, probe: ProbeId) -> i64 {
-        let tier = self.probes.get(&probe).map(|probe| probe.tier);
+        let tier = self.probe(probe).map(|probe| probe.tier);
         tier.and_then(|tier| self.intervals_us.get(&tier).copied()).unwrap_or(INTERVAL_US)
     }
 
@@ -114,8 +132,9 @@ impl Roster {
     }
 
     pub(super) fn probes(&self, org: OrgId) -> impl Iterator<Item = (ProbeId, &str)> {
-        let probes = self.probes.iter().filter(move |(_, probe)| probe.org == org);
-        probes.map(|(id, probe)| (*id, &*probe.target))
+        let probes = (0..).map(ProbeId).zip(&self.probes);
+        let probes = probes.filter_map(|(id, probe)| Some((id, probe.as_ref()?)));
+        probes.filter(move |(_, probe)| probe.org == org).map(|(id, probe)| (id, &*probe.target))
     }
 
     /// Every agent and target of the inventory that a topology does not name: they stand nowhere.

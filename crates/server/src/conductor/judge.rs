@@ -164,7 +164,7 @@ impl Judge {
         if !gateways.is_empty() {
             turn.gateways.push(RoundBatch::new(batch.agent, gateways));
         }
-        rounds.rounds.retain(|round| self.mirror.is_stored(batch.agent, round));
+        self.mirror.retain_stored(batch.agent, &mut rounds.rounds);
         turn.rounds_total += rounds.rounds.len();
         turn.rounds.push(rounds);
     }

@@ -9,7 +9,8 @@ use model::{
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     tiers: BTreeMap<TierId, Tier>,
-    probes: BTreeMap<ProbeId, MirrorProbe>,
+    /// By their ids, which the store gives densely from 1: every round asks for one.
+    probes: Vec<Option<MirrorProbe>>,
     agents: BTreeMap<AgentId, OrgId>,
 }
 
@@ -19,6 +20,10 @@ struct MirrorProbe {
     target: TargetId,
     tier: TierId,
     address: Address,
+}
+
+fn index(id: ProbeId) -> usize {
+    usize::try_from(id.0).unwrap_or(usize::MAX)
 }
 
 impl Mirror {
@@ -37,10 +42,18 @@ impl Mirror {
                     tier: spec.tier,
                     address: spec.address.clone(),
                 };
-                self.probes.insert(spec.id, probe);
+                let index = index(spec.id);
+                if self.probes.len() <= index {
+                    self.probes.resize_with(index.saturating_add(1), || None);
+                }
+                if let Some(place) = self.probes.get_mut(index) {
+                    *place = Some(probe);
+                }
             }
             InventoryChange::ProbeRemoved(id) => {
-                self.probes.remove(id);
+                if let Some(place) = self.probes.get_mut(index(*id)) {
+                    *place = None;
+                }
             }
             InventoryChange::AgentSet(spec) => {
                 self.agents.insert(spec.id, spec.org);
@@ -56,7 +69,7 @@ impl Mirror {
         let mut used = BTreeSet::new();
         let mut tasks = Vec::with_capacity(probes.len());
         for id in probes {
-            let Some(probe) = self.probes.get(id) else {
+            let Some(probe) = self.probe(*id) else {
                 continue;
             };
             if self.tiers.contains_key(&probe.tier) {
@@ -69,17 +82,19 @@ impl Mirror {
     }
 
     pub(super) fn target(&self, probe: ProbeId) -> Option<TargetId> {
-        self.probes.get(&probe).map(|probe| probe.target)
+        self.probe(probe).map(|probe| probe.target)
     }
 
-    /// Whether a round is of a probe that this agent's organisation has: only those are stored.
-    pub(super) fn is_stored(&self, agent: AgentId, round: &Round) -> bool {
-        match round.subject {
-            Subject::Probe(id) => {
-                let org = self.probes.get(&id).map(|probe| probe.org);
-                org.is_some() && org == self.agents.get(&agent).copied()
-            }
+    fn probe(&self, id: ProbeId) -> Option<&MirrorProbe> {
+        self.probes.get(index(id))?.as_ref()
+    }
+
+    /// Leaves the rounds of probes that this agent's organisation has: only those are stored.
+    pub(super) fn retain_stored(&self, agent: AgentId, rounds: &mut Vec<Round>) {
+        let org = self.agents.get(&agent).copied();
+        rounds.retain(|round| match round.subject {
+            Subject::Probe(id) => org.is_some() && org == self.probe(id).map(|probe| probe.org),
             Subject::Gateway | Subject::Witness(_) => false,
-        }
+        });
     }
 }
