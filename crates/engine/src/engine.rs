@@ -25,6 +25,10 @@ use crate::{
 /// Later than any time we judge: the year 9999. Keeps sums from overflowing.
 const NOW_MAX: UtcMicros = UtcMicros(253_402_300_799_000_000);
 
+/// Room for decisions that is kept once all are taken: those of an ordinary turn. What a change of
+/// the whole inventory took is given back.
+const DECISIONS_KEPT: usize = 4_096;
+
 /// What the engine counted, since it was new: restarts and restores do not reset it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -208,7 +212,11 @@ impl Engine {
 
     /// Takes the oldest decision that nobody has taken yet.
     pub fn poll_decision(&mut self) -> Option<Decision> {
-        self.decisions.pop_front()
+        let decision = self.decisions.pop_front();
+        if decision.is_none() && DECISIONS_KEPT < self.decisions.capacity() {
+            self.decisions = Decisions::new();
+        }
+        decision
     }
 
     /// Says when [`Engine::handle_timeout`] has work next, and why. The time may have come already.

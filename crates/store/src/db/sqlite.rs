@@ -25,10 +25,12 @@ const PAGE_BYTES: u32 = 16_384;
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Readers at a time: pages and status requests, which are short.
 const READERS_MAX: u32 = 4;
-/// KiB of pages the writer keeps, so that busy indexes stay in memory.
-const WRITER_CACHE_KIB: &str = "-65536";
-/// KiB of pages a reader keeps. Every commit empties it, so more would not help.
-const READER_CACHE_KIB: &str = "-16384";
+/// KiB of pages the writer keeps: those of a turn and the inner ones of busy indexes. The system
+/// keeps the file as well, and a page that is not here costs a copy, not a disk.
+const WRITER_CACHE_KIB: &str = "-16384";
+/// KiB of pages a reader keeps: those of one statement. Every commit empties it, so more would not
+/// help.
+const READER_CACHE_KIB: &str = "-2048";
 /// The write-ahead log is cut back to this after a large commit.
 const WAL_BYTES_MAX: &str = "268435456";
 /// Pages given back to the file system by one [`Store::vacuum_step`]: 16 MiB.
