@@ -54,16 +54,16 @@ impl Record<'_> {
         let Some(kept) = pair.past.as_deref_mut().and_then(|past| past.get_mut(minute)) else {
             return false;
         };
-        let counts = kept.accumulated.counts;
+        let counts = kept.accumulated.counts();
         change(&mut kept.accumulated);
-        kept.is_touched |= counts != kept.accumulated.counts;
+        kept.is_touched |= counts != kept.accumulated.counts();
         self.late.unrevised = self.late.unrevised.min(minute);
         if for_all
             && let Some(kept) = self.probe.past.as_deref_mut().and_then(|p| p.get_mut(minute))
         {
-            let counts = kept.accumulated.counts;
+            let counts = kept.accumulated.counts();
             change(&mut kept.accumulated);
-            kept.is_touched |= counts != kept.accumulated.counts;
+            kept.is_touched |= counts != kept.accumulated.counts();
         }
         true
     }

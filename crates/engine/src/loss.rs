@@ -14,19 +14,30 @@ use crate::rules::us_since;
 /// reported, and once the round is inside the window its order makes no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LossWindow {
-    /// Newest packet in the lowest bit; 1 is lost.
-    bits: u128,
+    /// Newest packet in the lowest bit of the first half; 1 is lost. Halves, because a whole would
+    /// have every pair begin at a multiple of 16 bytes.
+    halves: [u64; 2],
 }
 
 impl LossWindow {
     const PACKETS: u32 = Tier::LOSS_WINDOW_PACKETS as u32;
 
+    fn bits(self) -> u128 {
+        let [low, high] = self.halves;
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    fn set_bits(&mut self, bits: u128) {
+        let low = u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+        self.halves = [low, u64::try_from(bits >> 64).unwrap_or(u64::MAX)];
+    }
+
     /// Takes in one round; returns how many packets the window holds now.
     pub(crate) fn push(&mut self, packets: u8, sent: u8, lost: u8) -> u8 {
         let (sent, lost) = (u32::from(sent.min(100)), u32::from(lost.min(sent).min(100)));
         let ones = (1u128 << lost) - 1;
-        self.bits = (self.bits << sent) | (ones << (sent - lost));
-        self.bits &= (1u128 << Self::PACKETS) - 1;
+        let bits = (self.bits() << sent) | (ones << (sent - lost));
+        self.set_bits(bits & ((1u128 << Self::PACKETS) - 1));
         u8::try_from((u32::from(packets) + sent).min(Self::PACKETS)).unwrap_or(u8::MAX)
     }
 
@@ -35,12 +46,12 @@ impl LossWindow {
     /// Returns how many packets the window holds now.
     pub(crate) fn pass(&mut self, packets: u8, unknown: u32) -> u8 {
         let kept = Self::PACKETS.saturating_sub(unknown).min(u32::from(packets));
-        self.bits &= (1u128 << kept) - 1;
+        self.set_bits(self.bits() & ((1u128 << kept) - 1));
         u8::try_from(kept).unwrap_or(u8::MAX)
     }
 
     pub(crate) fn lost(&self) -> u8 {
-        u8::try_from(self.bits.count_ones()).unwrap_or(u8::MAX)
+        u8::try_from(self.bits().count_ones()).unwrap_or(u8::MAX)
     }
 }
 

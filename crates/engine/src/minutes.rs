@@ -4,10 +4,9 @@
 //! some round spoke for. The second is a bit mask, so the order in which rounds arrive makes no
 //! difference. It emits nothing and knows no probes.
 
-use std::collections::VecDeque;
-
 use model::{Cause, Minute, MinuteCounts, Outcome, Round, UtcMicros, Verdict};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::{
     consensus::most_telling,
@@ -20,7 +19,7 @@ pub(crate) const REVISABLE_MINUTES_MAX: i64 = 24 * 60;
 
 /// Runs of kept minutes for one pair or one consensus, at most. A run is as many equal minutes as
 /// there are, so an agent that is gone for a day is one run. Minutes that differ are each a run of
-/// 96 bytes; this many are half an hour of them on every pair of a large fleet.
+/// 64 bytes; this many are half an hour of them on every pair of a large fleet.
 pub(crate) const RUNS_MIN: usize = 30;
 /// The same in a small fleet, where a whole day fits.
 pub(crate) const RUNS_MAX: usize = 1_440;
@@ -29,16 +28,29 @@ pub(crate) const RUNS_TOTAL: usize = 2_000_000;
 
 const ALL_SECONDS: u64 = (1 << 60) - 1;
 
+/// The sum of times that a minute has room for: nine years.
+const RTT_US_SUM_MAX: u64 = (1 << 48) - 1;
+
 const UP: u8 = 1;
 const DEGRADED: u8 = 2;
 const DOWN: u8 = 4;
 
 /// One minute under way, or kept for revision.
+///
+/// Every pair and probe has two, so it is packed: 40 bytes, its counts among the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Accumulated {
-    pub(crate) counts: MinuteCounts,
     /// One bit per second: some round spoke for it.
     covered: u64,
+    sent: u32,
+    received: u32,
+    rtt_us_min: u32,
+    rtt_us_max: u32,
+    /// The sum of the replies' times: its lower bits, and those above.
+    rtt_us_sum: u32,
+    rtt_us_sum_high: u16,
+    rounds: u16,
+    not_asked: u16,
     /// One bit per verdict that was held, Unknown apart: the seconds say that.
     held: u8,
     /// Seconds of the minute that had passed when the pair or the probe came to be.
@@ -77,14 +89,47 @@ fn bit(verdict: Verdict) -> u8 {
 impl Accumulated {
     pub(crate) fn new() -> Accumulated {
         Accumulated {
-            counts: MinuteCounts::default(),
             covered: 0,
+            sent: 0,
+            received: 0,
+            rtt_us_min: 0,
+            rtt_us_max: 0,
+            rtt_us_sum: 0,
+            rtt_us_sum_high: 0,
+            rounds: 0,
+            not_asked: 0,
             held: 0,
             begin: 0,
             last: Verdict::Unknown,
             degraded: Cause::Loss,
             unknown: None,
         }
+    }
+
+    /// What its rounds added up to.
+    pub(crate) fn counts(&self) -> MinuteCounts {
+        MinuteCounts {
+            rounds: u32::from(self.rounds),
+            not_asked: u32::from(self.not_asked),
+            sent: self.sent,
+            received: self.received,
+            rtt_us_min: self.rtt_us_min,
+            rtt_us_sum: u64::from(self.rtt_us_sum_high) << 32 | u64::from(self.rtt_us_sum),
+            rtt_us_max: self.rtt_us_max,
+        }
+    }
+
+    /// A thousand agents that ask each second fit; what does not stays at the most there can be.
+    fn set_counts(&mut self, counts: &MinuteCounts) {
+        let sum = counts.rtt_us_sum.min(RTT_US_SUM_MAX);
+        self.rounds = u16::try_from(counts.rounds).unwrap_or(u16::MAX);
+        self.not_asked = u16::try_from(counts.not_asked).unwrap_or(u16::MAX);
+        self.sent = counts.sent;
+        self.received = counts.received;
+        self.rtt_us_min = counts.rtt_us_min;
+        self.rtt_us_max = counts.rtt_us_max;
+        self.rtt_us_sum = u32::try_from(sum & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        self.rtt_us_sum_high = u16::try_from(sum >> 32).unwrap_or(u16::MAX);
     }
 
     /// What was before a pair or a probe came to be is nobody's gap.
@@ -95,7 +140,7 @@ impl Accumulated {
 
     /// Whether the pair came to be after it, and no late round has told of it since.
     pub(crate) fn is_absent(&self) -> bool {
-        i64::from(self.begin) * SECOND_US == MINUTE_US && self.counts == MinuteCounts::default()
+        i64::from(self.begin) * SECOND_US == MINUTE_US && self.counts() == MinuteCounts::default()
     }
 
     /// Whether the pair was there for as much of the minute as its probe.
@@ -117,7 +162,9 @@ impl Accumulated {
     /// Joins in what another agent's rounds spoke for, and counted.
     pub(crate) fn join(&mut self, other: &Accumulated) {
         self.covered |= other.covered;
-        self.counts.add(&other.counts);
+        let mut counts = self.counts();
+        counts.add(&other.counts());
+        self.set_counts(&counts);
         if let Some(cause) = other.unknown {
             self.note_unknown(cause);
         }
@@ -189,7 +236,9 @@ impl Accumulated {
 
     /// Adds a round that started in this minute to the counts.
     pub(crate) fn count(&mut self, round: &Round) {
-        self.counts.count(&round.outcome);
+        let mut counts = self.counts();
+        counts.count(&round.outcome);
+        self.set_counts(&counts);
         if let Outcome::NotAsked(reason) = round.outcome {
             self.note_unknown(Cause::NotAsked(reason));
         }
@@ -234,7 +283,8 @@ pub(crate) struct Kept {
 /// oldest are forgotten: what was said of them stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Past {
-    runs: VecDeque<Kept>,
+    /// Most keep one, which lies in here.
+    runs: SmallVec<[Kept; 1]>,
 }
 
 impl Past {
@@ -245,9 +295,8 @@ impl Past {
     /// Forgets what is a day older than `minute`.
     pub(crate) fn forget_before(&mut self, minute: Minute) {
         let oldest = minute.0.saturating_sub(REVISABLE_MINUTES_MAX);
-        while self.runs.front().is_some_and(|run| run.end() <= oldest) {
-            self.runs.pop_front();
-        }
+        let gone = self.runs.partition_point(|run| run.end() <= oldest);
+        self.runs.drain(..gone);
     }
 
     /// Keeps `minutes` equal minutes from `first` on, which is after all that are kept.
@@ -261,7 +310,7 @@ impl Past {
         runs_max: usize,
     ) {
         self.forget_before(first);
-        if let Some(last) = self.runs.back_mut()
+        if let Some(last) = self.runs.last_mut()
             && last.end() == first.0
             && (last.accumulated, last.said, last.peers) == (accumulated, said, peers)
             && !last.is_touched
@@ -271,11 +320,11 @@ impl Past {
             return;
         }
         if runs_max <= self.runs.len() {
-            self.runs.pop_front();
+            self.runs.remove(0);
         }
-        // Most pairs keep one run or none: no room for more than they need.
+        // Few pairs keep many runs: no room for more than they need.
         self.runs.reserve_exact(1);
-        self.runs.push_back(Kept { first, minutes, accumulated, said, peers, is_touched: false });
+        self.runs.push(Kept { first, minutes, accumulated, said, peers, is_touched: false });
     }
 
     fn position(&self, minute: Minute) -> Option<usize> {

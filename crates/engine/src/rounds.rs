@@ -202,7 +202,7 @@ impl Engine {
                 && let Some(probe) = self.state.probe(id)
                 && let Some(pair) = probe.index_of(agent).and_then(|index| probe.pairs.get(index))
             {
-                sum ^= pair.watch.last_at().0 ^ i64::from(pair.open[0].counts.rounds);
+                sum ^= pair.watch.last_at().0 ^ i64::from(pair.open[0].counts().rounds);
             }
         }
         std::hint::black_box(sum);

@@ -16,7 +16,7 @@ use crate::{
 /// What a checkpoint starts with.
 const MAGIC: [u8; 4] = *b"FLEN";
 /// Counts the forms of [`State`].
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 
 /// Why bytes are no checkpoint that this engine can go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,13 +42,19 @@ impl Engine {
     /// Drain [`Engine::poll_decision`] before: what was decided and not taken is not part of it.
     #[must_use]
     pub fn checkpoint(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        let mut head = MAGIC.to_vec();
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        let mut bytes = head.clone();
+        bytes.extend_from_slice(&[0; size_of::<u64>()]);
+        let begin = bytes.len();
         // Writing to memory fails for types that postcard cannot hold alone, and the state has
-        // none; an empty body is refused on reading.
-        let body = postcard::to_allocvec(&self.state).unwrap_or_default();
-        bytes.extend_from_slice(&checksum(&body).to_le_bytes());
-        bytes.extend(body);
+        // none; no body at all is refused on reading. The body of a large fleet is tens of
+        // megabytes: it is written where it stays, and its sum afterwards.
+        let mut bytes = postcard::to_extend(&self.state, bytes).unwrap_or_default();
+        if let Some((before, body)) = bytes.split_at_mut_checked(begin) {
+            head.extend_from_slice(&checksum(body).to_le_bytes());
+            before.copy_from_slice(&head);
+        }
         bytes
     }
 
