@@ -37,6 +37,8 @@ const PURE: [(&str, &[&str]); 4] = [
         &[
             "postcard",
             "siphasher",
+            // Keeps few values in place instead of in a piece of memory of their own.
+            "smallvec",
             "thiserror",
             "csv",
             "quick-xml",

@@ -30,8 +30,8 @@ fn a_person_reads_disk_by_level_memory_and_packets() {
         data directory          -          783.5 MiB
 
         MEMORY        SIZE
-        server        164.7 MiB
-        server, peak  173.1 MiB
+        server        69.7 MiB
+        server, peak  83.1 MiB
 
         SENT, AND AS MUCH BACK  PACKETS/S  KBIT/S
         an agent                166.67     112.00
