@@ -13,6 +13,7 @@ mod fact;
 mod incident;
 mod keep;
 mod measured;
+mod memory;
 mod password;
 mod pin;
 mod plan;
@@ -29,12 +30,6 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::args::{Args, Command};
-
-/// Also for what is not Rust, SQLite above all. The C library's own keeps a heap for each of a
-/// dozen threads, and what one of them freed serves no other: a server of 300,000 pairs held three
-/// times what it used (docs/performance.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The operator asked for something that cannot be done as asked.
 const EXIT_FAILED: u8 = 1;

@@ -19,7 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use crate::args::{ListenArgs, ServerArgs};
+use crate::{
+    args::{ListenArgs, ServerArgs},
+    memory::{GIVE_BACK_INTERVAL, Untouched},
+};
 
 pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::Result<()> {
     let config = configuration(data_dir, args.listen)?;
@@ -45,6 +48,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
     let mut waiting = Some(is_ready);
     let mut turning: Option<Turning> = None;
     let mut beat = manager.alive_interval().map(interval);
+    let (mut untouched, mut give_back) = (Untouched::new(), interval(GIVE_BACK_INTERVAL));
     loop {
         tokio::select! {
             ended = &mut serving => return ended.context("the server cannot go on"),
@@ -61,6 +65,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
                     manager.alive();
                 }
             }
+            _ = give_back.tick() => untouched.exchange(),
         }
     }
     if waiting.is_some() {

@@ -16,7 +16,12 @@ use bench::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{account, ingest::wait_readable, server::Server, show};
+use crate::{
+    account,
+    ingest::wait_readable,
+    server::{SETTLE, Server},
+    show,
+};
 
 /// Between two rounds of a pair, as in the tier that most targets are in.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -53,6 +58,7 @@ const LISTS: [(&str, &str); 7] = [
 
 pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let server = Server::start(&args.programs)?;
+    tokio::time::sleep(SETTLE).await;
     let rss_empty = account::rss_bytes(server.process())?;
     server.watch(args.targets, INTERVAL)?;
     let pairs = u64::from(args.targets) * u64::from(args.agents);

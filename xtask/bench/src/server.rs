@@ -21,6 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// No start is waited for longer.
 const READY_MAX: Duration = Duration::from_secs(300);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// What the sign-in at the start took is given back by then: an empty server is looked at later.
+pub(crate) const SETTLE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Server {
     process: Child,

@@ -7,7 +7,11 @@ use model::{Kept, Plan, Tier, plan::Question};
 use tokio::task::JoinSet;
 
 use super::{Args, Compared};
-use crate::{account, ingest::wait_readable, server::Server};
+use crate::{
+    account,
+    ingest::wait_readable,
+    server::{SETTLE, Server},
+};
 
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Rounds of each pair: one until all are heard, and the others while memory is looked at.
@@ -16,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Vec<Compared>> {
     let server = Server::start(&args.programs)?;
+    tokio::time::sleep(SETTLE).await;
     let empty = account::rss_bytes(server.process())?;
     server.watch(args.targets, INTERVAL)?;
     let pairs = u64::from(args.targets) * u64::from(args.agents);
@@ -78,7 +83,12 @@ fn compare(
     let of = |name, planned, measured, note| Compared { name, planned, measured, note };
     let packets = f64::from(Tier::PACKETS_DEFAULT);
     vec![
-        of("memory_empty", model::plan::MEMORY_EMPTY_BYTES as f64, empty as f64, "at the start"),
+        of(
+            "memory_empty",
+            model::plan::MEMORY_EMPTY_BYTES as f64,
+            empty as f64,
+            "some seconds after the start",
+        ),
         of("memory", between as f64, middle as f64, "the middle of a look each second"),
         of("memory_peak", at_peak as f64, peak as f64, "the most there was"),
         of("results_per_s", plan.results_per_s, results_per_s, "of all agents, by the clock"),
