@@ -274,26 +274,25 @@ async fn write_verdicts(
     changes: &[Owned<'_, VerdictChange>],
     commit: &Commit<'_>,
 ) -> Result<(), StoreError> {
-    // Where an entity changes more than once, each change ends the span of the one before.
-    let mut ends: Vec<Option<UtcMicros>> = vec![None; changes.len()];
-    let mut firsts: Vec<&VerdictChange> = Vec::new();
-    let mut lasts: BTreeMap<Entity, usize> = BTreeMap::new();
-    for (index, (_, change)) in changes.iter().enumerate() {
-        match lasts.insert(change.entity, index) {
-            None => firsts.push(change),
-            Some(before) => {
-                if let Some(end) = ends.get_mut(before) {
-                    *end = Some(change.at);
-                }
-            }
-        }
+    // By entity, and of each as they were decided: what lies side by side in the tables and their
+    // indexes is written one after the other. A consensus comes behind the pairs that it is of.
+    let mut ordered: Vec<&Owned<'_, VerdictChange>> = changes.iter().collect();
+    ordered.sort_by_key(|(_, change)| {
+        (change.entity.probe(), change.entity.agent().map_or(u32::MAX, |agent| agent.0))
+    });
+    let (mut firsts, mut spans, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for of_entity in ordered.chunk_by(|(_, a), (_, b)| a.entity == b.entity) {
+        firsts.extend(of_entity.first().map(|(_, change)| *change));
+        // Where it changes more than once, each change ends the span of the one before.
+        let ends = of_entity.iter().skip(1).map(|(_, next)| Some(next.at)).chain([None]);
+        spans.extend(of_entity.iter().zip(ends));
+        held.extend(of_entity.last().copied());
     }
     SPAN_END
         .run(tx, &firsts, |change, row| {
             row.add(change.entity.probe().0).add(agent_key(change.entity)).add(change.at.0);
         })
         .await?;
-    let spans: Vec<_> = changes.iter().zip(ends).collect();
     SPAN_ADD
         .run(tx, &spans, |((org, change), end), row| {
             row.add(org.0)
@@ -309,8 +308,6 @@ async fn write_verdicts(
                 .add(big(commit.inventory_version));
         })
         .await?;
-    let held: Vec<&Owned<'_, VerdictChange>> =
-        lasts.values().filter_map(|index| changes.get(*index)).collect();
     write_held(tx, &held).await
 }
 
