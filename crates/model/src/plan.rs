@@ -107,9 +107,9 @@ const TARGET_1D: Rolled = Rolled::of(1_600, 70, 360);
 /// measured".
 const UNMERGED_MILLIBYTES: u64 = 4_200;
 /// The file over what is in it, in thousandths: the same section.
-const FREE_PER_MILLE: u64 = 48;
+const FREE_PER_MILLE: u64 = 70;
 /// The same of what is not merged, whose chunks are small.
-const FREE_UNMERGED_PER_MILLE: u64 = 350;
+const FREE_UNMERGED_PER_MILLE: u64 = 390;
 /// Of a result in the log: "Ingest".
 const LOG_MILLIBYTES: u64 = 7_900;
 /// The log goes back to the checkpoint before the last; they are 30 s apart.
@@ -119,7 +119,9 @@ const LOG_SEGMENT_BYTES: u64 = 64 << 20;
 /// Of the server alone: "The plan beside what was measured", like the others of memory.
 pub const MEMORY_EMPTY_BYTES: u64 = 46_000_000;
 /// What comes and goes whatever is watched.
-const MEMORY_PEAK_BYTES: u64 = 12_000_000;
+const MEMORY_PEAK_BYTES: u64 = 24_000_000;
+/// What of it is there between the peaks: of a turn, and of sealing.
+const MEMORY_BUSY_BYTES: u64 = 14_000_000;
 /// SQLite's caches once they are full; they hold nothing that is not in the database.
 const MEMORY_CACHES_BYTES: u64 = 24 << 20;
 /// Until they are, a page is in that of the writer and in one of a reader.
@@ -127,7 +129,7 @@ const CACHED_TIMES: u64 = 2;
 /// Of a target and an agent that asks it, every 30 s.
 const MEMORY_PAIR_BYTES: u64 = 640;
 /// The same at the peak, while a checkpoint is stored and chunks are sealed.
-const MEMORY_PAIR_PEAK_BYTES: u64 = 1_340;
+const MEMORY_PAIR_PEAK_BYTES: u64 = 1_400;
 /// ICMP (8) and IPv4 (20) around the payload: RFC 792 and RFC 791.
 const HEADER_BYTES: u16 = 28;
 
@@ -244,11 +246,13 @@ impl Plan {
 /// between its peaks, and at the peak.
 pub fn memory_bytes(pairs: u64, database_bytes: u64) -> (u64, u64) {
     let caches = database_bytes.saturating_mul(CACHED_TIMES).min(MEMORY_CACHES_BYTES);
-    let with = |bytes: u64| {
-        MEMORY_EMPTY_BYTES.saturating_add(caches).saturating_add(pairs.saturating_mul(bytes))
+    let with = |bytes: u64, busy: u64| {
+        let busy = if pairs == 0 { 0 } else { busy };
+        let fixed = MEMORY_EMPTY_BYTES.saturating_add(caches).saturating_add(busy);
+        fixed.saturating_add(pairs.saturating_mul(bytes))
     };
-    let peak = if pairs == 0 { 0 } else { MEMORY_PEAK_BYTES };
-    (with(MEMORY_PAIR_BYTES), with(MEMORY_PAIR_PEAK_BYTES).saturating_add(peak))
+    let peak = with(MEMORY_PAIR_PEAK_BYTES, MEMORY_PEAK_BYTES);
+    (with(MEMORY_PAIR_BYTES, MEMORY_BUSY_BYTES), peak)
 }
 
 fn levels(question: &Question, pairs: u64) -> Vec<Level> {
@@ -372,7 +376,7 @@ mod tests {
         let levels: f64 = told.iter().map(|(name, _)| per_result(name)).sum();
         assert!((levels / 5.6 - 1.0).abs() < 0.01, "together {levels}");
         let whole = levels + per_result("unmerged") + per_result("free");
-        assert!((whole / 6.23 - 1.0).abs() < 0.01, "with what the file is larger by {whole}");
+        assert!((whole / 6.41 - 1.0).abs() < 0.01, "with what the file is larger by {whole}");
     }
 
     /// Of `bench plan`, in days of 64 targets: bytes that were there once they were merged.
@@ -406,22 +410,23 @@ mod tests {
     }
 
     /// Of `bench fleet` (300,000 pairs, every 30 s), `bench plan` (30,000) and `ingest` (100,000,
-    /// far more rounds a second: 219 and 239 MB, of which this is the middle), with a database that
-    /// fills the caches.
+    /// far more rounds a second), with a database that fills the caches. Each was seen beside
+    /// little and beside much other work, which lets more of it wait: both are met.
     #[test]
     fn memory_is_what_the_benches_saw() {
-        let megabytes = |targets, agents| {
+        let seen = [
+            (100_000, 3, [Some(255.8), Some(291.6)], [474.1, 551.2]),
+            (10_000, 3, [Some(101.2), Some(110.1)], [126.4, 140.3]),
+            (10_000, 10, [None, None], [219.0, 261.2]),
+        ];
+        for (targets, agents, between, peak) in seen {
             let plan = Plan::of(&Question { targets, agents, ..MEASURED });
-            (plan.memory_bytes as f64 / 1e6, plan.memory_peak_bytes as f64 / 1e6)
-        };
-        let (between, peak) = megabytes(100_000, 3);
-        assert!((between / 255.8 - 1.0).abs() < 0.05, "{between}");
-        assert!((peak / 474.1 - 1.0).abs() < 0.05, "{peak}");
-        let (between, peak) = megabytes(10_000, 3);
-        assert!((between / 101.2 - 1.0).abs() < 0.12, "{between}");
-        assert!((peak / 126.4 - 1.0).abs() < 0.05, "{peak}");
-        let (_, peak) = megabytes(10_000, 10);
-        assert!((peak / 229.0 - 1.0).abs() < 0.1, "{peak}");
+            let is_near =
+                |planned: u64, seen: f64| (planned as f64 / 1e6 / seen - 1.0).abs() < 0.11;
+            let mut between = between.into_iter().flatten();
+            assert!(between.all(|seen| is_near(plan.memory_bytes, seen)), "{plan:?}");
+            assert!(peak.into_iter().all(|seen| is_near(plan.memory_peak_bytes, seen)), "{plan:?}");
+        }
     }
 
     #[test]
@@ -433,7 +438,7 @@ mod tests {
             // Each part of `free` is rounded.
             assert!((2 * (a.bytes - fixed)).abs_diff(b.bytes - fixed) <= 20, "{}", a.name);
         }
-        let fixed = MEMORY_EMPTY_BYTES + MEMORY_CACHES_BYTES;
+        let fixed = MEMORY_EMPTY_BYTES + MEMORY_CACHES_BYTES + MEMORY_BUSY_BYTES;
         let of_pairs = |plan: &Plan| plan.memory_bytes - fixed;
         assert_eq!(of_pairs(&twice), 2 * of_pairs(&once));
         assert_eq!(twice.together.packets_per_s, 2.0 * once.together.packets_per_s);

@@ -25,13 +25,13 @@ fn a_person_reads_disk_by_level_memory_and_packets() {
         hours, all agents       43824000   35.2 MiB
         days, all agents        1826000    3.1 MiB
         last day, until merged  8640000    34.6 MiB
-        free in the file        -          42.9 MiB
+        free in the file        -          58.4 MiB
         log, until judged       6000       64.0 MiB
-        data directory          -          783.5 MiB
+        data directory          -          799.0 MiB
 
         MEMORY        SIZE
-        server        69.7 MiB
-        server, peak  83.1 MiB
+        server        83.1 MiB
+        server, peak  94.8 MiB
 
         SENT, AND AS MUCH BACK  PACKETS/S  KBIT/S
         an agent                166.67     112.00
