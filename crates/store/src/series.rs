@@ -349,31 +349,27 @@ impl<R: Record, S: Copy + Ord> Sorted<R, S> {
     /// Sorts records that are given in the order in which they were recorded: by slot, key, time.
     ///
     /// A commit has thousands of series of one record each, so none gets room of its own.
-    pub(crate) fn of(recorded: Vec<(Key, R)>, slot: impl Fn(Key, &R) -> S) -> Sorted<R, S> {
-        let place = |(index, (key, record)): (usize, &(Key, R))| {
-            (slot(*key, record), *key, record.at(), index)
-        };
-        let mut order: Vec<_> = recorded.iter().enumerate().map(place).collect();
+    pub(crate) fn of(mut recorded: Vec<(Key, R)>, slot: impl Fn(Key, &R) -> S) -> Sorted<R, S> {
         // What came of one agent, or lay in one tail, is in order already: this sort merges such
-        // runs, the unstable one does not.
-        order.sort();
+        // runs, the unstable one does not. What is of one instant stays as it was recorded.
+        recorded.sort_by_key(|(key, record)| (slot(*key, record), *key, record.at()));
         let mut ends: Vec<(S, Key, usize)> = Vec::new();
-        let mut records: Vec<R> = Vec::with_capacity(order.len());
-        for (slot, key, at, index) in order {
-            let Some((_, record)) = recorded.get(index) else { continue };
+        let mut records: Vec<R> = Vec::with_capacity(recorded.len());
+        for (key, record) in recorded {
+            let slot = slot(key, &record);
             match ends.last_mut().filter(|end| (end.0, end.1) == (slot, key)) {
                 None => ends.push((slot, key, records.len() + 1)),
-                Some(end) => match records.last_mut().filter(|kept| kept.at() == at) {
+                Some(end) => match records.last_mut().filter(|kept| kept.at() == record.at()) {
                     None => end.2 += 1,
                     Some(kept) => {
                         if record.supersedes(kept) {
-                            kept.clone_from(record);
+                            *kept = record;
                         }
                         continue;
                     }
                 },
             }
-            records.push(record.clone());
+            records.push(record);
         }
         Sorted { ends, records }
     }
