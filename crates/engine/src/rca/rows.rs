@@ -461,10 +461,18 @@ impl Row {
     }
 }
 
-/// (sent, lost) of the rounds of a lot outside its outages.
+/// (sent, lost) of the rounds of a lot outside its outages. A round that it broke off, or that it
+/// came back in, tells the moment and no loss of its own.
 fn counted(lot: &Lot) -> impl Iterator<Item = (u16, u16)> + '_ {
-    let outside = lot.asks.iter().filter(|ask| !lot.regime.is_dead_at(ask.at));
-    outside.map(|ask| (ask.sent, ask.lost()))
+    let is_out = |ask: &Ask| lot.regime.is_dead_at(ask.at);
+    let asks = &lot.asks;
+    let is_torn = move |nth: usize, ask: &Ask| {
+        let beside = [nth.checked_sub(1), nth.checked_add(1)].into_iter().flatten();
+        0 < ask.lost() && beside.filter_map(|at| asks.get(at)).any(is_out)
+    };
+    let outside = asks.iter().enumerate();
+    let outside = outside.filter(move |(nth, ask)| !is_out(ask) && !is_torn(*nth, ask));
+    outside.map(|(_, ask)| (ask.sent, ask.lost()))
 }
 
 fn count(counts: &mut Vec<((u16, u16), u32)>, of: (u16, u16), losses: &mut Losses) {
