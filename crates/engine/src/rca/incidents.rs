@@ -23,7 +23,7 @@ mod restore;
 
 pub use restore::Known;
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet, ptr};
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
@@ -146,13 +146,11 @@ impl Incidents {
         let mut seen = BTreeSet::new();
         // What is over is no news: its incident, if there is one, closes with its pairs.
         for finding in assessment.findings.iter().filter(|finding| !finding.is_over) {
+            // Who has a finding of his own cause goes on with that, and with no other.
             let is_same = |incident: &Incident| {
-                // Who has a finding of his own cause goes on with that.
-                let has_own = || {
-                    let mut others = assessment.findings.iter().filter(|other| !other.is_over);
-                    others.any(|other| incident.shares_cause(other))
-                };
-                incident.shares_cause(finding) || (incident.goes_on(finding) && !has_own())
+                incident
+                    .own(&assessment.findings)
+                    .map_or_else(|| incident.goes_on(finding), |own| ptr::eq(own, finding))
             };
             let mut same: Vec<usize> =
                 (0..self.open.len()).filter(|at| self.open.get(*at).is_some_and(is_same)).collect();
@@ -313,6 +311,24 @@ impl Incident {
         self.finding.translate(to)
     }
 
+    /// The finding of its own cause: if several have that, the one of its mode, and of those the
+    /// one with the most of its pairs.
+    fn own<'f>(&self, findings: &'f [Finding]) -> Option<&'f Finding> {
+        let mode = |finding: &Finding| finding.causes.first().map(|cause| cause.mode);
+        let fit = |finding: &&Finding| {
+            let is_other = mode(finding) != mode(&self.finding);
+            (is_other, Reverse(self.pairs_within(finding)))
+        };
+        let own = findings.iter().filter(|other| !other.is_over && self.shares_cause(other));
+        own.min_by_key(fit)
+    }
+
+    /// How many of its pairs a finding explains.
+    fn pairs_within(&self, finding: &Finding) -> usize {
+        let mine = self.finding.pairs.iter();
+        mine.filter(|pair| finding.pairs.binary_search(pair).is_ok()).count()
+    }
+
     fn shares_cause(&self, finding: &Finding) -> bool {
         let (Some(mine), Some(other)) = (self.finding.causes.first(), finding.causes.first())
         else {
@@ -333,9 +349,8 @@ impl Incident {
 
     /// Whether most of what this explains is explained by the finding.
     fn is_within(&self, finding: &Finding) -> bool {
-        let mine = &self.finding.pairs;
-        let common = mine.iter().filter(|pair| finding.pairs.binary_search(pair).is_ok()).count();
-        0 < common && mine.len() <= common * 2
+        let common = self.pairs_within(finding);
+        0 < common && self.finding.pairs.len() <= common * 2
     }
 
     /// Whether a finding shows only what this incident was before it closed.
