@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use engine::Engine;
 use model::{
     AgentId, Decision, DecisionKind, LogPosition, MetricBatch, Minute, Round, RoundBatch, Subject,
-    UtcMicros, Verdict,
+    UtcMicros,
 };
 use store::{AgentGap, Highwater};
 
@@ -182,7 +182,7 @@ impl Judge {
             {
                 closed = closed.max(Some(truth.minute));
             }
-            turn.is_urgent |= is_awaited(&decision.kind);
+            turn.is_urgent |= !matches!(decision.kind, DecisionKind::Minute(_));
             let target_of = |probe| self.mirror.target(probe);
             events.extend(LiveEvent::of(position, &decision, target_of));
             turn.decisions.push(decision);
@@ -198,41 +198,6 @@ impl Judge {
         if mem::replace(&mut self.assignment_version, version) != version {
             turn.is_assignment_changed = true;
             turn.is_urgent = true;
-        }
-    }
-}
-
-/// Whether somebody waits for it. Nobody waits for what was not known to be up: after a start or a
-/// break of an agent all of its targets come up, thousands in a second, and one commit for each of
-/// its batches would hold up what matters.
-fn is_awaited(decided: &DecisionKind) -> bool {
-    match decided {
-        DecisionKind::Minute(_) => false,
-        DecisionKind::Verdict(change) => {
-            (change.from, change.to) != (Verdict::Unknown, Verdict::Up)
-        }
-        DecisionKind::Agent(_) | DecisionKind::Name(_) => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use model::{Cause, Entity, ProbeId, VerdictChange, Why};
-
-    use super::*;
-
-    #[test]
-    fn what_comes_up_from_unknown_is_gathered_and_any_other_change_stored_at_once() {
-        use Verdict::{Degraded, Down, Unknown, Up};
-        let is_awaited = |from, to| {
-            let why = Why { cause: Cause::Answering, text: String::new() };
-            let entity = Entity::Consensus { probe: ProbeId(1) };
-            let at = UtcMicros(0);
-            is_awaited(&DecisionKind::Verdict(VerdictChange { entity, from, to, at, why }))
-        };
-        assert!(!is_awaited(Unknown, Up));
-        for (from, to) in [(Unknown, Down), (Unknown, Degraded), (Up, Unknown), (Down, Up)] {
-            assert!(is_awaited(from, to), "{from:?} to {to:?}");
         }
     }
 }
