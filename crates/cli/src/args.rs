@@ -592,13 +592,13 @@ pub(crate) enum TargetCommand {
         /// Name of the target.
         name: String,
     },
-    /// Import a CSV (name,address,tier,tags,note) or JSON file; nothing is changed without --apply.
+    /// Import a CSV (name,address,tier,tags,note) or JSON file; exit status 1 if a row is bad.
     Import {
         /// A file whose name ends in `.json` is JSON, every other one CSV.
         file: PathBuf,
-        /// Do it. Without this the report shows what would be done.
+        /// Only say what would change.
         #[arg(long)]
-        apply: bool,
+        dry_run: bool,
     },
     /// Stop watching a target and forget it.
     Delete {

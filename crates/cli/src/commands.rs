@@ -28,13 +28,26 @@ pub(crate) fn say_json(value: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A field as text for a table cell; what is absent is a dash.
+/// A field as text for a table cell; what is absent is a dash, and a moment is told to the second.
 pub(crate) fn cell(value: &Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => match to_the_second(text) {
+            Some(moment) => format!("{moment}Z"),
+            None => text.clone(),
+        },
         Some(other) => other.to_string(),
     }
+}
+
+/// Returns what of a moment, such as 2026-11-21T05:54:33.662609Z, stands before the parts of a
+/// second.
+fn to_the_second(text: &str) -> Option<&str> {
+    const LENGTH: usize = "2026-11-21T05:54:33".len();
+    let (moment, parts) = text.strip_suffix('Z')?.split_once('.')?;
+    let is_number = |parts: &str| parts.bytes().all(|byte| byte.is_ascii_digit());
+    let is_moment = moment.len() == LENGTH && moment.as_bytes().get(10) == Some(&b'T');
+    (is_moment && is_number(parts)).then_some(moment)
 }
 
 pub(crate) fn items(value: &Value) -> &[Value] {
@@ -162,12 +175,12 @@ pub(crate) async fn target(connection: Connection, command: TargetCommand) -> an
             say(&rows(&headers, &fields, &list));
             Ok(())
         }
-        TargetCommand::Import { file, apply } => {
+        TargetCommand::Import { file, dry_run } => {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read `{}`", file.display()))?;
             let is_json = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
             let kind = if is_json { "application/json" } else { "text/csv" };
-            let path = format!("/targets/import?dry_run={}", !apply);
+            let path = format!("/targets/import?dry_run={dry_run}");
             let report: Value = client.upload(&path, kind, text).await?;
             show_import(&connection, &report)
         }
@@ -240,7 +253,7 @@ fn show_import(connection: &Connection, report: &Value) -> anyhow::Result<()> {
         let is_dry = report.get("dry_run") == Some(&Value::Bool(true));
         say(&format!(
             "{}create {}, update {}, unchanged {}, failed {}\n",
-            if is_dry { "dry run, nothing changed (add --apply to do it): " } else { "" },
+            if is_dry { "dry run, nothing changed: " } else { "" },
             cell(report, "/created"),
             cell(report, "/updated"),
             cell(report, "/unchanged"),
@@ -330,4 +343,20 @@ pub(crate) async fn status(connection: Connection) -> anyhow::Result<()> {
         count("/as_of"),
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_to_the_second_and_other_texts_as_they_are() {
+        let told = |text: &str| cell(&json!({ "at": text }), "/at");
+        assert_eq!(told("2026-11-21T05:54:33.662609Z"), "2026-11-21T05:54:33Z");
+        for text in ["2026-11-21T05:54:33Z", "router1.exampleZ", "at 05:54:33.66Z", "1.2.3.4"] {
+            assert_eq!(told(text), text);
+        }
+        assert_eq!(told(""), "");
+        assert_eq!(cell(&json!({}), "/at"), "-");
+    }
 }

@@ -12,6 +12,7 @@ mod manager;
 mod plan;
 mod program;
 mod record;
+mod target;
 mod topology;
 mod up;
 mod webhook;
