@@ -74,14 +74,12 @@ impl Sketch {
         self.add_step(Sketch::SCALE.step_of(us), 1);
     }
 
-    /// Adds what another sketch counted.
-    pub fn merge(&mut self, other: &Sketch) {
-        for (step, count) in &other.counts {
-            self.add_step(*step, *count);
+    /// Counts of a step, which is one of [`Scale::Coarse`].
+    pub fn add_step(&mut self, step: u16, more: u32) {
+        if more == 0 {
+            return;
         }
-    }
-
-    fn add_step(&mut self, step: u16, more: u32) {
+        let step = step.min(Sketch::SCALE.step_max());
         match self.counts.binary_search_by_key(&step, |(step, _)| *step) {
             Ok(index) => {
                 if let Some((_, count)) = self.counts.get_mut(index) {
@@ -89,6 +87,18 @@ impl Sketch {
                 }
             }
             Err(index) => self.counts.insert(index, (step, more)),
+        }
+    }
+
+    /// Each step of which there is any, in ascending order, with its count.
+    pub fn steps(&self) -> impl Iterator<Item = (u16, u32)> {
+        self.counts.iter().copied()
+    }
+
+    /// Adds what another sketch counted.
+    pub fn merge(&mut self, other: &Sketch) {
+        for (step, count) in &other.counts {
+            self.add_step(*step, *count);
         }
     }
 
@@ -152,6 +162,25 @@ mod tests {
                 let (coarse, finer) = (Scale::Coarse.step_of(us), Scale::Coarse.step_of(told));
                 prop_assert_eq!(coarse, finer);
             }
+        }
+
+        /// Of many days, against sorting all that they had: merging makes it no worse.
+        #[test]
+        fn merged_a_quantile_is_as_near_to_what_was_as_before(
+            days in vec(times(), 1..12), percent in 0..=100_u64
+        ) {
+            let mut merged = Sketch::default();
+            for day in &days {
+                let mut kept = Sketch::default();
+                sketch(day).steps().for_each(|(step, count)| kept.add_step(step, count));
+                merged.merge(&kept);
+            }
+            let mut all = days.concat();
+            all.sort_unstable();
+            let rank = (usize::try_from(percent).unwrap() * all.len()).div_ceil(100);
+            let (told, exact) = (merged.quantile(percent).unwrap(), all[rank.max(1) - 1]);
+            let off = u64::from(told.abs_diff(exact)) * 1_000;
+            prop_assert!(off <= u64::from(exact) * 32, "{} for {}", told, exact);
         }
 
         #[test]

@@ -80,7 +80,7 @@ fn rollups() -> Vec<(Key, Vec<PairHour>)> {
             let confirm = Confirm::default();
             rollup.add_round(&Outcome::Asked { sent: 5, received: 4, rtt, confirm });
         }
-        RollRecord { start, rollup: rollup.told() }
+        RollRecord { start, rollup: rollup.told(), means: None }
     };
     vec![(Key { subject: 7, agent: 1 }, (0..12).map(hour).collect())]
 }

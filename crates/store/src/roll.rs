@@ -25,10 +25,10 @@ use std::{
     time::Duration,
 };
 
-use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Span, ToldRollup, UtcMicros, Worst};
+use model::{AgentId, Minute, OrgId, ProbeId, Rollup, Sketch, Span, ToldRollup, UtcMicros, Worst};
 
 use crate::{
-    Compacted, RollupSeries, Scope, Store, StoreError, Who,
+    Compacted, DayMeans, RollupSeries, Scope, Store, StoreError, Who,
     chunks::{
         self, AllDay, AllFive, AllHour, Damaged, GROUP_SUBJECTS, Head, Key, MinuteRecord, Packing,
         PairDay, PairFive, PairHour, Record, RollRecord, RoundRecord, Unpackable,
@@ -347,18 +347,7 @@ impl Store {
         from: Minute,
         to: Minute,
     ) -> Result<Vec<RollupSeries>, StoreError> {
-        let mut reader = Reader {
-            store: self,
-            tx: self.read(scope.org).await?,
-            who,
-            wanted: Wanted {
-                org: scope.org,
-                subject: probe.0,
-                agent: None,
-                from: from.start(),
-                to: to.start(),
-            },
-        };
+        let mut reader = self.roll_reader(scope, probe, who, from..to).await?;
         let mut found = match span {
             Span::FiveMinutes => reader.all::<{ PairFive::KIND }, { AllFive::KIND }>().await?,
             Span::Hour => reader.all::<{ PairHour::KIND }, { AllHour::KIND }>().await?,
@@ -375,14 +364,74 @@ impl Store {
                 0 => None,
                 id => Some(history::agent_name(&mut reader.tx, scope, AgentId(id)).await?),
             };
+            let rollups = rollups.into_iter().map(|(start, told)| (start, told.rollup)).collect();
             series.push(RollupSeries { agent, rollups });
         }
         Ok(series)
     }
+
+    /// Counts the means of the rounds of whole days: of each agent, and of all together as agent 0.
+    ///
+    /// They stay when the rounds are deleted, as long as the days are kept.
+    pub async fn day_means(
+        &self,
+        scope: &Scope,
+        probe: ProbeId,
+        from: Minute,
+        to: Minute,
+    ) -> Result<BTreeMap<AgentId, DayMeans>, StoreError> {
+        let mut reader = self.roll_reader(scope, probe, Who::Each, from..to).await?;
+        let found = reader.all::<{ PairDay::KIND }, { AllDay::KIND }>().await?;
+        let counted = |(agent, days): (u32, BTreeMap<Minute, Told>)| {
+            let mut of = DayMeans::default();
+            for Told { rollup, means } in days.into_values() {
+                match means {
+                    Some(means) => of.means.merge(&means),
+                    None if rollup.times.is_some() => of.uncounted = of.uncounted.saturating_add(1),
+                    None => {}
+                }
+            }
+            (AgentId(agent), of)
+        };
+        Ok(found.into_iter().map(counted).collect())
+    }
+
+    async fn roll_reader(
+        &self,
+        scope: &Scope,
+        probe: ProbeId,
+        who: Who,
+        range: Range<Minute>,
+    ) -> Result<Reader<'_>, StoreError> {
+        let wanted = Wanted {
+            org: scope.org,
+            subject: probe.0,
+            agent: None,
+            from: range.start.start(),
+            to: range.end.start(),
+        };
+        Ok(Reader { store: self, tx: self.read(scope.org).await?, who, wanted })
+    }
 }
 
 /// Roll-ups of a subject by agent, all together as agent 0.
-type Found<T = ToldRollup> = BTreeMap<u32, BTreeMap<Minute, T>>;
+type Found<T = Told> = BTreeMap<u32, BTreeMap<Minute, T>>;
+
+/// A roll-up as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    rollup: ToldRollup,
+    /// Of days that have times.
+    means: Option<Sketch>,
+}
+
+impl Told {
+    fn of(rollup: Rollup, span: Span) -> Told {
+        let has_means = span == Span::Day && 0 < rollup.times.packets;
+        let means = has_means.then(|| rollup.times.means.clone());
+        Told { rollup: rollup.told(), means }
+    }
+}
 
 /// Reads the roll-ups of one subject, as of one moment.
 struct Reader<'a> {
@@ -410,7 +459,8 @@ impl Reader<'_> {
         let damage = self.store.damage();
         let found = series::read::<RollRecord<KIND>>(&mut self.tx, &self.wanted, damage).await?;
         let rollups = |records: Vec<RollRecord<KIND>>| {
-            records.into_iter().map(|record| (record.start, record.rollup)).collect()
+            let told = |RollRecord { start, rollup, means }| (start, Told { rollup, means });
+            records.into_iter().map(told).collect()
         };
         Ok(found.into_iter().map(|(agent, records)| (agent, rollups(records))).collect())
     }
@@ -450,7 +500,7 @@ impl Reader<'_> {
             let minutes = series::read::<MinuteRecord>(&mut self.tx, &said, damage).await?;
             // The times of all together are those of every agent's rounds.
             let rounds = series::read::<RoundRecord>(&mut self.tx, &wanted, damage).await?;
-            for (agent, rollups) in told(added_up(&minutes, &rounds, span)) {
+            for (agent, rollups) in told(added_up(&minutes, &rounds, span), span) {
                 made.entry(agent).or_default().extend(rollups);
             }
         }
@@ -541,9 +591,9 @@ fn folded(found: Found<Rollup>, span: Span) -> Found<Rollup> {
 }
 
 /// As they are kept and told.
-fn told(found: Found<Rollup>) -> Found {
+fn told(found: Found<Rollup>, span: Span) -> Found {
     let tell = |rollups: BTreeMap<Minute, Rollup>| {
-        rollups.into_iter().map(|(start, rollup)| (start, rollup.told())).collect()
+        rollups.into_iter().map(|(start, rollup)| (start, Told::of(rollup, span))).collect()
     };
     found.into_iter().map(|(agent, rollups)| (agent, tell(rollups))).collect()
 }
@@ -704,13 +754,14 @@ fn rolled_up(
         let rounds = rounds.of(subject, |round: &RoundRecord| is_in(round.at.minute()));
         let minutes = minutes.of(subject, |minute: &MinuteRecord| is_in(minute.minute));
         if span == Span::Day {
-            let days = told(added_up(&minutes, &rounds, span));
+            let days = told(added_up(&minutes, &rounds, span), span);
             push(&mut rolled.pair_days, &mut rolled.all_days, subject, days);
             continue;
         }
         let fives = added_up(&minutes, &rounds, Span::FiveMinutes);
-        let hours = told(folded(fives.clone(), Span::Hour));
-        push(&mut rolled.pair_fives, &mut rolled.all_fives, subject, told(fives));
+        let hours = told(folded(fives.clone(), Span::Hour), Span::Hour);
+        let fives = told(fives, Span::FiveMinutes);
+        push(&mut rolled.pair_fives, &mut rolled.all_fives, subject, fives);
         push(&mut rolled.pair_hours, &mut rolled.all_hours, subject, hours);
     }
     let (mut unread, more) = (rounds.unread, minutes.unread);
@@ -738,6 +789,7 @@ fn push<const PAIR: u8, const ALL: u8>(
     }
 }
 
-fn records<const KIND: u8>(rollups: BTreeMap<Minute, ToldRollup>) -> Vec<RollRecord<KIND>> {
-    rollups.into_iter().map(|(start, rollup)| RollRecord { start, rollup }).collect()
+fn records<const KIND: u8>(rollups: BTreeMap<Minute, Told>) -> Vec<RollRecord<KIND>> {
+    let record = |(start, Told { rollup, means })| RollRecord { start, rollup, means };
+    rollups.into_iter().map(record).collect()
 }

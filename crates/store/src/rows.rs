@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use model::{
     Address, AgentId, AgentState, ApiKeyId, Cause, Decision, Gap, Hostname, InventoryChange,
     KeptDays, Labels, LogPosition, MetricBatch, MetricKind, MetricName, Minute, MinuteTruth, Name,
-    OrgId, ProbeId, Role, Round, RoundBatch, TargetId, Tier, TierId, ToldRollup, UserId, UtcMicros,
-    Verdict,
+    OrgId, ProbeId, Role, Round, RoundBatch, Sketch, TargetId, Tier, TierId, ToldRollup, UserId,
+    UtcMicros, Verdict,
 };
 
 use crate::chunks::{MetricRecord, MinuteRecord, Record as _, RoundRecord};
@@ -660,6 +660,14 @@ pub struct RollupSeries {
     /// `None` is the consensus.
     pub agent: Option<AgentRef>,
     pub rollups: BTreeMap<Minute, ToldRollup>,
+}
+
+/// How often each mean of a round was seen in some days.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayMeans {
+    pub means: Sketch,
+    /// Days with answers of which nothing was counted: they were rolled up by a version before.
+    pub uncounted: u32,
 }
 
 /// A series of a metric.

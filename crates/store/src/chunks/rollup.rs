@@ -5,10 +5,12 @@
 //! stands among what is rare. Round-trip times are steps, each beside what it usually is in its
 //! series: whatever a path takes, its columns look like those of the others.
 //!
-//! No sketch is kept, and so none is made of others: it would take more than all else together.
+//! Days keep the counts that their quantiles were told from, so that those of a longer time can be
+//! told when the rounds are gone. Five minutes and hours keep none, and so none is made of others: in
+//! these it would take more than all else together.
 
 use model::{
-    Minute, Rollup, RttSteps, Rtts, Scale, Span, StateMinutes, ToldRollup, Verdict, Worst,
+    Minute, Rollup, RttSteps, Rtts, Scale, Sketch, Span, StateMinutes, ToldRollup, Verdict, Worst,
 };
 
 use super::{Damaged, Layout, Level, Packing, Reader, Record, Split, Writer, quiet_minutes};
@@ -35,6 +37,9 @@ pub(crate) type AllDay = RollRecord<ALL_DAY>;
 pub(crate) struct RollRecord<const KIND: u8> {
     pub(crate) start: Minute,
     pub(crate) rollup: ToldRollup,
+    /// Of a day that has times: what its quantiles were told from. `None` of shorter spans, and of
+    /// days that were written before counts were kept.
+    pub(crate) means: Option<Sketch>,
 }
 
 /// Spans between the end of the one before and this one.
@@ -48,6 +53,15 @@ const LOST: usize = 4;
 const PACKETS: usize = 5;
 /// Each of [`numbers`] beside what is usual in the series.
 const NUMBERS: [usize; 6] = [6, 7, 8, 9, 10, 11];
+/// Of a day that has times: rounds that were counted, beside those that asked.
+const COUNTED: usize = 12;
+/// One more than the steps that were counted beside that of the median, which has what those leave
+/// over: nearly all, and nothing is written of it. 0 if no counts are known.
+const OTHERS: usize = 13;
+/// Of each of these, in ascending order: the step, beside the one before, the first beside the
+/// median's.
+const STEP: usize = 14;
+const COUNT: usize = 15;
 
 /// Bits of a state: four of the worst verdict, a byte of its cause, and above them what else.
 const CAUSE_SHIFT: u32 = 4;
@@ -61,6 +75,9 @@ const NOT_ASKED_SHIFT: u32 = 15;
 const NOT_A_ROLLUP: Damaged = Damaged("a roll-up is none");
 /// Runs of minutes of one roll-up: every second minute of a day.
 const RUNS_MAX: u64 = 720;
+
+const WITHOUT_MEANS: Layout = Layout { version: 3, columns: 12, is_timed: false };
+const WITH_MEANS: Layout = Layout { version: 4, columns: 16, is_timed: false };
 
 const fn span_of(kind: u8) -> Span {
     match kind {
@@ -129,7 +146,14 @@ impl<const KIND: u8> RollRecord<KIND> {
 
 impl<const KIND: u8> Record for RollRecord<KIND> {
     const KIND: u8 = KIND;
-    const LAYOUT: Layout = Layout { version: 3, columns: 12, is_timed: false };
+    const LAYOUT: Layout = match Self::SPAN {
+        Span::Day => WITH_MEANS,
+        Span::FiveMinutes | Span::Hour => WITHOUT_MEANS,
+    };
+    const OLDER: &'static [Layout] = match Self::SPAN {
+        Span::Day => &[WITHOUT_MEANS],
+        Span::FiveMinutes | Span::Hour => &[],
+    };
     /// Some tens of megabytes: four days of five minutes of a group of 64 probes that 5 agents ask.
     const CHUNK_RECORDS_MAX: usize = 400_000;
     const LEVELS: &'static [Level] = match KIND {
@@ -184,7 +208,13 @@ impl<const KIND: u8> Record for RollRecord<KIND> {
             }
             let start = Minute(start);
             let rollup = read(start, Self::SPAN, (state, &usual), &mut columns, &mut rare)?;
-            records.push(RollRecord { start, rollup });
+            let means = match &rollup.times {
+                Some(rtts) if WITHOUT_MEANS.version < split.version => {
+                    read_means((&rollup, rtts), &mut columns)?
+                }
+                Some(_) | None => None,
+            };
+            records.push(RollRecord { start, rollup, means });
         }
         Ok(records)
     }
@@ -240,7 +270,7 @@ fn write<const KIND: u8>(
     split: &mut Split,
     rare: &mut Writer,
 ) {
-    let RollRecord { start, rollup } = record;
+    let RollRecord { start, rollup, means } = record;
     let Rollup { worst, minutes, rounds, not_asked, sent, received, times, .. } = rollup;
     let is_plain = is_plain(rollup, *start, RollRecord::<KIND>::SPAN);
     let mut state = u64::from(*not_asked) << NOT_ASKED_SHIFT;
@@ -259,6 +289,9 @@ fn write<const KIND: u8>(
         for ((column, number), usual) in NUMBERS.into_iter().zip(numbers(times)).zip(usual) {
             split.push(column, zigzag(number.cast_unsigned(), usual.cast_unsigned()));
         }
+        if RollRecord::<KIND>::LAYOUT.version == WITH_MEANS.version {
+            write_means((rollup, times), means.as_ref(), split);
+        }
     }
     if is_plain {
         return;
@@ -276,6 +309,40 @@ fn write<const KIND: u8>(
         rare.signed(run.end.0.wrapping_sub(run.start.0));
         end = run.end.0;
     }
+}
+
+fn write_means((rollup, rtts): (&ToldRollup, &Rtts), means: Option<&Sketch>, split: &mut Split) {
+    let Some(means) = means else {
+        split.push(OTHERS, 0);
+        return;
+    };
+    split.push(COUNTED, zigzag(means.total(), u64::from(rollup.rounds)));
+    let median = rtts.steps().p50;
+    let (mut others, mut before) = (0, u64::from(median));
+    for (step, count) in means.steps().filter(|(step, _)| *step != median) {
+        split.push(STEP, zigzag(u64::from(step), before));
+        split.push(COUNT, u64::from(count));
+        (others, before) = (others + 1, u64::from(step));
+    }
+    split.push(OTHERS, others + 1);
+}
+
+fn read_means(
+    (rollup, rtts): (&ToldRollup, &Rtts),
+    columns: &mut Columns<'_>,
+) -> Result<Option<Sketch>, Damaged> {
+    let Some(others) = columns.next(OTHERS)?.checked_sub(1) else { return Ok(None) };
+    let mut left = unzigzag(columns.next(COUNTED)?, u64::from(rollup.rounds));
+    let (median, mut means) = (rtts.steps().p50, Sketch::default());
+    let mut before = u64::from(median);
+    for _ in 0..others {
+        let count: u32 = columns.small(COUNT)?;
+        left = left.checked_sub(u64::from(count)).ok_or(NOT_A_ROLLUP)?;
+        before = unzigzag(columns.next(STEP)?, before);
+        means.add_step(u16::try_from(before).map_err(|_| NOT_A_ROLLUP)?, count);
+    }
+    means.add_step(median, u32::try_from(left).map_err(|_| NOT_A_ROLLUP)?);
+    Ok(Some(means))
 }
 
 /// Whether every minute of the span is in it and has its worst verdict; or none is.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{
     Cause, Confirm, Count, IcmpError, MetricRollup, MetricValue, Minute, MinuteCounts, NotAsked,
-    Outcome, Reading, Rollup, RoundFlags, Rtt, UtcMicros, Verdict, Worst,
+    Outcome, Reading, Rollup, RoundFlags, Rtt, Span, UtcMicros, Verdict, Worst,
 };
 use proptest::{collection::vec, option, prelude::*};
 
@@ -108,7 +108,11 @@ fn roll<const KIND: u8>() -> impl Strategy<Value = RollRecord<KIND>> {
                 rollup.add_minute(Worst { verdict, cause, minute }, &counts);
             }
             outcomes.iter().for_each(|outcome| rollup.add_round(outcome));
-            RollRecord { start, rollup: rollup.told() }
+            // One in two as a version before left it.
+            let is_counted = RollRecord::<KIND>::SPAN == Span::Day && n % 2 == 0;
+            let is_counted = is_counted && 0 < rollup.times.packets;
+            let means = is_counted.then(|| rollup.times.means.clone());
+            RollRecord { start, rollup: rollup.told(), means }
         },
     )
 }
@@ -359,7 +363,10 @@ proptest! {
             split.version = version;
             MinuteRecord::join(&split, BASE).map_or_else(drop, drop);
         }
-        AllDay::join(&split, BASE).map_or_else(drop, drop);
+        for version in [3, 4] {
+            split.version = version;
+            AllDay::join(&split, BASE).map_or_else(drop, drop);
+        }
         MetricRecord::join(&split, BASE).map_or_else(drop, drop);
         MetricRollRecord::<METRIC_DAY>::join(&split, BASE).map_or_else(drop, drop);
     }
@@ -376,7 +383,7 @@ fn a_span_of_equal_minutes_is_one_number() {
             let counts = MinuteCounts { rounds: 2, sent: 10, received: 10, ..Default::default() };
             rollup.add_minute(worst, &counts);
         }
-        PairHour { start: Minute(n * 60), rollup: rollup.told() }
+        PairHour { start: Minute(n * 60), rollup: rollup.told(), means: None }
     };
     let split = RollRecord::split(&(0..720).map(hour).collect::<Vec<_>>(), 0);
     assert_eq!(split.rare.len(), 7);
@@ -443,6 +450,41 @@ fn minutes_of_the_layout_before_are_read() {
     };
     assert!([2, 3].into_iter().all(chunk));
     assert!([1, 4].into_iter().all(|version| !chunk(version)));
+}
+
+/// As they were written before days kept counts: they are read, and merged with such as have them.
+#[test]
+fn days_of_the_layout_before_are_read_and_have_no_counts() {
+    let day = |n: i64| {
+        let mut rollup = Rollup::default();
+        for us_mean in [900, 1_000, 1_000, 70_000] {
+            let rtt = Some(Rtt { us_min: 800, us_mean, us_max: us_mean });
+            let confirm = Confirm::default();
+            rollup.add_round(&Outcome::Asked { sent: 5, received: 5, rtt, confirm });
+        }
+        rollup.rounds = 4;
+        let means = Some(rollup.times.means.clone());
+        AllDay { start: Minute(n * 1_440), rollup: rollup.told(), means }
+    };
+    let days: Vec<AllDay> = (0..3).map(day).collect();
+    let new = AllDay::split(&days, 0);
+    // Of each day three steps; what the median's has is what is left over.
+    assert_eq!(
+        new.columns[12..],
+        [vec![0; 3], vec![3; 3], vec![5, 202, 5, 202, 5, 202], vec![1; 6]]
+    );
+    assert_eq!(AllDay::join(&new, 0).as_ref(), Ok(&days));
+    let mut before = Split { version: 3, ..new };
+    before.columns.truncate(12);
+    let read = AllDay::join(&before, 0).unwrap();
+    let bare: Vec<AllDay> = days.iter().cloned().map(|day| AllDay { means: None, ..day }).collect();
+    assert_eq!(read, bare);
+    let mixed = [&bare[..1], &days[1..]].concat();
+    assert_eq!(AllDay::join(&AllDay::split(&mixed, 0), 0), Ok(mixed));
+    // More than there were.
+    let mut bad = AllDay::split(&days, 0);
+    bad.columns[15][0] = 9;
+    assert!(AllDay::join(&bad, 0).is_err());
 }
 
 /// What an agent costs that does always the same: its counters grow evenly, its gauges stay.

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{
     AgentId, Cause, Confirm, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts,
     MinuteTruth, Outcome, ProbeId, Rollup, Round, RoundBatch, RoundFlags, Rtt, Rtts, Span, Subject,
-    UtcMicros, Verdict,
+    Times, UtcMicros, Verdict,
 };
-use store::{Commit, Database, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store, Who};
+use store::{
+    Commit, Database, DayMeans, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store, Who,
+};
 
 use crate::{Fixture, at, fixture, name, rollups_before};
 
@@ -214,6 +216,29 @@ impl World {
             for probe in &self.probes {
                 self.check_span(*probe, span, self.first, Minute(self.first.0 + 3 * DAY)).await;
             }
+        }
+        for probe in &self.probes {
+            for (from, to) in [(0, 3), (0, 1), (1, 2)] {
+                let of = |day: i64| Minute(self.first.0 + day * DAY);
+                self.check_means(*probe, of(from), of(to)).await;
+            }
+        }
+    }
+
+    /// The counts of some whole days, merged, are those of all rounds that were in them.
+    async fn check_means(&self, probe: ProbeId, from: Minute, to: Minute) {
+        let found = self.f.store.day_means(&self.f.scope, probe, from, to).await.unwrap();
+        for agent in [0, 1, 2].map(AgentId) {
+            let mut all = Times::default();
+            for ((of, by, when), outcome) in &self.naive.rounds {
+                let is_of = *of == probe && [AgentId(0), *by].contains(&agent);
+                if is_of && (from..to).contains(&when.minute()) {
+                    all.add(outcome);
+                }
+            }
+            let counted = found.get(&agent).cloned().unwrap_or_default();
+            let expected = DayMeans { means: all.means, uncounted: 0 };
+            assert_eq!(counted, expected, "{probe:?} {agent} {from:?} {to:?}");
         }
     }
 
