@@ -172,7 +172,8 @@ impl Labels {
                 }
             }
             labels.push((key, value));
-            if !rest.as_str().is_empty() && rest.next() != Some(',') {
+            // Behind a comma there is one more.
+            if !rest.as_str().is_empty() && (rest.next() != Some(',') || rest.as_str().is_empty()) {
                 return Err(MetricError::Label);
             }
         }
@@ -472,7 +473,7 @@ mod tests {
         assert_eq!(labels.to_string(), r#"if="a\"\\b",stat="p50""#);
         assert_eq!(Labels::parse(&labels.to_string()), Ok(labels));
         assert_eq!(Labels::parse(""), Ok(Labels::default()));
-        for bad in ["a", "a=", "a=\"", "a=\"1\"b=\"2\"", "a=\"1\\", "=\"1\""] {
+        for bad in ["a", "a=", "a=\"", "a=\"1\"b=\"2\"", "a=\"1\\", "=\"1\"", "a=\"1\","] {
             assert!(Labels::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Labels::new([("a", "1"), ("a", "2")]), Err(MetricError::Labels));

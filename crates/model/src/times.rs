@@ -61,7 +61,8 @@ impl Times {
         self.us_mean().map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX))
     }
 
-    fn add_packets(&mut self, packets: u64, (us_min, us_max): (u32, u32), us_sum: u64) {
+    /// Adds answered packets of which nothing else is known: their quantiles are not told.
+    pub fn add_packets(&mut self, packets: u64, (us_min, us_max): (u32, u32), us_sum: u64) {
         if packets == 0 {
             return;
         }

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
+    ops::Range,
 };
 
 use model::{AgentId, OrgId, ProbeId, RoundBatch, Subject, Times, UtcMicros};
@@ -23,9 +24,7 @@ use crate::{
 const ROUND_SPACING_US: i64 = 30_000_000;
 const STRETCH_GROWTH: i64 = 4;
 
-/// Rounds whose times one request adds up: two weeks of five agents every 3 s.
-const TIMES_ROUNDS_MAX: usize = 2_000_000;
-/// Rounds that are held at once meanwhile: some 4 MB.
+/// Rounds that are held at once while times are added up: some 4 MB.
 const TIMES_STEP: usize = 50_000;
 
 /// More agents than may exist: organisations times their limit, far from here.
@@ -117,13 +116,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::TooMany`] if there are more than [`TIMES_ROUNDS_MAX`].
+    /// [`StoreError::TooMany`] if there are more than `rounds_max`; at most some minutes of more
+    /// than that are read.
     pub async fn times(
         &self,
         scope: &Scope,
         probe: ProbeId,
-        mut from: UtcMicros,
-        to: UtcMicros,
+        Range { start: mut from, end: to }: Range<UtcMicros>,
+        rounds_max: usize,
     ) -> Result<BTreeMap<AgentId, Times>, StoreError> {
         let (mut times, mut count) = (BTreeMap::<AgentId, Times>::new(), 0_usize);
         let mut tx = self.read(scope.org).await?;
@@ -133,8 +133,8 @@ impl Store {
                 series::read_beginning::<RoundRecord>(&mut tx, &rest, TIMES_STEP, self.damage());
             let part = part.await?;
             count = count.saturating_add(part.series.values().map(Vec::len).sum());
-            if TIMES_ROUNDS_MAX < count {
-                return Err(StoreError::TooMany { what: "rounds", max: TIMES_ROUNDS_MAX });
+            if rounds_max < count {
+                return Err(StoreError::TooMany { what: "rounds", max: rounds_max });
             }
             for (agent, rounds) in part.series {
                 for agent in [AgentId(0), AgentId(agent)] {

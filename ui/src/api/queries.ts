@@ -257,6 +257,41 @@ export const targetTracksQuery = (
   })
 }
 
+/**
+ * What such a span adds up to, and the one so much earlier if `shiftMs` is given: percentiles of a
+ * span do not follow from those of its columns.
+ */
+export const targetSumsQuery = (
+  id: number,
+  lengthMs: number,
+  to: number | null,
+  shiftMs: number | null,
+) => {
+  const isLong = lengthMs > MINUTES_MS_MAX
+  return queryOptions({
+    queryKey: [...(isLong ? ['history', id] : keys.target(id)), 'sums', lengthMs, to, shiftMs],
+    queryFn: ({ signal }) => {
+      const end = to ?? minuteOf(serverNow()) + MINUTE_MS
+      const own = historyParams({ from: end - lengthMs, to: end })
+      const query = { from: own.from, to: own.to }
+      if (shiftMs === null) return summary(id, query, signal)
+      const past = historyParams({ from: end - lengthMs - shiftMs, to: end - shiftMs })
+      return summary(id, { ...query, compare_from: past.from, compare_to: past.to }, signal)
+    },
+    placeholderData: keepPreviousData,
+  })
+}
+
+interface SummaryParams {
+  from: string
+  to: string
+  compare_from?: string
+  compare_to?: string
+}
+
+const summary = (id: number, query: SummaryParams, signal: AbortSignal) =>
+  sent(api.GET('/api/v1/targets/{id}/summary', { params: { path: { id }, query }, signal }))
+
 /** How often the last hour of the rows of a list is asked for anew. */
 const HOUR_POLL_MS = 60_000
 /** Minutes that a row of a list shows. */

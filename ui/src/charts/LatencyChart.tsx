@@ -118,6 +118,8 @@ function drawHole({ ctx, bbox }: uPlot, frame: Frame, hole: Hole, ink: Ink): voi
     ctx.fillRect(x, top, length, lane)
     ctx.fillStyle = ink('--ink-2')
     ctx.textBaseline = 'middle'
+    // The axis was written with its own, and would leave it behind.
+    ctx.textAlign = 'left'
     ctx.fillText(words, x + room, top + lane / 2)
   }
   ctx.restore()

@@ -1,8 +1,8 @@
 //! Tiers: how groups of targets are watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Kept, KeptDays, TargetId, Tier, TierId};
+use model::{KeptDays, TargetId, Tier, TierId};
 use store::{Scope, TierRow};
 
 use super::{App, AppError};
@@ -63,16 +63,25 @@ impl App {
         if own.is_empty() {
             return Ok(others);
         }
-        let mut longest: Option<Kept> = None;
+        let mut tiers = BTreeSet::new();
         for id in targets {
-            let tier = match self.store.target_get(scope, id).await.map_err(AppError::from) {
-                Ok(target) => target.tier.id,
+            match self.store.target_get(scope, id).await.map_err(AppError::from) {
+                Ok(target) => tiers.insert(target.tier.id),
                 Err(AppError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let kept = own.get(&tier).unwrap_or(&others).kept();
-            longest = Some(longest.map_or(kept, |longest| longest.or_longer(&kept)));
         }
-        Ok(longest.map_or(others, |longest| others.with(&longest)))
+        Ok(longest(&others, &own, tiers))
     }
+}
+
+/// Each level for as long as any of some tiers keeps it; without any, as long as the others do.
+pub(super) fn longest(
+    others: &RetentionConfig,
+    own: &BTreeMap<TierId, RetentionConfig>,
+    tiers: impl IntoIterator<Item = TierId>,
+) -> RetentionConfig {
+    let kept = tiers.into_iter().map(|tier| own.get(&tier).unwrap_or(others).kept());
+    let longest = kept.reduce(|longest, kept| longest.or_longer(&kept));
+    longest.map_or(*others, |longest| others.with(&longest))
 }

@@ -46,9 +46,9 @@ pub(crate) struct HistoryQuery {
     #[param(value_type = Option<Timestamp>)]
     to: Option<String>,
     /// How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. If left out, the finest that
-    /// tells the range in not too many values and is kept for so long: minutes up to a day, 5
-    /// minutes up to a week, hours up to 95 days. What is not kept any more has the cause
-    /// `expired`.
+    /// tells the range in not too many values and is kept for so long: minutes up to a day and as
+    /// long as their rounds, with which their times go, 5 minutes up to a week, hours up to 95 days.
+    /// What is not kept any more has the cause `expired`.
     level: Option<String>,
     /// `json` (if left out), or a table, which is sent while it is made: `csv`, `jsonl` (an object
     /// a line) or `parquet`. A table may have any number of values at a level that is asked for.

@@ -105,8 +105,9 @@ pub(crate) struct SumView {
     rtt_us_mean: Option<u64>,
     #[schema(required)]
     rtt_us_max: Option<u32>,
-    /// Quantiles of the means of all rounds of the range, to within 3.2 %; null if those are not
-    /// all kept any more, as a note says.
+    /// Quantiles of the means of all rounds of the range, to within 3.2 %. Where those are not all
+    /// kept any more, of the whole days that it lies in, and null of less than a day, as a note
+    /// says.
     #[schema(required)]
     rtt_us_p50: Option<u32>,
     #[schema(required)]

@@ -122,6 +122,13 @@ fn matchers_choose_series() {
         rtt{target=a,tier=gold} 1 2 3 4 5 6
     "#]],
     );
+    // Prometheus takes a comma behind the last one, too.
+    check(
+        "rtt{target=\"a\",}",
+        expect![[r#"
+        rtt{target=a,tier=gold} 1 2 3 4 5 6
+    "#]],
+    );
     check(
         "{__name__=~\"s.*\"} == 3",
         expect![[r#"

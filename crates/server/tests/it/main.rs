@@ -12,6 +12,7 @@ mod notify;
 mod overload;
 mod postgres;
 mod prom;
+mod read_parquet;
 mod reading;
 mod restart;
 mod streams;

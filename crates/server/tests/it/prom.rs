@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::clock::{Clock, ReadClocks as _};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     harness::{Server, answered, enrol, lost, of_gateway, soon},
@@ -306,5 +307,88 @@ async fn a_query_that_has_no_answer_is_refused_as_prometheus_does() {
     ] {
         assert!(told.starts_with(expected), "{told}\n{expected}");
     }
+    server.stop().await;
+}
+
+/// A tier that keeps minutes for a day only is answered from what is left, the others from minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_is_answered_from_what_the_tiers_of_its_targets_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let tier = server.post("/tiers", &json!({"name": "brief", "kept_days": {"minutes": 1}})).await;
+    server.new_target("core1", "192.0.2.1").await;
+    let body = json!({"name": "edge1", "address": "192.0.2.2", "tier_id": tier["id"]});
+    server.post("/targets", &body).await;
+    let of = async |target: &str| {
+        let query =
+            format!("max_over_time(faultline_target_up{{target=~\"{target}\"}}[1m] offset 3d)");
+        ask(&server, "query", &[("query", query.as_str())]).await
+    };
+    assert_eq!(of("core1").await.0, 200);
+    let (status, told) = of("edge1").await;
+    assert_eq!(status, 400);
+    let expected = "a window over faultline_target_up must be 5m or longer here";
+    assert!(told["error"].as_str().unwrap().starts_with(expected), "{told}");
+    // As long as any of them keeps it.
+    assert_eq!(of("core1|edge1").await.0, 200);
+    server.stop().await;
+}
+
+/// Of 1,400 targets there are more series than a list may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_series_that_is_cut_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let rows: Vec<Value> = (0..1_400)
+        .map(|n| (format!("{}{n}", ["a", "b"][n % 2]), format!("10.0.{}.{}", n / 200, n % 200)))
+        .map(|(name, address)| json!({"name": name, "address": address}))
+        .collect();
+    server.post("/targets/import", &Value::Array(rows)).await;
+    let list = async |matches: &[&str]| {
+        let pairs: Vec<(&str, &str)> = matches.iter().map(|one| ("match[]", *one)).collect();
+        let (status, told) = ask(&server, "series", &pairs).await;
+        assert_eq!(status, 200);
+        (told["data"].as_array().unwrap().len(), told["warnings"].clone())
+    };
+    let half = list(&["{target=~\"a.*\"}"]).await;
+    assert_eq!(half, (700 * 15, Value::Null));
+    let both = list(&["{target=~\"a.*\"}", "{target=~\"b.*\"}"]).await;
+    assert_eq!(both, (20_000, json!(["only 20000 series are told"])));
+    let (count, warnings) = list(&["faultline_target_up{target=~\".+\"}"]).await;
+    assert_eq!((count, warnings), (1_000, json!(["only the first 1000 targets are told"])));
+    // A query does not leave out in silence what it cannot read.
+    let (status, told) = ask(&server, "query", &[("query", "sum(faultline_target_up)")]).await;
+    assert_eq!((status, &told["errorType"]), (422, &json!("execution")));
+    assert!(told["error"].as_str().unwrap().starts_with("more than 1000 targets have"), "{told}");
+    server.stop().await;
+}
+
+/// What stands in the database is none any more: series are told without sites and say so, and a
+/// query by site is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topology_that_cannot_be_read_takes_the_sites_away_and_no_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.new_target("core1", "192.0.2.1").await;
+    server.stop().await;
+    let mut database = SqliteConnection::connect_with(
+        &SqliteConnectOptions::new().filename(dir.path().join("faultline.db")),
+    )
+    .await
+    .unwrap();
+    let damage = "
+        INSERT INTO topology_part (org_id, section, id, kind, body_json, version)
+        VALUES (1, 'element', 'r1', 'device', 'no json', 1);
+        INSERT INTO topology_head (org_id, version, updated_at) VALUES (1, 1, 1)";
+    sqlx::raw_sql(damage).execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+    let server = Server::start_again(dir.path()).await;
+    let (status, told) = ask(&server, "series", &[("match[]", "faultline_target_up")]).await;
+    assert_eq!((status, told["data"].as_array().unwrap().len()), (200, 1), "{told}");
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("the label site is left out: the topology cannot be read"));
+    let by_site = [("query", "faultline_target_up{site=\"fra\"}")];
+    let (status, told) = ask(&server, "query", &by_site).await;
+    assert_eq!(status, 500, "{told}");
     server.stop().await;
 }

@@ -35,7 +35,7 @@ const ROW_BYTES_MIN: usize = 2_020;
 const REST_BYTES_SMALL: usize = 3 << 10;
 const REST_BYTES_LARGE: usize = 14 << 10;
 /// Values of one column in one page: as many as a chunk may have records, and more than the
-/// sketches of a month's hours can have steps.
+/// sketches of a year's days can have steps.
 const PAGE_VALUES_MAX: usize = 1_000_000;
 
 /// A chunk as it is stored.

@@ -2,8 +2,8 @@
 
 use model::{UtcMicros, WebhookId};
 use store::{
-    DELIVERIES_DUE_MAX, DeliveryNext, DeliveryState, DeliveryTry, NewMessage, StoreError,
-    WEBHOOKS_MAX, WebhookDraft, WebhookRow,
+    DELIVERIES_DUE_MAX, DeliveryNext, DeliveryState, DeliveryTry, NewMessage, PAGE_ROWS_MAX,
+    StoreError, WEBHOOKS_MAX, WebhookDraft, WebhookRow,
 };
 
 use crate::{Fixture, at, fixture, name};
@@ -183,4 +183,26 @@ async fn webhooks_have_names_of_their_own_and_are_few() {
     assert_eq!(all.len(), WEBHOOKS_MAX);
     let taken = f.store.webhook_update(&f.scope, all[0].id, &draft("w01"), at(1)).await;
     assert!(matches!(taken, Err(StoreError::NameTaken { field: "name" })), "{taken:?}");
+}
+
+/// The largest page that may be asked for, over one row more than it holds: the row that tells that
+/// another page follows is there, and the next page has what is left.
+#[tokio::test]
+async fn a_full_page_of_deliveries_says_whether_there_are_more() {
+    let f = fixture().await;
+    let noc = webhook(&f, "noc").await;
+    let count = PAGE_ROWS_MAX as usize + 1;
+    for n in 0..count {
+        f.store.message_put(&f.scope, &message(&format!("m{n}"), "a"), at(1)).await.unwrap();
+    }
+    let page = async |before| {
+        let page = (before, PAGE_ROWS_MAX + 1);
+        let rows = f.store.delivery_list(&f.scope, noc.id, None, page).await.unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<u64>>()
+    };
+    let first = page(None).await;
+    assert_eq!(first.len(), count, "one more than a page holds");
+    let rest = page(Some(first[count - 2])).await;
+    assert_eq!(rest, first[count - 1..], "and nothing twice");
+    assert!(page(Some(rest[0])).await.is_empty());
 }

@@ -9,7 +9,8 @@ use model::{
     Times, UtcMicros, Verdict,
 };
 use store::{
-    Commit, Database, DayMeans, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store, Who,
+    Commit, Database, DayMeans, NewAgent, ORG_DEFAULT, Retention, RollupsBefore, Store, StoreError,
+    Who,
 };
 
 use crate::{Fixture, at, fixture, name, rollups_before};
@@ -333,6 +334,25 @@ async fn roll_ups_are_what_rounds_and_minutes_add_up_to_at_any_moment() {
         assert_eq!(w.ask(merged).await, 0, "and merged");
         assert_eq!(w.f.store.damaged_places(), 0);
     }
+}
+
+#[tokio::test]
+async fn times_of_a_range_are_those_of_all_its_rounds_unless_there_are_too_many() {
+    let mut w = world(6).await;
+    play(&mut w).await;
+    let (store, scope, probe) = (&w.f.store, &w.f.scope, w.probes[0]);
+    let range = w.first.start()..Minute(w.first.0 + 3 * DAY).start();
+    let of = w.naive.rounds.iter().filter(|((of, ..), _)| *of == probe);
+    let rounds: Vec<&Outcome> = of.map(|(_, outcome)| outcome).collect();
+    let mut all = Times::default();
+    rounds.iter().for_each(|outcome| all.add(outcome));
+    let found = store.times(scope, probe, range.clone(), rounds.len()).await.unwrap();
+    assert_eq!(found[&AgentId(0)], all);
+    let merged = found[&AgentId(1)].means.total() + found[&AgentId(2)].means.total();
+    assert_eq!(merged, all.means.total());
+    let refused = store.times(scope, probe, range, rounds.len() - 1).await;
+    let max = rounds.len() - 1;
+    assert!(matches!(refused, Err(StoreError::TooMany { what: "rounds", max: m }) if m == max));
 }
 
 fn retention(before: UtcMicros, rollups_before: RollupsBefore) -> Retention {

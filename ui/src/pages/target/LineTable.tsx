@@ -9,7 +9,7 @@ import { verdictMark } from '../../domain/verdict'
 import { COMPARISON_WORDS, type Comparison, type View } from '../../domain/view'
 import { MarkShape } from '../../ui/Icon'
 import { Swatch } from './RowLabel'
-import type { Series } from './lines'
+import type { Percentiles, Series, Sums } from './lines'
 import css from './TimePanel.module.css'
 
 interface Props {
@@ -17,12 +17,16 @@ interface Props {
   view: View
   at: number | null
   comparison: Comparison | undefined
+  /** Of the whole span; null while the view is another, or they are not there yet. */
+  sums: Sums | null
 }
 
-export function LineTable({ series, view, at, comparison }: Props) {
-  const of = (track: Series['track'] | null) => {
+export function LineTable({ series, view, at, comparison, sums }: Props) {
+  const of = (track: Series['track'] | null, whole: Percentiles | undefined) => {
     if (track === null) return null
-    return at === null ? total(track, view.from, view.to) : sampleAt(track, indexAt(track, at))
+    if (at !== null) return sampleAt(track, indexAt(track, at))
+    const sample = total(track, view.from, view.to)
+    return sample && { ...sample, ...whole }
   }
   const before = comparison && COMPARISON_WORDS[comparison]
   return (
@@ -53,14 +57,20 @@ export function LineTable({ series, view, at, comparison }: Props) {
                 {one.name}
               </th>
               <Cells
-                now={of(one.track)}
-                before={before === undefined ? undefined : of(one.past)}
+                now={of(one.track, sums?.now.get(one.id))}
+                before={before === undefined ? undefined : of(one.past, sums?.past.get(one.id))}
                 isWhole={at === null}
               />
             </tr>
           ))}
         </tbody>
       </table>
+      {at === null &&
+        sums?.notes.map((note) => (
+          <p key={note} className={css.note}>
+            {note}
+          </p>
+        ))}
     </div>
   )
 }

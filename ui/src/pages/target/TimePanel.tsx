@@ -28,7 +28,7 @@ import { RowLabel } from './RowLabel'
 import css from './TimePanel.module.css'
 import { TimeTools } from './TimeTools'
 import { ValueTable } from './ValueTable'
-import { usePast, useLines } from './lines'
+import { usePast, useSums, useLines } from './lines'
 import { useSpan } from './useSpan'
 
 /** A column is at least so wide: what is narrower is folded into it, and the worst is shown. */
@@ -72,6 +72,7 @@ export function TimePanel({ status, opened, onOpen }: Props) {
     placeholderData: keepPreviousData,
   })
   const past = usePast(id, vs, span, level)
+  const sums = useSums(id, vs, span)
 
   const gutterPx = isPhone ? LABEL_PHONE_PX : LABEL_PX
   const widthPx = Math.floor(width)
@@ -169,7 +170,13 @@ export function TimePanel({ status, opened, onOpen }: Props) {
         <StateLegend />
         <LossLegend />
       </div>
-      {series.length > 0 && <LineTable series={series} view={view} at={at} comparison={vs} />}
+      {series.length > 0 && (
+        <LineTable
+          {...{ series, view, at }}
+          comparison={vs}
+          sums={draft === null ? sums : null}
+        />
+      )}
       {table === 'shown' && <ValueTable key={`${length}`} series={series} view={view} />}
     </Panel>
   )

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 
-import type { TargetStatus } from '../../api/types'
+import type { HistorySummary, TargetStatus } from '../../api/types'
 import { type Track, tracksOf } from '../../domain/history'
 import { MINUTE_MS } from '../../domain/time'
-import { CONSENSUS, chosenOf } from './lines'
+import { CONSENSUS, chosenOf, sumsOf } from './lines'
 
 const START = Date.parse('2026-11-21T06:00:00Z')
 
@@ -54,4 +54,22 @@ test('where agents are kept for less than all together, all together are shown',
   expect([...chosenOf(undefined, status(), [track(0), track(1, 10)])]).toEqual([CONSENSUS])
   expect([...chosenOf(undefined, status(), [track(0), track(1, 18)])]).toEqual(['1'])
   expect([...chosenOf(undefined, status(), [track(0)])]).toEqual([CONSENSUS])
+})
+
+test('percentiles of a whole span are those of the server, each agent by its own', () => {
+  const sum = (us: number | null) => ({ rtt_us_p50: us, rtt_us_p95: us === null ? null : us * 2 })
+  const answer = {
+    range: { notes: ['of whole days'] },
+    compared: { notes: ['of whole days', 'there are too many'] },
+    series: [
+      { agent: null, range: sum(900), compared: sum(null) },
+      { agent: { id: 7, name: 'fra1' }, range: sum(800), compared: null },
+    ],
+  }
+  const told = sumsOf(answer as unknown as HistorySummary)
+  expect(told.now.get(CONSENSUS)).toEqual({ p50: 900, p95: 1800 })
+  expect(told.now.get('7')).toEqual({ p50: 800, p95: 1600 })
+  expect(told.past.get(CONSENSUS)).toEqual({ p50: null, p95: null })
+  expect(told.past.has('7')).toBe(false)
+  expect(told.notes).toEqual(['of whole days', 'there are too many'])
 })

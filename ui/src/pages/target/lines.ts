@@ -4,11 +4,11 @@ import { useQuery } from '@tanstack/react-query'
 import { useSearch } from '@tanstack/react-router'
 import { useMemo } from 'react'
 
-import { targetTracksQuery } from '../../api/queries'
-import type { Round, TargetStatus } from '../../api/types'
+import { targetSumsQuery, targetTracksQuery } from '../../api/queries'
+import type { HistorySummary, Round, TargetStatus } from '../../api/types'
 import type { Line } from '../../charts/LatencyChart'
 import { lineStyle } from '../../charts/lines'
-import { type Track, type Tracks, fold, withRounds } from '../../domain/history'
+import { type Sample, type Track, type Tracks, fold, withRounds } from '../../domain/history'
 import { MINUTE_MS } from '../../domain/time'
 import { type Comparison, shiftOf } from '../../domain/view'
 import type { Span } from './useSpan'
@@ -53,6 +53,47 @@ export function usePast(
     () => (comparison === undefined || data === undefined ? null : pastOf(data, shiftMs)),
     [comparison, data, shiftMs],
   )
+}
+
+/** Percentiles of a whole span; null if nothing tells them. */
+export type Percentiles = Pick<Sample, 'p50' | 'p95'>
+
+export interface Sums {
+  /** By the ids of series. */
+  now: ReadonlyMap<string, Percentiles>
+  past: ReadonlyMap<string, Percentiles>
+  /** What is left out of either, or told of another time. */
+  notes: readonly string[]
+}
+
+/** Asks for what the span and what it is compared with add up to; null if it is not there yet. */
+export function useSums(
+  id: number,
+  comparison: Comparison | undefined,
+  { view, isLive }: Span,
+): Sums | null {
+  const shiftMs = comparison === undefined ? null : shiftOf(comparison, view)
+  const query = targetSumsQuery(id, view.to - view.from, isLive ? null : view.to, shiftMs)
+  const { data, isPlaceholderData } = useQuery(query)
+  return useMemo(
+    () => (data === undefined || isPlaceholderData ? null : sumsOf(data)),
+    [data, isPlaceholderData],
+  )
+}
+
+/** The sums by series, as the server tells them. */
+export function sumsOf({ range, compared, series }: HistorySummary): Sums {
+  const of = (pick: 'range' | 'compared') =>
+    new Map(
+      series.flatMap((one) => {
+        const sum = one[pick]
+        if (sum === null) return []
+        const percentiles = { p50: sum.rtt_us_p50, p95: sum.rtt_us_p95 }
+        return [[one.agent === null ? CONSENSUS : String(one.agent.id), percentiles] as const]
+      }),
+    )
+  const notes = new Set([...range.notes, ...(compared?.notes ?? [])])
+  return { now: of('range'), past: of('compared'), notes: [...notes] }
 }
 
 const pastOf = ({ tracks }: Tracks, shiftMs: number): Past => ({ tracks, shiftMs })

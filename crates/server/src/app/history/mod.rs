@@ -58,7 +58,7 @@ pub(crate) enum Values {
 pub(crate) struct Subject {
     pub(crate) probe: ProbeId,
     /// How long its history is kept depends on it.
-    tier: TierId,
+    pub(crate) tier: TierId,
     pub(crate) created: Minute,
 }
 

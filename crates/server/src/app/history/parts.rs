@@ -99,3 +99,52 @@ fn day_of(query: &RoundQuery) -> Range<UtcMicros> {
     let day = Minute(MINUTES_MAX).start().0;
     query.from..query.to.min(UtcMicros(query.from.0.saturating_add(day)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::{AgentId, Name, Span};
+    use store::AgentRef;
+
+    use super::*;
+    use crate::{app::buckets::Level, config::RetentionConfig};
+
+    /// Five years at a level, of so many agents.
+    fn around(level: Level, agents: u32) -> Around {
+        let range = level.whole(&(Minute(7)..Minute(5 * 366 * MINUTES_MAX)));
+        let agent = |id| {
+            let name = Name::parse(&format!("a{id}")).expect("a name");
+            (AgentId(id), (AgentRef { id: AgentId(id), name }, Minute(0)))
+        };
+        Around {
+            level,
+            now: range.end.start(),
+            range,
+            gaps: Arc::default(),
+            lost: Arc::default(),
+            agents: Arc::new((1..=agents).map(agent).collect()),
+            retention: RetentionConfig::default(),
+            retention_by_tier: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// What is held of a table does not grow with its range, nor with agents.
+    #[test]
+    fn a_part_has_few_values_and_all_parts_are_the_range() {
+        let five = Level::Bucket(Span::FiveMinutes);
+        for (level, agents) in [(Level::Minute, 1), (Level::Minute, 999), (five, 60), (five, 0)] {
+            let around = around(level, agents);
+            let (mut from, mut parts) = (around.range.start, 0);
+            while let Some(part) = around.part(from, Who::Each) {
+                assert_eq!(part.range.start, from, "nothing is left out or told twice");
+                let values = (part.range.end.0 - from.0) / level.minutes();
+                assert!(0 < values && values <= level.values_max());
+                assert!(values * (i64::from(agents) + 1) <= PART_VALUES_MAX);
+                (from, parts) = (part.range.end, parts + 1);
+            }
+            assert!(from == around.range.end && 100 < parts, "{parts}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use model::{Minute, Span, UtcMicros};
 use super::MINUTES_MAX;
 use crate::{app::buckets::Level, config::RetentionConfig};
 
-/// Days of one request: five years, as long as days are kept if nobody says otherwise.
+/// Days of one request: five years, as long as hours and days are kept if nobody says otherwise.
 const RANGE_DAYS_MAX: i64 = 5 * 366;
 
 /// How an answer comes.
@@ -23,7 +23,8 @@ pub(crate) enum Coming {
 /// `from` to the one that `to` lies in or ends.
 ///
 /// Without a level, the finest is taken that does not make too many of them and is kept for so
-/// long; if none is, the one that is kept longest. However it comes, that is the same.
+/// long, with its times: those of minutes go with their rounds. If none is, the one that is kept
+/// longest. However it comes, that is the same.
 ///
 /// # Errors
 ///
@@ -63,7 +64,10 @@ pub(crate) fn range(
         Some(level) => level,
         None => {
             let longest = || fitting().min_by_key(|level| kept(*level));
-            let finest = fitting().find(|level| kept(*level) <= asked.start);
+            let timed = (now - retention.rounds).minute();
+            let has_times = |level: &Level| *level != Level::Minute || timed <= asked.start;
+            let whole = || fitting().filter(|level| kept(*level) <= asked.start);
+            let finest = whole().find(has_times).or_else(|| whole().next());
             finest.or_else(longest).unwrap_or(Level::Bucket(Span::Day))
         }
     };
@@ -143,7 +147,8 @@ mod tests {
         let level = |from, to| told(from, to, None).unwrap().1.as_str();
         assert_eq!([level(-1, 0), level(-7, 0), level(-8, 0)], ["1m", "5m", "1h"]);
         assert_eq!([level(-92, 0), level(-400, 0), level(-1_826, 0)], ["1h", "1d", "1d"]);
-        // One day, long ago.
+        // One day, whose rounds are kept, and whose are gone; and long ago.
+        assert_eq!([level(-14, -13), level(-15, -14)], ["1m", "5m"]);
         assert_eq!([level(-91, -90), level(-401, -400), level(-1_830, -1_829)], ["5m", "1h", "1h"]);
         let refused = told(-402, -401, Some(Level::Bucket(Span::FiveMinutes))).unwrap_err();
         assert_eq!(

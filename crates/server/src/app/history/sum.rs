@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use model::{AgentId, Minute, StateMinutes, Times, Verdict};
-use store::{AgentRef, Scope, StoreError, TargetRow, Who};
+use model::{AgentId, Minute, Sketch, Span, StateMinutes, Times, Verdict};
+use store::{AgentRef, DayMeans, Scope, StoreError, TargetRow, Who};
 
 use super::{Around, Level, PaddedMinute, Subject, ToldSeries, Values};
 use crate::app::{App, AppError, buckets::Bucket};
+
+/// Rounds whose times one request adds up: two weeks of five agents every 3 s.
+const TIMES_ROUNDS_MAX: usize = 2_000_000;
 
 /// All values of a range, added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(crate) struct RttSum {
     pub(crate) us_min: u32,
     pub(crate) us_mean: u64,
     pub(crate) us_max: u32,
-    /// p50, p95 and p99 of the rounds' means; `None` if the rounds are not all there any more.
+    /// p50, p95 and p99 of the rounds' means; `None` if nothing tells them any more.
     pub(crate) us_quantiles: Option<[u32; 3]>,
 }
 
@@ -41,28 +44,13 @@ pub(crate) struct Summed {
     pub(crate) notes: Vec<String>,
 }
 
-/// Packets and their times while they are added up.
-#[derive(Default)]
-struct Packets {
-    count: u64,
-    us_min: u32,
-    us_sum: u64,
-    us_max: u32,
-}
-
-impl Packets {
-    fn add(&mut self, count: u64, (us_min, us_max): (u32, u32), us_sum: u64) {
-        self.us_min = if self.count == 0 { us_min } else { self.us_min.min(us_min) };
-        self.us_max = self.us_max.max(us_max);
-        self.us_sum = self.us_sum.saturating_add(us_sum);
-        self.count = self.count.saturating_add(count);
-    }
-
-    fn told(&self) -> Option<RttSum> {
-        let Packets { us_min, us_max, .. } = *self;
-        let us_mean = self.us_sum.checked_div(self.count)?;
-        Some(RttSum { us_min, us_mean, us_max, us_quantiles: None })
-    }
+/// What the percentiles of a range are told from, of each agent and, as agent 0, of all together.
+enum Known {
+    /// All its rounds, and with them the other times.
+    Rounds(BTreeMap<AgentId, Times>),
+    /// What was counted of the whole days that it lies in.
+    Days(BTreeMap<AgentId, DayMeans>),
+    Nothing,
 }
 
 impl Sum {
@@ -70,33 +58,34 @@ impl Sum {
     ///
     /// 1 - Every minute counts for its verdict, those included of which nothing was recorded.
     /// 2 - Fastest, mean and slowest are those of the values, the mean by answered packets.
-    /// 3 - Percentiles do not add up: those of a range are told from its rounds alone.
+    /// 3 - Percentiles do not add up: those of a range are told from its rounds, or from what its
+    ///     days counted of them ([`Known`]).
     fn of(values: &Values) -> Sum {
-        let (mut sum, mut packets) = (Sum::default(), Packets::default());
+        let (mut sum, mut times) = (Sum::default(), Times::default());
         match values {
             Values::Minutes(minutes) => {
-                minutes.iter().for_each(|minute| sum.add_minute(minute, &mut packets));
+                minutes.iter().for_each(|minute| sum.add_minute(minute, &mut times));
             }
             Values::Buckets(buckets) => {
-                buckets.iter().for_each(|bucket| sum.add_bucket(bucket, &mut packets));
+                buckets.iter().for_each(|bucket| sum.add_bucket(bucket, &mut times));
             }
         }
-        sum.rtts = packets.told();
+        sum.rtts = RttSum::of(&times);
         sum
     }
 
-    fn add_minute(&mut self, minute: &PaddedMinute, packets: &mut Packets) {
+    fn add_minute(&mut self, minute: &PaddedMinute, times: &mut Times) {
         let counts = &minute.counts;
         self.minutes.add(minute.verdict, 1);
         self.add_counts([counts.rounds, counts.not_asked, counts.sent, counts.received]);
         // Of minutes whose rounds are gone the times are gone, too.
         if 0 < counts.rtt_us_max && 0 < counts.received {
             let range = (counts.rtt_us_min, counts.rtt_us_max);
-            packets.add(u64::from(counts.received), range, counts.rtt_us_sum);
+            times.add_packets(u64::from(counts.received), range, counts.rtt_us_sum);
         }
     }
 
-    fn add_bucket(&mut self, bucket: &Bucket, packets: &mut Packets) {
+    fn add_bucket(&mut self, bucket: &Bucket, times: &mut Times) {
         let rollup = &bucket.rollup;
         for verdict in Verdict::ALL {
             self.minutes.add(verdict, rollup.minutes.of(verdict));
@@ -104,7 +93,7 @@ impl Sum {
         self.add_counts([rollup.rounds, rollup.not_asked, rollup.sent, rollup.received]);
         if let Some(rtts) = rollup.times {
             let us_sum = u64::from(rtts.us_mean()).saturating_mul(rtts.packets());
-            packets.add(rtts.packets(), (rtts.us_min(), rtts.us_max()), us_sum);
+            times.add_packets(rtts.packets(), (rtts.us_min(), rtts.us_max()), us_sum);
         }
     }
 
@@ -137,21 +126,38 @@ impl Sum {
 impl RttSum {
     fn of(times: &Times) -> Option<RttSum> {
         let (us_min, us_max) = times.us_range()?;
-        let quantile = |percent| times.means.quantile(percent);
-        let quantiles = (quantile(50), quantile(95), quantile(99));
-        let us_quantiles = match quantiles {
-            (Some(p50), Some(p95), Some(p99)) => Some([p50, p95, p99]),
-            _ => None,
-        };
+        let us_quantiles = quantiles(&times.means);
+        // The middle of a step may lie beyond the only time in it.
+        let us_quantiles = us_quantiles.map(|all| all.map(|us| us.clamp(us_min, us_max)));
         Some(RttSum { us_min, us_mean: times.us_mean()?, us_max, us_quantiles })
+    }
+}
+
+fn quantiles(means: &Sketch) -> Option<[u32; 3]> {
+    let [p50, p95, p99] = [50, 95, 99].map(|percent| means.quantile(percent));
+    Some([p50?, p95?, p99?])
+}
+
+impl Known {
+    /// Tells the times of a series.
+    fn tell(&self, agent: AgentId, rtts: Option<RttSum>) -> Option<RttSum> {
+        match self {
+            Known::Rounds(times) => times.get(&agent).and_then(RttSum::of),
+            Known::Days(days) => {
+                let days = days.get(&agent).filter(|days| days.uncounted == 0);
+                let us_quantiles = days.and_then(|days| quantiles(&days.means));
+                rtts.map(|rtts| RttSum { us_quantiles, ..rtts })
+            }
+            Known::Nothing => rtts,
+        }
     }
 }
 
 impl App {
     /// Adds a range of a target's history up.
     ///
-    /// The level is the one that `history` takes for that range. Percentiles are told as long as
-    /// all rounds of the range are kept and not too many; what is left out, a note says.
+    /// The level is the one that `history` takes for that range. What is left out, or told of
+    /// another time, a note says.
     pub(crate) async fn summed(
         &self,
         scope: &Scope,
@@ -163,48 +169,64 @@ impl App {
         let subject = Subject::from(target);
         let told = self.history_of(scope, (subject, held), &around, Who::Each).await?;
         let mut notes = around.notes.clone();
-        let times = self.times(scope, (target, &around), &mut notes).await?;
+        let known = self.known(scope, (target, &around), &mut notes).await?;
         let sum = |series: ToldSeries| {
             let mut sum = Sum::of(&series.values);
-            if let Some(times) = &times {
-                let id = series.agent.as_ref().map_or(AgentId(0), |agent| agent.id);
-                sum.rtts = times.get(&id).and_then(RttSum::of);
-            }
+            let id = series.agent.as_ref().map_or(AgentId(0), |agent| agent.id);
+            sum.rtts = known.tell(id, sum.rtts);
             (series.agent, sum)
         };
         let series = told.into_iter().map(sum).collect();
         Ok(Summed { range: around.range.clone(), level, series, notes })
     }
 
-    /// The times of the rounds of a range; `None`, with a note, if not all of them can be read.
-    async fn times(
+    /// Finds what tells the percentiles of a range.
+    ///
+    /// 1 - Its rounds, as long as all of them are kept and not too many.
+    /// 2 - Of a range of a day or longer what was counted of its rounds by whole days, which is
+    ///     kept as long as days are; of those that it lies in if it is not whole days itself.
+    /// 3 - Nothing of a shorter one: the day that an hour lies in says nothing of the hour.
+    async fn known(
         &self,
         scope: &Scope,
         (target, around): (&TargetRow, &Around),
         notes: &mut Vec<String>,
-    ) -> Result<Option<BTreeMap<AgentId, Times>>, AppError> {
+    ) -> Result<Known, AppError> {
         let begun = around.begun();
-        let kept = self.retention_of(scope, [target.id]).await?.rounds;
-        let since = around.now - kept;
-        if begun.start.start() < since {
-            notes.push(format!(
-                "percentiles are told of rounds, which are kept for {} days: take a range that \
-                 begins after {since}",
-                kept.as_secs() / 86_400
-            ));
-            return Ok(None);
-        }
         let (from, to) = (begun.start.start(), begun.end.start());
-        match self.store.times(scope, target.probe, from, to).await {
-            Ok(times) => Ok(Some(times)),
-            Err(StoreError::TooMany { max, .. }) => {
-                notes.push(format!(
-                    "percentiles are not told of more than {max} rounds: take a shorter range"
-                ));
-                Ok(None)
+        let kept = self.retention_of(scope, [target.id]).await?.rounds;
+        let why = if from < around.now - kept {
+            format!("rounds are kept for {} days", kept.as_secs() / 86_400)
+        } else {
+            let times = self.store.times(scope, target.probe, from..to, TIMES_ROUNDS_MAX);
+            match times.await {
+                Ok(times) => return Ok(Known::Rounds(times)),
+                Err(StoreError::TooMany { max, .. }) => format!("there are more than {max} rounds"),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
+        };
+        if around.range.end.0 - around.range.start.0 < Span::Day.minutes() {
+            notes.push(format!(
+                "percentiles are not told of less than a day, because {why}: take a longer range, \
+                 or those of each 5 minutes or hour in `history`"
+            ));
+            return Ok(Known::Nothing);
         }
+        let days = Level::Bucket(Span::Day).whole(&begun);
+        let known = self.store.day_means(scope, target.probe, days.start, days.end).await?;
+        let (first, last) = (days.start.start(), days.end.start());
+        notes.push(format!(
+            "times are told to within 3.2 %, percentiles of the whole days from {first} to {last}, \
+             because {why}"
+        ));
+        let uncounted = known.values().map(|days| days.uncounted).max().unwrap_or(0);
+        if 0 < uncounted {
+            notes.push(format!(
+                "percentiles are null where a day was rolled up before days counted for them: \
+                 {uncounted} in this range"
+            ));
+        }
+        Ok(Known::Days(known))
     }
 }
 

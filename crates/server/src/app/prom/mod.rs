@@ -14,7 +14,7 @@ use std::{
 };
 
 use engine::graph::{Topology, document::own_id};
-use model::{AgentId, ElementKind, ProbeId, TargetId, UtcMicros, Verdict};
+use model::{AgentId, ElementKind, ProbeId, TargetId, Verdict};
 use store::{AgentRef, Scope, TargetQuery, TargetRow, Who};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -24,11 +24,9 @@ use tokio::{
 use super::{
     App, AppError, aside,
     history::{Subject, ToldSeries},
+    tiers,
 };
-use crate::{
-    config::RetentionConfig,
-    promql::{self, Series},
-};
+use crate::promql::{self, Series};
 use figures::{Metric, Of, WORDS, facets_of, values};
 use plan::{Plan, plan};
 
@@ -176,21 +174,16 @@ impl From<&Selector> for Named {
 }
 
 impl Named {
-    /// What it is answered from; `None` of the present alone.
-    fn plan(&self, steps: Steps, now: UtcMicros, kept: &RetentionConfig) -> Result<Planned, Fault> {
+    /// Refuses a window over what has no past.
+    fn check(self) -> Result<Named, Fault> {
         if self.is_counted && self.selector.range_ms.is_some() {
             return Err(Fault::bad(
                 "faultline_targets is known of the present only: ask it without a window",
             ));
         }
-        if self.metrics.is_empty() {
-            return Ok(None);
-        }
-        plan(&self.selector, &self.metrics, steps, now, kept).map(Some)
+        Ok(self)
     }
 }
-
-type Planned = Option<Plan>;
 
 impl App {
     /// Waits for the turn to work something out.
@@ -211,20 +204,15 @@ impl App {
         let until = Instant::now() + TIME_MAX;
         let work = async {
             let turn = self.turn(until).await?;
-            let (now, kept) = (self.now(), self.config.retention);
             let parsed = turn.aside(move |_| {
                 let query = promql::parse(&text)?;
-                let named = query.selectors.iter().map(|selector| {
-                    let named = Named::from(selector);
-                    let plan = named.plan(steps, now, &kept)?;
-                    Ok((named, plan))
-                });
+                let named = query.selectors.iter().map(|selector| Named::from(selector).check());
                 let named = named.collect::<Result<Vec<_>, Fault>>()?;
                 Ok((query, named))
             });
             let (query, named) = parsed.await?;
             let Listed { all: read, warnings, is_cut } =
-                self.prom_read(scope, &turn, named).await?;
+                self.prom_read(scope, &turn, named, steps).await?;
             let all = turn.aside(move |turn| {
                 let answer = promql::evaluate(&query, steps, &read, &|| turn.is_late())?;
                 Ok(told(&answer)?)
@@ -235,19 +223,27 @@ impl App {
     }
 
     /// Reads the series of every selector, each target once for all that need the same of it.
+    ///
+    /// Each is answered from what is kept of the targets that it means: a level counts as kept for
+    /// as long as any of their tiers keeps it.
     async fn prom_read(
         &self,
         scope: &Scope,
         turn: &Turn,
-        named: Vec<(Named, Planned)>,
+        named: Vec<Named>,
+        steps: Steps,
     ) -> Result<Listed<Vec<Vec<Series>>>, PromError> {
         let mut listed = Listed { all: Vec::new(), warnings: Vec::new(), is_cut: false };
         let mut readings: Vec<Reading> = Vec::new();
-        for (at, (Named { selector, is_counted, metrics }, plan)) in named.into_iter().enumerate() {
+        let (now, others) = (self.now(), self.config.retention);
+        let own = self.retention_by_tier(scope).await?;
+        for (at, Named { selector, is_counted, metrics }) in named.into_iter().enumerate() {
             let counts =
                 if is_counted { self.counts(scope, turn, &selector).await? } else { vec![] };
             listed.all.push(counts);
-            let Some(plan) = plan else { continue };
+            if metrics.is_empty() {
+                continue;
+            }
             let targets = self.labelled(scope, turn, &selector, TARGETS_MAX).await?;
             if targets.is_cut {
                 return Err(PromError::Fault(Fault::execution(format!(
@@ -257,6 +253,9 @@ impl App {
                 ))));
             }
             listed.warn(targets.warnings);
+            let tiers = targets.all.iter().map(|target| target.subject.tier);
+            let kept = tiers::longest(&others, &own, tiers);
+            let plan = plan(&selector, &metrics, steps, now, &kept)?;
             readings.push(Reading { at, selector, metrics, plan, targets: targets.all });
         }
         let mut held = 0_usize;

@@ -30,7 +30,7 @@ pub(super) struct Plan {
 ///     at more than it shows. Without a step, as few minutes as there are.
 /// 2 - Quantiles are known of 5 minutes or longer.
 /// 3 - If there are too many in the range, or it is longer ago than they are kept, longer ones; but
-///     a window holds at least one.
+///     a window holds at least one. Times of minutes are kept as long as their rounds.
 pub(super) fn plan(
     selector: &Selector,
     metrics: &[Metric],
@@ -39,7 +39,8 @@ pub(super) fn plan(
     retention: &RetentionConfig,
 ) -> Result<Plan, Fault> {
     let window_ms = selector.range_ms.unwrap_or(i64::MAX);
-    let is_quantile = metrics.iter().any(|metric| metric.figure == Figure::Rtt)
+    let is_timed = metrics.iter().any(|metric| metric.figure == Figure::Rtt);
+    let is_quantile = is_timed
         && STATS.iter().any(|stat| stat.is_quantile() && selector.takes("stat", stat.as_str()));
     let finest = if is_quantile { Level::Bucket(Span::FiveMinutes) } else { Level::Minute };
     let is_pair = metrics.iter().any(|metric| metric.of == Of::Pair);
@@ -52,7 +53,11 @@ pub(super) fn plan(
     let mut fitting =
         Level::ALL.into_iter().filter(|level| ms(wanted) <= ms(*level)).map(|level| {
             let range = range_of(selector, level, steps);
-            let kept = (now - retention.of(level, is_pair)).minute();
+            let kept = match level {
+                Level::Minute if is_timed => retention.minutes.min(retention.rounds),
+                Level::Minute | Level::Bucket(_) => retention.of(level, is_pair),
+            };
+            let kept = (now - kept).minute();
             let values = (range.end.0 - range.start.0) / level.minutes();
             let fits = values <= level.values_max() && kept <= range.start;
             (level, range, fits)
@@ -140,6 +145,9 @@ mod tests {
         check("faultline_target_rtt_seconds{stat=\"p95\"}", 0.1, 15, "5m");
         check("faultline_target_rtt_seconds", 0.1, 15, "5m");
         check("faultline_target_rtt_seconds{stat=~\"min|max\"}", 0.1, 15, "1m");
+        // The rounds of 20 days ago are gone, and with them the times of minutes.
+        check("faultline_target_rtt_seconds{stat=\"max\"} offset 20d", 0.1, 15, "5m");
+        check("faultline_target_up offset 20d", 0.1, 15, "1m");
     }
 
     #[test]
