@@ -3214,8 +3214,9 @@ export interface components {
             rtt_us_min: number | null;
             /**
              * Format: int64
-             * @description Quantiles of the means of all rounds of the range, to within 3.2 %; null if those are not
-             *     all kept any more, as a note says.
+             * @description Quantiles of the means of all rounds of the range, to within 3.2 %. Where those are not all
+             *     kept any more, of the whole days that it lies in, and null of less than a day, as a note
+             *     says.
              */
             rtt_us_p50: number | null;
             /** Format: int64 */
@@ -6084,9 +6085,9 @@ export interface operations {
                 to?: components["schemas"]["Timestamp"];
                 /**
                  * @description How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. If left out, the finest that
-                 *     tells the range in not too many values and is kept for so long: minutes up to a day, 5
-                 *     minutes up to a week, hours up to 95 days. What is not kept any more has the cause
-                 *     `expired`.
+                 *     tells the range in not too many values and is kept for so long: minutes up to a day and as
+                 *     long as their rounds, with which their times go, 5 minutes up to a week, hours up to 95 days.
+                 *     What is not kept any more has the cause `expired`.
                  */
                 level?: string;
                 /**
