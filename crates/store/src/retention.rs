@@ -188,8 +188,8 @@ impl Store {
     /// Deletes some of what is too old: one bounded step. Call it until `is_done`.
     ///
     /// A chunk goes as a whole, once all of it is too old: a day of rounds or minutes at once, of
-    /// roll-ups what their last level is merged over. What one of its targets' tiers keeps for less goes out of it
-    /// before. Rounds and minutes that are not rolled up yet stay.
+    /// roll-ups what their last level is merged over. What one of its targets' tiers keeps for less
+    /// goes out of it before. Rounds and minutes that are not rolled up yet stay.
     pub async fn retain(&self, retention: &Retention) -> Result<Retained, StoreError> {
         let orgs: Vec<u32> =
             sql(ORGS).bind(ORGS_MAX).scalars(&mut *self.read_above().await?).await?;

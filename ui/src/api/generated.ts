@@ -6086,7 +6086,7 @@ export interface operations {
                 /**
                  * @description How much of the time one value is of: `1m`, `5m`, `1h` or `1d`. If left out, the finest that
                  *     tells the range in not too many values and is kept for so long: minutes up to a day and as
-                 *     long as their rounds, with which their times go, 5 minutes up to a week, hours up to 95 days.
+                 *     long as their rounds, with which times go, 5 minutes up to a week, hours up to 95 days.
                  *     What is not kept any more has the cause `expired`.
                  */
                 level?: string;

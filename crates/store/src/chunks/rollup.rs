@@ -6,8 +6,8 @@
 //! series: whatever a path takes, its columns look like those of the others.
 //!
 //! Days keep the counts that their quantiles were told from, so that those of a longer time can be
-//! told when the rounds are gone. Five minutes and hours keep none, and so none is made of others: in
-//! these it would take more than all else together.
+//! told when the rounds are gone. Five minutes and hours keep none, and so none is made of others:
+//! in these it would take more than all else together.
 
 use model::{
     Minute, Rollup, RttSteps, Rtts, Scale, Sketch, Span, StateMinutes, ToldRollup, Verdict, Worst,

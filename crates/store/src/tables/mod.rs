@@ -493,9 +493,10 @@ fn part_start(table: &Table, minute: Minute) -> Minute {
     Minute(minute.0.div_euclid(table.part_minutes).saturating_mul(table.part_minutes))
 }
 
-/// The rows of a chunk from a minute on, and what of it cannot be read. There are as many as it has
-/// records of that time, of which `CHUNK_RECORDS_MAX` is the limit: some MB of a chunk that was just
-/// made, 100 MB of the fullest that was merged.
+/// The rows of a chunk from a minute on, and what of it cannot be read.
+///
+/// There are as many as it has records of that time, of which `CHUNK_RECORDS_MAX` is the limit:
+/// some MB of a chunk that was just made, 100 MB of the fullest that was merged.
 fn rows_of(kind: u8, head: &[u8], parts: &[Vec<u8>], since: Minute) -> (Vec<Told>, Vec<Damaged>) {
     match kind {
         PAIR_FIVE => rows::<PAIR_FIVE>(head, parts, since),
