@@ -6,6 +6,7 @@
 //! nothing but the file itself.
 
 mod address;
+mod digest;
 mod heartbeat;
 mod network;
 mod public;
@@ -24,6 +25,7 @@ use store::{Database, DatabaseUrl, RollupTables};
 
 use crate::secrets::{MASTER_KEY_VARIABLE, MasterKey, SecretsError};
 pub(crate) use address::Address;
+pub use digest::DIGEST_EVERY_DEFAULT;
 pub use heartbeat::{HEARTBEAT_EVERY_DEFAULT, HEARTBEAT_URL_VARIABLE, HeartbeatConfig};
 pub use network::Network;
 pub use public::PublicUrl;
@@ -125,6 +127,8 @@ pub struct Config {
     pub backup: Option<BackupConfig>,
     /// `None`: nobody outside notices when this server is gone.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// Between two digests; `None`: there are none.
+    pub digest: Option<Duration>,
     /// From the environment only; without it the key file is used.
     pub master_key: Option<MasterKey>,
 }
@@ -214,6 +218,7 @@ struct FileConfig {
     rollup_tables: tables::FileTables,
     backup: FileBackup,
     heartbeat: heartbeat::FileHeartbeat,
+    digest: digest::FileDigest,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -338,6 +343,7 @@ impl Config {
             rollup_tables: file.rollup_tables.resolve()?,
             backup: backup(file.backup)?,
             heartbeat: file.heartbeat.resolve(variable(HEARTBEAT_URL_VARIABLE))?,
+            digest: file.digest.resolve()?,
             master_key,
         };
         config.check()?;
@@ -434,6 +440,9 @@ impl Config {
             line(format!("every = {}", quote(&format!("{}m", backup.every.as_secs() / 60))));
             line(format!("keep = {}", backup.keep));
         }
+        let minutes = |every: Duration| format!("{}m", every.as_secs() / 60);
+        let every = self.digest.map_or("off".to_owned(), minutes);
+        line(format!("\n[digest]\nevery = {}", quote(&every)));
         if let Some(heartbeat) = &self.heartbeat {
             let (host, every) = (heartbeat.address.host(), heartbeat.every.as_secs());
             line(format!("\n# [heartbeat] url is not shown: {host}, each {every} s"));

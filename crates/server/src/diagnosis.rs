@@ -8,7 +8,7 @@
 //! are told of are stored, and go on after a restart.
 
 mod book;
-mod message;
+pub(crate) mod message;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -75,7 +75,7 @@ pub(crate) enum ShownState {
     NoTopology,
     /// What is stored cannot be built.
     BadTopology(String),
-    Judged(Report),
+    Judged(Box<Report>),
 }
 
 /// The handle: what was found last. A clone is the same.
@@ -215,8 +215,9 @@ struct Desk {
     /// Whose topology is another than the one that is judged by.
     changed: BTreeSet<OrgId>,
     standings: BTreeMap<OrgId, Standing>,
-    /// What a process before left; taken once there is a topology to go on in.
-    kept: BTreeMap<OrgId, IncidentsKept>,
+    /// What a process before left, and since when people know that it was blind; taken once there
+    /// is a topology to go on in.
+    kept: BTreeMap<OrgId, (IncidentsKept, Option<UtcMicros>)>,
     books: BTreeMap<OrgId, Book>,
     /// What was reported lately, by when it began.
     facts: BTreeMap<OrgId, Vec<Reported>>,
@@ -359,7 +360,9 @@ impl Desk {
         let scope = Scope::system(org);
         if !self.books.contains_key(&org) && !self.kept.contains_key(&org) {
             let resolved_after = UtcMicros(self.now.0.saturating_sub(REOPEN_US));
-            self.kept.insert(org, store.incidents_kept(&scope, resolved_after).await?);
+            let kept = store.incidents_kept(&scope, resolved_after).await?;
+            let monitor = store.message_last(&scope, message::MONITOR).await?;
+            self.kept.insert(org, (kept, message::blind_since(monitor.as_ref())));
         }
         let stored = store.topology_version(&scope).await?;
         if self.drafts.get(&org).map(|(version, _)| *version) == Some(stored) {
@@ -438,7 +441,7 @@ impl Desk {
         let report = self.report(org);
         let state = match (self.bad.get(&org), report) {
             (Some(reason), _) => ShownState::BadTopology(reason.clone()),
-            (None, Some(report)) => ShownState::Judged(report),
+            (None, Some(report)) => ShownState::Judged(Box::new(report)),
             (None, None) => ShownState::NoTopology,
         };
         let book = self.books.get(&org);
@@ -472,7 +475,8 @@ impl Desk {
             self.books.get_mut(&org)?.take(&Report::default(), standing, judged);
             return None;
         }
-        if let Some(kept) = self.kept.remove(&org) {
+        if let Some((kept, blind_since)) = self.kept.remove(&org) {
+            standing.restore_blind(blind_since);
             self.books
                 .insert(org, Book::open((self.run, self.public.clone()), &kept, standing, judged));
         }

@@ -230,6 +230,14 @@ const DELIVERY_AGAIN: &str = "
            reason = NULL, updated_at = $3
      WHERE org_id = $1
        AND id = $2";
+const MESSAGE_LAST: &str = "
+    SELECT message_key, kind, subject, body_json
+      FROM message
+     WHERE org_id = $1
+       AND message_key > $2
+       AND message_key < $3
+     ORDER BY message_key DESC
+     LIMIT 1";
 // Above organisations: what is old goes, whosever it is.
 const MESSAGES_SWEEP: &str = "
     DELETE FROM message
@@ -275,6 +283,30 @@ impl Store {
         let is_new = put(&mut tx, scope, new, now).await?;
         tx.commit().await?;
         Ok(is_new)
+    }
+
+    /// The message whose key comes last of those that begin with `family` and a dot.
+    pub async fn message_last(
+        &self,
+        scope: &Scope,
+        family: &str,
+    ) -> Result<Option<NewMessage>, StoreError> {
+        let row = sql(MESSAGE_LAST)
+            .bind(scope.org.0)
+            .bind(format!("{family}."))
+            // What follows the dot, byte by byte.
+            .bind(format!("{family}/"))
+            .fetch_optional(&mut *self.read(scope.org).await?)
+            .await?;
+        row.map(|row| {
+            Ok(NewMessage {
+                key: row.value("message_key")?,
+                kind: row.value("kind")?,
+                subject: row.value("subject")?,
+                body: row.value("body_json")?,
+            })
+        })
+        .transpose()
     }
 
     /// Puts a message for one webhook alone; returns the delivery, which is not due before

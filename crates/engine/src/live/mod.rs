@@ -15,6 +15,7 @@ mod net;
 mod roster;
 mod standing;
 mod told;
+mod vigil;
 
 pub use facts::{
     Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
@@ -24,4 +25,5 @@ pub use ledger::{ASKS_TOTAL_MAX, Ledger, ask};
 pub use net::{Moved, Net};
 pub use roster::Roster;
 pub use standing::{Hearing, Standing};
-pub use told::{Blame, Clue, Hit, Report, Told, told};
+pub use told::{Blame, Clue, Hit, Report, Sight, Told, told};
+pub use vigil::MonitorChange;

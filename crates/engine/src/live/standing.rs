@@ -10,7 +10,8 @@ use super::{
     ledger::Ledger,
     net::{Described, Moved, Net},
     roster::Roster,
-    told::{Report, told},
+    told::{Report, Sight, told},
+    vigil::Vigil,
 };
 use crate::{
     graph::{Draft, ElementIx, Problem, Topology, document::own_id},
@@ -42,6 +43,7 @@ pub struct Standing {
     org: OrgId,
     net: Option<Net>,
     incidents: Incidents,
+    vigil: Vigil,
     agents: BTreeMap<AgentId, ElementIx>,
     probes: BTreeMap<ProbeId, ElementIx>,
     /// Targets that stand behind nothing.
@@ -102,6 +104,7 @@ impl Standing {
             org,
             net: None,
             incidents: Incidents::default(),
+            vigil: Vigil::default(),
             agents: BTreeMap::new(),
             probes: BTreeMap::new(),
             unplaced: 0,
@@ -124,8 +127,8 @@ impl Standing {
     pub fn set_topology(&mut self, roster: &Roster, draft: &Draft) -> Result<Moved, Vec<Problem>> {
         let has_device = draft.elements.iter().any(|e| e.kind == ElementKind::Device);
         if !has_device {
-            *self =
-                Standing { incidents: std::mem::take(&mut self.incidents), ..Self::new(self.org) };
+            let incidents = std::mem::take(&mut self.incidents);
+            *self = Standing { incidents, vigil: self.vigil, ..Self::new(self.org) };
             self.incidents.translate(|_| None);
             return Ok(Moved::Rebuilt);
         }
@@ -206,6 +209,11 @@ impl Standing {
         ids
     }
 
+    /// Goes on as blind, if people were told that before the process began.
+    pub fn restore_blind(&mut self, since: Option<UtcMicros>) {
+        self.vigil = Vigil::restore(since);
+    }
+
     /// Agents and targets of an incident's pairs, as many as are kept of it.
     pub fn pairs_of(&self, id: u32) -> Vec<(String, String)> {
         let found = self.net.as_ref().zip(self.incidents.list().find(|one| one.id.0 == id));
@@ -218,7 +226,8 @@ impl Standing {
         found.map_or_else(BTreeMap::new, |(net, one)| kept::agents_by_target(net.topology(), one))
     }
 
-    /// Judges; `None` without a topology.
+    /// Judges; `None` without a topology. While the monitor does not see, incidents stay as they
+    /// are.
     pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
         self.net.as_ref()?;
         self.read(hearing);
@@ -240,7 +249,12 @@ impl Standing {
         };
         let assessment = rca::assess(&mut picture, board, hearing.budget);
         let is_answering = |pair| board.is_answering(&pairs, pair);
-        let messages = self.incidents.take(&assessment, &is_answering);
+        let monitor = self.vigil.handle_beats(&beats, now);
+        let messages = if self.vigil.may_judge() {
+            self.incidents.take(&assessment, &is_answering)
+        } else {
+            Vec::new()
+        };
         let report = told(topology, now, &assessment, &self.incidents);
         let traffic = Traffic { now, pairs: &pairs, blind: &assessment.blind };
         let silent = &mut self.silent;
@@ -249,7 +263,9 @@ impl Standing {
         let (facts, facts_total) = facts::shown(topology, reported, now);
         let (pairs, rounds) = (board.heard(), *rounds);
         let targets_outside = self.targets_outside(hearing.ledger);
-        let report = Report { messages, pairs, rounds, targets_outside, ..report };
+        let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
+        let sight = Sight { monitor, blind_since, is_waiting };
+        let report = Report { messages, pairs, rounds, targets_outside, sight, ..report };
         Some(Report { facts, facts_total, contradictions, ..report })
     }
 

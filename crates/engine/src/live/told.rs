@@ -2,7 +2,10 @@
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
-use super::facts::{Contradiction, FactTold};
+use super::{
+    facts::{Contradiction, FactTold},
+    vigil::MonitorChange,
+};
 use crate::{
     graph::{ElementIx, Topology, document::name_of},
     rca::{Assessment, Evidence, Finding, Incident, Incidents, Message, RankedCause, State, text},
@@ -36,6 +39,18 @@ pub struct Report {
     /// Targets of which nothing follows: they stand behind nothing in the topology, or are an
     /// agent's own host.
     pub targets_outside: usize,
+    pub sight: Sight,
+}
+
+/// Whether the monitor itself sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// What people are told of it now.
+    pub monitor: Option<MonitorChange>,
+    /// Since when people know that it does not.
+    pub blind_since: Option<UtcMicros>,
+    /// Nothing is judged: no agent sees, or they are coming back.
+    pub is_waiting: bool,
 }
 
 /// One incident.
@@ -142,6 +157,7 @@ pub fn told(
         pairs: 0,
         rounds: 0,
         targets_outside: 0,
+        sight: Sight::default(),
     }
 }
 

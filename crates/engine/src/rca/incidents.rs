@@ -10,7 +10,9 @@
 //!     old outage seen through a window that moves on.
 //! 4 - An incident closes when nothing of it was seen in two assessments, or, of what is out, when
 //!     all its pairs answer again.
-//! 5 - Two incidents that one finding explains are merged into the older.
+//! 5 - Incidents that one finding explains are merged into the oldest that people know, and into
+//!     the oldest of all if they know none. What they were told of has one ending: it is part of
+//!     what they know, or it is over.
 //! 6 - What is seen again of an incident that closed, and was over by then, is no news.
 //! 7 - What was announced is kept and nobody is told.
 //! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
@@ -159,34 +161,23 @@ impl Incidents {
                 seen.extend(same);
                 continue;
             }
-            let Some((first, rest)) = same.split_first() else {
+            let Some(first) = self.survivor(finding, &same, &assessment.findings) else {
                 if self.closed.iter().any(|(at, incident)| incident.is_past(finding, *at)) {
                     continue;
                 }
                 self.open(finding, &mut seen, &mut messages);
                 continue;
             };
-            seen.insert(*first);
-            let Some(incident) = self.open.get_mut(*first) else { continue };
+            seen.insert(first);
+            let Some(incident) = self.open.get_mut(first) else { continue };
             let into = incident.id;
             let change = incident.go_on(finding, assessment.at);
-            messages.extend(self.tell(*first, change));
-            for at in rest {
-                if let Some(merged) = self.open.get_mut(*at) {
-                    // Only what is wholly part of the other: two causes may share a pair.
-                    let is_part = merged.is_within(finding)
-                        && !assessment
-                            .findings
-                            .iter()
-                            .any(|other| other != finding && merged.shares_cause(other));
-                    if is_part {
-                        seen.insert(*at);
-                        merged.state = State::Resolved;
-                        merged.is_merged = true;
-                        merged.revision += 1;
-                        let change = Change::Merged { into };
-                        messages.push(Message { incident: merged.id, change });
-                    }
+            messages.extend(self.tell(first, change));
+            for at in same.into_iter().filter(|at| *at != first) {
+                let Some(part) = self.open.get_mut(at) else { continue };
+                if part.is_part_of(finding, &assessment.findings) {
+                    seen.insert(at);
+                    messages.extend(part.end_in(into));
                 }
             }
         }
@@ -243,6 +234,18 @@ impl Incidents {
             self.open.get_mut(*at).into_iter().for_each(|incident| incident.missed = 0);
         }
         is_apart
+    }
+
+    /// Who goes on with a finding: the oldest, unless people know another that would end in it.
+    fn survivor(&self, finding: &Finding, same: &[usize], all: &[Finding]) -> Option<usize> {
+        let oldest = *same.first()?;
+        let is_known = |at: &&usize| {
+            let incident = self.open.get(**at);
+            incident.is_some_and(|incident| {
+                incident.is_told && (**at == oldest || incident.is_part_of(finding, all))
+            })
+        };
+        Some(same.iter().find(is_known).copied().unwrap_or(oldest))
     }
 
     /// Tells people of an incident, unless they know it as a part of another.
@@ -351,6 +354,21 @@ impl Incident {
     fn is_within(&self, finding: &Finding) -> bool {
         let common = self.pairs_within(finding);
         0 < common && self.finding.pairs.len() <= common * 2
+    }
+
+    /// Whether a finding wholly explains this one: two causes may share a pair.
+    fn is_part_of(&self, finding: &Finding, all: &[Finding]) -> bool {
+        self.is_within(finding)
+            && !all.iter().any(|other| other != finding && self.shares_cause(other))
+    }
+
+    /// Closes it as a part of another; that is told to who knows it.
+    fn end_in(&mut self, into: IncidentId) -> Option<Message> {
+        self.state = State::Resolved;
+        self.is_merged = true;
+        self.revision += 1;
+        let message = Message { incident: self.id, change: Change::Merged { into } };
+        Some(message).filter(|_| self.is_told)
     }
 
     /// Whether a finding shows only what this incident was before it closed.

@@ -6,6 +6,7 @@ mod consensus;
 mod defects;
 mod driver;
 mod facts;
+mod incidents;
 mod laws;
 mod live;
 mod minutes;

@@ -10,6 +10,7 @@ pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod buckets;
+pub(crate) mod digest;
 pub(crate) mod export;
 pub(crate) mod facts;
 pub(crate) mod health;

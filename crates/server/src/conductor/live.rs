@@ -148,8 +148,15 @@ impl Live {
             None => Some(ring.end_index()),
             Some(after) if after < ring.floor || ring.last < after => None,
             Some(after) => {
-                let skipped = ring.items.partition_point(|i| i.event.position() <= after);
-                Some(ring.first_index + u64::try_from(skipped).unwrap_or(u64::MAX))
+                let skipped = ring.items.partition_point(|i| i.event.position() < after);
+                let is_new = |item: &LiveItem| {
+                    let is_incident = matches!(item.event, LiveEvent::Incident { .. });
+                    is_incident || after < item.event.position()
+                };
+                // An incident is written between positions: it may have come after the last event
+                // of this one that was seen, and is told again rather than never.
+                let seen = ring.items.range(skipped..).take_while(|item| !is_new(item)).count();
+                Some(ring.first_index + u64::try_from(skipped + seen).unwrap_or(u64::MAX))
             }
         };
         // Before the lock is left: what is told from now on is seen as a change.
@@ -296,6 +303,17 @@ mod tests {
         assert_eq!(drain(&mut live.subscribe(Some(LogPosition(7)))), vec![]);
         let all = drain(&mut live.subscribe(Some(LogPosition(4))));
         assert_eq!(all.iter().map(|i| i.1).collect::<Vec<_>>(), vec![None, Some(5), Some(7)]);
+    }
+
+    #[test]
+    fn an_incident_of_the_position_that_was_seen_is_told_again_rather_than_never() {
+        let live = Live::new(LogPosition(4));
+        live.tell(LogPosition(5), vec![inventory(5)]);
+        live.tell_incident(OrgId(1), IncidentId(7));
+        let told = drain(&mut live.subscribe(Some(LogPosition(5))));
+        let position = LogPosition(5);
+        let incident = LiveEvent::Incident { position, org: OrgId(1), incident: IncidentId(7) };
+        assert_eq!(told, vec![(incident, Some(5))]);
     }
 
     #[test]

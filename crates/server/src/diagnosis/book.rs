@@ -8,7 +8,8 @@
 //! 4 - While it is open its figures are brought up to date from time to time.
 //! 5 - One whose causes left the topology is resolved: nobody can see it any more.
 //! 6 - How bad it is only grows while it is open.
-//! 7 - What is not stored yet waits, in order; people are told with what is stored.
+//! 7 - Whether the monitor itself sees is told in the same way; while it does not, nothing else.
+//! 8 - What is not stored yet waits, in order; people are told with what is stored.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,7 +20,7 @@ use engine::{
 use model::{FaultMode, IncidentId, LogPosition, Severity, UtcMicros};
 use store::{
     CauseBody, EvidenceBody, ImpactBody, IncidentBody, IncidentKept, IncidentSave, IncidentStep,
-    IncidentTurn, IncidentsKept, SuppressedBody,
+    IncidentTurn, IncidentsKept, NewMessage, SuppressedBody,
 };
 
 use super::message;
@@ -110,7 +111,7 @@ impl Book {
                 None => {}
             }
         }
-        book.put(gone, judged);
+        book.put(gone, Vec::new(), judged);
         book
     }
 
@@ -128,10 +129,11 @@ impl Book {
                 Change::Reopened => IncidentStep::Reopened,
                 Change::CauseChanged => IncidentStep::CauseChanged,
                 Change::Resolved => IncidentStep::Resolved,
-                Change::Merged { into } => {
-                    let into = self.number(into.0);
-                    IncidentStep::Merged { into }
-                }
+                Change::Merged { into } => match self.number(into.0) {
+                    Some(into) => IncidentStep::Merged { into },
+                    // It is over as what is gone, with the next judgement.
+                    None => continue,
+                },
             };
             done.insert(told.id);
             saves.extend(self.step(told, step, standing, judged));
@@ -140,7 +142,9 @@ impl Book {
             saves.extend(self.go_on(told, standing, judged));
         }
         saves.extend(self.forget(report, judged));
-        self.put(saves, judged);
+        let monitor = report.sight.monitor;
+        let told = |change| message::of_monitor(change, judged.at, self.public.as_ref());
+        self.put(saves, monitor.map(told).into_iter().collect(), judged);
     }
 
     /// The oldest turn that is not stored yet.
@@ -163,8 +167,8 @@ impl Book {
         self.followed.get(&id).map(|followed| followed.last.id)
     }
 
-    fn put(&mut self, saves: Vec<IncidentSave>, judged: Judged) {
-        if saves.is_empty() {
+    fn put(&mut self, saves: Vec<IncidentSave>, tells: Vec<NewMessage>, judged: Judged) {
+        if saves.is_empty() && tells.is_empty() {
             return;
         }
         self.turn += 1;
@@ -176,6 +180,7 @@ impl Book {
             log_position: judged.position,
             next: self.next,
             saves,
+            tells,
         });
     }
 
@@ -351,10 +356,7 @@ fn note(step: IncidentStep, told: &Told, before: &Said) -> String {
     match step {
         IncidentStep::Opened | IncidentStep::Reopened => told.sentence.clone(),
         IncidentStep::Resolved => "what it hit answers as before".to_owned(),
-        IncidentStep::Merged { into: Some(into) } => format!("it is part of #{into}"),
-        IncidentStep::Merged { into: None } => {
-            "it is part of something that is not sure enough to be told".to_owned()
-        }
+        IncidentStep::Merged { into } => format!("it is part of #{into}"),
         IncidentStep::CauseChanged => {
             format!("now {}; it was taken for {}", now.cause(), before.cause())
         }

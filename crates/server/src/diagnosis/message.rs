@@ -1,15 +1,26 @@
-//! What people outside are told of an incident.
+//! What people outside are told of an incident, and of the monitor itself.
 
-use engine::rca::next_steps;
+use engine::{live::MonitorChange, rca::next_steps};
 use model::UtcMicros;
 use store::{CauseBody, IncidentSave, IncidentStep, NewMessage};
 
 use crate::{
     config::PublicUrl,
     notify::message::{
-        IncidentContent, IncidentKind, IncidentMessage, LikelyCause, MessageImpact, WebhookMessage,
+        IncidentContent, IncidentKind, IncidentMessage, LikelyCause, MessageImpact, MonitorContent,
+        MonitorKind, MonitorMessage, WebhookMessage,
     },
 };
+
+/// What keys of messages about the monitor begin with.
+pub(crate) const MONITOR: &str = "monitor";
+
+/// What to do when no agent sees.
+const BLIND_STEPS: [&str; 3] = [
+    "look whether this server reaches its network: its line, its switch port, its firewall",
+    "look whether agents run and reach it: `faultline-agent status` on one of them",
+    "nothing is lost: agents keep what they learn and send it when they reach this server again",
+];
 
 /// Evidence that a message carries, the weightiest first; the rest is on the incident's page.
 const EVIDENCE_MAX: usize = 5;
@@ -55,6 +66,54 @@ pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>)
     WebhookMessage::Incident(Box::new(message)).put(key, format!("incident.{}", save.id))
 }
 
+/// Makes the message about the monitor itself. Its key is of when it went blind, so that each time
+/// is told once, and the last one is found by its key.
+pub(super) fn of_monitor(
+    change: MonitorChange,
+    at: UtcMicros,
+    public: Option<&PublicUrl>,
+) -> NewMessage {
+    let (kind, since) = match change {
+        MonitorChange::Blind { since, .. } => (MonitorKind::Blind, since),
+        MonitorChange::Sees { blind_since } => (MonitorKind::Sees, blind_since),
+    };
+    let (text, next_steps) = match change {
+        MonitorChange::Blind { agents, .. } => {
+            let none = match agents {
+                1 => "its one agent does not see".to_owned(),
+                agents => format!("none of its {agents} agents sees"),
+            };
+            let text = format!(
+                "Faultline is blind since {since}: {none} the network, or cannot say so. Nothing \
+                 else is told until one does"
+            );
+            (text, BLIND_STEPS.map(str::to_owned).to_vec())
+        }
+        MonitorChange::Sees { .. } => {
+            let text = format!(
+                "Faultline sees again: it was blind from {since} to {at}. What agents kept \
+                 meanwhile is judged as it comes in"
+            );
+            (text, Vec::new())
+        }
+    };
+    let path = "/agents".to_owned();
+    let link = public.map(|public| public.link(&path));
+    let blind_since = since.to_string();
+    let data = MonitorContent { text, path, link, blind_since, next_steps };
+    let message = MonitorMessage { kind, timestamp: at.to_string(), data };
+    // By time, and of one time the end after the beginning: `blind` comes before `sees`.
+    let word = kind.as_str().trim_start_matches("monitor.");
+    let key = format!("{MONITOR}.{:020}.{word}", since.0);
+    WebhookMessage::Monitor(message).put(key, MONITOR.to_owned())
+}
+
+/// Since when people know that the monitor is blind, by the last message about it.
+pub(super) fn blind_since(last: Option<&NewMessage>) -> Option<UtcMicros> {
+    let last = last.filter(|last| last.kind == MonitorKind::Blind.as_str())?;
+    Some(UtcMicros(last.key.split('.').nth(1)?.parse().ok()?))
+}
+
 /// The message in one line, for a chat or a pager.
 fn text(save: &IncidentSave) -> String {
     let (number, sentence) = (save.id, save.sentence.trim_end_matches('.'));
@@ -68,10 +127,7 @@ fn text(save: &IncidentSave) -> String {
         IncidentStep::Reopened => format!("#{number} is back: {sentence}"),
         IncidentStep::CauseChanged => format!("#{number} has another cause: {sentence}"),
         IncidentStep::Resolved => format!("#{number} is over: {sentence}"),
-        IncidentStep::Merged { into: Some(into) } => {
-            format!("#{number} is part of #{into}: {sentence}")
-        }
-        IncidentStep::Merged { into: None } => format!("#{number} is part of another: {sentence}"),
+        IncidentStep::Merged { into } => format!("#{number} is part of #{into}: {sentence}"),
     }
 }
 
@@ -139,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn that_the_monitor_is_blind_is_told_under_a_key_that_says_since_when() {
+        let (since, at) = (UtcMicros(5_000_000), UtcMicros(65_000_000));
+        let blind = of_monitor(MonitorChange::Blind { since, agents: 3 }, at, None);
+        let sees = of_monitor(MonitorChange::Sees { blind_since: since }, at, None);
+        assert_eq!((faults(&blind.body), faults(&sees.body)), (Vec::new(), Vec::new()));
+        assert_eq!(blind.key, "monitor.00000000000005000000.blind");
+        assert!(blind.key < sees.key, "the last one says how it is");
+        assert_eq!(blind_since(Some(&blind)), Some(since));
+        assert_eq!((blind_since(Some(&sees)), blind_since(None)), (None, None));
+        let body: Value = serde_json::from_str(&blind.body).unwrap();
+        assert_eq!(body["type"], "monitor.blind");
+        assert_eq!(body["data"]["blind_since"], "1970-01-01T00:00:05Z");
+        let text = body["data"]["text"].as_str().unwrap();
+        assert!(text.starts_with("Faultline is blind since 1970-01-01T00:00:05Z: none"), "{text}");
+    }
+
+    #[test]
     fn a_message_says_what_happened_in_one_line_and_in_the_form_of_all() {
         let (key, body) = told(IncidentStep::Opened);
         assert_eq!(key, "incident.42.3");
@@ -152,12 +225,11 @@ mod tests {
         for (step, text) in [
             (IncidentStep::Reopened, "#42 is back: core1--core2 is down"),
             (IncidentStep::Worsened, "#42 is worse than when it was closed: core1--core2 is down"),
-            (IncidentStep::Merged { into: None }, "#42 is part of another: core1--core2 is down"),
             (IncidentStep::Revised, "#42 critical: core1--core2 is down"),
             (IncidentStep::CauseChanged, "#42 has another cause: core1--core2 is down"),
             (IncidentStep::Resolved, "#42 is over: core1--core2 is down"),
             (
-                IncidentStep::Merged { into: Some(IncidentId(7)) },
+                IncidentStep::Merged { into: IncidentId(7) },
                 "#42 is part of #7: core1--core2 is down",
             ),
         ] {

@@ -386,10 +386,19 @@ pub(crate) async fn diagnosis_get(
             missing.push(format!("the stored topology cannot be used: {reason}; import it again"));
             (DiagnosisStateView::BadTopology, &nothing)
         }
-        ShownState::Judged(report) => (DiagnosisStateView::Judged, report),
+        ShownState::Judged(report) => (DiagnosisStateView::Judged, report.as_ref()),
     };
     if state == DiagnosisStateView::Judged {
         missing.extend(app.diagnosis_gaps(&scope, report.pairs).await?);
+    }
+    if report.sight.is_waiting {
+        missing.push(match report.sight.blind_since {
+            Some(since) => format!(
+                "no agent sees the network since {since}, or can say so: nothing is judged until \
+                 one does; look at this server's own line, and at the agents"
+            ),
+            None => "agents are not heard just now: nothing is judged until they are".to_owned(),
+        });
     }
     if 0 < report.targets_outside {
         let (count, verb) = match report.targets_outside {

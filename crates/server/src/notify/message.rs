@@ -16,6 +16,8 @@ const SCHEMA_ID: &str = "urn:faultline:webhook-messages:v1";
 pub(crate) enum WebhookMessage {
     Test(TestMessage),
     Incident(Box<IncidentMessage>),
+    Monitor(MonitorMessage),
+    Digest(DigestMessage),
 }
 
 /// Somebody asked whether messages arrive.
@@ -139,6 +141,112 @@ pub(crate) struct MessageImpact {
     pub(crate) devices_exposed: usize,
 }
 
+/// Whether the monitor itself sees. While it does not, nothing else is told.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct MonitorMessage {
+    #[serde(rename = "type")]
+    pub(crate) kind: MonitorKind,
+    /// When that was judged, in UTC.
+    #[schema(format = DateTime)]
+    pub(crate) timestamp: String,
+    pub(crate) data: MonitorContent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) enum MonitorKind {
+    #[serde(rename = "monitor.blind")]
+    Blind,
+    #[serde(rename = "monitor.sees")]
+    Sees,
+}
+
+impl MonitorKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            MonitorKind::Blind => "monitor.blind",
+            MonitorKind::Sees => "monitor.sees",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct MonitorContent {
+    /// The whole in one line, for a chat or a pager.
+    pub(crate) text: String,
+    #[schema(example = "/agents")]
+    pub(crate) path: String,
+    #[schema(required, example = "https://noc.example.net/agents")]
+    pub(crate) link: Option<String>,
+    /// When an agent saw the network last before.
+    #[schema(format = DateTime)]
+    pub(crate) blind_since: String,
+    pub(crate) next_steps: Vec<String>,
+}
+
+/// What changed of incidents since the last one, for whoever was not told of each thing. Nothing is
+/// sent when nothing changed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DigestMessage {
+    #[serde(rename = "type")]
+    pub(crate) kind: DigestKind,
+    /// Until when it counts, in UTC.
+    #[schema(format = DateTime)]
+    pub(crate) timestamp: String,
+    pub(crate) data: DigestContent,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) enum DigestKind {
+    #[serde(rename = "incident.digest")]
+    Digest,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DigestContent {
+    /// The whole in one line, for a chat or a pager.
+    pub(crate) text: String,
+    #[schema(example = "/incidents")]
+    pub(crate) path: String,
+    #[schema(required, example = "https://noc.example.net/incidents")]
+    pub(crate) link: Option<String>,
+    /// When the first thing happened that nobody was told of.
+    #[schema(format = DateTime)]
+    pub(crate) since: String,
+    pub(crate) opened: u32,
+    pub(crate) reopened: u32,
+    pub(crate) resolved: u32,
+    pub(crate) merged: u32,
+    pub(crate) closed: u32,
+    /// Other figures, another way to fail, or a candidate less: what was told of none.
+    pub(crate) revised: u32,
+    /// Things that people did, closing included.
+    pub(crate) by_people: u32,
+    /// Targets whose own alert the incidents below stand for.
+    pub(crate) targets_suppressed: usize,
+    /// Open ones of all, and of these those that nobody acknowledged.
+    pub(crate) open: u64,
+    pub(crate) unacknowledged: u64,
+    /// Those that changed, the worst first; at most 20.
+    pub(crate) incidents: Vec<DigestIncidentContent>,
+    pub(crate) incidents_total: usize,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = DigestIncident)]
+pub(crate) struct DigestIncidentContent {
+    pub(crate) incident: u32,
+    #[schema(example = "/incidents/42")]
+    pub(crate) path: String,
+    #[schema(example = "open")]
+    pub(crate) state: &'static str,
+    #[schema(example = "critical")]
+    pub(crate) severity: &'static str,
+    pub(crate) sentence: String,
+    /// Changes that nobody was told of.
+    pub(crate) changes: u32,
+    pub(crate) targets_suppressed: usize,
+}
+
 impl WebhookMessage {
     /// A test of a webhook of this name.
     pub(crate) fn test(webhook: &str, now: UtcMicros) -> WebhookMessage {
@@ -156,6 +264,8 @@ impl WebhookMessage {
         let kind = match self {
             WebhookMessage::Test(_) => "test",
             WebhookMessage::Incident(message) => message.kind.as_str(),
+            WebhookMessage::Monitor(message) => message.kind.as_str(),
+            WebhookMessage::Digest(_) => "incident.digest",
         };
         // Numbers and texts always become JSON.
         let body = serde_json::to_string(self).unwrap_or_default();

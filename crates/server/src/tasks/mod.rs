@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::App,
+    app::{App, AppError, digest::period_end},
     authority::{AuthorityError, SERVER_RENEW_BEFORE, ServerCertificate},
     backup::BackupError,
     conductor::ConductError,
@@ -41,6 +41,8 @@ const COMPACT_STEPS_MAX: u32 = 1_000;
 const TELL_STEPS_MAX: u32 = 10;
 /// Steps that give deleted pages back, of 16 MiB each; what is left is met with the next sweep.
 const VACUUM_STEPS_MAX: u32 = 1_000;
+/// Only compares two times, but when a digest is due.
+const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3600);
 /// Only compares two times, but when a backup is due.
 const BACKUP_INTERVAL: Duration = Duration::from_secs(1);
@@ -60,6 +62,8 @@ enum TaskError {
     Change(String),
     #[error("cannot sign")]
     Authority(#[from] AuthorityError),
+    #[error("cannot make a digest: {0:?}")]
+    Digest(AppError),
     #[error("there is no new backup")]
     Backup(#[from] BackupError),
 }
@@ -82,9 +86,42 @@ pub(crate) fn start(
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
     tasks.spawn(diagnose(app.clone(), stop.clone()));
     tasks.spawn(notify(app.clone(), stop.clone()));
+    if let Some(every) = app.config.digest {
+        let digest = Digest { app: app.clone(), every, done: None };
+        tasks.spawn(self::every(DIGEST_INTERVAL, stop.clone(), digest, "digest", Digest::tell));
+    }
     if let Some(heartbeat) = &app.config.heartbeat {
         let beat = Beat { app: app.clone(), was_refused: false };
         tasks.spawn(every(heartbeat.every, stop.clone(), beat, "heartbeat", Beat::beat));
+    }
+}
+
+/// Tells people of what they were not told one by one.
+#[derive(Clone)]
+struct Digest {
+    app: App,
+    every: Duration,
+    /// Until when it was done last; `None`: before the first time in this process.
+    done: Option<UtcMicros>,
+}
+
+impl HasApp for Digest {
+    fn app(&self) -> &App {
+        &self.app
+    }
+}
+
+impl Digest {
+    async fn tell(mut self) -> (Digest, Result<(), TaskError>) {
+        let until = period_end(self.app.clock.now(), self.every);
+        if self.done == Some(until) {
+            return (self, Ok(()));
+        }
+        let told = self.app.digest(&Scope::system(ORG_DEFAULT), until, self.every).await;
+        if told.is_ok() {
+            self.done = Some(until);
+        }
+        (self, told.map_err(TaskError::Digest))
     }
 }
 

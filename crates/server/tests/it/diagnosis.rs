@@ -1,14 +1,22 @@
 //! The cause of what real agents report, by the topology that was imported.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use server::clock::Clock;
 use tokio::time::Instant;
+use wire::v1;
 
-use crate::harness::{Identity, Server, answered, enrol, lost};
+use crate::harness::{Identity, Link, Server, answered, enrol, lost, soon};
+use crate::http::TestClocks;
 
 /// An agent at r1 and one at r4; r2 is between r1, r3 and r4.
 fn network() -> Value {
+    weighing([1, 120])
+}
+
+/// The same, with the weights of r2 and r3.
+fn weighing([r2, r3]: [u32; 2]) -> Value {
     let link = |a: &str, b: &str| {
         let id = format!("{a}--{b}");
         json!({"id": id, "kind": "link", "ends": [a, b], "cost": 10})
@@ -20,7 +28,7 @@ fn network() -> Value {
         json!({"id": "fra1", "kind": "agent", "device": "r1"}),
         json!({"id": "ber1", "kind": "agent", "device": "r4"}),
     ]);
-    let targets: Vec<Value> = [("r1", 1), ("r2", 1), ("r3", 120), ("r4", 1)]
+    let targets: Vec<Value> = [("r1", 1), ("r2", r2), ("r3", r3), ("r4", 1)]
         .map(|(id, weight)| json!({"id": id, "device": id, "weight": weight}))
         .to_vec();
     json!({"elements": elements, "targets": targets})
@@ -91,18 +99,23 @@ async fn heal(server: &Server, probes: &[model::ProbeId], identities: Vec<Identi
     }
 }
 
+async fn linked(server: &Server, probes: &[model::ProbeId]) -> Vec<Link> {
+    let mut links = Vec::new();
+    for name in ["fra1", "ber1"] {
+        let (_, token) = server.new_agent(name).await;
+        let mut link = enrol(&token).await.unwrap().link().await.unwrap();
+        link.assigned(probes).await;
+        links.push(link);
+    }
+    links
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_is_named_from_what_agents_report_and_hits_nobody_once_answers_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path()).await;
     let probes = described(&server).await;
-    let mut links = Vec::new();
-    for name in ["fra1", "ber1"] {
-        let (_, token) = server.new_agent(name).await;
-        let mut link = enrol(&token).await.unwrap().link().await.unwrap();
-        link.assigned(&probes).await;
-        links.push(link);
-    }
+    let links = linked(&server, &probes).await;
     for link in &links {
         let mut rows = Vec::new();
         for ago_s in (20..=60).rev().step_by(5) {
@@ -178,6 +191,33 @@ async fn act(server: &Server, path: &str, body: Value) -> (u16, Value) {
     server.try_post(&format!("/incidents/1/{path}"), &body).await
 }
 
+/// A webhook where nobody listens: what it would be sent can be looked at.
+async fn to_nobody(server: &Server) {
+    server.post("/webhooks", &json!({"name": "noc", "url": "http://127.0.0.1:9/"})).await;
+}
+
+/// What people outside were told, oldest first.
+async fn messages(server: &Server) -> Vec<String> {
+    let page = server.get("/webhooks/1/deliveries").await;
+    let kinds = page["items"].as_array().unwrap().iter().rev();
+    kinds.map(|item| item["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The number of the next incident that a console is told of.
+async fn incident_told(live: &mut reqwest::Response) -> u64 {
+    let mut text = String::new();
+    loop {
+        text += str::from_utf8(&soon(live.chunk()).await.unwrap().unwrap()).unwrap();
+        let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        let event = whole.split("\n\n").find(|event| event.contains("event: incident"));
+        let data = event.and_then(|event| event.lines().find_map(|l| l.strip_prefix("data: ")));
+        if let Some(data) = data {
+            let told: Value = serde_json::from_str(data).unwrap();
+            return told["incident"].as_u64().unwrap();
+        }
+    }
+}
+
 async fn incident_until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
     let patience = Instant::now() + Duration::from_secs(12);
     loop {
@@ -237,6 +277,18 @@ async fn closed_by_force(server: &Server, version: &Value) {
     assert_eq!((status, &reopened["state"]), (200, &json!("open")));
 }
 
+/// What is said of an incident that has just opened.
+async fn tells_all(server: &Server, incident: &Value) {
+    assert_eq!(incident["suppressed"][0]["target"], "r3");
+    assert_eq!(incident["targets"][0]["name"], "r3", "a link to its history");
+    assert_eq!(incident["timeline"][0]["kind"], "opened");
+    assert_eq!(incident["timeline"][0]["is_told"], true);
+    let steps = incident["next_steps"].as_array().unwrap();
+    assert!(steps[0].as_str().unwrap().contains("r2--r3 or r3"), "{steps:?}");
+    let beliefs = server.get("/incidents/1/revisions").await;
+    assert_eq!(beliefs["items"][0]["sentence"], incident["sentence"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear() {
     let dir = tempfile::tempdir().unwrap();
@@ -247,14 +299,7 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
     assert_eq!((&incident["id"], &incident["state"]), (&json!(1), &json!("open")));
     assert_eq!(incident["causes"][0]["elements"], json!(["r2--r3", "r3"]), "{incident:#}");
     assert!(!incident["causes"][0]["evidence"].as_array().unwrap().is_empty());
-    assert_eq!(incident["suppressed"][0]["target"], "r3");
-    assert_eq!(incident["targets"][0]["name"], "r3", "a link to its history");
-    assert_eq!(incident["timeline"][0]["kind"], "opened");
-    assert_eq!(incident["timeline"][0]["is_told"], true);
-    let steps = incident["next_steps"].as_array().unwrap();
-    assert!(steps[0].as_str().unwrap().contains("r2--r3 or r3"), "{steps:?}");
-    let beliefs = server.get("/incidents/1/revisions").await;
-    assert_eq!(beliefs["items"][0]["sentence"], incident["sentence"]);
+    tells_all(&server, &incident).await;
 
     case_holds(&server).await;
 
@@ -281,10 +326,13 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
     let (status, problem) = act(&server, "reopen", json!({})).await;
     assert_eq!(status, 409);
     assert!(problem["detail"].as_str().unwrap().contains("it is over since"), "{problem:#}");
+    // Nothing but people writes it any more: consoles see what they do.
+    let mut live = server.ask(reqwest::Method::GET, "/live").await;
     assert_eq!(
         act(&server, "close", json!({"code": "line", "version": over["version"]})).await.0,
         200
     );
+    assert_eq!(incident_told(&mut live).await, 1);
     let done = server.get("/incidents/1").await;
     let did = |entry: &Value| format!("{} {}", entry["actor"], entry["kind"]).replace('"', "");
     let told: Vec<String> = done["timeline"].as_array().unwrap().iter().map(did).collect();
@@ -346,5 +394,75 @@ async fn a_fact_that_arrives_names_the_link_and_is_there_after_a_restart() {
     let is_beside = |fact: &&Value| fact["is_control_plane"] == true;
     assert_eq!(facts.iter().filter(is_beside).count(), 1, "{facts:#?}");
     assert!(facts.iter().all(|fact| fact["is_stale"] == false && fact["is_known"] == true));
+    server.stop().await;
+}
+
+/// The same failure turns out to hit many more: the same cause, and more severe.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_closed_speaks_again_when_it_gets_worse() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    to_nobody(&server).await;
+    let probes = described(&server).await;
+    server.post("/topology/import", &weighing([120, 1])).await;
+    cut(&server, &probes).await;
+    incident_until(&server, |row| row["severity"] == "major").await;
+    assert_eq!(act(&server, "acknowledge", json!({})).await.0, 200);
+    let forced = json!({"code": "line", "force": true});
+    assert_eq!(act(&server, "close", forced).await.1["state"], "closed");
+
+    server.post("/topology/import", &weighing([120, 120])).await;
+    let worse = incident_until(&server, |row| row["state"] == "open").await;
+    assert_eq!((&worse["id"], &worse["severity"]), (&json!(1), &json!("critical")), "{worse:#}");
+    assert_eq!(worse["acknowledged_by"], Value::Null, "nobody has seen that it is worse");
+    let entries = worse["timeline"].as_array().unwrap();
+    let told = entries.iter().filter(|entry| entry["is_told"] == true);
+    let told: Vec<&str> = told.map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(told, ["opened", "reopened"]);
+    assert_eq!(messages(&server).await, ["incident.opened", "incident.reopened"]);
+    server.stop().await;
+}
+
+async fn heartbeat(link: &Link) {
+    link.send(v1::agent_frame::Kind::Heartbeat(v1::Heartbeat::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_that_is_cut_off_says_that_alone_once_and_that_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    to_nobody(&server).await;
+    let probes = described(&server).await;
+    let (_, token) = server.new_agent("fra1").await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    link.assigned(&probes).await;
+    heartbeat(&link).await;
+    soon(async {
+        while server.metric("faultline_ingest_heartbeats_total").await < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    // Nobody is heard: neither the agent, nor anything that it asks, is called down for it.
+    clocks.pass(Duration::from_secs(40));
+    let blind = |diagnosis: &Value| diagnosis["missing"].to_string().contains("no agent sees");
+    until(&server, blind).await;
+    clocks.pass(Duration::from_secs(3_600));
+    let later = server.get("/diagnosis").await["at_us"].as_i64();
+    until(&server, |diagnosis| later < diagnosis["at_us"].as_i64()).await;
+    assert_eq!(messages(&server).await, ["monitor.blind"]);
+    let identity = identity.process(1, link.epoch);
+    server.kill().await;
+
+    let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
+    until(&server, blind).await;
+    assert_eq!(messages(&server).await, ["monitor.blind"], "nobody is told again");
+    let link = identity.at(&server).link_once_free().await;
+    heartbeat(&link).await;
+    until(&server, |diagnosis| !blind(diagnosis)).await;
+    assert_eq!(messages(&server).await, ["monitor.blind", "monitor.sees"]);
     server.stop().await;
 }

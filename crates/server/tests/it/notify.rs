@@ -9,9 +9,12 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, response::IntoResponse as _};
 use http::{HeaderMap, Response, StatusCode};
+use model::{IncidentId, LogPosition, Severity, UtcMicros};
 use serde_json::{Value, json};
 use server::clock::Clock;
-use store::{NewMessage, ORG_DEFAULT, Scope, Store};
+use store::{
+    IncidentBody, IncidentSave, IncidentStep, IncidentTurn, NewMessage, ORG_DEFAULT, Scope, Store,
+};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use crate::{
@@ -94,7 +97,7 @@ fn message(key: &str, subject: &str) -> NewMessage {
 async fn put(dir: &Path, messages: &[NewMessage]) {
     let store = Store::open(&dir.join("faultline.db")).await.unwrap();
     for message in messages {
-        let at = model::UtcMicros(START_US);
+        let at = UtcMicros(START_US);
         store.message_put(&Scope::system(ORG_DEFAULT), message, at).await.unwrap();
     }
     store.close().await;
@@ -219,6 +222,76 @@ async fn what_was_given_up_can_be_sent_again_and_a_receiver_can_end_it() {
     let webhook = server.get("/webhooks/1").await;
     assert_eq!((&webhook["is_disabled"], &webhook["dead"]), (&json!(true), &json!(1)));
     server.stop().await;
+}
+
+/// An incident that opened, and changed twice without a word.
+async fn an_incident(dir: &Path, at: UtcMicros) {
+    let save = |step, revision| IncidentSave {
+        id: IncidentId(1),
+        step,
+        note: String::new(),
+        revision,
+        severity: Severity::Major,
+        onset: (at, at),
+        sentence: "r2--r3 is down".to_owned(),
+        body: IncidentBody { suppressed_total: 7, ..IncidentBody::default() },
+        pairs: Vec::new(),
+        message: (revision == 1).then(|| message("incident.1.1", "incident.1")),
+    };
+    let turn = IncidentTurn {
+        run: 1,
+        turn: 1,
+        at,
+        inventory_version: 1,
+        log_position: LogPosition(0),
+        next: 2,
+        saves: vec![
+            save(IncidentStep::Opened, 1),
+            save(IncidentStep::Revised, 2),
+            save(IncidentStep::Revised, 3),
+        ],
+        tells: Vec::new(),
+    };
+    let store = Store::open(&dir.join("faultline.db")).await.unwrap();
+    store.incidents_take(&Scope::system(ORG_DEFAULT), &turn).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_was_told_of_is_told_in_one_digest_and_of_nothing_there_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut receiver = Receiver::start().await;
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    webhook(&server, &receiver).await;
+    server.stop().await;
+    an_incident(dir.path(), UtcMicros(START_US)).await;
+
+    clocks.pass(Duration::from_secs(900));
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    assert_eq!(header(&receiver.next().await, "webhook-id"), "incident.1.1");
+    let digest: Value = serde_json::from_str(&receiver.next().await.body).unwrap();
+    assert_eq!(digest["type"], "incident.digest");
+    // It counts until the end of a quarter of an hour.
+    assert_eq!(digest["timestamp"], "2026-11-21T06:00:00Z");
+    let data = &digest["data"];
+    assert_eq!(
+        (&data["opened"], &data["revised"], &data["open"]),
+        (&json!(1), &json!(2), &json!(1))
+    );
+    assert_eq!(data["incidents"][0]["targets_suppressed"], json!(7));
+    deliveries(&server, |items| items.iter().all(|one| one["state"] == "sent")).await;
+    server.kill().await;
+
+    // The same process that starts again, and the next period, in which nothing changed.
+    for _ in 0..2 {
+        let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
+        server.post("/webhooks/1/test", &json!({})).await;
+        let body: Value = serde_json::from_str(&receiver.next().await.body).unwrap();
+        assert_eq!(body["type"], "test", "no digest again");
+        server.kill().await;
+        clocks.pass(Duration::from_secs(900));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

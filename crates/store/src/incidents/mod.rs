@@ -3,6 +3,7 @@
 //! What a judgement changes is written as a whole and once, with what people outside are told of
 //! it. Whether something is an incident, and whether it is over, is not decided here.
 
+mod digest;
 mod list;
 mod people;
 mod rows;
@@ -18,6 +19,7 @@ use crate::{
     db::{Conn, DbRow, Text, damaged, sql},
 };
 
+pub use digest::{DigestIncident, IncidentDigest};
 pub use rows::*;
 
 /// Revisions that are kept of one incident: the first, and the last ones.

@@ -227,6 +227,8 @@ pub struct IncidentTurn {
     /// The number of the next incident after it.
     pub next: u32,
     pub saves: Vec<IncidentSave>,
+    /// What people outside are told beside incidents.
+    pub tells: Vec<NewMessage>,
 }
 
 /// One incident as a judgement leaves it.
@@ -259,9 +261,8 @@ pub enum IncidentStep {
     Reopened,
     CauseChanged,
     Resolved,
-    /// Into another, if people know that.
     Merged {
-        into: Option<IncidentId>,
+        into: IncidentId,
     },
 }
 

@@ -106,6 +106,9 @@ impl Store {
         for save in &turn.saves {
             write(&mut tx, scope, turn, save).await?;
         }
+        for message in &turn.tells {
+            outbox::put(&mut tx, scope, message, turn.at).await?;
+        }
         tx.commit().await
     }
 }
@@ -180,7 +183,7 @@ async fn stand(
             EntryKind::Resolved
         }
         IncidentStep::Merged { into } => {
-            over(into).execute(tx).await?;
+            over(Some(into)).execute(tx).await?;
             EntryKind::Merged
         }
         IncidentStep::Reopened => {

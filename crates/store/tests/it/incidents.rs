@@ -71,6 +71,7 @@ fn turn(turn: u64, saves: Vec<IncidentSave>) -> IncidentTurn {
         log_position: LogPosition(99),
         next: 4,
         saves,
+        tells: Vec::new(),
     }
 }
 
@@ -205,7 +206,7 @@ async fn incidents_are_found_by_state_time_owner_and_what_they_named() {
     let other = IncidentSave { body: body("r8--r9", 1), ..save(2, IncidentStep::Opened, 1) };
     let saves = vec![save(1, IncidentStep::Opened, 1), other, save(3, IncidentStep::Opened, 1)];
     f.take(&turn(1, saves)).await;
-    f.take(&turn(100, vec![save(3, IncidentStep::Merged { into: Some(IncidentId(1)) }, 2)])).await;
+    f.take(&turn(100, vec![save(3, IncidentStep::Merged { into: IncidentId(1) }, 2)])).await;
     f.act(2, IncidentAct::Assign(Some((UserId(7), name("ann"))))).await.unwrap();
     let all = IncidentQuery::default;
     let text = |text: &str| Some(text.to_owned());

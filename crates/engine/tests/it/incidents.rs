@@ -1,0 +1,167 @@
+//! Incidents over assessments: whom people are told of, and that each thing told has one ending.
+
+use std::collections::BTreeSet;
+
+use engine::{
+    graph::ElementIx,
+    rca::{Assessment, Change, Finding, Impact, Incidents, RankedCause},
+};
+use expect_test::{Expect, expect};
+use model::{ElementKind, FaultMode, UtcMicros};
+
+const SECOND: i64 = 1_000_000;
+
+/// `link1 90 hits 1 2 3`: how likely in percent, and which targets; elements have numbers. Of what
+/// is `over` nothing is lost any more.
+fn finding(text: &str, at: i64) -> Finding {
+    let mut words = text.split_whitespace();
+    let name = words.next().expect("a cause");
+    let (kind, number) = match name.strip_prefix("link") {
+        Some(number) => (ElementKind::Link, number),
+        None => (ElementKind::Device, name.strip_prefix("device").expect("a link or a device")),
+    };
+    let percent: f64 = words.next().expect("how likely").parse().expect("a number");
+    let rest: Vec<&str> = words.collect();
+    let hits = rest.iter().filter_map(|word| word.parse::<u32>().ok());
+    let pairs: Vec<_> = hits.map(|target| (ElementIx(900), ElementIx(1_000 + target))).collect();
+    let cause = RankedCause {
+        elements: vec![ElementIx(number.parse().expect("a number"))],
+        kind,
+        mode: FaultMode::Down,
+        loss_ppm: None,
+        rtt_us_added: None,
+        probability: percent / 100.0,
+        evidence: Vec::new(),
+        to_disambiguate: None,
+    };
+    Finding {
+        causes: vec![cause],
+        other: 0.0,
+        onset: (UtcMicros(0), UtcMicros(at * SECOND)),
+        impact: Impact {
+            targets_down: u32::try_from(pairs.len()).expect("a few"),
+            ..Impact::default()
+        },
+        suppressed: Vec::new(),
+        explained: 1.0,
+        pairs,
+        last_lost: Some(UtcMicros(at * SECOND)),
+        is_fresh: true,
+        is_announced: false,
+        is_felt: true,
+        is_over: rest.contains(&"over"),
+    }
+}
+
+/// Plays assessments, `SECONDS | finding; finding`, and compares what people are told. A target
+/// answers in an assessment that has it in no finding.
+#[track_caller]
+fn check(script: &str, expected: Expect) {
+    let mut incidents = Incidents::default();
+    let mut told = String::new();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (at, findings) = line.split_once('|').expect("a time and findings");
+        let at: i64 = at.trim().parse().expect("seconds");
+        let texts = findings.split(';').map(str::trim).filter(|text| !text.is_empty());
+        let assessment = Assessment {
+            at: UtcMicros(at * SECOND),
+            findings: texts.map(|text| finding(text, at)).collect(),
+            ..Assessment::default()
+        };
+        let out: BTreeSet<_> =
+            assessment.findings.iter().flat_map(|finding| finding.pairs.clone()).collect();
+        for message in incidents.take(&assessment, &|pair| !out.contains(&pair)) {
+            let change = match message.change {
+                Change::Merged { into } => format!("merged into {}", into.0),
+                Change::Opened => "opened".to_owned(),
+                Change::Reopened => "reopened".to_owned(),
+                Change::CauseChanged => "cause changed".to_owned(),
+                Change::Resolved => "resolved".to_owned(),
+            };
+            told += &format!("{at} s: {} {change}\n", message.incident.0);
+        }
+    }
+    expected.assert_eq(&told);
+}
+
+#[test]
+fn what_people_know_goes_on_when_it_turns_out_to_be_one_with_what_they_do_not() {
+    // 1 is suspected and never told; 2 is told. Then one cause explains both.
+    check(
+        "
+         0 | link1 40 hits 1 2
+        10 | link1 40 hits 1 2; link5 90 hits 3 4
+        20 | link1 40 hits 1 2 3 4
+        30 | link1 40 hits 1 2 3 4
+        40 |
+        50 |
+        ",
+        expect![[r#"
+            10 s: 2 opened
+            40 s: 2 resolved
+        "#]],
+    );
+    // Once the other cause is sure, that is told of the one that people know.
+    check(
+        "
+         0 | link1 40 hits 1 2
+        10 | link1 40 hits 1 2; link5 90 hits 3 4
+        20 | link1 80 hits 1 2 3 4
+        50 | link1 80 hits 1 2 3 4
+        60 |
+        70 |
+        ",
+        expect![[r#"
+            10 s: 2 opened
+            50 s: 2 cause changed
+            60 s: 2 resolved
+        "#]],
+    );
+}
+
+#[test]
+fn of_two_that_people_know_the_newer_ends_as_a_part_and_the_older_with_the_all_clear() {
+    check(
+        "
+         0 | link1 90 hits 1 2
+        10 | link1 90 hits 1 2; link5 90 hits 3 4
+        20 | link1 90 hits 1 2 3 4
+        30 |
+        40 |
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            10 s: 2 opened
+            20 s: 2 merged into 1
+            30 s: 1 resolved
+        "#]],
+    );
+}
+
+#[test]
+fn what_ended_once_does_not_end_again_because_it_is_suspected_anew() {
+    // 1 is over, comes back unlikely, and is then part of 2: nobody was told that it is back.
+    check(
+        "
+          0 | link1 90 hits 1 2
+         30 |
+         40 |
+         60 | link5 90 hits 3 4
+        100 | link1 30 hits 1 2; link5 90 hits 3 4
+        110 | link5 90 hits 1 2 3 4
+        120 |
+        130 |
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            30 s: 1 resolved
+            60 s: 2 opened
+            120 s: 2 resolved
+        "#]],
+    );
+}
+
+#[test]
+fn what_nobody_was_told_of_ends_in_silence() {
+    check("0 | link1 40 hits 1 2\n10 |\n20 |", expect![""]);
+}
