@@ -104,6 +104,9 @@ fn cells() -> Vec<Cell> {
     }
     for failure in [Failure::Link, Failure::Device] {
         cells.push(cell(failure, Phase::Rerouted, false));
+        for phase in [Phase::Wrong, Phase::Skewed, Phase::Limited] {
+            cells.push(cell(failure, phase, false));
+        }
     }
     for has_telemetry in [false, true] {
         cells.push(cell(Failure::Device, Phase::Rerouted, has_telemetry));

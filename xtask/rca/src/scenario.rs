@@ -51,7 +51,21 @@ pub(crate) enum Phase {
     Stale,
     /// Before, and the paths computed from the topology, not traced.
     Computed,
+    /// The same, from a topology that lacks some of the links.
+    Wrong,
+    /// As before, traced, and the clock of each agent is off.
+    Skewed,
+    /// As before, traced, and some devices answer only a part of what they are asked.
+    Limited,
 }
+
+/// Links that nobody wrote down, of all.
+const UNWRITTEN: f64 = 0.02;
+/// By how much the clock of an agent is off at most.
+const SKEW_US: i64 = 5_000_000;
+/// Devices that limit what they answer, and the share of packets that they leave.
+const LIMITED: f64 = 0.1;
+const UNANSWERED: f64 = 0.3;
 
 /// A kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +107,8 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
     let fate: BTreeSet<ElementIx> = broken.iter().flat_map(|ix| topology.fate(*ix)).collect();
     let gone = without(topology, &fate);
     let mut book_after = PathBook::default();
-    let mut world = World { topology, cell, broken: &broken, fate: &fate, dice: dice.fork(1) };
+    let (dice, quirks) = (dice.fork(1), dice.fork(2));
+    let mut world = World { topology, cell, broken: &broken, fate: &fate, dice, quirks };
     let mut told = Vec::new();
     let mut seen = Vec::new();
     let mut rows = Vec::new();
@@ -106,13 +121,13 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
             let (truth, known) = world.paths(&before, &after);
             let is_hit = world.is_hit(agent, &truth);
             is_felt |= is_hit;
-            let asks = world.asks(agent, is_hit);
+            let asks = world.asks((agent, target), is_hit);
             if asks.is_empty() {
                 continue;
             }
             let is_bad = asks.last().is_some_and(Ask::is_dead);
             let since = (cell.phase == Phase::Rerouted && known != before).then_some(BREAK);
-            if cell.phase != Phase::Computed {
+            if !matches!(cell.phase, Phase::Computed | Phase::Wrong) {
                 told.push(Told {
                     agent,
                     target,
@@ -130,7 +145,7 @@ pub(crate) fn draw(topology: &Topology, cell: Cell, dice: &mut Dice) -> Option<S
     let facts = world.facts();
     let beats = world.beats();
     let case = Case {
-        topology: topology.clone(),
+        topology: world.written(),
         told,
         seen,
         facts,
@@ -220,6 +235,8 @@ struct World<'a> {
     /// What broke, and what went with it.
     fate: &'a BTreeSet<ElementIx>,
     dice: Dice,
+    /// What is drawn of an agent or a device, whoever asks first.
+    quirks: Dice,
 }
 
 impl World<'_> {
@@ -231,7 +248,9 @@ impl World<'_> {
     ) -> (Vec<ElementIx>, Vec<ElementIx>) {
         let is_lossy = matches!(self.cell.failure, Failure::Lossy(_));
         match self.cell.phase {
-            Phase::Transient | Phase::Computed => (before.to_vec(), before.to_vec()),
+            Phase::Transient | Phase::Computed | Phase::Wrong | Phase::Skewed | Phase::Limited => {
+                (before.to_vec(), before.to_vec())
+            }
             _ if is_lossy => (before.to_vec(), before.to_vec()),
             // An unreachable target has no path; what was known of it stays.
             _ if after.is_empty() => (before.to_vec(), before.to_vec()),
@@ -245,12 +264,40 @@ impl World<'_> {
         self.fate.contains(&agent) || path.iter().any(|element| self.fate.contains(element))
     }
 
+    /// The topology as somebody wrote it down.
+    fn written(&mut self) -> Topology {
+        if self.cell.phase != Phase::Wrong {
+            return self.topology.clone();
+        }
+        let mut links: Vec<ElementIx> = self.topology.of_kind(ElementKind::Link).collect();
+        links.retain(|link| !self.fate.contains(link));
+        let count = (links.len() as f64 * UNWRITTEN).ceil() as usize;
+        without(self.topology, &self.dice.some(&links, count).into_iter().collect())
+    }
+
+    /// By how much an agent's clock is off.
+    fn skew_us(&self, agent: ElementIx) -> i64 {
+        if self.cell.phase != Phase::Skewed {
+            return 0;
+        }
+        let part = self.quirks.fork(u64::from(agent.0)).part();
+        (SKEW_US as f64 * (2.0 * part - 1.0)) as i64
+    }
+
+    /// Whether what a target stands behind leaves a part unanswered.
+    fn is_limited(&self, target: ElementIx) -> bool {
+        let part = || self.quirks.fork(u64::from(target.0)).part();
+        self.cell.phase == Phase::Limited && part() < LIMITED
+    }
+
     /// Rounds before and after; the moment within the interval is the pair's own.
-    fn asks(&mut self, agent: ElementIx, is_hit: bool) -> Vec<Ask> {
+    fn asks(&mut self, (agent, target): (ElementIx, ElementIx), is_hit: bool) -> Vec<Ask> {
+        let skew_us = self.skew_us(agent);
+        let is_limited = self.is_limited(target);
         let phase_us = self.dice.below(INTERVAL_US as usize) as i64;
         let ask = |at: i64, sent, received| {
             let rtt_us = (0 < received).then_some(5_000);
-            Ask { at: UtcMicros(BREAK + at), sent, received, rtt_us }
+            Ask { at: UtcMicros(BREAK + at + skew_us), sent, received, rtt_us }
         };
         if let Failure::Lossy(percent) = self.cell.failure {
             return self.lossy_asks(f64::from(percent) / 100.0, is_hit);
@@ -262,18 +309,25 @@ impl World<'_> {
             if is_dead && is_after {
                 continue;
             }
-            let notice =
-                if self.cell.phase == Phase::Transient || self.cell.phase == Phase::Computed {
-                    NOISE.notice
-                } else {
-                    1.0
-                };
+            let notice = match self.cell.phase {
+                Phase::Rerouted | Phase::Stale => 1.0,
+                Phase::Transient
+                | Phase::Computed
+                | Phase::Wrong
+                | Phase::Skewed
+                | Phase::Limited => NOISE.notice,
+            };
             let is_lost = if is_hit && is_after && self.dice.chance(notice) {
                 !self.dice.chance(NOISE.false_good)
             } else {
                 self.dice.chance(NOISE.false_bad)
             };
-            asks.push(ask(at, 5, if is_lost { 0 } else { 5 }));
+            let lost = if is_limited {
+                (0..5).filter(|_| self.dice.chance(UNANSWERED)).count() as u16
+            } else {
+                0
+            };
+            asks.push(ask(at, 5, if is_lost { 0 } else { 5 - lost }));
         }
         asks
     }

@@ -12,6 +12,7 @@ mod draft;
 mod export;
 pub mod import;
 mod paths;
+mod pieces;
 mod resolve;
 mod topology;
 mod tree;
@@ -23,5 +24,6 @@ pub use draft::{
     PINS_MAX, Pin, Position, Problem, TargetDraft, VIA_MAX,
 };
 pub use paths::{Crossing, Epoch, PathBook, PathSet, ROUTES_MAX, Route, SetIx, Step, Told, Way};
+pub use pieces::Pieces;
 pub use topology::{Arc, Element, ElementIx, Requirement, Topology};
 pub use tree::{Parent, Toward, Tree};

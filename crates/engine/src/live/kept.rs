@@ -100,7 +100,7 @@ pub(super) fn known(
         suppressed: Vec::new(),
         explained: 0.0,
         pairs: kept.pairs.iter().filter_map(pair).collect(),
-        last_lost: None,
+        lost: Vec::new(),
         is_fresh: false,
         is_announced: false,
         is_felt: 0 < kept.targets_down + kept.targets_degraded,

@@ -9,7 +9,10 @@
 //!     or a second agent confirms it.
 //! 5 - What nothing explains is said to be unexplained.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
@@ -184,6 +187,7 @@ fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
     let sums = board.sums().iter().zip(0..).map(|(sum, at)| (ElementIx(at), sum));
     let beyond = sums.filter(|(_, sum)| is_beyond_noise(sum, noise)).map(|(ix, _)| ix);
     let noted = board.noted().keys().copied();
+    let noted = noted.filter(|element| scorer.noted(*element).any(|ratio| 0.0 < ratio));
     let mut suspicion: BTreeMap<ElementIx, f64> = beyond
         .chain(noted)
         .collect::<BTreeSet<ElementIx>>()
@@ -191,12 +195,6 @@ fn outage_suspicion(scorer: &Scorer<'_, '_>) -> BTreeMap<ElementIx, f64> {
         .map(|element| (element, scorer.suspicion(element)))
         .filter(|(_, sum)| 0.0 < *sum)
         .collect();
-    let is_worth = |element: &ElementIx| {
-        let sum = board.sums().get(element.index());
-        let is_spoken_for = || scorer.noted(*element).any(|ratio| 0.0 < ratio);
-        sum.is_some_and(|sum| is_beyond_noise(sum, noise)) || is_spoken_for()
-    };
-    suspicion.retain(|element, _| is_worth(element));
     for element in telemetry.suspects(picture) {
         *suspicion.entry(element).or_default() += 3.0;
         if let Some(ends) = picture.topology.get(element).and_then(|e| e.ends) {
@@ -231,9 +229,10 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let all: Vec<Dead<'_>> = dead(&targets).collect();
     let bands = targets::bands(scorer, &all).into_iter();
     let among_good = bands.filter(|band| band.is_among_good(scorer));
-    covers.extend(among_good.map(|band| band.cover(scorer)));
+    covers.extend(among_good.filter_map(|band| band.cover(scorer, ALTERNATIVE_MIN)));
     let confirmed = all.iter().filter(|dead| is_confirmed(scorer, dead.lots));
-    covers.extend(confirmed.take(CANDIDATES_MAX).map(|dead| dead.cover(scorer)));
+    let confirmed = confirmed.take(CANDIDATES_MAX);
+    covers.extend(confirmed.filter_map(|dead| dead.cover(scorer, ALTERNATIVE_MIN)));
     kept(covers)
 }
 
@@ -376,19 +375,27 @@ fn is_chosen(channel: &Channel, element: ElementIx) -> bool {
     chosen.map(|cover| &cover.fate).any(|fate| fate.binary_search(&element).is_ok())
 }
 
+/// Lots that are out, by target: row, and place in the row.
+struct DeadLots {
+    lots: Vec<(u32, usize)>,
+    of: Vec<(ElementIx, Range<usize>)>,
+}
+
 /// Lots that are out now and that no chosen cover explains, by target.
-fn dead_lots(
-    scorer: &Scorer<'_, '_>,
-    channels: &[&Channel],
-) -> BTreeMap<ElementIx, Vec<(u32, usize)>> {
-    let mut by_target = BTreeMap::new();
-    for (target, mut lots) in scorer.board.dead() {
-        lots.retain(|(row, at)| !channels.iter().any(|channel| explains(channel, *row, *at)));
-        if !lots.is_empty() {
-            by_target.insert(target, lots);
+fn dead_lots(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> DeadLots {
+    let mut dead = DeadLots { lots: Vec::new(), of: Vec::new() };
+    for (target, (row, at)) in scorer.board.dead() {
+        if channels.iter().any(|channel| explains(channel, row, at)) {
+            continue;
+        }
+        dead.lots.push((row, at));
+        let end = dead.lots.len();
+        match dead.of.last_mut().filter(|(of, _)| *of == target) {
+            Some((_, range)) => range.end = end,
+            None => dead.of.push((target, end - 1..end)),
         }
     }
-    by_target
+    dead
 }
 
 fn pairs_of(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> BTreeSet<usize> {
@@ -402,11 +409,15 @@ fn is_confirmed(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> bool {
     let rounds = lots.iter().filter_map(|(row, at)| {
         Some(scorer.board.rows.get(*row as usize)?.lots.get(*at)?.regime.lost_rounds)
     });
-    1 < pairs_of(scorer, lots).len() || rounds.max().is_some_and(|rounds| 1 < rounds)
+    (1 < lots.len() && 1 < pairs_of(scorer, lots).len())
+        || rounds.max().is_some_and(|rounds| 1 < rounds)
 }
 
-fn dead(lots: &BTreeMap<ElementIx, Vec<(u32, usize)>>) -> impl Iterator<Item = Dead<'_>> {
-    lots.iter().map(|(target, lots)| Dead { target: *target, lots })
+fn dead(dead: &DeadLots) -> impl Iterator<Item = Dead<'_>> {
+    dead.of.iter().map(|(target, range)| Dead {
+        target: *target,
+        lots: dead.lots.get(range.clone()).unwrap_or(&[]),
+    })
 }
 
 /// Pairs that are out and that no chosen cover explains: targets on their own, and the rest.
@@ -416,14 +427,14 @@ fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec
     let confirmed: Vec<Dead<'_>> = confirmed.collect();
     let bands = targets::bands(scorer, &confirmed);
     let single = confirmed.iter().filter(|dead| !bands.iter().any(|band| band.has(dead.target)));
-    let covers = bands.iter().map(|band| band.cover(scorer));
-    let covers = covers.chain(single.map(|dead| dead.cover(scorer)));
+    let covers = bands.iter().filter_map(|band| band.cover(scorer, prior::TARGET));
+    let covers = covers.chain(single.filter_map(|dead| dead.cover(scorer, prior::TARGET)));
     // Nothing else explains it: it need not be likely, only not denied.
     let covers: Vec<Cover> = covers.filter(|cover| prior::TARGET < cover.score()).collect();
     let is_told =
         |target: &ElementIx| covers.iter().any(|cover| cover.fate.binary_search(target).is_ok());
-    let rest = left.iter().filter(|(target, _)| !is_told(target));
-    let unexplained: BTreeSet<usize> = rest.flat_map(|(_, lots)| pairs_of(scorer, lots)).collect();
+    let rest = dead(&left).filter(|dead| !is_told(&dead.target));
+    let unexplained: BTreeSet<usize> = rest.flat_map(|dead| pairs_of(scorer, dead.lots)).collect();
     (covers, unexplained.into_iter().collect())
 }
 

@@ -1,7 +1,8 @@
 //! The evidence by row, kept between judgements: what did not change costs nothing.
 //!
 //! 1 - A pair is looked at again when a round of it came, when one leaves the window, and when its
-//!     agent goes blind or sees again; no other pair is.
+//!     agent goes blind or sees again; no other pair is. Of one that lost no round, what came and
+//!     what left is moved, and nothing else.
 //! 2 - A row has its answered rounds in order, so that a healthy row is never read to be added up.
 //! 3 - What says of each element whether it is worth a look is kept as whole numbers: sums that
 //!     grow and shrink come back to exactly what they were.
@@ -9,7 +10,10 @@
 //!
 //! After any changes it holds what one that was built from nothing would hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use model::UtcMicros;
 
@@ -19,7 +23,7 @@ use super::{
     regime::{self, Regime},
     rows::{self, Blind, Changes, Counted, Losses, Lot, Note, Out, Row},
 };
-use crate::graph::{ElementIx, PathBook, SetIx, Topology};
+use crate::graph::{ElementIx, PathBook, Pieces, SetIx, Topology};
 
 /// Rounds of one pair that are looked at: a longer history changes nothing at its end.
 const ASKS_MAX: usize = 32;
@@ -50,10 +54,34 @@ struct Seat {
     queued: i64,
     /// By how much its answers are later than before; `None` if that is not known.
     shift_us: Option<i64>,
+    /// Its rounds on the row, if it lost none and its path is computed.
+    held: Option<Held>,
+}
+
+/// Rounds that a row holds of a pair: first and last, how many, and what tells them from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    first: i64,
+    last: i64,
+    count: usize,
+    mark: u64,
+}
+
+impl Held {
+    fn of(asks: &[Ask]) -> Option<Held> {
+        let (first, last) = (asks.first()?.at.0, asks.last()?.at.0);
+        let mark = asks.iter().fold(0, |mark: u64, ask| {
+            let counts = u64::from(ask.sent) << 16 | u64::from(ask.received);
+            let of = ask.at.0 as u64 ^ counts.rotate_right(16);
+            (mark ^ of).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+        });
+        Some(Held { first, last, count: asks.len(), mark })
+    }
 }
 
 impl Seat {
-    const EMPTY: Seat = Seat { of: None, row: NOWHERE, due: NEVER, queued: NEVER, shift_us: None };
+    const EMPTY: Seat =
+        Seat { of: None, row: NOWHERE, due: NEVER, queued: NEVER, shift_us: None, held: None };
 }
 
 /// Shares in parts of [`rows::SHARE_ONE`], summed over the rows that cross an element.
@@ -73,6 +101,8 @@ pub struct Board {
     /// Places of rows that are gone.
     free: Vec<u32>,
     keys: BTreeMap<Key, u32>,
+    /// The row that was asked for last: pairs of one row come one after the other.
+    asked: Option<(Key, u32)>,
     seats: Vec<Seat>,
     /// All rows of the pairs that have rounds on several.
     spread: BTreeMap<u32, Vec<u32>>,
@@ -86,8 +116,8 @@ pub struct Board {
     /// Rows that each element has a part in, in order; those of one judgement apart.
     of_element: Vec<Vec<u32>>,
     noted: BTreeMap<ElementIx, Vec<u32>>,
-    /// Pairs that ask each target, and how many each agent has.
-    of_target: BTreeMap<ElementIx, Vec<u32>>,
+    /// Pairs that ask each target, by its index, and how many each agent has.
+    of_target: Vec<Vec<u32>>,
     of_agent: BTreeMap<ElementIx, u32>,
     /// Pairs that are out now, by target, with their row.
     dead: BTreeMap<ElementIx, BTreeSet<(u32, u32)>>,
@@ -100,6 +130,8 @@ pub struct Board {
     /// Pairs that were told several paths.
     retold: BTreeSet<u32>,
     heard: usize,
+    /// What the topology falls into without each link or device, once somebody asked.
+    pieces: OnceLock<Option<Pieces>>,
 }
 
 impl Board {
@@ -113,6 +145,7 @@ impl Board {
 
     /// Follows links that came, went or changed their cost. Only rows that they moved are moved.
     pub fn follow(&mut self, topology: &Topology, paths: &mut PathBook) {
+        self.pieces = OnceLock::new();
         let computed: Vec<(u32, ElementIx, Option<ElementIx>)> = self
             .keys
             .iter()
@@ -155,12 +188,12 @@ impl Board {
 
     /// Whether anybody asks a target.
     pub fn is_asked(&self, target: ElementIx) -> bool {
-        self.of_target.contains_key(&target)
+        !self.pairs_of(target).is_empty()
     }
 
     /// Numbers of the pairs that ask a target.
     pub(super) fn pairs_of(&self, target: ElementIx) -> &[u32] {
-        self.of_target.get(&target).map_or(&[], Vec::as_slice)
+        self.of_target.get(target.index()).map_or(&[], Vec::as_slice)
     }
 
     /// Whether an agent asks anything.
@@ -205,15 +238,27 @@ impl Board {
     }
 
     /// Pairs that are out now, by target, each with its row and its place in the row.
-    pub(super) fn dead(&self) -> impl Iterator<Item = (ElementIx, Vec<(u32, usize)>)> + '_ {
-        self.dead.iter().map(|(target, lots)| {
-            let place = |(ix, pair): &(u32, u32)| {
-                let row = self.rows.get(*ix as usize)?;
-                let at = row.lots.binary_search_by_key(&(*pair as usize), |lot| lot.pair).ok()?;
-                Some((*ix, at))
-            };
-            (*target, lots.iter().filter_map(place).collect())
+    pub(super) fn dead(&self) -> impl Iterator<Item = (ElementIx, (u32, usize))> + '_ {
+        let lots = |(target, lots)| std::iter::repeat(target).zip(lots);
+        self.dead.iter().flat_map(lots).filter_map(|(target, (ix, pair)): (_, &(u32, u32))| {
+            let row = self.rows.get(*ix as usize)?;
+            let at = row.lots.binary_search_by_key(&(*pair as usize), |lot| lot.pair).ok()?;
+            Some((*target, (*ix, at)))
         })
+    }
+
+    /// Pairs of a target that are out now, in order.
+    pub(super) fn out_of(&self, target: ElementIx) -> Vec<usize> {
+        let lots = self.dead.get(&target).into_iter().flatten();
+        let mut pairs: Vec<usize> = lots.map(|(_, pair)| *pair as usize).collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+
+    /// What the topology falls into without each of its links and devices.
+    pub(super) fn pieces(&self, topology: &Topology) -> Option<&Pieces> {
+        self.pieces.get_or_init(|| Pieces::new(topology)).as_ref()
     }
 
     /// Ratios of each level of loss on a row.
@@ -229,6 +274,7 @@ impl Board {
         self.taken_at = Some(picture.now);
         self.rows.truncate(self.kept);
         self.noted.clear();
+        self.asked = None;
         self.see_blind(rows::blind(picture.beats, picture.heartbeat_us, picture.now));
         self.touch_due(picture.now);
         let known = self.seats.len();
@@ -298,11 +344,14 @@ impl Board {
     /// Looks at a pair as it is now.
     fn look(&mut self, picture: &mut Picture<'_>, at: u32) {
         let pair = picture.pairs.get(at as usize);
+        if pair.is_some_and(|pair| self.follow_quiet(picture, at, &pair)) {
+            return;
+        }
         self.withdraw(at, pair.map(|pair| (pair.agent, pair.target)));
         let Some(pair) = pair else { return };
         let Pair { agent, target, interval_us, asks: all } = pair;
         let heard = pair.until(picture.now).asks;
-        let blind = self.blind.iter().find(|blind| blind.agent == agent);
+        let blind = self.blind.iter().find(|blind| blind.agent == agent).copied();
         let until = blind.map_or(i64::MAX, |blind| blind.since.0);
         let seen = heard.partition_point(|ask| ask.at.0 < until);
         let asks = heard.get(seen.saturating_sub(ASKS_MAX)..seen).unwrap_or(&[]);
@@ -333,12 +382,58 @@ impl Board {
         };
         self.heard += 1;
         let shift_us = regime::shift_us(asks, recent);
+        let is_plain = is_computed && regime.is_none() && blind.is_none();
         if let Some(seat) = self.seats.get_mut(at as usize) {
             (seat.row, seat.shift_us) = (row, shift_us);
+            seat.held = Held::of(recent).filter(|_| is_plain);
         }
         if let (Some(shift), Some(row)) = (shift_us, self.rows.get_mut(row as usize)) {
             row.shift(at as usize, shift);
         }
+    }
+
+    /// Follows a pair that had lost no round and has lost none since; whether that is all.
+    fn follow_quiet(&mut self, picture: &Picture<'_>, at: u32, pair: &Pair<'_>) -> bool {
+        let Some(seat) = self.seats.get_mut(at as usize) else { return false };
+        let Some(held) = seat.held.filter(|_| seat.of == Some((pair.agent, pair.target))) else {
+            return false;
+        };
+        let heard = pair.until(picture.now).asks;
+        let window_us = rows::window_us(pair.interval_us);
+        let start = picture.now.0 - window_us;
+        let from = heard.partition_point(|ask| ask.at.0 <= start);
+        let from = from.max(heard.len().saturating_sub(ASKS_MAX));
+        let recent = heard.get(from..).unwrap_or(&[]);
+        let before = heard.partition_point(|ask| ask.at.0 < held.first);
+        let until = before + held.count;
+        let is_as_held = heard.get(before..until).and_then(Held::of) == Some(held);
+        let is_blind = self.blind.iter().any(|blind| blind.agent == pair.agent);
+        let is_plain = !is_blind && picture.paths.epochs(pair.agent, pair.target).is_empty();
+        if !is_as_held || from < before || !is_plain || recent.iter().any(Ask::is_dead) {
+            return false;
+        }
+        let Some(first) = recent.first() else { return false };
+        let gone = heard.get(before..from.min(until)).unwrap_or(&[]);
+        let new = heard.get(until.max(from)..).unwrap_or(&[]);
+        let Some(row) = self.rows.get_mut(seat.row as usize) else { return false };
+        let mut is_other = row.move_quiet(at, (gone, new), &mut self.losses);
+        let asks = heard.get(heard.len().saturating_sub(ASKS_MAX)..).unwrap_or(&[]);
+        let shift_us = regime::shift_us(asks, recent);
+        if shift_us != seat.shift_us {
+            seat.shift_us.into_iter().for_each(|shift| row.unshift(at as usize, shift));
+            shift_us.into_iter().for_each(|shift| row.shift(at as usize, shift));
+            is_other = true;
+        }
+        seat.shift_us = shift_us;
+        seat.held = Held::of(recent);
+        let comes = pair.asks.get(heard.len()).map_or(NEVER, |ask| ask.at.0);
+        seat.due = comes.min(first.at.0 + window_us);
+        let row = seat.row;
+        self.enqueue(at);
+        if is_other {
+            self.loosen(row);
+        }
+        true
     }
 
     /// Takes away what was known of a pair; it is `is` from now on.
@@ -346,10 +441,12 @@ impl Board {
         let Some(seat) = self.seats.get_mut(at as usize) else { return };
         let Seat { of: was, row, shift_us, .. } = *seat;
         (seat.of, seat.row, seat.due, seat.shift_us) = (is, NOWHERE, NEVER, None);
+        seat.held = None;
         self.retold.remove(&at);
         if was != is {
             if let Some((agent, target)) = was {
-                unlist(&mut self.of_target, target, at);
+                let pairs = self.of_target.get_mut(target.index());
+                pairs.into_iter().for_each(|pairs| pairs.retain(|pair| *pair != at));
                 if let Some(count) = self.of_agent.get_mut(&agent) {
                     *count -= 1;
                     if *count == 0 {
@@ -358,9 +455,13 @@ impl Board {
                 }
             }
             if let Some((agent, target)) = is {
-                let pairs = self.of_target.entry(target).or_default();
-                let place = pairs.partition_point(|pair| *pair < at);
-                pairs.insert(place, at);
+                if self.of_target.len() <= target.index() {
+                    self.of_target.resize(target.index() + 1, Vec::new());
+                }
+                if let Some(pairs) = self.of_target.get_mut(target.index()) {
+                    let place = pairs.partition_point(|pair| *pair < at);
+                    pairs.insert(place, at);
+                }
                 *self.of_agent.entry(agent).or_default() += 1;
             }
         }
@@ -394,11 +495,18 @@ impl Board {
     ) -> u32 {
         let end = picture.topology.host(target);
         let key = Key::Computed(agent, end);
-        if let Some(row) = self.keys.get(&key) {
-            return *row;
+        if let Some((_, row)) = self.asked.filter(|(asked, _)| *asked == key) {
+            return row;
         }
-        let set = picture.paths.shortest(picture.topology, agent, end);
-        self.row(picture, key, agent, set)
+        let row = match self.keys.get(&key) {
+            Some(row) => *row,
+            None => {
+                let set = picture.paths.shortest(picture.topology, agent, end);
+                self.row(picture, key, agent, set)
+            }
+        };
+        self.asked = Some((key, row));
+        row
     }
 
     fn row(&mut self, picture: &Picture<'_>, key: Key, agent: ElementIx, set: SetIx) -> u32 {
@@ -465,6 +573,7 @@ impl Board {
         let lot = Lot {
             pair: at as usize,
             target: pair.target,
+            interval_us: pair.interval_us,
             asks: asks.to_vec(),
             out: Out::of(regime, pair.interval_us),
             regime: regime.clone(),
@@ -599,15 +708,6 @@ fn since(row: &Row, picture: &Picture<'_>, seats: &[Seat]) -> Option<UtcMicros> 
         from.filter(|from| i64::MIN < from.0)
     };
     pairs.into_iter().map(of_pair).min().flatten()
-}
-
-fn unlist(lists: &mut BTreeMap<ElementIx, Vec<u32>>, of: ElementIx, at: u32) {
-    if let Some(list) = lists.get_mut(&of) {
-        list.retain(|pair| *pair != at);
-        if list.is_empty() {
-            lists.remove(&of);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -108,11 +108,11 @@ pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover
             if cover.is_band() {
                 let members = cover.fate.iter();
                 pieces.extend(members.filter_map(|target| {
-                    lost(picture, judgement, cover, *target, |lot| lot.target == *target)
+                    lost(judgement, cover, *target, |lot| lot.target == *target)
                 }));
                 pieces.extend(beside(picture, judgement, cover));
             } else {
-                pieces.extend(lost(picture, judgement, cover, cover.element, |_| true));
+                pieces.extend(lost(judgement, cover, cover.element, |_| true));
             }
             pieces.extend(answered(picture, judgement, cover));
         }
@@ -129,13 +129,18 @@ pub(super) fn of(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover
 
 fn refs(picture: &Picture<'_>, pairs: impl Iterator<Item = usize>) -> Vec<(ElementIx, ElementIx)> {
     let pairs = pairs.filter_map(|at| picture.pair(at));
-    let pairs: BTreeSet<_> = pairs.map(|pair| (pair.agent, pair.target)).collect();
-    pairs.into_iter().take(REFS_MAX).collect()
+    first(pairs.map(|pair| (pair.agent, pair.target)).collect())
+}
+
+fn first(mut pairs: Vec<(ElementIx, ElementIx)>) -> Vec<(ElementIx, ElementIx)> {
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs.truncate(REFS_MAX);
+    pairs
 }
 
 /// The lost rounds over an element: of those that a cover explains, the ones that count for it.
 fn lost(
-    picture: &Picture<'_>,
     judgement: &Judgement<'_>,
     cover: &Cover,
     element: ElementIx,
@@ -161,7 +166,7 @@ fn lost(
             agents: u32::try_from(agents.len()).unwrap_or(u32::MAX),
             since,
         },
-        pairs: refs(picture, lots.iter().map(|(_, lot)| lot.pair)),
+        pairs: first(lots.iter().map(|(row, lot)| (row.agent, lot.target)).collect()),
     })
 }
 
@@ -305,7 +310,8 @@ fn reported(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> 
     });
     let around: BTreeSet<ElementIx> = around.collect();
     let mut pieces = Vec::new();
-    let told = judgement.telemetry.ratio(picture, cover.element, cover.mode, cover.onset);
+    let when = (cover.onset, cover.healed_at.is_some());
+    let told = judgement.telemetry.ratio(picture, cover.element, cover.mode, when);
     let facts: BTreeSet<usize> =
         around.iter().flat_map(|element| judgement.telemetry.facts(*element)).copied().collect();
     let facts: Vec<usize> = facts

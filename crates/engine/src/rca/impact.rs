@@ -36,8 +36,8 @@ pub(super) fn of(
         let (out, fine) = seen(picture, board, *target);
         let weight = topology.get(*target).map_or(0, |target| target.weight);
         match (is_outage, out, fine) {
-            (true, 1.., 0) => impact.targets_down += 1,
-            (true, 0, _) => continue, // It is reached another way.
+            (true, true, false) => impact.targets_down += 1,
+            (true, false, _) => continue, // It is reached another way.
             _ => impact.targets_degraded += 1,
         }
         impact.weight += weight;
@@ -56,19 +56,15 @@ pub(super) fn of(
     impact
 }
 
-/// Pairs of a target that are out, and those that are not.
-fn seen(picture: &Picture<'_>, board: &Board, target: ElementIx) -> (u32, u32) {
-    let (mut out, mut fine) = (0, 0);
-    for at in board.pairs_of(target).iter().map(|at| *at as usize) {
-        if picture.pair(at).is_none_or(|pair| pair.asks.is_empty()) {
-            continue;
-        }
-        match board.regime_of(at) {
-            Some(regime) if regime.is_dead => out += 1,
-            _ => fine += 1,
-        }
-    }
-    (out, fine)
+/// Whether a pair of a target is out, and whether one is not.
+fn seen(picture: &Picture<'_>, board: &Board, target: ElementIx) -> (bool, bool) {
+    let out = board.out_of(target);
+    let mut others = board.pairs_of(target).iter().map(|at| *at as usize);
+    let is_fine = others.any(|at| {
+        out.binary_search(&at).is_err()
+            && picture.pair(at).is_some_and(|pair| !pair.asks.is_empty())
+    });
+    (!out.is_empty(), is_fine)
 }
 
 /// Where the agents stand.

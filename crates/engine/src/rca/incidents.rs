@@ -7,13 +7,15 @@
 //!     what nobody feels once it is nearly sure.
 //! 3 - People are told of the opening, and of another cause that is likely and stays so for a
 //!     while; of better numbers they are not. What lost nothing lately is no news either: it is an
-//!     old outage seen through a window that moves on.
+//!     old outage seen through a window that moves on. Of what rests on a few lost rounds they are
+//!     told once there are more; and no change of cause without rounds lost since: it is hindsight.
 //! 4 - An incident closes when nothing of it was seen in two assessments, or, of what is out, when
 //!     all its pairs answer again.
 //! 5 - Incidents that one finding explains are merged into the oldest that people know, and into
 //!     the oldest of all if they know none. What they were told of has one ending: it is part of
 //!     what they know, or it is over.
-//! 6 - What is seen again of an incident that closed, and was over by then, is no news.
+//! 6 - What is seen again of an incident that closed, and was over by then, is no news; nor is it
+//!     one for a round that was lost by chance since.
 //! 7 - What was announced is kept and nobody is told.
 //! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
 //!     if it outlives that.
@@ -29,7 +31,7 @@ use std::{cmp::Reverse, collections::BTreeSet, ptr};
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
-use super::report::{Assessment, Finding};
+use super::report::{Assessment, Finding, LOST_MAX, SUPPRESS_PROBABILITY};
 use crate::graph::ElementIx;
 
 /// Incidents open at once; the oldest are never dropped, new ones wait.
@@ -51,7 +53,13 @@ const TELL_TARGET_PROBABILITY: f64 = 0.5;
 /// Of what loses fewer packets than this, from here on: it is measured on every row at every
 /// moment, so that chance alone makes some row look so many times a day.
 const SMALL_LOSS_PPM: u32 = 50_000;
-const TELL_SMALL_LOSS_PROBABILITY: f64 = 0.995;
+const TELL_SMALL_LOSS_PROBABILITY: f64 = 0.999;
+/// Of what lost fewer rounds than this, and nobody reported, from here on: two or three are
+/// lost by chance at once, somewhere, many times a day.
+const LOST_MIN: usize = 4;
+const TELL_FEW_PROBABILITY: f64 = 0.95;
+/// So many pairs lose one more by chance in two rounds, at four times the usual noise.
+const PAIRS_A_LOST: usize = 32;
 /// Of what nobody feels, because it was gone round, from here on.
 const TELL_UNFELT_PROBABILITY: f64 = 0.8;
 /// Another cause is told only when it is this likely.
@@ -287,7 +295,40 @@ impl Finding {
     /// Whether people want to know it, if they do not.
     fn is_news(&self) -> bool {
         let probability = self.causes.first().map_or(0.0, |cause| cause.probability);
-        !self.is_announced && self.is_fresh && self.tell_probability() <= probability
+        let is_likely = self.tell_probability() <= probability || self.is_surely_one();
+        !self.is_announced && self.is_fresh && is_likely && self.is_no_chance(probability)
+    }
+
+    /// Whether one of the causes named surely holds, though none may be likely by itself.
+    fn is_surely_one(&self) -> bool {
+        let loses = self.causes.first().is_some_and(|cause| cause.loss_ppm.is_some());
+        self.is_felt && !loses && !self.is_target() && SUPPRESS_PROBABILITY <= self.explained
+    }
+
+    /// Whether it is more than a few rounds that were lost by chance.
+    fn is_no_chance(&self, probability: f64) -> bool {
+        TELL_FEW_PROBABILITY <= probability
+            || self.lost.is_empty()
+            || self.is_reported()
+            || LOST_MIN <= self.lost.len()
+    }
+
+    /// Lost rounds that are more than chance takes from what it hits.
+    fn lost_min(&self) -> usize {
+        let pairs = self.pairs.len();
+        (pairs.clamp(1, LOST_MIN) + pairs / PAIRS_A_LOST).min(LOST_MAX)
+    }
+
+    /// Lost rounds since a moment.
+    fn lost_since(&self, at: UtcMicros) -> usize {
+        self.lost.partition_point(|lost| at < *lost)
+    }
+
+    /// Whether anybody reported something of it.
+    fn is_reported(&self) -> bool {
+        self.causes.first().is_some_and(|cause| {
+            cause.evidence.iter().any(|piece| piece.supports && piece.source.is_fact())
+        })
     }
 }
 
@@ -374,7 +415,7 @@ impl Incident {
     /// Whether a finding shows only what this incident was before it closed.
     fn is_past(&self, finding: &Finding, closed_at: UtcMicros) -> bool {
         let is_before = finding.onset.1 <= closed_at;
-        let is_lost_since = finding.last_lost.is_some_and(|at| closed_at < at);
+        let is_lost_since = finding.lost_min() <= finding.lost_since(closed_at);
         is_before && (!finding.is_felt || !is_lost_since) && self.goes_on(finding)
     }
 
@@ -399,7 +440,11 @@ impl Incident {
             // A passing doubt changes neither the incident nor anybody's sleep.
             let since = *self.other_since.get_or_insert(now);
             // From a target to what carries it the story only grows.
-            let is_settled = CHANGE_SETTLE_US <= now.0 - since.0 || self.finding.is_target();
+            // Who loses nothing more is on its way back: that is hindsight, and no news.
+            let is_hindsight =
+                !finding.lost.is_empty() && finding.lost_since(since) < finding.lost_min();
+            let is_settled =
+                (CHANGE_SETTLE_US <= now.0 - since.0 && !is_hindsight) || self.finding.is_target();
             if !is_sure {
                 self.other_since = None;
             }

@@ -30,6 +30,10 @@ const LONE_WITNESS_MAX: f64 = 0.6;
 const PENDING_MAX: f64 = 0.45;
 /// From here on an alert that a cause explains is suppressed.
 pub const SUPPRESS_PROBABILITY: f64 = 0.8;
+/// Whether a target is out or nothing is, is less sure than which of several causes it is.
+const LONE_PART: f64 = 0.75;
+/// Lost rounds of one finding that are kept with their time.
+pub(super) const LOST_MAX: usize = 64;
 /// Share of explained pairs that were out more than once, from which it flaps.
 const FLAP_SHARE: f64 = 0.5;
 
@@ -65,8 +69,8 @@ pub struct Finding {
     pub explained: f64,
     /// Pairs it explains.
     pub pairs: Vec<(ElementIx, ElementIx)>,
-    /// The last round that was lost of what it explains.
-    pub last_lost: Option<UtcMicros>,
+    /// When rounds were lost of what it explains, the last first, as many as are counted.
+    pub lost: Vec<UtcMicros>,
     /// Something of it was lost within the last two rounds, or it is nothing that loses rounds.
     pub is_fresh: bool,
     /// The work was announced: nobody is told.
@@ -224,7 +228,7 @@ fn finding(
             && (matches!(chosen.mode, FaultMode::Lossy | FaultMode::Slow) || felt),
         causes,
         pairs,
-        last_lost: last_lost(judgement, chosen),
+        lost: lost(judgement, chosen),
         is_fresh: is_fresh(picture, judgement, chosen),
     })
 }
@@ -270,14 +274,13 @@ fn classes<'c>(
     classes
 }
 
-/// Turns weights into how often the first class was right on generated failures: it was right more
-/// often than its weight says, by about the square root. The others share what is left.
+/// Turns weights into how often causes were right on generated failures: that it is none of those
+/// listed was true less often than its weight says, by about the square root. How they share what
+/// is left is not touched: of two that explain the same equally well neither is likelier for that.
 fn calibrate(classes: &mut [(Vec<ElementIx>, &Cover, f64)]) {
-    let Some(((.., first), rest)) = classes.split_first_mut() else { return };
-    let calibrated = first.sqrt();
-    let scale = if *first < 1.0 { (1.0 - calibrated) / (1.0 - *first) } else { 1.0 };
-    *first = calibrated;
-    rest.iter_mut().for_each(|(.., chance)| *chance *= scale);
+    let listed: f64 = classes.iter().map(|(.., chance)| chance).sum();
+    let scale = if 0.0 < listed { listed.sqrt() / listed } else { 1.0 };
+    classes.iter_mut().for_each(|(.., chance)| *chance *= scale);
 }
 
 fn cause(
@@ -426,10 +429,9 @@ fn explained(
     cover: &Cover,
 ) -> Vec<(ElementIx, ElementIx)> {
     let pair = |at: usize| picture.pair(at).map(|pair| (pair.agent, pair.target));
-    let mut pairs: BTreeSet<(ElementIx, ElementIx)> =
-        evidence::positive_lots(judgement.board, cover)
-            .filter_map(|(_, lot)| pair(lot.pair))
-            .collect();
+    let lots = evidence::positive_lots(judgement.board, cover);
+    let mut pairs: Vec<(ElementIx, ElementIx)> =
+        lots.map(|(row, lot)| (row.agent, lot.target)).collect();
     if cover.mode == FaultMode::Slow {
         let rows = cover.positive_rows().filter_map(|row| judgement.board.rows.get(row as usize));
         pairs.extend(rows.flat_map(|row| &row.shifts_us).filter_map(|(at, _)| pair(*at)));
@@ -438,12 +440,22 @@ fn explained(
         let rows = cover.positive_rows().filter_map(|row| judgement.board.rows.get(row as usize));
         pairs.extend(rows.flat_map(Row::all_pairs).filter_map(pair));
     }
-    pairs.into_iter().collect()
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
 }
 
-fn last_lost(judgement: &Judgement<'_>, cover: &Cover) -> Option<UtcMicros> {
+fn lost(judgement: &Judgement<'_>, cover: &Cover) -> Vec<UtcMicros> {
     let lots = evidence::positive_lots(judgement.board, cover);
-    lots.flat_map(|(_, lot)| &lot.asks).filter(|ask| ask.is_dead()).map(|ask| ask.at).max()
+    let lost = lots.flat_map(|(_, lot)| &lot.asks).filter(|ask| ask.is_dead());
+    let mut lost: Vec<UtcMicros> = lost.map(|ask| ask.at).collect();
+    let latest_first = |a: &UtcMicros, b: &UtcMicros| b.cmp(a);
+    if LOST_MAX < lost.len() {
+        lost.select_nth_unstable_by(LOST_MAX, latest_first);
+        lost.truncate(LOST_MAX);
+    }
+    lost.sort_unstable_by(latest_first);
+    lost
 }
 
 /// Whether a pair lost one of its last two rounds, or nothing that it explains is a round.
@@ -451,9 +463,8 @@ fn is_fresh(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> 
     let mut lots = evidence::positive_lots(judgement.board, cover).peekable();
     lots.peek().is_none()
         || lots.any(|(_, lot)| {
-            let interval = picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
             let dead = lot.asks.iter().rfind(|ask| ask.is_dead());
-            dead.is_some_and(|ask| picture.now.0 - ask.at.0 <= 2 * interval)
+            dead.is_some_and(|ask| picture.now.0 - ask.at.0 <= 2 * lot.interval_us)
         })
 }
 
@@ -468,15 +479,15 @@ fn felt_targets(judgement: &Judgement<'_>, cover: &Cover) -> bool {
 
 /// What it says of a target that it stays out while others on its way are answered. It says
 /// nothing against what carries it, but that it is chance becomes less likely with each round.
-fn lasting(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> f64 {
+fn lasting(judgement: &Judgement<'_>, cover: &Cover) -> f64 {
     const FIRST: usize = 2;
     const ROUND: f64 = 2.5;
     const MAX: f64 = 10.0;
     let alone = |(row, lot): (&Row, &Lot)| {
-        let interval = picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
         let since = lot.regime.dead_since()?;
         let dead = lot.asks.iter().filter(|ask| since <= ask.at && ask.is_dead());
-        Some(dead.filter(|ask| row.is_answered_in(ask.at.0 - interval, ask.at.0)).count())
+        let alone = dead.filter(|ask| row.is_answered_in(ask.at.0 - lot.interval_us, ask.at.0));
+        Some(alone.count())
     };
     let lots = evidence::positive_lots(judgement.board, cover);
     let rounds = lots.filter_map(alone).max().unwrap_or(0);
@@ -489,8 +500,8 @@ fn target_finding(
     cover: &Cover,
 ) -> Option<Finding> {
     // Nothing else explains it: against it stands that nothing is wrong.
-    let score = cover.score() + lasting(picture, judgement, cover);
-    let (chances, other) = search::probabilities(&[score], 0.0);
+    let score = cover.score() + lasting(judgement, cover);
+    let (chances, other) = search::probabilities(&[score * LONE_PART], 0.0);
     let mut cause = cause(picture, judgement, cover.fate.clone(), cover, *chances.first()?);
     cause.mode = FaultMode::Down;
     cap_pending(picture, judgement, std::slice::from_mut(&mut cause));
@@ -504,7 +515,7 @@ fn target_finding(
         suppressed: Vec::new(),
         explained: 1.0 - other,
         pairs,
-        last_lost: last_lost(judgement, cover),
+        lost: lost(judgement, cover),
         is_fresh: is_fresh(picture, judgement, cover),
         is_felt: true,
         is_over: false,
@@ -526,8 +537,7 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement<'_>, findings: &mut [Fi
     let hit: BTreeSet<ElementIx> =
         hit.flat_map(|(finding, _)| finding.pairs.iter().map(|(_, target)| *target)).collect();
     for target in hit {
-        let out = judgement.board.pairs_of(target).iter().map(|at| *at as usize);
-        let out = out.filter(|at| judgement.board.regime_of(*at).is_some_and(|of| of.is_dead));
+        let out = judgement.board.out_of(target).into_iter();
         let agents: Vec<ElementIx> = out.filter_map(|at| Some(picture.pair(at)?.agent)).collect();
         let by = |agent: &ElementIx| {
             let explains =

@@ -5,7 +5,7 @@
 //! is a [`Lot`] of its row and keeps its rounds. Which pairs are on which row, and what follows of
 //! all rows together, is the matter of `board`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{ElementKind, FactKind, PathSource, UtcMicros};
 
@@ -28,6 +28,8 @@ const QUIET_MAX: f64 = 0.02;
 const RATE_PARTS: f64 = 50_000.0;
 /// Counts of packets of one round that are remembered: a round asks a few.
 const KINDS_MAX: usize = 1_024;
+/// New rounds are the latest on their row but for so many at most; else the row is sorted anew.
+const LATER_MAX: usize = 16;
 /// A row with a larger share of pairs that lost a round is no noise.
 const NOISY_ROW: f64 = 0.2;
 
@@ -37,6 +39,8 @@ pub(super) struct Lot {
     /// Index into the picture's pairs.
     pub(super) pair: usize,
     pub(super) target: ElementIx,
+    /// Between two rounds.
+    pub(super) interval_us: i64,
     /// Rounds of the window on this set.
     pub(super) asks: Vec<Ask>,
     /// The pair's story, on whatever path.
@@ -60,6 +64,12 @@ pub(super) struct Quiet {
     pub(super) counts: (u16, u16),
 }
 
+impl Quiet {
+    fn of(pair: u32, ask: &Ask) -> Quiet {
+        Quiet { at: ask.at.0, pair, counts: (ask.sent, ask.lost()) }
+    }
+}
+
 /// Everything that one agent's rounds over one set of paths say.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -72,7 +82,9 @@ pub(super) struct Row {
     pub(super) parts: Vec<(ElementIx, i64)>,
     /// Pairs without a lost round, and their rounds by time.
     pub(super) quiet_lots: u32,
-    pub(super) quiet: Vec<Quiet>,
+    pub(super) quiet: VecDeque<Quiet>,
+    /// Some of those are out of order, until it is settled.
+    is_unsorted: bool,
     /// By pair.
     pub(super) lots: Vec<Lot>,
     /// When each round of each lot was asked, with its log ratio for a path that is gone: in one
@@ -311,7 +323,8 @@ impl Row {
             since: None,
             parts: Vec::new(),
             quiet_lots: 0,
-            quiet: Vec::new(),
+            quiet: VecDeque::new(),
+            is_unsorted: false,
             lots: Vec::new(),
             lot_ratios: Vec::new(),
             lot_ends: Vec::new(),
@@ -332,6 +345,9 @@ impl Row {
     /// Brings what follows from its lots in line with them.
     pub(super) fn settle(&mut self) {
         self.is_loose = false;
+        if std::mem::take(&mut self.is_unsorted) {
+            self.quiet.make_contiguous().sort_unstable();
+        }
         if !std::mem::take(&mut self.has_other_lots) {
             return;
         }
@@ -401,11 +417,50 @@ impl Row {
     pub(super) fn add_quiet(&mut self, pair: u32, asks: &[Ask], losses: &mut Losses) {
         self.quiet_lots += 1;
         for ask in asks {
-            let quiet = Quiet { at: ask.at.0, pair, counts: (ask.sent, ask.lost()) };
-            let place = self.quiet.partition_point(|other| *other < quiet);
-            self.quiet.insert(place, quiet);
-            count(&mut self.counts, quiet.counts, losses);
+            self.note_quiet(Quiet::of(pair, ask), losses);
         }
+    }
+
+    fn note_quiet(&mut self, quiet: Quiet, losses: &mut Losses) {
+        let latest = self.quiet.iter().rev().take(LATER_MAX);
+        let later = latest.take_while(|other| quiet < **other).count();
+        if later < LATER_MAX {
+            self.quiet.insert(self.quiet.len() - later, quiet);
+        } else {
+            self.quiet.push_back(quiet);
+            self.is_unsorted = true;
+        }
+        count(&mut self.counts, quiet.counts, losses);
+    }
+
+    /// Follows a pair that lost no round: some left the window, and some came. Whether anything
+    /// else than the moments is another.
+    pub(super) fn move_quiet(
+        &mut self,
+        pair: u32,
+        (gone, new): (&[Ask], &[Ask]),
+        losses: &mut Losses,
+    ) -> bool {
+        for ask in new {
+            self.note_quiet(Quiet::of(pair, ask), losses);
+        }
+        for ask in gone {
+            let quiet = Quiet::of(pair, ask);
+            let sorted = (!self.is_unsorted).then(|| self.quiet.binary_search(&quiet).ok());
+            let place =
+                sorted.unwrap_or_else(|| self.quiet.iter().position(|other| *other == quiet));
+            if place.and_then(|place| self.quiet.remove(place)).is_some() {
+                uncount(&mut self.counts, quiet.counts);
+            }
+        }
+        let counts = |asks: &[Ask]| {
+            let (mut sent, mut lost) = (0, 0);
+            for ask in asks {
+                (sent, lost) = (sent + u64::from(ask.sent), lost + u64::from(ask.lost()));
+            }
+            (sent, lost)
+        };
+        self.is_unsorted || counts(gone) != counts(new)
     }
 
     /// Notes a pair that lost rounds; whether it is out.

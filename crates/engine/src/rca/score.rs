@@ -128,6 +128,11 @@ pub(super) fn row_value(sum: f64, whole: Option<f64>, trust: f64) -> f64 {
     sum.max(elsewhere) - elsewhere
 }
 
+/// What a row can say at most for a cause of all of it.
+fn row_value_most(trust: f64) -> f64 {
+    -(1.0 - trust).max(1e-6).ln() - ELSEWHERE
+}
+
 pub(super) fn trust(source: PathSource) -> f64 {
     match source {
         PathSource::Pinned => 0.995,
@@ -209,6 +214,8 @@ struct Meeting<'a> {
     trust: f64,
     /// Another way is open.
     is_avoidable: bool,
+    /// What it can say for a cause at most.
+    most: f64,
 }
 
 impl Meeting<'_> {
@@ -308,8 +315,10 @@ impl Scorer<'_, '_> {
         let is_still_down = self.telemetry.is_still_down(self.picture, element);
         let prior = prior::of(self.picture, element, *mode);
         for course in courses {
-            let told = self.telemetry.ratio(self.picture, element, *mode, course.onset);
-            let is_denied = matches!(course.after, After::Healed { .. }) && is_still_down;
+            let is_over = matches!(course.after, After::Healed { .. });
+            let when = (course.onset, is_over);
+            let told = self.telemetry.ratio(self.picture, element, *mode, when);
+            let is_denied = is_over && is_still_down;
             let price = course.price + price + if is_denied { STILL_DOWN } else { 0.0 };
             let own = prior + told + price;
             let known = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);
@@ -361,7 +370,9 @@ impl Scorer<'_, '_> {
             let set = evidence.set.and_then(|set| self.picture.paths.get(set));
             let Some(set) = set else {
                 let trust = 0.99;
-                meetings.push(Meeting { row, evidence, share: 1.0, trust, is_avoidable: false });
+                let most = row_value_most(trust);
+                let (share, is_avoidable) = (1.0, false);
+                meetings.push(Meeting { row, evidence, share, trust, is_avoidable, most });
                 continue;
             };
             let share = share(set, fate, part);
@@ -372,14 +383,33 @@ impl Scorer<'_, '_> {
             let trust = if is_certain { CERTAIN } else { trust(set.source) };
             let root = topology.host(set.agent).unwrap_or(set.agent);
             let end = set.end.map(|end| topology.node_of(end));
-            let is_avoidable = !is_certain
-                && end.is_some_and(|end| {
-                    let cut = cut.get_or_insert_with(|| Cut::new(topology, fate));
-                    cut.is_connected(root, end)
-                });
-            meetings.push(Meeting { row, evidence, share, trust, is_avoidable });
+            let is_avoidable =
+                !is_certain && end.is_some_and(|end| self.is_another_way((root, end), fate, cut));
+            let most = row_value_most(trust);
+            meetings.push(Meeting { row, evidence, share, trust, is_avoidable, most });
         }
         meetings
+    }
+
+    /// Whether two nodes are connected without any of `fate`.
+    fn is_another_way(
+        &self,
+        nodes: (ElementIx, ElementIx),
+        fate: &[ElementIx],
+        cut: &mut Option<Cut>,
+    ) -> bool {
+        let topology = self.picture.topology;
+        let told = match fate {
+            [gone] => self
+                .board
+                .pieces(topology)
+                .and_then(|pieces| pieces.is_connected_without(topology, *gone, nodes)),
+            _ => None,
+        };
+        told.unwrap_or_else(|| {
+            let cut = cut.get_or_insert_with(|| Cut::new(topology, fate));
+            cut.is_connected(nodes.0, nodes.1)
+        })
     }
 
     /// Whether every path of the pair, known or not, crosses one of `fate`: the agent, its host,
@@ -454,8 +484,8 @@ impl Scorer<'_, '_> {
                     effects.push(effect);
                 }
             }
-            let told =
-                self.telemetry.ratio(self.picture, element, FaultMode::Lossy, self.picture.now);
+            let when = (self.picture.now, false);
+            let told = self.telemetry.ratio(self.picture, element, FaultMode::Lossy, when);
             let own = prior::of(self.picture, element, FaultMode::Lossy) + told;
             let cover = Cover {
                 element,
@@ -496,7 +526,8 @@ impl Scorer<'_, '_> {
                 effects.push(effect);
             }
         }
-        let told = self.telemetry.ratio(self.picture, element, FaultMode::Slow, self.picture.now);
+        let when = (self.picture.now, false);
+        let told = self.telemetry.ratio(self.picture, element, FaultMode::Slow, when);
         let own = prior::of(self.picture, element, FaultMode::Slow) + told;
         Cover {
             element,
@@ -521,8 +552,7 @@ impl Scorer<'_, '_> {
         }
         for meeting in self.meetings(&cover.fate, Part::Whole, &mut None) {
             let is_adopted = |lot: &Lot| {
-                let interval = self.picture.pair(lot.pair).map_or(0, |pair| pair.interval_us);
-                let first = cover.onset.0.saturating_sub(interval);
+                let first = cover.onset.0.saturating_sub(lot.interval_us);
                 lot.regime.dead_since().is_some_and(|since| first <= since.0)
             };
             let lots = &meeting.evidence.lots;
@@ -632,8 +662,8 @@ fn by_loudness<'a>(meetings: &[Meeting<'a>]) -> (Vec<Meeting<'a>>, Vec<Meeting<'
     meetings.iter().copied().partition(Meeting::is_loud)
 }
 
-/// What all rows say together; `None` once nothing can bring it to `least` any more: of the quiet
-/// ones none speaks for a cause.
+/// What all rows say together; `None` once nothing can bring it to `least` any more: what a row
+/// says for a cause is bounded, and of the quiet ones none speaks for one.
 fn weigh(
     (loud, quiet): (&[Meeting<'_>], &[Meeting<'_>]),
     course: &Course,
@@ -641,7 +671,13 @@ fn weigh(
     least: f64,
 ) -> Option<f64> {
     let mut sum = 0.0;
+    let mut ahead: f64 = loud.iter().map(|meeting| meeting.most).sum();
     for meeting in loud {
+        // Sums of floating point may be off by a little.
+        if sum + ahead + 1e-6 < least {
+            return None;
+        }
+        ahead -= meeting.most;
         let Some(span) = meeting.span(course) else { continue };
         let row = meeting.evidence;
         let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
@@ -693,7 +729,7 @@ fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
 pub(super) fn quiet_ratio(row: &Row, span: &Span, share: f64) -> f64 {
     let quiet = &row.quiet;
-    let last = quiet.last().map_or(i64::MIN, |quiet| quiet.at);
+    let last = quiet.back().map_or(i64::MIN, |quiet| quiet.at);
     if last < span.from {
         return 0.0;
     }

@@ -27,7 +27,7 @@ const CONFIRMED_GAIN_MIN: f64 = -1.5;
 /// Log ratio of lost rounds that takes more than one of them.
 const CONFIRMED: f64 = 6.0;
 /// How much surer the ratios are than the world: fitted on generated failures.
-const TEMPERATURE: f64 = 1.6;
+const TEMPERATURE: f64 = 1.2;
 
 /// What the search has to choose from, and what it chose.
 #[derive(Debug)]

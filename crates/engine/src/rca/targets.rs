@@ -5,11 +5,10 @@
 //! That others behind the same device answer round after round is why it is not the device. How
 //! many of a device's targets share it nobody knows, so each number is as likely as another.
 
-use std::collections::BTreeSet;
-
 use model::FaultMode;
 
 use super::{
+    board::Board,
     noise, prior,
     rows::Row,
     score::{CERTAIN, Cover, Effect, LOT_MAX, Scorer, Span, lot_ratio, quiet_ratio, row_value},
@@ -33,10 +32,11 @@ pub(super) struct Dead<'l> {
 }
 
 impl Dead<'_> {
-    /// The cover of the target alone: all its pairs, wherever they cross.
-    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>) -> Cover {
+    /// The cover of the target alone: all its pairs, wherever they cross; `None` if it cannot be
+    /// worth more than `least`.
+    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>, least: f64) -> Option<Cover> {
         let prior = prior::of(scorer.picture, self.target, FaultMode::Down);
-        cover(scorer, &[self.target], self.lots, prior)
+        cover(scorer, &[self.target], self.lots, prior, least)
     }
 
     /// The last answered round before it went out, and the first lost one.
@@ -66,7 +66,9 @@ impl Band {
     /// Whether others behind the device answer round after round, or so many do once: a few answers
     /// may have been on their way, or have come by chance.
     pub(super) fn is_among_good(&self, scorer: &Scorer<'_, '_>) -> bool {
-        let rows: BTreeSet<u32> = self.lots.iter().map(|(row, _)| *row).collect();
+        let mut rows: Vec<u32> = self.lots.iter().map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        rows.dedup();
         let rows = rows.into_iter().filter_map(|row| scorer.board.rows.get(row as usize));
         let (mut answered, mut is_again) = (0, false);
         for row in rows {
@@ -81,11 +83,12 @@ impl Band {
         self.members.binary_search(&target).is_ok()
     }
 
-    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>) -> Cover {
+    /// The cover of all of them; `None` if it cannot be worth more than `least`.
+    pub(super) fn cover(&self, scorer: &Scorer<'_, '_>, least: f64) -> Option<Cover> {
         let (of, part) = (self.of.max(self.members.len()), self.members.len());
         let choices: f64 = (1..=part).map(|k| ((of - part + k) as f64 / k as f64).ln()).sum();
         let prior = prior::UNDRAWN - (of as f64).ln() - choices;
-        cover(scorer, &self.members, &self.lots, prior)
+        cover(scorer, &self.members, &self.lots, prior, least)
     }
 }
 
@@ -134,19 +137,33 @@ fn asked_behind(scorer: &Scorer<'_, '_>, device: ElementIx) -> usize {
     of_agent.map(|rows| rows.iter().map(|(_, pairs)| pairs).sum()).max().unwrap_or(0)
 }
 
-/// The cover of targets that are out for one reason, or of one.
+/// The cover of targets that are out for one reason, or of one; `None` if what was lost cannot make
+/// it worth more than `least`.
 fn cover(
     scorer: &Scorer<'_, '_>,
     members: &[ElementIx],
     lots: &[(u32, usize)],
     prior: f64,
-) -> Cover {
+    least: f64,
+) -> Option<Cover> {
     let board = scorer.board;
     let firsts = lots
         .iter()
         .filter_map(|(row, at)| board.rows.get(*row as usize)?.lots.get(*at)?.regime.dead_since());
     let onset = firsts.min().unwrap_or(scorer.picture.now);
     let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
+    let mut out: Vec<usize> = lots
+        .iter()
+        .filter_map(|(row, at)| Some(board.rows.get(*row as usize)?.lots.get(*at)?.pair))
+        .collect();
+    out.sort_unstable();
+    let good: f64 = members.iter().map(|target| answered(scorer, *target, &out, &during)).sum();
+    // What other agents got answers to stands against it, on whatever row.
+    let own = prior + good;
+    let most: f64 = lots.iter().map(|(row, at)| lost_most(board, *row, *at)).sum();
+    if own + most <= least {
+        return None;
+    }
     let mut sorted = lots.to_vec();
     sorted.sort_unstable();
     let mut effects: Vec<Effect> = Vec::new();
@@ -167,12 +184,7 @@ fn cover(
         effects.push(Effect { row, trust, rest, lots: ratios, whole, value });
     }
     let alone: f64 = effects.iter().map(|effect| effect.value).sum();
-    let out: BTreeSet<usize> = lots
-        .iter()
-        .filter_map(|(row, at)| Some(board.rows.get(*row as usize)?.lots.get(*at)?.pair))
-        .collect();
-    let good: f64 = members.iter().map(|target| answered(scorer, *target, &out, &during)).sum();
-    Cover {
+    Some(Cover {
         element: members.first().copied().unwrap_or(ElementIx(0)),
         mode: FaultMode::Down,
         fate: members.to_vec(),
@@ -180,12 +192,18 @@ fn cover(
         converged_us: None,
         healed_at: None,
         effects,
-        // What other agents got answers to stands against it, on whatever row.
-        own: prior + good,
+        own,
         told: 0.0,
         price: 0.0,
         alone,
-    }
+    })
+}
+
+/// The most that the lost rounds of a lot can say for a cause.
+fn lost_most(board: &Board, row: u32, at: usize) -> f64 {
+    let lot = board.rows.get(row as usize).and_then(|row| row.lots.get(at));
+    let dead = lot.into_iter().flat_map(|lot| &lot.asks).filter(|ask| ask.is_dead());
+    dead.map(noise::dead_ratio).sum::<f64>().min(LOT_MAX)
 }
 
 /// What a row says for a cause of all of it, which may have begun at any first loss of a pair that
@@ -206,15 +224,10 @@ fn of_all(row: &Row, onset: i64) -> f64 {
 }
 
 /// What the pairs of a target that are not out say against its being down.
-fn answered(
-    scorer: &Scorer<'_, '_>,
-    target: ElementIx,
-    out: &BTreeSet<usize>,
-    during: &Span,
-) -> f64 {
+fn answered(scorer: &Scorer<'_, '_>, target: ElementIx, out: &[usize], during: &Span) -> f64 {
     let mut good = 0.0;
     for at in scorer.board.pairs_of(target).iter().map(|at| *at as usize) {
-        let Some(pair) = scorer.picture.pair(at).filter(|_| !out.contains(&at)) else {
+        let Some(pair) = scorer.picture.pair(at).filter(|_| out.binary_search(&at).is_err()) else {
             continue;
         };
         let blind = scorer.board.blind.iter().find(|blind| blind.agent == pair.agent);

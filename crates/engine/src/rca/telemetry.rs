@@ -76,29 +76,30 @@ impl Telemetry {
         all.filter(move |(_, facts)| facts.iter().any(is_bad)).map(|(element, _)| *element)
     }
 
-    /// The sum of what was reported, for a cause that began at `onset`.
+    /// The sum of what was reported, for a cause that began at `onset`, and is over or not.
     pub(super) fn ratio(
         &self,
         picture: &Picture<'_>,
         element: ElementIx,
         mode: FaultMode,
-        onset: UtcMicros,
+        (onset, is_over): (UtcMicros, bool),
     ) -> f64 {
         if self.by_element.is_empty() {
             return 0.0;
         }
         let topology = picture.topology;
         let own = self.own(picture, element, mode, onset);
+        let when = (onset, is_over);
         match topology.kind(element) {
-            ElementKind::Link | ElementKind::Lag => own + self.link(picture, element, mode, onset),
-            ElementKind::Device => own + self.neighbours(picture, element, mode, onset),
+            ElementKind::Link | ElementKind::Lag => own + self.link(picture, element, mode, when),
+            ElementKind::Device => own + self.neighbours(picture, element, mode, when),
             ElementKind::Site | ElementKind::Srlg => {
                 let members = topology.fate(element).into_iter().filter(|m| *m != element);
                 let of_member = |member| match topology.kind(member) {
-                    ElementKind::Link | ElementKind::Lag => self.link(picture, member, mode, onset),
+                    ElementKind::Link | ElementKind::Lag => self.link(picture, member, mode, when),
                     ElementKind::Device => {
                         let own = self.own(picture, member, mode, onset);
-                        own + self.neighbours(picture, member, mode, onset)
+                        own + self.neighbours(picture, member, mode, when)
                     }
                     ElementKind::Interface
                     | ElementKind::Site
@@ -128,7 +129,7 @@ impl Telemetry {
         let links = around.filter(|_| is_device).chain([element]);
         let is_down =
             |(_, fact): &(Option<ElementIx>, &Fact)| fact.kind == Some(FactKind::InterfaceDown);
-        links.into_iter().any(|link| self.end_states(picture, link).iter().any(is_down))
+        links.into_iter().any(|link| self.end_states(picture, link, false).iter().any(is_down))
     }
 
     /// Reports that name the element itself.
@@ -166,9 +167,9 @@ impl Telemetry {
         picture: &Picture<'_>,
         link: ElementIx,
         mode: FaultMode,
-        onset: UtcMicros,
+        (onset, is_over): (UtcMicros, bool),
     ) -> f64 {
-        let states = self.end_states(picture, link);
+        let states = self.end_states(picture, link, is_over);
         let mut down = 0.0;
         let mut ends_down = 0;
         let mut sum = 0.0;
@@ -211,11 +212,13 @@ impl Telemetry {
         sum + (down + routing) * weight
     }
 
-    /// The latest word of each end of a link about its port, and about what runs over it.
+    /// The latest word of each end of a link about its port, and about what runs over it. Of what
+    /// `is_over` it is the latest bad one: that it came back since says nothing against it.
     fn end_states<'f>(
         &self,
         picture: &'f Picture<'_>,
         link: ElementIx,
+        is_over: bool,
     ) -> Vec<(Option<ElementIx>, &'f Fact)> {
         let mut latest: BTreeMap<(Option<ElementIx>, u8), &Fact> = BTreeMap::new();
         for fact in self.facts(link).iter().filter_map(|at| picture.facts.get(*at)) {
@@ -225,8 +228,9 @@ impl Telemetry {
                 Some(FactKind::BfdDown | FactKind::BfdUp) => 2,
                 _ => continue,
             };
-            let is_over = fact.until.is_some_and(|until| until <= picture.now);
-            if is_over {
+            let is_past = fact.until.is_some_and(|until| until <= picture.now);
+            let is_back = is_over && !fact.kind.is_some_and(is_negative);
+            if is_past || is_back {
                 continue;
             }
             let topology = picture.topology;
@@ -249,7 +253,7 @@ impl Telemetry {
         picture: &Picture<'_>,
         device: ElementIx,
         mode: FaultMode,
-        onset: UtcMicros,
+        (onset, is_over): (UtcMicros, bool),
     ) -> f64 {
         if !matches!(mode, FaultMode::Down | FaultMode::Flapping | FaultMode::Reroute) {
             return 0.0;
@@ -258,7 +262,7 @@ impl Telemetry {
         let (mut told, mut silent) = (0, 0);
         let mut weight_told: f64 = 0.0;
         for arc in picture.topology.arcs(device) {
-            let states = self.end_states(picture, arc.link);
+            let states = self.end_states(picture, arc.link, is_over);
             let of = |end: ElementIx, kinds: [FactKind; 3]| {
                 let at_end = states.iter().filter(move |(of, _)| *of == Some(end));
                 at_end

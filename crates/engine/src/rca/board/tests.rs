@@ -190,7 +190,9 @@ fn content(board: &Board) -> Vec<String> {
         all.push(format!("element {at}: {sum:?} {rows:?}"));
     }
     all.retain(|line| !line.ends_with(&format!("{:?} []", Sum::default())));
-    all.push(format!("{:?} {:?} {:?}", board.noise, board.of_target, board.of_agent));
+    let asked = board.of_target.iter().enumerate().filter(|(_, pairs)| !pairs.is_empty());
+    let asked: Vec<_> = asked.collect();
+    all.push(format!("{:?} {asked:?} {:?}", board.noise, board.of_agent));
     let out = board.dead.iter();
     let out = out.map(|(target, lots)| {
         let mut lots: Vec<_> = lots.iter().map(|(row, pair)| (name(*row), pair)).collect();
