@@ -11,8 +11,8 @@ use model::{ElementKind, FaultMode, UtcMicros};
 
 const SECOND: i64 = 1_000_000;
 
-/// `link1 90 hits 1 2 3`: how likely in percent, and which targets; elements have numbers. Of what
-/// is `over` nothing is lost any more.
+/// `link1 90 hits 1 2 3`: how likely in percent, and which targets; elements have numbers. It is
+/// down, or `loses`. Of what is `over` nothing is lost any more.
 fn finding(text: &str, at: i64) -> Finding {
     let mut words = text.split_whitespace();
     let name = words.next().expect("a cause");
@@ -22,13 +22,14 @@ fn finding(text: &str, at: i64) -> Finding {
     };
     let percent: f64 = words.next().expect("how likely").parse().expect("a number");
     let rest: Vec<&str> = words.collect();
+    let loses = rest.contains(&"loses");
     let hits = rest.iter().filter_map(|word| word.parse::<u32>().ok());
     let pairs: Vec<_> = hits.map(|target| (ElementIx(900), ElementIx(1_000 + target))).collect();
     let cause = RankedCause {
         elements: vec![ElementIx(number.parse().expect("a number"))],
         kind,
-        mode: FaultMode::Down,
-        loss_ppm: None,
+        mode: if loses { FaultMode::Lossy } else { FaultMode::Down },
+        loss_ppm: loses.then_some(500_000),
         rtt_us_added: None,
         probability: percent / 100.0,
         evidence: Vec::new(),
@@ -43,9 +44,10 @@ fn finding(text: &str, at: i64) -> Finding {
             ..Impact::default()
         },
         suppressed: Vec::new(),
-        explained: 1.0,
+        explained: percent / 100.0,
         pairs,
-        last_lost: Some(UtcMicros(at * SECOND)),
+        // More than chance takes.
+        lost: vec![UtcMicros(at * SECOND); 8],
         is_fresh: true,
         is_announced: false,
         is_felt: true,
@@ -53,10 +55,15 @@ fn finding(text: &str, at: i64) -> Finding {
     }
 }
 
-/// Plays assessments, `SECONDS | finding; finding`, and compares what people are told. A target
-/// answers in an assessment that has it in no finding.
+/// Plays assessments and compares what people are told.
 #[track_caller]
 fn check(script: &str, expected: Expect) {
+    expected.assert_eq(&play(script).0);
+}
+
+/// Plays assessments, `SECONDS | finding; finding`; returns what people are told, and the incidents
+/// as they are then. A target answers in an assessment that has it in no finding.
+fn play(script: &str) -> (String, Incidents) {
     let mut incidents = Incidents::default();
     let mut told = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -81,7 +88,7 @@ fn check(script: &str, expected: Expect) {
             told += &format!("{at} s: {} {change}\n", message.incident.0);
         }
     }
-    expected.assert_eq(&told);
+    (told, incidents)
 }
 
 #[test]
@@ -164,4 +171,18 @@ fn what_ended_once_does_not_end_again_because_it_is_suspected_anew() {
 #[test]
 fn what_nobody_was_told_of_ends_in_silence() {
     check("0 | link1 40 hits 1 2\n10 |\n20 |", expect![""]);
+}
+
+#[test]
+fn an_outage_goes_on_with_what_is_out_and_not_with_what_loses_beside_it() {
+    let (told, incidents) = play(
+        "
+         0 | link1 90 hits 1 2 3
+        30 | link1 90 loses hits 1 2 3 4; link1 80 hits 1 2 3
+        ",
+    );
+    assert_eq!(told, "0 s: 1 opened\n");
+    let first = incidents.list().next().expect("it is open");
+    let cause = first.finding.causes.first().expect("a cause");
+    assert_eq!((first.id.0, cause.mode), (1, FaultMode::Down));
 }
