@@ -1973,7 +1973,7 @@ export interface components {
             /** Format: int64 */
             took_us: number;
         };
-        /** @description What was found last. It is shown and never acted upon. */
+        /** @description What was found last. People are told of it as incidents; no verdict follows from it. */
         Diagnosis: {
             at: components["schemas"]["Timestamp"] | null;
             /** Format: int64 */

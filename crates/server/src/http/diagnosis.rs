@@ -21,7 +21,7 @@ use super::{
 };
 use crate::app::{App, Fields, diagnosis::ShownState};
 
-/// What was found last. It is shown and never acted upon.
+/// What was found last. People are told of it as incidents; no verdict follows from it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Diagnosis)]
 pub(crate) struct DiagnosisView {
