@@ -20,14 +20,14 @@ fn a_person_reads_disk_by_level_memory_and_packets() {
         minutes                 518400000  39.1 MiB
         5 minutes, each agent   77760000   57.1 MiB
         hours, each agent       28800000   25.3 MiB
-        days, each agent        1200000    6.0 MiB
+        days, each agent        1200000    9.5 MiB
         5 minutes, all agents   115200000  86.1 MiB
         hours, all agents       43824000   35.2 MiB
-        days, all agents        1826000    3.1 MiB
+        days, all agents        1826000    22.3 MiB
         last day, until merged  8640000    34.6 MiB
-        free in the file        -          58.4 MiB
+        free in the file        -          60.0 MiB
         log, until judged       6000       64.0 MiB
-        data directory          -          799.0 MiB
+        data directory          -          823.3 MiB
 
         MEMORY        SIZE
         server        83.1 MiB
