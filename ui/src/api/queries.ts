@@ -227,6 +227,12 @@ const MINUTES_MS_MAX = 1440 * MINUTE_MS
 const LONG_COLUMNS = 1_000
 const LONG_POLL_MS_MAX = 900_000
 
+/** How often a long span that ends now is asked for anew; one that has ended is not. */
+const longPollMs = (lengthMs: number, to: number | null) =>
+  lengthMs > MINUTES_MS_MAX && to === null
+    ? Math.min(lengthMs / LONG_COLUMNS, LONG_POLL_MS_MAX)
+    : false
+
 /** The history of a span that ends now (`to` null) or at a moment, in columns. */
 export const targetTracksQuery = (
   id: number,
@@ -252,8 +258,7 @@ export const targetTracksQuery = (
     placeholderData: keepPreviousData,
     // Columns are not compared value by value.
     structuralSharing: false,
-    refetchInterval:
-      isLong && to === null ? Math.min(lengthMs / LONG_COLUMNS, LONG_POLL_MS_MAX) : false,
+    refetchInterval: longPollMs(lengthMs, to),
   })
 }
 
@@ -279,6 +284,7 @@ export const targetSumsQuery = (
       return summary(id, { ...query, compare_from: past.from, compare_to: past.to }, signal)
     },
     placeholderData: keepPreviousData,
+    refetchInterval: longPollMs(lengthMs, to),
   })
 }
 

@@ -11,6 +11,8 @@ export type Permission =
   | 'agent_write'
   | 'incident_read'
   | 'incident_manage'
+  | 'fact_read'
+  | 'fact_write'
   | 'health_read'
   | 'user_manage'
   | 'api_key_manage'

@@ -24,6 +24,6 @@ pub use draft::{
     PINS_MAX, Pin, Position, Problem, TargetDraft, VIA_MAX,
 };
 pub use paths::{Crossing, Epoch, PathBook, PathSet, ROUTES_MAX, Route, SetIx, Step, Told, Way};
-pub use pieces::Pieces;
+pub(crate) use pieces::Pieces;
 pub use topology::{Arc, Element, ElementIx, Requirement, Topology};
 pub use tree::{Parent, Toward, Tree};

@@ -34,9 +34,9 @@ pub enum Access {
 
 /// A form has a few fields; the longest is a note.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The rows of the largest import at some 160 bytes each.
 /// The facts of one request at some 500 bytes each.
 const FACTS_BODY_BYTES_MAX: usize = 512 * 1024;
+/// The rows of the largest import at some 160 bytes each.
 const IMPORT_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The parts of the largest topology at some 300 bytes each.
 const TOPOLOGY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
