@@ -9,7 +9,7 @@ use super::topology::{Arc, ElementIx, Topology};
 
 /// The walk over a topology, by when each node was come to.
 #[derive(Clone, Debug)]
-pub struct Pieces {
+pub(crate) struct Pieces {
     /// By element, from 1 on; 0 of a node that no link leads to.
     entered: Vec<u32>,
     /// By when it was entered.
@@ -41,7 +41,7 @@ struct Stop {
 
 impl Pieces {
     /// `None` of a network with a link that is open one way alone.
-    pub fn new(topology: &Topology) -> Option<Pieces> {
+    pub(crate) fn new(topology: &Topology) -> Option<Pieces> {
         let size = topology.elements().len();
         let nodes = vec![Node::default()];
         let mut pieces = Pieces { entered: vec![0; size], nodes, behind: BTreeMap::new() };
@@ -59,7 +59,7 @@ impl Pieces {
 
     /// Whether packets get from one node to the other without a link or device that nothing else
     /// needs; `None` if one walk does not tell.
-    pub fn is_connected_without(
+    pub(crate) fn is_connected_without(
         &self,
         topology: &Topology,
         gone: ElementIx,
