@@ -177,6 +177,27 @@ impl FactKind {
         self.topic() != self.as_str()
     }
 
+    /// Whether it is of something bad: that something went, or happened.
+    pub fn is_bad(self) -> bool {
+        match self {
+            FactKind::InterfaceDown
+            | FactKind::OspfNeighborDown
+            | FactKind::BgpDown
+            | FactKind::BfdDown
+            | FactKind::UnreachableFrom
+            | FactKind::Restarted
+            | FactKind::ErrorsRising
+            | FactKind::ConfigChanged
+            | FactKind::PowerLost
+            | FactKind::SessionsDropped => true,
+            FactKind::InterfaceUp
+            | FactKind::OspfNeighborUp
+            | FactKind::BgpUp
+            | FactKind::BfdUp
+            | FactKind::ReachableFrom => false,
+        }
+    }
+
     /// Whether it is of what routers tell one another, which is not what becomes of packets.
     pub fn is_control_plane(self) -> bool {
         matches!(

@@ -97,18 +97,22 @@ pub(super) fn evidence(
     let mut facts: Vec<Fact> =
         reported.iter().filter_map(|of| fact(topology, agents, of, now)).collect();
     facts.sort_by_key(|fact| (fact.at, fact.element, fact.end, fact.agent, fact.kind));
-    let mut first: BTreeMap<_, Fact> = BTreeMap::new();
-    facts.retain(|fact| {
+    let mut told: Vec<Fact> = Vec::with_capacity(facts.len());
+    let mut first: BTreeMap<_, usize> = BTreeMap::new();
+    for fact in facts {
         let about = (fact.element, fact.end, fact.agent, fact.kind);
-        let is_again = first
-            .get(&about)
-            .is_some_and(|first: &Fact| first.by != fact.by && fact.at.0 - first.at.0 <= SAME_US);
-        if !is_again {
-            first.insert(about, fact.clone());
+        let again = first.get(&about).and_then(|at| told.get_mut(*at));
+        let again = again.filter(|first| first.by != fact.by && fact.at.0 - first.at.0 <= SAME_US);
+        if let Some(first) = again {
+            // As good as the best of them, and so while one of them says so.
+            first.weight = first.weight.max(fact.weight);
+            first.until = first.until.zip(fact.until).map(|(one, other)| one.max(other));
+        } else {
+            first.insert(about, told.len());
+            told.push(fact);
         }
-        !is_again
-    });
-    facts
+    }
+    told
 }
 
 fn fact(

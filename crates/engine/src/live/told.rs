@@ -29,6 +29,7 @@ pub struct Report {
     pub unexplained_total: usize,
     /// What was reported lately: what was seen last comes first.
     pub facts: Vec<FactTold>,
+    /// Of those that were looked at.
     pub facts_total: usize,
     /// Sessions that are up though nothing passes.
     pub contradictions: Vec<Contradiction>,

@@ -14,7 +14,7 @@ use super::{
     report::RankedCause,
     rows::{Lot, Note, Row},
     score::Cover,
-    telemetry, text,
+    text,
 };
 use crate::graph::ElementIx;
 
@@ -319,14 +319,13 @@ fn reported(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> 
         .filter(|at| picture.facts.get(*at).is_some_and(|fact| fact.agent.is_none()))
         .collect();
     let bad = facts.iter().filter(|at| {
-        picture.facts.get(**at).and_then(|fact| fact.kind).is_some_and(telemetry::is_negative)
+        picture.facts.get(**at).and_then(|fact| fact.kind).is_some_and(FactKind::is_bad)
     });
     let share = told / bad.count().max(1) as f64;
     for at in facts {
         let Some(fact) = picture.facts.get(at) else { continue };
         let Some(kind) = fact.kind else { continue };
-        let log_ratio =
-            if telemetry::is_negative(kind) { share } else { noise::good_ratio() * fact.weight };
+        let log_ratio = if kind.is_bad() { share } else { noise::good_ratio() * fact.weight };
         if log_ratio != 0.0 {
             pieces.push(Evidence {
                 supports: 0.0 < log_ratio,

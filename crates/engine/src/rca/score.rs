@@ -3,7 +3,7 @@
 //! The onset, the way a link fails and the moment of convergence are not known; each is tried over
 //! a few values and the best is kept, at a price.
 
-use model::{ElementKind, FaultMode, PathSource, UtcMicros};
+use model::{ElementKind, FactKind, FaultMode, PathSource, UtcMicros};
 
 use super::{
     board::Board,
@@ -11,7 +11,7 @@ use super::{
     picture::{Ask, Fact, Picture},
     prior,
     rows::{self, Lot, LotRatios, Note, Row},
-    telemetry::{self, Telemetry},
+    telemetry::Telemetry,
 };
 use crate::graph::{Cut, ElementIx, PathSet};
 
@@ -312,14 +312,14 @@ impl Scorer<'_, '_> {
     ) {
         let Ways { meetings, mode, price } = ways;
         let (loud, quiet) = by_loudness(meetings);
-        let is_still_down = self.telemetry.is_still_down(self.picture, element);
+        let still_down = self.telemetry.still_down(self.picture, element);
         let prior = prior::of(self.picture, element, *mode);
         for course in courses {
             let is_over = matches!(course.after, After::Healed { .. });
             let when = (course.onset, is_over);
             let told = self.telemetry.ratio(self.picture, element, *mode, when);
-            let is_denied = is_over && is_still_down;
-            let price = course.price + price + if is_denied { STILL_DOWN } else { 0.0 };
+            let denied = if is_over { STILL_DOWN * still_down } else { 0.0 };
+            let price = course.price + price + denied;
             let own = prior + told + price;
             let known = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);
             let least = f64::max(known - own, HOPELESS);
@@ -442,7 +442,7 @@ impl Scorer<'_, '_> {
         firsts.dedup();
         let facts = fate.iter().flat_map(|element| self.telemetry.facts(*element));
         let facts = facts.filter_map(|at| self.picture.facts.get(*at));
-        let is_bad = |fact: &&Fact| fact.kind.is_some_and(telemetry::is_negative);
+        let is_bad = |fact: &&Fact| fact.kind.is_some_and(FactKind::is_bad);
         let earliest = self.picture.now.0 - rows::window_us(0);
         let recent = facts.filter(is_bad).map(|fact| fact.at.0).filter(|at| earliest < *at);
         noted.extend(recent.take(FACT_ONSETS_MAX));

@@ -70,8 +70,9 @@ impl Telemetry {
         &'a self,
         picture: &'a Picture<'_>,
     ) -> impl Iterator<Item = ElementIx> + 'a {
-        let is_bad =
-            |at: &usize| picture.facts.get(*at).and_then(|fact| fact.kind).is_some_and(is_negative);
+        let is_bad = |at: &usize| {
+            picture.facts.get(*at).and_then(|fact| fact.kind).is_some_and(FactKind::is_bad)
+        };
         let all = self.by_element.iter();
         all.filter(move |(_, facts)| facts.iter().any(is_bad)).map(|(element, _)| *element)
     }
@@ -120,16 +121,16 @@ impl Telemetry {
         }
     }
 
-    /// Whether the last word of some end of a link, or of a neighbour's port towards a device, is
-    /// that it is down.
-    pub(super) fn is_still_down(&self, picture: &Picture<'_>, element: ElementIx) -> bool {
+    /// How much it weighs, of 1, that the last word of some end of a link, or of a neighbour's port
+    /// towards a device, is that it is down; 0 if none says so.
+    pub(super) fn still_down(&self, picture: &Picture<'_>, element: ElementIx) -> f64 {
         let topology = picture.topology;
         let around = topology.arcs(element).iter().map(|arc| arc.link);
         let is_device = topology.kind(element) == ElementKind::Device;
         let links = around.filter(|_| is_device).chain([element]);
-        let is_down =
-            |(_, fact): &(Option<ElementIx>, &Fact)| fact.kind == Some(FactKind::InterfaceDown);
-        links.into_iter().any(|link| self.end_states(picture, link, false).iter().any(is_down))
+        let states = links.flat_map(|link| self.end_states(picture, link, false));
+        let down = states.filter(|(_, fact)| fact.kind == Some(FactKind::InterfaceDown));
+        down.map(|(_, fact)| fact.weight).fold(0.0, f64::max)
     }
 
     /// Reports that name the element itself.
@@ -228,8 +229,8 @@ impl Telemetry {
                 Some(FactKind::BfdDown | FactKind::BfdUp) => 2,
                 _ => continue,
             };
-            let is_past = fact.until.is_some_and(|until| until <= picture.now);
-            let is_back = is_over && !fact.kind.is_some_and(is_negative);
+            let is_past = !is_over && fact.until.is_some_and(|until| until <= picture.now);
+            let is_back = is_over && !fact.kind.is_some_and(FactKind::is_bad);
             if is_past || is_back {
                 continue;
             }
@@ -294,23 +295,73 @@ fn nearness(fact: &Fact, onset: UtcMicros) -> f64 {
     part * fact.weight
 }
 
-/// Whether a report is of something bad.
-pub(super) fn is_negative(kind: FactKind) -> bool {
-    match kind {
-        FactKind::InterfaceDown
-        | FactKind::OspfNeighborDown
-        | FactKind::BgpDown
-        | FactKind::BfdDown
-        | FactKind::UnreachableFrom
-        | FactKind::Restarted
-        | FactKind::ErrorsRising
-        | FactKind::ConfigChanged
-        | FactKind::PowerLost
-        | FactKind::SessionsDropped => true,
-        FactKind::InterfaceUp
-        | FactKind::OspfNeighborUp
-        | FactKind::BgpUp
-        | FactKind::BfdUp
-        | FactKind::ReachableFrom => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::{Draft, ElementDraft, PathBook, Topology},
+        rca::picture::Pair,
+    };
+
+    const DOWN_AT: UtcMicros = UtcMicros(1_000_000_000);
+    const NOW: UtcMicros = UtcMicros(1_060_000_000);
+
+    /// What `read` makes of the link r1--r2, whose two ends say that it went down; each with what
+    /// is left of its weight.
+    fn of_link(
+        weights: [f64; 2],
+        until: Option<UtcMicros>,
+        read: impl FnOnce(&Telemetry, &Picture<'_>, ElementIx) -> f64,
+    ) -> f64 {
+        let mut draft = Draft::default();
+        let devices = ["r1", "r2"];
+        draft.elements.extend(devices.map(|id| ElementDraft::new(id, ElementKind::Device)));
+        draft.elements.push(ElementDraft::link("r1--r2", "r1", "r2"));
+        let topology = Topology::build(&draft).expect("a good network");
+        let link = topology.find("r1--r2").expect("it is there");
+        let end = |(id, weight)| Fact {
+            element: link,
+            end: topology.find(id),
+            agent: None,
+            kind: Some(FactKind::InterfaceDown),
+            at: DOWN_AT,
+            until,
+            value: None,
+            weight,
+            by: None,
+        };
+        let facts: Vec<Fact> = devices.into_iter().zip(weights).map(end).collect();
+        let picture = Picture {
+            now: NOW,
+            topology: &topology,
+            paths: &mut PathBook::default(),
+            pairs: &Vec::<Pair<'_>>::new(),
+            facts: &facts,
+            beats: &[],
+            heartbeat_us: 1,
+            works: &[],
+        };
+        read(&Telemetry::new(&picture), &picture, link)
+    }
+
+    /// The report that a port is up again ends the one that it was down.
+    #[test]
+    fn what_is_over_is_still_what_its_ports_said_was_down() {
+        let ratio = |until, is_over| {
+            of_link([1.0; 2], until, |telemetry, picture, link| {
+                telemetry.ratio(picture, link, FaultMode::Down, (DOWN_AT, is_over))
+            })
+        };
+        let ended = Some(UtcMicros(NOW.0 - 1));
+        assert_eq!(ratio(ended, true), ONE_END + OTHER_END);
+        assert_eq!(ratio(ended, false), 0.0, "of what lasts it says nothing");
+        assert_eq!(ratio(None, false), ONE_END + OTHER_END);
+    }
+
+    #[test]
+    fn a_port_that_is_still_down_counts_as_much_as_is_left_of_its_report() {
+        let down = |weights, until| of_link(weights, until, Telemetry::still_down);
+        assert_eq!(down([0.25, 0.5], None), 0.5);
+        assert_eq!(down([0.25, 0.5], Some(NOW)), 0.0, "it is up again");
     }
 }

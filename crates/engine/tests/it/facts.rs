@@ -145,14 +145,30 @@ fn what_two_sources_tell_of_one_event_counts_once() {
         source: source.into(),
         ..of("r3", None, FactKind::Restarted, since)
     };
-    for (once, twice) in [
-        (both_down(), twice),
+    let late = CUT + 1_200;
+    let down = |source: &'static str, since, seen, until: Option<i64>| {
+        both_down().into_iter().map(move |fact| Reported {
+            source: source.into(),
+            since: at(since),
+            seen: at(seen),
+            until: until.map(at),
+            ..fact
+        })
+    };
+    // The first lost sight of it long ago; the other still sees it.
+    let seen = down("snmp-fra", CUT + 2, late - 5, None).collect();
+    let lost = down("snmp-fra", CUT + 2, late - 700, Some(late - 700));
+    let lost = lost.chain(down("syslog", CUT + 20, late - 5, None)).collect();
+    for (now, once, twice) in [
+        (1_130, both_down(), twice),
         (
+            1_130,
             vec![restarted("syslog", CUT + 2)],
             vec![restarted("syslog", CUT + 2), restarted("snmp", CUT + 30)],
         ),
+        (late, seen, lost),
     ] {
-        let (once, twice) = (judge(1_130, true, &once), judge(1_130, true, &twice));
+        let (once, twice) = (judge(now, true, &once), judge(now, true, &twice));
         assert_eq!(once.incidents, twice.incidents);
         assert!(once.facts_total < twice.facts_total, "both are shown");
     }
