@@ -25,7 +25,7 @@ use engine::{
     rca::REOPEN_US,
 };
 use model::{AgentId, IncidentId, LogPosition, OrgId, UtcMicros};
-use store::{FactRow, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
+use store::{FactRow, FactsLive, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +64,8 @@ pub(crate) struct Shown {
     pub(crate) took_us: u64,
     /// Batches that did not fit into the queue, of the time that evidence is kept for.
     pub(crate) batches_missed: u64,
+    /// More was reported lately than a judgement looks at.
+    pub(crate) is_facts_cut: bool,
     pub(crate) state: ShownState,
     /// What incidents of the report are called that people were told of.
     pub(crate) numbers: BTreeMap<u32, IncidentId>,
@@ -221,6 +223,8 @@ struct Desk {
     books: BTreeMap<OrgId, Book>,
     /// What was reported lately, by when it began.
     facts: BTreeMap<OrgId, Vec<Reported>>,
+    /// Of whom more was reported than that.
+    facts_cut: BTreeSet<OrgId>,
     /// Whose facts are to be read.
     unheard: BTreeSet<OrgId>,
     /// Names this desk: its turns are no other's.
@@ -250,6 +254,7 @@ impl Desk {
             kept: BTreeMap::new(),
             books: BTreeMap::new(),
             facts: BTreeMap::new(),
+            facts_cut: BTreeSet::new(),
             unheard: BTreeSet::new(),
             run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
@@ -340,19 +345,27 @@ impl Desk {
         self.unheard.extend(self.drafts.keys().filter(|org| !self.facts.contains_key(org)));
         for org in self.unheard.clone() {
             match self.read_facts(store, org).await {
-                Ok(()) => drop(self.unheard.remove(&org)),
+                Ok(is_cut) => {
+                    self.unheard.remove(&org);
+                    conductor.metrics().diagnosis_facts_cut.inc_by(u64::from(is_cut));
+                }
                 Err(error) => failed = Some(error),
             }
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Reads what was reported lately of one organisation's devices.
-    async fn read_facts(&mut self, store: &Store, org: OrgId) -> Result<(), StoreError> {
+    /// Reads what was reported lately of one organisation's devices; whether there is more.
+    async fn read_facts(&mut self, store: &Store, org: OrgId) -> Result<bool, StoreError> {
         let seen_after = UtcMicros(self.now.0.saturating_sub(in_micros(FACT_AGE)));
-        let rows = store.facts_live(&Scope::system(org), seen_after).await?;
+        let FactsLive { rows, is_cut } = store.facts_live(&Scope::system(org), seen_after).await?;
         self.facts.insert(org, rows.into_iter().map(reported).collect());
-        Ok(())
+        if is_cut {
+            self.facts_cut.insert(org);
+        } else {
+            self.facts_cut.remove(&org);
+        }
+        Ok(is_cut)
     }
 
     /// Reads the topology of one organisation, if it is another than the one that is known.
@@ -457,6 +470,7 @@ impl Desk {
             since: self.since,
             took_us: 0,
             batches_missed: self.missed,
+            is_facts_cut: self.facts_cut.contains(&org),
             numbers: incidents.iter().filter_map(number).collect(),
             state,
         }

@@ -64,6 +64,8 @@ pub(crate) struct Metrics {
     pub(crate) task_failures: Counter,
     /// Batches that the diagnosis had no room for.
     pub(crate) diagnosis_missed: Counter,
+    /// Times that there were more facts than a diagnosis looks at.
+    pub(crate) diagnosis_facts_cut: Counter,
     pub(crate) diagnosis_seconds: Histogram,
     pub(crate) messages_sent: Counter,
     pub(crate) message_failures: Counter,
@@ -193,6 +195,7 @@ impl Default for Metrics {
             agent_clock_steps: Counter::default(),
             task_failures: Counter::default(),
             diagnosis_missed: Counter::default(),
+            diagnosis_facts_cut: Counter::default(),
             diagnosis_seconds: seconds(),
             messages_sent: Counter::default(),
             message_failures: Counter::default(),
@@ -303,6 +306,11 @@ impl Metrics {
                 "diagnosis_batches_missed",
                 "Batches that the diagnosis had no room for",
                 &self.diagnosis_missed,
+            ),
+            (
+                "diagnosis_facts_cut",
+                "Times that facts were read of which there were more than a diagnosis looks at",
+                &self.diagnosis_facts_cut,
             ),
             ("messages_sent", "Messages that webhooks took", &self.messages_sent),
             ("message_failures", "Tries to deliver a message that failed", &self.message_failures),

@@ -15,13 +15,22 @@ use crate::{
 
 /// Facts of one request: some tenths of a second of the writer.
 pub const FACTS_PER_REQUEST_MAX: usize = 1_000;
-/// Facts of an organisation, some 300 MB; over it the oldest go with what comes, whatever the
-/// configuration keeps.
+/// Facts of an organisation, some 300 MB; over it those that were not seen for longest go, whatever
+/// the configuration keeps.
 pub const FACTS_KEPT_MAX: u32 = 1_000_000;
-/// Facts that a judgement looks at: a network of 100,000 ports in which one of ten just changed.
+/// So many numbers of facts from one look for what is too much to the next: counting what is kept
+/// takes some hundredths of a second of the writer, which not every request is worth.
+const OVER_EVERY: i64 = 1_000;
+/// Facts that are deleted at once as too many: more than can come between two looks.
+const OVER_MAX: u32 = 10_000;
+/// Facts that a judgement looks at: what is bad in a network of 100,000 ports of which one of ten
+/// is down, and what is good beside it as far as there is room.
 pub const FACTS_LIVE_MAX: u32 = 10_000;
 /// Bytes of a key that makes a request one that is done once.
 pub const REQUEST_KEY_BYTES_MAX: usize = 200;
+/// Requests of an organisation that are known if they are repeated, some 50 MB: those of a
+/// collector that sends every second, for a day. Over it the oldest go.
+pub const FACT_REQUESTS_KEPT_MAX: u32 = 100_000;
 /// So long a request that is repeated is known: longer than anybody tries again.
 pub(crate) const REQUESTS_KEPT_US: i64 = 24 * 3_600_000_000;
 
@@ -91,6 +100,15 @@ pub struct FactRow {
     pub sender_name: String,
 }
 
+/// What a judgement looks at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FactsLive {
+    /// By when it began.
+    pub rows: Vec<FactRow>,
+    /// There is more than that: [`FACTS_LIVE_MAX`].
+    pub is_cut: bool,
+}
+
 /// Which facts are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct FactQuery {
@@ -156,10 +174,15 @@ const END: &str = "
      WHERE org_id = $1
        AND id = $2";
 const NOT_LATEST: &str = "UPDATE fact SET is_latest = 0 WHERE org_id = $1 AND id = $2";
+const NEWEST: &str = "SELECT max(id) AS id FROM fact WHERE org_id = $1";
 const OVER: &str = "
     DELETE FROM fact
-     WHERE org_id = $1
-       AND id <= (SELECT max(id) FROM fact WHERE org_id = $1) - $2";
+     WHERE id IN (
+               SELECT id
+                 FROM fact
+                WHERE org_id = $1
+                ORDER BY seen_at DESC, id DESC
+                LIMIT $3 OFFSET $2)";
 const REQUEST_GET: &str = "
     SELECT digest, answer_json
       FROM fact_request
@@ -171,6 +194,15 @@ const REQUEST_ADD: &str = "
     INSERT INTO fact_request (
         org_id, sender_kind, sender_id, request_key, digest, answer_json, at
     ) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const REQUESTS_OVER: &str = "
+    DELETE FROM fact_request
+     WHERE org_id = $1
+       AND at <= (
+               SELECT at
+                 FROM fact_request
+                WHERE org_id = $1
+                ORDER BY at DESC
+                LIMIT 1 OFFSET $2)";
 pub(crate) const SWEEP: &str = "
     DELETE FROM fact
      WHERE id IN (
@@ -216,6 +248,7 @@ impl Store {
         }
         let (unknown, unknown_total) = new.unknown.clone();
         let mut taken = FactsTaken { unknown, unknown_total, ..FactsTaken::default() };
+        let newest = newest(&mut tx, scope).await?;
         for fact in &new.facts {
             if take(&mut tx, scope, fact, now).await? {
                 taken.new += 1;
@@ -223,22 +256,13 @@ impl Store {
                 taken.repeated += 1;
             }
         }
-        sql(OVER).bind(scope.org.0).bind(FACTS_KEPT_MAX).execute(&mut tx).await?;
         if 0 < taken.new {
+            forget_over(&mut tx, scope, newest, FACTS_KEPT_MAX).await?;
             record(&mut tx, scope, new, &taken, now).await?;
         }
         if let Some(request) = &new.request {
-            let answer = serde_json::to_string(&taken).map_err(|_| damaged("answer_json"))?;
-            sql(REQUEST_ADD)
-                .bind(scope.org.0)
-                .bind(scope.actor.kind())
-                .bind(scope.actor.id().unwrap_or(0))
-                .bind(&request.key)
-                .bind(request.digest.as_slice())
-                .bind(answer)
-                .bind(now.0)
-                .execute(&mut tx)
-                .await?;
+            keep_request(&mut tx, scope, request, &taken, now).await?;
+            forget_requests(&mut tx, scope, FACT_REQUESTS_KEPT_MAX).await?;
         }
         tx.commit().await?;
         Ok(taken)
@@ -283,22 +307,76 @@ impl Store {
         rows.iter().map(fact_row).collect()
     }
 
-    /// What was seen after a moment, by when it began; at most [`FACTS_LIVE_MAX`], those that were
-    /// seen last.
+    /// What was seen after a moment, by when it began; at most [`FACTS_LIVE_MAX`]. What is bad
+    /// comes before what is good, for that is repeated all the time, and of each what was seen
+    /// last.
     pub async fn facts_live(
         &self,
         scope: &Scope,
         seen_after: UtcMicros,
-    ) -> Result<Vec<FactRow>, StoreError> {
+    ) -> Result<FactsLive, StoreError> {
         let mut text = Text::new(COLUMNS);
         text.value(scope.org.0).push(" AND seen_at > ").value(seen_after.0);
-        text.push(" ORDER BY seen_at DESC, id DESC LIMIT ").value(FACTS_LIVE_MAX);
+        let bad = FactKind::ALL.iter().filter(|kind| kind.is_bad());
+        for (at, kind) in bad.enumerate() {
+            text.push(if at == 0 { " ORDER BY CASE WHEN kind IN (" } else { ", " });
+            text.value(kind.as_str());
+        }
+        text.push(") THEN 0 ELSE 1 END, seen_at DESC, id DESC LIMIT ").value(FACTS_LIVE_MAX + 1);
         let rows = text.fetch_all(&mut *self.read(scope.org).await?).await?;
-        let rows: Result<Vec<FactRow>, StoreError> = rows.iter().map(fact_row).collect();
+        let max = FACTS_LIVE_MAX as usize;
+        let is_cut = max < rows.len();
+        let rows: Result<Vec<FactRow>, StoreError> = rows.iter().take(max).map(fact_row).collect();
         let mut rows = rows?;
         rows.sort_by_key(|row| (row.since, row.id));
-        Ok(rows)
+        Ok(FactsLive { rows, is_cut })
     }
+}
+
+/// The highest number of a fact.
+async fn newest(tx: &mut Tx, scope: &Scope) -> Result<i64, StoreError> {
+    let row = sql(NEWEST).bind(scope.org.0).fetch_one(tx).await?;
+    Ok(row.value::<Option<i64>>("id")?.unwrap_or(0))
+}
+
+/// Deletes what is over `kept_max`, if there may be something since the highest number was
+/// `before`.
+async fn forget_over(
+    tx: &mut Tx,
+    scope: &Scope,
+    before: i64,
+    kept_max: u32,
+) -> Result<(), StoreError> {
+    if before / OVER_EVERY < newest(tx, scope).await? / OVER_EVERY {
+        sql(OVER).bind(scope.org.0).bind(kept_max).bind(OVER_MAX).execute(tx).await?;
+    }
+    Ok(())
+}
+
+async fn keep_request(
+    tx: &mut Tx,
+    scope: &Scope,
+    request: &FactRequest,
+    taken: &FactsTaken,
+    now: UtcMicros,
+) -> Result<(), StoreError> {
+    let answer = serde_json::to_string(taken).map_err(|_| damaged("answer_json"))?;
+    sql(REQUEST_ADD)
+        .bind(scope.org.0)
+        .bind(scope.actor.kind())
+        .bind(scope.actor.id().unwrap_or(0))
+        .bind(&request.key)
+        .bind(request.digest.as_slice())
+        .bind(answer)
+        .bind(now.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn forget_requests(tx: &mut Tx, scope: &Scope, kept_max: u32) -> Result<(), StoreError> {
+    sql(REQUESTS_OVER).bind(scope.org.0).bind(kept_max).execute(tx).await?;
+    Ok(())
 }
 
 /// The answer to a request that was made before.
@@ -372,9 +450,9 @@ struct Place {
 /// Takes one fact; whether it is new.
 ///
 /// 1 - A state that held already is seen again; not beyond when its contrary began.
-/// 2 - A state that was known from later on began earlier.
-/// 3 - One that comes late, in the midst of its contrary, splits it: what was seen after it holds
+/// 2 - One that comes late, in the midst of its contrary, splits it: what was seen after it holds
 ///     again since it was seen.
+/// 3 - A state that was known from later on, without its contrary in between, began earlier.
 /// 4 - Anything else is new: it ends the contrary before it, and the contrary after it ends it.
 /// 5 - An event is another one if it is of another moment.
 async fn take(
@@ -398,10 +476,6 @@ async fn take(
     if let Some(known) = &before {
         sql(END).bind(scope.org.0).bind(known.id).bind(fact.since.0).execute(tx).await?;
     }
-    if let Some(known) = after.as_ref().filter(is_same) {
-        see(tx, scope, known.id, (fact.since, fact.seen), fact.value).await?;
-        return Ok(false);
-    }
     if let Some(known) = before.filter(|known| fact.seen < known.seen) {
         let place = Place { seen, until: Some(known.seen), is_latest: false };
         add(tx, scope, fact, &place, now).await?;
@@ -410,6 +484,10 @@ async fn take(
         let Beside { seen, until, is_latest, .. } = known;
         add(tx, scope, &again, &Place { seen, until, is_latest }, now).await?;
         return Ok(true);
+    }
+    if let Some(known) = after.as_ref().filter(is_same) {
+        see(tx, scope, known.id, (fact.since, fact.seen), fact.value).await?;
+        return Ok(false);
     }
     let place = Place { seen, until, is_latest: after.is_none() };
     add(tx, scope, fact, &place, now).await?;
@@ -528,6 +606,71 @@ impl Actor {
         match self.name() {
             "" => self.kind(),
             name => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ORG_DEFAULT;
+
+    fn new(seen: i64, key: Option<&str>) -> NewFacts {
+        let fact = NewFact {
+            source: "snmp".to_owned(),
+            element: format!("port-{seen}"),
+            end: String::new(),
+            agent: String::new(),
+            kind: FactKind::Restarted,
+            value: None,
+            since: UtcMicros(seen),
+            seen: UtcMicros(seen),
+        };
+        let request = key.map(|key| FactRequest { key: key.to_owned(), digest: vec![1] });
+        NewFacts { facts: vec![fact], request, ..NewFacts::default() }
+    }
+
+    /// The numbers of facts are of all organisations, and have holes.
+    #[tokio::test]
+    async fn over_the_limit_those_that_were_not_seen_for_longest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        let scope = Scope::system(ORG_DEFAULT);
+        for seen in [40, 10, 30, 20] {
+            store.facts_take(&scope, &new(seen, None), UtcMicros(0)).await.unwrap();
+        }
+        let mut tx = store.write(scope.org).await.unwrap();
+        sql("UPDATE fact SET id = id * $2 WHERE org_id = $1")
+            .bind(scope.org.0)
+            .bind(OVER_EVERY)
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        for (before, kept) in [(4 * OVER_EVERY, 4), (4 * OVER_EVERY - 1, 3)] {
+            forget_over(&mut tx, &scope, before, 3).await.unwrap();
+            let text = "SELECT seen_at FROM fact WHERE org_id = $1 ORDER BY seen_at DESC";
+            let rows = sql(text).bind(scope.org.0).fetch_all(&mut tx).await.unwrap();
+            let seen: Vec<i64> = rows.iter().map(|row| row.value("seen_at").unwrap()).collect();
+            assert_eq!(seen, [40, 30, 20, 10][..kept], "{before}");
+        }
+    }
+
+    #[tokio::test]
+    async fn over_the_limit_the_oldest_requests_are_known_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        let scope = Scope::system(ORG_DEFAULT);
+        for (at, key) in [(1, "a"), (2, "b"), (3, "c")] {
+            store.facts_take(&scope, &new(at, Some(key)), UtcMicros(at)).await.unwrap();
+        }
+        let mut tx = store.write(scope.org).await.unwrap();
+        for (kept_max, kept) in [(3, 3), (2, 2)] {
+            forget_requests(&mut tx, &scope, kept_max).await.unwrap();
+            let text = "SELECT request_key FROM fact_request WHERE org_id = $1 ORDER BY at DESC";
+            let rows = sql(text).bind(scope.org.0).fetch_all(&mut tx).await.unwrap();
+            let keys: Vec<&str> =
+                rows.iter().map(|row| row.value("request_key").unwrap()).collect();
+            assert_eq!(keys, ["c", "b", "a"][..kept]);
         }
     }
 }

@@ -58,8 +58,8 @@ pub use archive::{
 pub use db::{Database, DatabaseUrl, Store, UrlError};
 pub use error::{Said, StoreError};
 pub use facts::{
-    FACTS_KEPT_MAX, FACTS_LIVE_MAX, FACTS_PER_REQUEST_MAX, FactQuery, FactRequest, FactRow,
-    FactsTaken, NewFact, NewFacts, REQUEST_KEY_BYTES_MAX,
+    FACT_REQUESTS_KEPT_MAX, FACTS_KEPT_MAX, FACTS_LIVE_MAX, FACTS_PER_REQUEST_MAX, FactQuery,
+    FactRequest, FactRow, FactsLive, FactsTaken, NewFact, NewFacts, REQUEST_KEY_BYTES_MAX,
 };
 pub use incidents::*;
 pub use outbox::{

@@ -1985,9 +1985,13 @@ export interface components {
             evidence_since: components["schemas"]["Timestamp"] | null;
             /**
              * @description What devices reported in the last hour, beside the judgement: what was seen last comes
-             *     first; at most 500.
+             *     first; at most 500. Empty for who has no `fact_read`, as `contradictions` is.
              */
             facts: components["schemas"]["DiagnosisFact"][];
+            /**
+             * @description How many the judgement looked at: at most 10,000, what is bad before what is good.
+             *     `missing` says if there were more.
+             */
             facts_total: number;
             /** @description Open ones and those that just closed: what hits most comes first. */
             incidents: components["schemas"]["DiagnosisIncident"][];

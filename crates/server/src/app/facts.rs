@@ -52,12 +52,11 @@ impl App {
         key: Option<(String, &[u8])>,
         now: UtcMicros,
     ) -> Result<FactsTaken, AppError> {
-        // A topology that cannot be read knows nothing; who reads it says so.
+        // Of a topology that cannot be read nobody knows what it knows: who reads it says so, and
+        // a collector that repeats its request must not be told for a day that it knows nothing.
         let held = self.topology(scope).await.ok();
-        let is_unknown = |id: &&str| {
-            let topology: Option<&Topology> = held.as_ref().map(|held| &held.topology);
-            topology.is_none_or(|topology| topology.find(id).is_none())
-        };
+        let topology: Option<&Topology> = held.as_ref().map(|held| &held.topology);
+        let is_unknown = |id: &&str| topology.is_some_and(|topology| topology.find(id).is_none());
         let mut unknown: Vec<&str> =
             facts.iter().map(|fact| fact.element.as_str()).filter(is_unknown).collect();
         unknown.sort_unstable();

@@ -9,7 +9,7 @@ use engine::{
 };
 use model::IncidentId;
 use serde::{Deserialize, Serialize};
-use store::{CauseBody, EvidenceBody, ImpactBody};
+use store::{CauseBody, EvidenceBody, FACTS_LIVE_MAX, ImpactBody};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -19,7 +19,10 @@ use super::{
     problem::ApiError,
     views::Timestamp,
 };
-use crate::app::{App, Fields, diagnosis::ShownState};
+use crate::app::{
+    App, Fields,
+    diagnosis::{Shown, ShownState},
+};
 
 /// What was found last. People are told of it as incidents; no verdict follows from it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,8 +57,10 @@ pub(crate) struct DiagnosisView {
     unexplained: Vec<DiagnosisPairView>,
     unexplained_total: usize,
     /// What devices reported in the last hour, beside the judgement: what was seen last comes
-    /// first; at most 500.
+    /// first; at most 500. Empty for who has no `fact_read`, as `contradictions` is.
     facts: Vec<DiagnosisFactView>,
+    /// How many the judgement looked at: at most 10,000, what is bad before what is good.
+    /// `missing` says if there were more.
     facts_total: usize,
     /// Sessions that are up though nothing passes: shown, and never acted upon.
     contradictions: Vec<DiagnosisContradictionView>,
@@ -391,6 +396,26 @@ pub(crate) async fn diagnosis_get(
     if state == DiagnosisStateView::Judged {
         missing.extend(app.diagnosis_gaps(&scope, report.pairs).await?);
     }
+    missing.extend(weaknesses(&shown, report));
+    let told = DiagnosisView {
+        at: Some(shown.at.into()),
+        at_us: Some(shown.at.0),
+        log_position: shown.position.0,
+        inventory_version: shown.inventory_version,
+        evidence_since: Some(shown.since.into()),
+        took_us: shown.took_us,
+        ..view(state, missing, (report, &shown.numbers))
+    };
+    if caller.allows(Permission::FactRead) {
+        return Ok(Json(told));
+    }
+    let (facts, contradictions) = (Vec::new(), Vec::new());
+    Ok(Json(DiagnosisView { facts, facts_total: 0, contradictions, ..told }))
+}
+
+/// What makes a judgement weaker.
+fn weaknesses(shown: &Shown, report: &Report) -> Vec<String> {
+    let mut missing = Vec::new();
     if report.sight.is_waiting {
         missing.push(match report.sight.blind_since {
             Some(since) => format!(
@@ -416,15 +441,14 @@ pub(crate) async fn diagnosis_get(
             shown.batches_missed
         ));
     }
-    Ok(Json(DiagnosisView {
-        at: Some(shown.at.into()),
-        at_us: Some(shown.at.0),
-        log_position: shown.position.0,
-        inventory_version: shown.inventory_version,
-        evidence_since: Some(shown.since.into()),
-        took_us: shown.took_us,
-        ..view(state, missing, (report, &shown.numbers))
-    }))
+    if shown.is_facts_cut {
+        missing.push(format!(
+            "more than {FACTS_LIVE_MAX} facts were reported in the last hour: the judgement looks \
+             at what is bad, and at what is good as far as there is room; have collectors leave \
+             out ports that are up"
+        ));
+    }
+    missing
 }
 
 /// What incidents are called that are stored, by the id of the judgement.

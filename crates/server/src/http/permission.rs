@@ -25,7 +25,8 @@ pub enum Permission {
     IncidentRead,
     /// Acknowledge, assign, comment on, close and reopen incidents.
     IncidentManage,
-    /// See what devices reported.
+    /// See what devices reported, in the list and beside the diagnosis. What a cause rests on is
+    /// told with the cause.
     FactRead,
     /// Report of devices: all that a collector needs.
     FactWrite,

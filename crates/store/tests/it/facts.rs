@@ -2,8 +2,8 @@
 
 use model::{FactKind, UtcMicros};
 use store::{
-    FACTS_PER_REQUEST_MAX, FactQuery, FactRequest, FactRow, FactsTaken, NewFact, NewFacts,
-    Retention, RollupsBefore, StoreError,
+    FACTS_LIVE_MAX, FACTS_PER_REQUEST_MAX, FactQuery, FactRequest, FactRow, FactsTaken, NewFact,
+    NewFacts, Retention, RollupsBefore, StoreError,
 };
 
 use crate::{Fixture, at, fixture};
@@ -62,27 +62,90 @@ async fn a_state_that_is_reported_again_is_the_same_fact_seen_later() {
     assert_eq!(list(&f, latest).await.len(), 1);
 }
 
+/// Every order of so many.
+fn orders(of: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for at in 0..of {
+        let longer = all.into_iter().flat_map(|order: Vec<usize>| {
+            (0..=order.len()).map(move |to| {
+                let mut order = order.clone();
+                order.insert(to, at);
+                order
+            })
+        });
+        all = longer.collect();
+    }
+    all
+}
+
+/// What was seen in between is not kept: a state may begin later than it did, when it was seen to
+/// be so, and be seen until its contrary began.
 #[tokio::test]
 async fn reports_that_come_late_tell_the_same_story() {
     let down = |since, seen| fact(FactKind::InterfaceDown, since, seen);
     let up = |since, seen| fact(FactKind::InterfaceUp, since, seen);
-    let story = [down(10, 15), up(20, 25), down(30, 35), down(30, 40), up(50, 60)];
-    for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3], [1, 4, 0, 3, 2]] {
-        let f = fixture().await;
-        for at in order {
-            take(&f, &[story[at].clone()]).await;
+    let known_later = vec![down(10, 15), up(20, 25), down(30, 35), down(30, 40), up(50, 60)];
+    let in_the_midst = vec![up(0, 0), down(30, 30), up(40, 40), down(50, 55)];
+    let f = fixture().await;
+    for story in [known_later, in_the_midst] {
+        let mut orders = orders(story.len());
+        orders.sort();
+        let mut expected: Vec<FactRow> = Vec::new();
+        for order in orders {
+            let told = told_in(&f, &story, &order).await;
+            if expected.is_empty() {
+                expected.clone_from(&told);
+            }
+            assert_eq!(told.len(), expected.len(), "{order:?}: {told:#?}");
+            let ends = told.iter().skip(1).map(|next| Some(next.since)).chain([None]);
+            for ((row, end), known) in told.iter().zip(ends).zip(&expected) {
+                assert_eq!(row.kind, known.kind, "{order:?}: {told:#?}");
+                assert_eq!(
+                    (row.until, row.is_latest),
+                    (end, end.is_none()),
+                    "{order:?}: {told:#?}"
+                );
+                let seen_max = known.until.unwrap_or(known.seen);
+                let is_within = (known.since..=known.seen).contains(&row.since)
+                    && (known.seen..=seen_max).contains(&row.seen);
+                assert!(is_within, "{order:?}: {row:#?} is not {known:#?}");
+            }
         }
-        let told = told(&f).await;
-        let kinds: Vec<&str> = told.iter().filter_map(|line| line.split(' ').next()).collect();
-        let expected = ["interface_down", "interface_up", "interface_down", "interface_up"];
-        assert_eq!(kinds, expected, "{order:?}: {told:?}");
-        let marked: Vec<usize> = (0..told.len()).filter(|at| told[*at].ends_with('*')).collect();
-        assert_eq!(marked, [3], "{order:?}: {told:?}");
-        let ends = |line: &String| line.split(' ').nth(3).map(str::to_owned);
-        let begins = |line: &String| line.split(' ').nth(1).map(str::to_owned);
-        let joined = told.windows(2).all(|two| ends(&two[0]) == begins(&two[1]));
-        assert!(joined, "{order:?}: {told:?}");
     }
+}
+
+/// Takes one report after the other, of an element of their own; by when they began.
+async fn told_in(f: &Fixture, story: &[NewFact], order: &[usize]) -> Vec<FactRow> {
+    let element = format!("{} {order:?}", story.len());
+    for at in order {
+        take(f, &[NewFact { element: element.clone(), ..story[*at].clone() }]).await;
+    }
+    let mut told = list(f, FactQuery { element: Some(element), ..FactQuery::default() }).await;
+    told.sort_by_key(|row| (row.since, row.id));
+    told
+}
+
+/// A poller says of each port that is up that it is, again and again.
+#[tokio::test]
+async fn a_judgement_looks_at_what_is_bad_before_what_is_good_and_says_that_it_is_cut() {
+    let f = fixture().await;
+    let of = |port: usize, kind, seen| NewFact {
+        element: format!("port-{port}"),
+        ..fact(kind, seen, seen)
+    };
+    let max = usize::try_from(FACTS_LIVE_MAX).unwrap();
+    let up: Vec<NewFact> = (1..max).map(|port| of(port, FactKind::InterfaceUp, 20)).collect();
+    take(&f, &[of(0, FactKind::InterfaceDown, 10)]).await;
+    for some in up.chunks(FACTS_PER_REQUEST_MAX) {
+        take(&f, some).await;
+    }
+    let live = f.store.facts_live(&f.scope, at(0)).await.unwrap();
+    assert_eq!((live.rows.len(), live.is_cut), (max, false));
+    take(&f, &[of(max, FactKind::BgpUp, 30)]).await;
+    let live = f.store.facts_live(&f.scope, at(0)).await.unwrap();
+    assert_eq!((live.rows.len(), live.is_cut), (max, true));
+    let ends = [&live.rows[0], &live.rows[max - 1]].map(|row| row.kind);
+    assert_eq!(ends, [FactKind::InterfaceDown, FactKind::BgpUp]);
 }
 
 /// A port goes down and up again while the collector's first message is on its way.
@@ -178,7 +241,8 @@ async fn lists_are_filtered_and_read_page_by_page() {
     let page = FactQuery { before_id: Some(first[2].id), ..page };
     assert_eq!(names(f.store.fact_list(&f.scope, &page).await.unwrap()), ["r1 restarted"]);
     let live = f.store.facts_live(&f.scope, at(30)).await.unwrap();
-    assert_eq!(names(live), ["r1 bgp_down", "r3 bgp_up"], "by when they began");
+    assert!(!live.is_cut);
+    assert_eq!(names(live.rows), ["r1 bgp_down", "r3 bgp_up"], "by when they began");
 }
 
 #[tokio::test]

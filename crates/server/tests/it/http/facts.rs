@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{Site, errors, read, text};
 
@@ -50,6 +51,48 @@ async fn a_collector_sends_with_a_key_that_can_do_nothing_else() {
     let entry = &audit["items"][0];
     let (action, object) = (&entry["action"], &entry["object"]);
     assert_eq!((action, object), (&json!("fact.send"), &json!("fact r1--r2")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diagnosis_shows_facts_only_to_who_may_read_them() {
+    let site = Site::start().await;
+    described(&site).await;
+    let fact = json!({"element": "r1", "kind": "restarted"}).to_string();
+    assert_eq!(send(&site, &site.key, None, &fact).await.0, StatusCode::OK);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while site.get("/diagnosis").await["facts_total"] != 1 {
+        assert!(std::time::Instant::now() < deadline, "no judgement heard of it");
+    }
+    for (permissions, shown) in
+        [(json!(["topology_read"]), 0), (json!(["topology_read", "fact_read"]), 1)]
+    {
+        let body =
+            json!({"name": format!("k{shown}"), "role": "viewer", "permissions": permissions});
+        let key = text(&site.post("/api-keys", body).await["key"]);
+        let request = site.request(Method::GET, "/api/v1/diagnosis").bearer_auth(&key);
+        let (status, told) = read(request.send().await.expect("an answer")).await;
+        let facts = told["facts"].as_array().map(Vec::len);
+        assert_eq!((status, facts), (StatusCode::OK, Some(shown)), "{told:#}");
+        assert_eq!(told["facts_total"], shown);
+    }
+}
+
+/// A collector keeps what it is told of a request with a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_topology_cannot_be_read_no_element_is_called_unknown() {
+    let site = Site::start().await;
+    let damage = "
+        INSERT INTO topology_part (org_id, section, id, kind, body_json, version)
+        VALUES (1, 'element', 'r1', 'device', 'no json', 1);
+        INSERT INTO topology_head (org_id, version, updated_at) VALUES (1, 1, 1)";
+    let options = SqliteConnectOptions::new().filename(site.dir.path().join("faultline.db"));
+    let mut database = SqliteConnection::connect_with(&options).await.expect("the database");
+    sqlx::raw_sql(damage).execute(&mut database).await.expect("a bad topology");
+    database.close().await.expect("it closes");
+    let fact = json!({"element": "r1", "kind": "restarted"}).to_string();
+    let (status, taken) = send(&site, &site.key, Some("k"), &fact).await;
+    assert_eq!((status, &taken["unknown_elements_total"]), (StatusCode::OK, &json!(0)));
+    assert_eq!((&taken["new"], &taken["unknown_elements"]), (&json!(1), &json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
