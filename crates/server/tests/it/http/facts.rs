@@ -1,8 +1,11 @@
 //! Facts: who may send and read them, what is refused, and what is done once.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::time::Instant;
 
 use super::{Site, errors, read, text};
 
@@ -59,9 +62,9 @@ async fn a_diagnosis_shows_facts_only_to_who_may_read_them() {
     described(&site).await;
     let fact = json!({"element": "r1", "kind": "restarted"}).to_string();
     assert_eq!(send(&site, &site.key, None, &fact).await.0, StatusCode::OK);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while site.get("/diagnosis").await["facts_total"] != 1 {
-        assert!(std::time::Instant::now() < deadline, "no judgement heard of it");
+        assert!(Instant::now() < deadline, "no judgement heard of it");
     }
     for (permissions, shown) in
         [(json!(["topology_read"]), 0), (json!(["topology_read", "fact_read"]), 1)]
