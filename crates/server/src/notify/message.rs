@@ -219,16 +219,21 @@ pub(crate) struct DigestContent {
     pub(crate) closed: u32,
     /// Other figures, another way to fail, or a candidate less: what was told of none.
     pub(crate) revised: u32,
-    /// Things that people did, closing included.
+    /// Things that people did, closing and reopening included.
     pub(crate) by_people: u32,
-    /// Targets whose own alert the incidents below stand for.
+    /// Targets whose own alert those stand for that changed.
     pub(crate) targets_suppressed: usize,
+    /// More than 500 incidents changed, and only the last 500 are in `targets_suppressed`.
+    pub(crate) is_suppressed_more: bool,
     /// Open ones of all, and of these those that nobody acknowledged.
     pub(crate) open: u64,
     pub(crate) unacknowledged: u64,
-    /// Those that changed, the worst first; at most 20.
+    /// Those that changed, the worst first; at most 20, of the last 500.
     pub(crate) incidents: Vec<DigestIncidentContent>,
-    pub(crate) incidents_total: usize,
+    /// How many changed.
+    pub(crate) incidents_total: u32,
+    /// The last entry of a timeline that it counts; the next digest goes on after it.
+    pub(crate) last_entry: u64,
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]

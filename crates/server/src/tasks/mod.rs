@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::{App, AppError, digest::period_end},
+    app::{App, digest::period_end},
     authority::{AuthorityError, SERVER_RENEW_BEFORE, ServerCertificate},
     backup::BackupError,
     conductor::ConductError,
@@ -62,8 +62,6 @@ enum TaskError {
     Change(String),
     #[error("cannot sign")]
     Authority(#[from] AuthorityError),
-    #[error("cannot make a digest: {0:?}")]
-    Digest(AppError),
     #[error("there is no new backup")]
     Backup(#[from] BackupError),
 }
@@ -117,11 +115,11 @@ impl Digest {
         if self.done == Some(until) {
             return (self, Ok(()));
         }
-        let told = self.app.digest(&Scope::system(ORG_DEFAULT), until, self.every).await;
+        let told = self.app.digest(&Scope::system(ORG_DEFAULT), until).await;
         if told.is_ok() {
             self.done = Some(until);
         }
-        (self, told.map_err(TaskError::Digest))
+        (self, told.map_err(TaskError::Store))
     }
 }
 

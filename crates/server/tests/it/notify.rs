@@ -224,9 +224,9 @@ async fn what_was_given_up_can_be_sent_again_and_a_receiver_can_end_it() {
     server.stop().await;
 }
 
-/// An incident that opened, and changed twice without a word.
-async fn an_incident(dir: &Path, at: UtcMicros) {
-    let save = |step, revision| IncidentSave {
+/// What became of an incident, of which the opening alone is told.
+async fn an_incident(dir: &Path, (turn, at): (u64, UtcMicros), steps: &[(IncidentStep, u32)]) {
+    let save = |&(step, revision): &(IncidentStep, u32)| IncidentSave {
         id: IncidentId(1),
         step,
         note: String::new(),
@@ -240,16 +240,12 @@ async fn an_incident(dir: &Path, at: UtcMicros) {
     };
     let turn = IncidentTurn {
         run: 1,
-        turn: 1,
+        turn,
         at,
         inventory_version: 1,
         log_position: LogPosition(0),
         next: 2,
-        saves: vec![
-            save(IncidentStep::Opened, 1),
-            save(IncidentStep::Revised, 2),
-            save(IncidentStep::Revised, 3),
-        ],
+        saves: steps.iter().map(save).collect(),
         tells: Vec::new(),
     };
     let store = Store::open(&dir.join("faultline.db")).await.unwrap();
@@ -265,7 +261,9 @@ async fn what_nobody_was_told_of_is_told_in_one_digest_and_of_nothing_there_is_n
     let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
     webhook(&server, &receiver).await;
     server.stop().await;
-    an_incident(dir.path(), UtcMicros(START_US)).await;
+    let revised = IncidentStep::Revised;
+    let steps = [(IncidentStep::Opened, 1), (revised, 2), (revised, 3)];
+    an_incident(dir.path(), (1, UtcMicros(START_US)), &steps).await;
 
     clocks.pass(Duration::from_secs(900));
     let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
@@ -277,13 +275,13 @@ async fn what_nobody_was_told_of_is_told_in_one_digest_and_of_nothing_there_is_n
     let data = &digest["data"];
     assert_eq!(
         (&data["opened"], &data["revised"], &data["open"]),
-        (&json!(1), &json!(2), &json!(1))
+        (&json!(0), &json!(2), &json!(1))
     );
     assert_eq!(data["incidents"][0]["targets_suppressed"], json!(7));
     deliveries(&server, |items| items.iter().all(|one| one["state"] == "sent")).await;
     server.kill().await;
 
-    // The same process that starts again, and the next period, in which nothing changed.
+    // The same period again, and the next, in which nothing changed.
     for _ in 0..2 {
         let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
         server.post("/webhooks/1/test", &json!({})).await;
@@ -292,6 +290,18 @@ async fn what_nobody_was_told_of_is_told_in_one_digest_and_of_nothing_there_is_n
         server.kill().await;
         clocks.pass(Duration::from_secs(900));
     }
+    // It happened in the first of these periods, and the database took it only now.
+    an_incident(dir.path(), (2, UtcMicros(START_US + 1)), &[(revised, 4)]).await;
+    let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
+    let digest: Value = serde_json::from_str(&receiver.next().await.body).unwrap();
+    let data = &digest["data"];
+    assert_eq!((&data["opened"], &data["revised"]), (&json!(0), &json!(1)), "{digest:#}");
+    let items = deliveries(&server, |items| items.iter().all(|one| one["state"] == "sent")).await;
+    let mut kinds: Vec<&str> = items.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    kinds.sort_unstable();
+    let digest = "incident.digest";
+    assert_eq!(kinds, [digest, digest, "incident.opened", "test", "test"]);
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

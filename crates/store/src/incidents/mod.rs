@@ -19,7 +19,7 @@ use crate::{
     db::{Conn, DbRow, Text, damaged, sql},
 };
 
-pub use digest::{DigestIncident, IncidentDigest};
+pub use digest::{DIGEST_NAMED_MAX, DigestAfter, DigestIncident, IncidentDigest};
 pub use rows::*;
 
 /// Revisions that are kept of one incident: the first, and the last ones.

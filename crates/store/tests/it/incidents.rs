@@ -5,9 +5,10 @@ use model::{
     UserId,
 };
 use store::{
-    ActRefused, Actor, CauseBody, ENTRIES_MAX, ImpactBody, IncidentAct, IncidentBody,
-    IncidentQuery, IncidentSave, IncidentSort, IncidentStep, IncidentTurn, NewMessage,
-    REVISIONS_MAX, Retention, Scope, StoreError, SuppressedBody,
+    ActRefused, Actor, CauseBody, DIGEST_NAMED_MAX, DigestAfter, ENTRIES_MAX, ImpactBody,
+    IncidentAct, IncidentBody, IncidentDigest, IncidentQuery, IncidentSave, IncidentSort,
+    IncidentStep, IncidentTurn, NewMessage, REVISIONS_MAX, Retention, Scope, StoreError,
+    SuppressedBody,
 };
 
 use crate::{Fixture, at, fixture, name, rollups_before};
@@ -198,6 +199,61 @@ async fn people_acknowledge_assign_comment_and_reopen_and_it_is_audited() {
         ("incident.reopen", "#1")
     );
     assert!(matches!(f.act(2, IncidentAct::Acknowledge).await, Err(StoreError::NotFound { .. })));
+}
+
+impl Fixture {
+    async fn digest(&self, after: DigestAfter, until: i64) -> Option<IncidentDigest> {
+        self.store.incident_digest(&self.scope, after, at(until)).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_digest_begins_with_what_was_not_told_and_goes_on_after_the_last_entry_it_counted() {
+    let f = fixture().await;
+    let ever = DigestAfter::Time(at(-1));
+    f.take(&turn(1, vec![told(save(1, IncidentStep::Opened, 1))])).await;
+    assert_eq!(f.digest(ever, 1_000).await, None, "all was told");
+    f.take(&turn(2, vec![save(1, IncidentStep::Revised, 2)])).await;
+    f.take(&turn(900, vec![save(1, IncidentStep::Revised, 3)])).await;
+    let first = f.digest(ever, 899).await.unwrap();
+    assert_eq!((&first.happened, first.since), (&[(EntryKind::Revised, 1)].into(), at(2)));
+    assert_eq!(f.digest(DigestAfter::Time(at(900)), 1_000).await, None);
+
+    // Written when the digest of its time was sent already.
+    let late = IncidentTurn { at: at(3), ..turn(901, vec![save(1, IncidentStep::Revised, 4)]) };
+    f.take(&late).await;
+    let next = f.digest(DigestAfter::Entry(first.last_entry), 1_000).await.unwrap();
+    assert_eq!((&next.happened, next.since), (&[(EntryKind::Revised, 2)].into(), at(3)));
+    assert_eq!(f.digest(DigestAfter::Entry(next.last_entry), 1_000).await, None);
+
+    // What was told before something was not is no part of it.
+    f.take(&turn(902, vec![told(save(1, IncidentStep::CauseChanged, 5))])).await;
+    f.take(&turn(903, vec![save(1, IncidentStep::Revised, 6)])).await;
+    let last = f.digest(DigestAfter::Entry(next.last_entry), 1_000).await.unwrap();
+    assert_eq!(last.happened, [(EntryKind::Revised, 1)].into());
+}
+
+#[tokio::test]
+async fn a_digest_counts_all_that_changed_names_the_worst_and_knows_what_people_did() {
+    let f = fixture().await;
+    let many = u32::try_from(DIGEST_NAMED_MAX).unwrap() + 2;
+    let worst =
+        |step, revision| IncidentSave { severity: Severity::Critical, ..save(2, step, revision) };
+    let opened = |id| match id {
+        2 => worst(IncidentStep::Opened, 1),
+        id => save(id, IncidentStep::Opened, 1),
+    };
+    f.take(&turn(1, (1..=many).map(opened).collect())).await;
+    f.take(&turn(2, vec![worst(IncidentStep::Revised, 2)])).await;
+    let user = Actor::User { id: UserId(7), name: name("ann") };
+    let ann = Scope { actor: user, ..f.scope.clone() };
+    f.act_as(&ann, 1, close("")).await.unwrap();
+    f.act_as(&ann, 1, IncidentAct::Reopen { note: String::new() }).await.unwrap();
+    let digest = f.digest(DigestAfter::Entry(0), 1_000).await.unwrap();
+    assert_eq!((digest.incidents_total, digest.incidents.len()), (many, DIGEST_NAMED_MAX));
+    assert_eq!((digest.suppressed_total, digest.is_suppressed_more), (many as usize, false));
+    assert_eq!((digest.incidents[0].id, digest.incidents[0].untold), (IncidentId(2), 2));
+    assert_eq!((digest.by_people, digest.happened[&EntryKind::Reopened]), (2, 1));
 }
 
 #[tokio::test]
