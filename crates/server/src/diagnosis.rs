@@ -476,7 +476,8 @@ impl Desk {
         }
     }
 
-    /// Judges one organisation's network, and takes into its book what follows.
+    /// Judges one organisation's network, and takes into its book what follows. `None` without a
+    /// network: what was seen of one that is gone, nobody can see any more.
     fn report(&mut self, org: OrgId) -> Option<Report> {
         let judged = Judged {
             at: self.now,
@@ -484,9 +485,8 @@ impl Desk {
             position: self.position,
         };
         let standing = self.standings.get_mut(&org)?;
-        if standing.net().is_none() {
-            // What was seen of a topology that is gone, nobody can see any more.
-            self.books.get_mut(&org)?.take(&Report::default(), standing, judged);
+        let has_network = standing.net().is_some();
+        if !has_network && self.bad.contains_key(&org) {
             return None;
         }
         if let Some((kept, blind_since)) = self.kept.remove(&org) {
@@ -503,8 +503,8 @@ impl Desk {
             reported: self.facts.get(&org).map_or(&[][..], Vec::as_slice),
             budget: Some(COVERS_MAX),
         };
-        let report = standing.judge(&hearing)?;
+        let report = standing.judge(&hearing);
         book.take(&report, standing, judged);
-        Some(report)
+        has_network.then_some(report)
     }
 }

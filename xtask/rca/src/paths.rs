@@ -201,10 +201,9 @@ fn judge(draft: &Draft, dice: &mut Dice) -> anyhow::Result<()> {
             let begun = now();
             let report = standing.judge(&hearing);
             let took = ms(begun.elapsed());
-            let said = report.as_ref().and_then(|report| report.incidents.first());
+            let said = report.incidents.first();
             let said = said.map_or("nothing is the matter", |told| told.sentence.as_str());
-            let pairs = report.as_ref().map_or(0, |report| report.pairs);
-            println!("{what}, {pairs} pairs, {pass}: judged in {took:.0} ms: {said}");
+            println!("{what}, {} pairs, {pass}: judged in {took:.0} ms: {said}", report.pairs);
         }
     }
     Ok(())

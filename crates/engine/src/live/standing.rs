@@ -226,9 +226,18 @@ impl Standing {
         found.map_or_else(BTreeMap::new, |(net, one)| kept::agents_by_target(net.topology(), one))
     }
 
-    /// Judges; `None` without a topology. While the monitor does not see, incidents stay as they
-    /// are.
-    pub fn judge(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
+    /// Judges. While the monitor does not see, incidents stay as they are; without a topology there
+    /// is nothing but whether it does.
+    pub fn judge(&mut self, hearing: &Hearing<'_>) -> Report {
+        let monitor = self.vigil.handle_seen(&self.seen_last(hearing), hearing.now);
+        let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
+        let sight = Sight { monitor, blind_since, is_waiting };
+        let report = self.judge_network(hearing).unwrap_or_default();
+        Report { at: hearing.now, sight, ..report }
+    }
+
+    /// `None` without a topology.
+    fn judge_network(&mut self, hearing: &Hearing<'_>) -> Option<Report> {
         self.net.as_ref()?;
         self.read(hearing);
         let beats = self.beats(hearing);
@@ -249,7 +258,6 @@ impl Standing {
         };
         let assessment = rca::assess(&mut picture, board, hearing.budget);
         let is_answering = |pair| board.is_answering(&pairs, pair);
-        let monitor = self.vigil.handle_beats(&beats, now);
         let messages = if self.vigil.may_judge() {
             self.incidents.take(&assessment, &is_answering)
         } else {
@@ -263,10 +271,17 @@ impl Standing {
         let (facts, facts_total) = facts::shown(topology, reported, now);
         let (pairs, rounds) = (board.heard(), *rounds);
         let targets_outside = self.targets_outside(hearing.ledger);
-        let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
-        let sight = Sight { monitor, blind_since, is_waiting };
-        let report = Report { messages, pairs, rounds, targets_outside, sight, ..report };
+        let report = Report { messages, pairs, rounds, targets_outside, ..report };
         Some(Report { facts, facts_total, contradictions, ..report })
+    }
+
+    /// When each agent of the organisation saw last: it was heard, and its gateway answered it.
+    fn seen_last(&self, hearing: &Hearing<'_>) -> BTreeMap<AgentId, UtcMicros> {
+        let own: BTreeSet<AgentId> = hearing.roster.agents(self.org).map(|(id, _)| id).collect();
+        let heard = hearing.heard.iter().filter(|(id, _)| own.contains(id));
+        heard
+            .map(|(id, at)| (*id, gateway_silent(hearing, *id).map_or(*at, |s| s.min(*at))))
+            .collect()
     }
 
     /// Targets that stand behind nothing, or that are asked only by the host they are.
@@ -312,9 +327,7 @@ impl Standing {
         let mut beats = Vec::new();
         for (id, at) in hearing.heard {
             let Some(agent) = self.agents.get(id).copied() else { continue };
-            let gateway = hearing.ledger.gateway_of(*id);
-            let fresh = gateway.filter(|g| hearing.now.0 - g.at.0 < GATEWAY_AGE_US_MAX);
-            let silent = fresh.and_then(|gateway| gateway.silent_since);
+            let silent = gateway_silent(hearing, *id);
             if let Some(since) = silent.filter(|since| since < at) {
                 beats.push(Beat { agent, at: since, is_gateway_ok: false });
             }
@@ -349,6 +362,13 @@ impl Seen {
         named.rounds = rounds;
         self.board.touch(at);
     }
+}
+
+/// Since when an agent's gateway does not answer it.
+fn gateway_silent(hearing: &Hearing<'_>, agent: AgentId) -> Option<UtcMicros> {
+    let gateway = hearing.ledger.gateway_of(agent)?;
+    let is_fresh = hearing.now.0 - gateway.at.0 < GATEWAY_AGE_US_MAX;
+    gateway.silent_since.filter(|_| is_fresh)
 }
 
 /// A target by its name in the inventory.

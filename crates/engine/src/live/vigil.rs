@@ -8,12 +8,12 @@
 //!     called silent for what the monitor missed. Then it is told that the monitor sees, if it was
 //!     told that it did not, and everything goes on where it was.
 //! 5 - Whoever was never heard is not waited for: a monitor without agents is not blind.
+//!
+//! It asks no topology: a monitor that is cut off is so whatever is drawn of the network.
 
 use std::collections::BTreeMap;
 
-use model::UtcMicros;
-
-use crate::{graph::ElementIx, rca::Beat};
+use model::{AgentId, UtcMicros};
 
 /// Two heartbeats, so that the slowest of agents that fall silent together was missed once too.
 const HELD_US: i64 = 10_000_000;
@@ -64,9 +64,12 @@ impl Vigil {
         self.stage == Stage::Sees
     }
 
-    /// Takes the heartbeats, by agent and time; says what people are told.
-    pub(super) fn handle_beats(&mut self, beats: &[Beat], now: UtcMicros) -> Option<MonitorChange> {
-        let seen = last_seen(beats);
+    /// Takes when each agent saw last; says what people are told.
+    pub(super) fn handle_seen(
+        &mut self,
+        seen: &BTreeMap<AgentId, UtcMicros>,
+        now: UtcMicros,
+    ) -> Option<MonitorChange> {
         // Condition 5.
         let newest = *seen.values().max()?;
         let is_fresh = |at: UtcMicros| now.0 - at.0 <= HELD_US;
@@ -91,16 +94,6 @@ impl Vigil {
     }
 }
 
-/// When each agent saw last.
-fn last_seen(beats: &[Beat]) -> BTreeMap<ElementIx, UtcMicros> {
-    let of = |beats: &[Beat]| {
-        let blind = beats.iter().rev().take_while(|beat| !beat.is_gateway_ok).last();
-        let seen = blind.or(beats.last())?;
-        Some((seen.agent, seen.at))
-    };
-    beats.chunk_by(|a, b| a.agent == b.agent).filter_map(of).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -109,28 +102,22 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// Plays heartbeats: `SECONDS | AGENT@SECONDS ...`, when each was heard last, `!` if its
-    /// gateway has not answered it since. Shows whether is judged, and what is told.
+    /// Plays what is known of agents: `SECONDS | AGENT@SECONDS ...`, when each saw last. Shows
+    /// whether is judged, and what is told.
     #[track_caller]
     fn check(told: Option<i64>, script: &str, expected: Expect) {
         let at = |seconds: i64| UtcMicros(seconds * SECOND);
         let mut vigil = Vigil::restore(told.map(at));
         let mut said = String::new();
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (now, heard) = line.split_once('|').expect("a time and beats");
+            let (now, agents) = line.split_once('|').expect("a time and agents");
             let now = now.trim().parse().expect("seconds");
-            let mut beats = Vec::new();
-            for word in heard.split_whitespace() {
+            let seen = agents.split_whitespace().map(|word| {
                 let (agent, last) = word.split_once('@').expect("an agent and when");
-                let agent = ElementIx(agent.parse().expect("a number"));
-                let last_s = last.trim_end_matches('!').parse().expect("seconds");
-                let is_gateway_ok = !last.ends_with('!');
-                beats.push(Beat { agent, at: at(last_s), is_gateway_ok });
-                if !is_gateway_ok {
-                    beats.push(Beat { agent, at: at(now), is_gateway_ok });
-                }
-            }
-            let change = vigil.handle_beats(&beats, at(now));
+                let agent = AgentId(agent.parse().expect("a number"));
+                (agent, at(last.parse().expect("seconds")))
+            });
+            let change = vigil.handle_seen(&seen.collect(), at(now));
             let judges = if vigil.may_judge() { "judges" } else { "waits" };
             let told = match change {
                 None => String::new(),
@@ -174,19 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn one_agent_that_sees_is_enough_and_one_whose_gateway_is_silent_does_not_see() {
+    fn one_agent_that_sees_is_enough() {
         check(
             None,
             "
             100 | 1@100 2@100
             140 | 1@100 2@140
-            150 | 1@100 2@141!
-            180 | 1@100 2@141!
+            170 | 1@100 2@141
+            180 | 1@100 2@141
             ",
             expect![[r#"
                 100 s judges
                 140 s judges
-                150 s judges
+                170 s waits
                 180 s waits, blind since 141 s with 2 agents
             "#]],
         );

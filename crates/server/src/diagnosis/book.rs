@@ -6,7 +6,8 @@
 //!     hits or how it fails changes. That is a revision. So is not that it is surer.
 //! 3 - What changes only whom it hits is a revision once in a while, not at every judgement.
 //! 4 - While it is open its figures are brought up to date from time to time.
-//! 5 - One whose causes left the topology is resolved: nobody can see it any more.
+//! 5 - One whose causes left the topology is resolved, once the monitor sees: nobody can see it
+//!     any more.
 //! 6 - How bad it is only grows while it is open.
 //! 7 - Whether the monitor itself sees is told in the same way; while it does not, nothing else.
 //! 8 - What is not stored yet waits, in order; people are told with what is stored.
@@ -32,6 +33,10 @@ const IMPACT_PAUSE_US: i64 = 30_000_000;
 const REFRESH_PAUSE_US: i64 = 15_000_000;
 /// Turns that wait for a database that takes nothing; then nothing further is judged.
 pub(super) const WAITING_MAX: usize = 1_000;
+/// Why an incident ended though nobody saw it end.
+const LEFT_TOPOLOGY: &str = "what it was about is no longer in the topology";
+const PART_OF_UNTOLD: &str =
+    "it is part of another cause, which is not likely enough that anybody was told of it";
 
 /// An incident that is stored.
 #[derive(Clone, Debug)]
@@ -106,7 +111,7 @@ impl Book {
             match id {
                 Some(id) => drop(book.followed.insert(id, followed)),
                 None if one.row.is_followed => {
-                    gone.push(followed.gone(judged, book.public.as_ref()))
+                    gone.push(followed.end(LEFT_TOPOLOGY, judged, book.public.as_ref()))
                 }
                 None => {}
             }
@@ -119,6 +124,8 @@ impl Book {
     pub(super) fn take(&mut self, report: &Report, standing: &Standing, judged: Judged) {
         let mut saves = Vec::new();
         let mut done = BTreeSet::new();
+        let public = self.public.clone();
+        let public = public.as_ref();
         for message in &report.messages {
             let Some(told) = report.incidents.iter().find(|told| told.id == message.incident.0)
             else {
@@ -131,8 +138,11 @@ impl Book {
                 Change::Resolved => IncidentStep::Resolved,
                 Change::Merged { into } => match self.number(into.0) {
                     Some(into) => IncidentStep::Merged { into },
-                    // It is over as what is gone, with the next judgement.
-                    None => continue,
+                    None => {
+                        let part = self.followed.remove(&told.id);
+                        saves.extend(part.map(|part| part.end(PART_OF_UNTOLD, judged, public)));
+                        continue;
+                    }
                 },
             };
             done.insert(told.id);
@@ -141,9 +151,11 @@ impl Book {
         for told in report.incidents.iter().filter(|told| !done.contains(&told.id)) {
             saves.extend(self.go_on(told, standing, judged));
         }
-        saves.extend(self.forget(report, judged));
+        if !report.sight.is_waiting {
+            saves.extend(self.forget(report, judged));
+        }
         let monitor = report.sight.monitor;
-        let told = |change| message::of_monitor(change, judged.at, self.public.as_ref());
+        let told = |change| message::of_monitor(change, judged.at, public);
         self.put(saves, monitor.map(told).into_iter().collect(), judged);
     }
 
@@ -239,7 +251,8 @@ impl Book {
         };
         let gone = self.followed.extract_if(.., is_gone);
         let gone = gone.filter(|(_, followed)| followed.over_at.is_none());
-        gone.map(|(_, followed)| followed.gone(judged, self.public.as_ref())).collect()
+        gone.map(|(_, followed)| followed.end(LEFT_TOPOLOGY, judged, self.public.as_ref()))
+            .collect()
     }
 }
 
@@ -302,11 +315,11 @@ impl Followed {
         self.last.clone()
     }
 
-    /// Resolved, because nobody can see it any more.
-    fn gone(mut self, judged: Judged, public: Option<&PublicUrl>) -> IncidentSave {
+    /// Resolved, for another reason than that what it hit answers again.
+    fn end(mut self, note: &str, judged: Judged, public: Option<&PublicUrl>) -> IncidentSave {
         self.last.step = IncidentStep::Resolved;
         self.last.revision += 1;
-        self.last.note = "what it was about is no longer in the topology".to_owned();
+        note.clone_into(&mut self.last.note);
         self.last.message = Some(message::of(&self.last, judged.at, public));
         self.last
     }
