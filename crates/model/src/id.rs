@@ -65,3 +65,7 @@ id!(
     /// An incident of an organisation: the number that people call it by.
     IncidentId
 );
+id!(
+    /// A trace of an organisation.
+    TraceId
+);

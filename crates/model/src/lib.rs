@@ -22,12 +22,15 @@ pub mod tier;
 pub mod time;
 pub mod times;
 pub mod topology;
+mod trace;
 pub mod verdict;
 
 pub use address::{Address, AddressError, Hostname};
 pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
-pub use id::{AgentId, ApiKeyId, IncidentId, OrgId, ProbeId, TargetId, TierId, UserId, WebhookId};
+pub use id::{
+    AgentId, ApiKeyId, IncidentId, OrgId, ProbeId, TargetId, TierId, TraceId, UserId, WebhookId,
+};
 pub use incident::{CauseCode, EntryKind, IncidentState, Severity};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use kept::{Kept, KeptDays, KeptError};
@@ -48,6 +51,10 @@ pub use tier::{LossRule, RttRule, Strategy, Tier, TierError};
 pub use time::{Minute, Tick, UtcMicros};
 pub use times::{RttSteps, Rtts, Times};
 pub use topology::{ElementKind, ElementRole, FactKind, FaultMode, PathSource};
+pub use trace::{
+    HopAnswer, HopEnding, HopNote, TraceEnd, TraceHop, TraceOptions, TraceOptionsError,
+    TraceProtocol, TraceState,
+};
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,
     NameChange, Verdict, VerdictChange, Wakeup, Why,

@@ -24,6 +24,7 @@ mod names;
 mod prober;
 mod receive;
 pub mod schedule;
+pub mod trace;
 mod wheel;
 
 use std::{net::IpAddr, time::Duration};

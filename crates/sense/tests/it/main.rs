@@ -3,4 +3,5 @@
 mod codec;
 mod rounds;
 mod scale;
+mod trace;
 mod world;
