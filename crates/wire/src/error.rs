@@ -23,4 +23,6 @@ pub enum WireError {
     MarkIndex { column: &'static str, index: u32, rounds: usize },
     #[error("batch field `{field}` {must}")]
     Batch { field: &'static str, must: &'static str },
+    #[error("trace field `{field}` {must}")]
+    Trace { field: &'static str, must: &'static str },
 }

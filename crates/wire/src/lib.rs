@@ -15,6 +15,7 @@ pub mod flow;
 pub mod limits;
 pub mod rounds;
 mod seal;
+pub mod trace;
 
 pub use address::is_host_port;
 pub use batch::{Anchor, BatchHead, BootId, Dropped, boot_id};

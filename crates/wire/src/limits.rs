@@ -34,6 +34,13 @@ pub const APPLIED_REFUSED_MAX: usize = 100;
 pub const DROPS_MAX: usize = 16;
 /// Marks in one `Welcome`: an agent gets an epoch a stream, and keeps batches of some hours.
 pub const MARKS_MAX: usize = 64;
+/// The arguments of a trace: a name and some numbers.
+pub const TRACE_ORDER_BYTES_MAX: usize = 1024;
+/// Hops told of one trace: 16 flows of 64 hops.
+pub const TRACE_HOPS_MAX: usize = 1024;
+/// The output of one update: as many hops with eight addresses each, which no network has, stay
+/// below half a frame.
+pub const TRACE_REPORT_BYTES_MAX: usize = 512 * 1024;
 /// A certificate or a certificate request, DER: far above any with one key.
 pub const DER_BYTES_MAX: usize = 16 * 1024;
 

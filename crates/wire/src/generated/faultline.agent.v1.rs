@@ -432,16 +432,18 @@ pub struct AssignmentApplied {
     #[prost(string, repeated, tag = "3")]
     pub refused: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// An order to one agent. Has its place from the first day; no kind is defined yet, and an agent
-/// answers an unknown kind with COMMAND_STATE_UNSUPPORTED.
+/// An order to one agent. The only kind so far is "trace", for agents with CAPABILITY_TRACE; an
+/// agent answers an unknown kind with COMMAND_STATE_UNSUPPORTED.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Command {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
+    /// Of a trace a `TraceOrder`.
     #[prost(bytes = "vec", tag = "3")]
     pub arguments: ::prost::alloc::vec::Vec<u8>,
+    /// From when it comes. What is not done by then ends as COMMAND_STATE_EXPIRED.
     #[prost(uint32, tag = "4")]
     pub deadline_ms: u32,
 }
@@ -460,6 +462,87 @@ pub struct CommandUpdate {
     pub reason: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "4")]
     pub output: ::prost::alloc::vec::Vec<u8>,
+}
+/// A trace of constant flows: what routers choose a way by stays within a flow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceOrder {
+    /// IPv4, IPv6 or DNS name.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(enumeration = "TraceProtocol", tag = "2")]
+    pub protocol: i32,
+    /// 1 to 16; times `rounds` at most 64.
+    #[prost(uint32, tag = "3")]
+    pub flows: u32,
+    /// 1 to 64.
+    #[prost(uint32, tag = "4")]
+    pub hops_max: u32,
+    /// Packets for each hop of each flow.
+    #[prost(uint32, tag = "5")]
+    pub rounds: u32,
+    /// 200 to 5000.
+    #[prost(uint32, tag = "6")]
+    pub timeout_ms: u32,
+    /// 100 to 2000, from one round to the next of whichever flow.
+    #[prost(uint32, tag = "7")]
+    pub interval_ms: u32,
+    /// Hops in a row that answer nothing, after which it goes no further; 1 to 64.
+    #[prost(uint32, tag = "8")]
+    pub silent_max: u32,
+}
+/// The output of an update of a trace.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TraceReport {
+    /// What is traced, 4 or 16 bytes; empty if it is not known.
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    /// Hops that changed since the update before, as they are now; with COMMAND_STATE_DONE all there
+    /// are, and what is not among them is none. At most 1024.
+    #[prost(message, repeated, tag = "2")]
+    pub hops: ::prost::alloc::vec::Vec<TraceHop>,
+    /// Only with COMMAND_STATE_DONE.
+    #[prost(enumeration = "TraceEnd", tag = "3")]
+    pub end: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TraceHop {
+    #[prost(uint32, tag = "1")]
+    pub flow: u32,
+    /// From 1.
+    #[prost(uint32, tag = "2")]
+    pub ttl: u32,
+    #[prost(uint32, tag = "3")]
+    pub sent: u32,
+    /// Not answered in time. The rest of `sent` is answered or still under way.
+    #[prost(uint32, tag = "4")]
+    pub lost: u32,
+    /// By the first answer of each address; at most 8.
+    #[prost(message, repeated, tag = "5")]
+    pub answers: ::prost::alloc::vec::Vec<TraceAnswer>,
+    /// It is the target.
+    #[prost(bool, tag = "6")]
+    pub is_target: bool,
+    /// It refused to take the packets further: one more than the code of its ICMP message; 0 if not.
+    #[prost(uint32, tag = "7")]
+    pub refused_code_over: u32,
+    /// What the agent makes of the losses, from the packets of all hops.
+    #[prost(enumeration = "TraceNote", tag = "8")]
+    pub note: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceAnswer {
+    /// 4 or 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    /// At least 1.
+    #[prost(uint32, tag = "2")]
+    pub received: u32,
+    #[prost(uint32, tag = "3")]
+    pub rtt_us_min: u32,
+    #[prost(uint32, tag = "4")]
+    pub rtt_us_mean: u32,
+    #[prost(uint32, tag = "5")]
+    pub rtt_us_max: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -643,6 +726,118 @@ impl CommandState {
             "COMMAND_STATE_CANCELLED" => Some(Self::Cancelled),
             "COMMAND_STATE_EXPIRED" => Some(Self::Expired),
             "COMMAND_STATE_UNSUPPORTED" => Some(Self::Unsupported),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraceProtocol {
+    Unspecified = 0,
+    Icmp = 1,
+    Udp = 2,
+}
+impl TraceProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRACE_PROTOCOL_UNSPECIFIED",
+            Self::Icmp => "TRACE_PROTOCOL_ICMP",
+            Self::Udp => "TRACE_PROTOCOL_UDP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRACE_PROTOCOL_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRACE_PROTOCOL_ICMP" => Some(Self::Icmp),
+            "TRACE_PROTOCOL_UDP" => Some(Self::Udp),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraceEnd {
+    Unspecified = 0,
+    Reached = 1,
+    Unreachable = 2,
+    Silent = 3,
+    NotAsked = 4,
+}
+impl TraceEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRACE_END_UNSPECIFIED",
+            Self::Reached => "TRACE_END_REACHED",
+            Self::Unreachable => "TRACE_END_UNREACHABLE",
+            Self::Silent => "TRACE_END_SILENT",
+            Self::NotAsked => "TRACE_END_NOT_ASKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRACE_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRACE_END_REACHED" => Some(Self::Reached),
+            "TRACE_END_UNREACHABLE" => Some(Self::Unreachable),
+            "TRACE_END_SILENT" => Some(Self::Silent),
+            "TRACE_END_NOT_ASKED" => Some(Self::NotAsked),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraceNote {
+    /// Too little is known yet.
+    Unspecified = 0,
+    /// Nothing was lost.
+    Clean = 1,
+    /// It answers only some, and passes everything on.
+    RateLimited = 2,
+    /// It answers nothing, and passes on what later hops answer.
+    Silent = 3,
+    /// It loses, and so does everything behind it.
+    Lossy = 4,
+    /// Some answers are missing; too few packets to say of what.
+    Unclear = 5,
+    /// Neither it nor anything behind it answers.
+    Dark = 6,
+}
+impl TraceNote {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRACE_NOTE_UNSPECIFIED",
+            Self::Clean => "TRACE_NOTE_CLEAN",
+            Self::RateLimited => "TRACE_NOTE_RATE_LIMITED",
+            Self::Silent => "TRACE_NOTE_SILENT",
+            Self::Lossy => "TRACE_NOTE_LOSSY",
+            Self::Unclear => "TRACE_NOTE_UNCLEAR",
+            Self::Dark => "TRACE_NOTE_DARK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRACE_NOTE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRACE_NOTE_CLEAN" => Some(Self::Clean),
+            "TRACE_NOTE_RATE_LIMITED" => Some(Self::RateLimited),
+            "TRACE_NOTE_SILENT" => Some(Self::Silent),
+            "TRACE_NOTE_LOSSY" => Some(Self::Lossy),
+            "TRACE_NOTE_UNCLEAR" => Some(Self::Unclear),
+            "TRACE_NOTE_DARK" => Some(Self::Dark),
             _ => None,
         }
     }
