@@ -26,6 +26,7 @@ mod spool;
 pub mod status;
 mod tls;
 mod token;
+mod traces;
 mod uplink;
 
 /// The client half of the service, as generated.

@@ -3,9 +3,11 @@
 //! Rounds come from the probing thread, are batched, made durable and then sent; everything the
 //! server wants comes back on the same stream. Probing goes on whatever becomes of the server.
 
+mod traces;
 mod turns;
 
 use std::{
+    collections::VecDeque,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -36,6 +38,7 @@ use crate::{
     probing::{Probing, ProbingVitals},
     spool::{Spool, SpoolError},
     tls,
+    traces::{Report, Traces},
     uplink::{self, Link, LinkError, OUTBOUND_RESERVE},
 };
 
@@ -174,6 +177,10 @@ struct Agent {
     /// False once the probing thread has ended: it gives no rounds any more.
     is_probing: bool,
     rounds: mpsc::Receiver<Vec<RoundRecord>>,
+    traces: Traces,
+    trace_reports: mpsc::Receiver<Report>,
+    /// What could not be said of traces yet.
+    untold: VecDeque<Report>,
     batcher: Batcher,
     spool: Spool,
     vitals: ProbingVitals,
@@ -230,6 +237,7 @@ enum Event {
     Dial,
     Pump,
     ProbingEnded,
+    Trace(Report),
     Alive,
     Stop,
 }
@@ -247,7 +255,11 @@ impl Agent {
         let (sender, rounds) = mpsc::channel(ROUNDS_QUEUE_MAX);
         let mut flush = interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (traces, trace_reports) = Traces::start(clock);
         Ok(Agent {
+            traces,
+            trace_reports,
+            untold: VecDeque::new(),
             tls: tls::enrolled(&identity)?,
             probing: start(clock, sender),
             is_probing: true,
@@ -303,6 +315,7 @@ impl Agent {
                 Event::Dial => self.dial(),
                 Event::Pump => (),
                 Event::ProbingEnded => self.handle_probing_ended()?,
+                Event::Trace(report) => self.handle_report(report),
                 Event::Alive => self.tell_alive(),
                 Event::Stop => return Ok(()),
             }
@@ -355,6 +368,7 @@ impl Agent {
             }
             () = sleep_until(self.dial_at), if may_dial => Event::Dial,
             () = room => Event::Pump,
+            Some(report) = self.trace_reports.recv() => Event::Trace(report),
             count = self.rounds.recv_many(&mut lists, ROUNDS_TURN_MAX), if self.is_probing => {
                 if count == 0 { Event::ProbingEnded } else { Event::Rounds(lists) }
             }

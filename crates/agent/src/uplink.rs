@@ -151,10 +151,14 @@ impl Link {
 
     /// Sends a frame, or leaves it if the connection takes none: what is sent so is said again.
     pub(crate) fn send(&self, kind: agent_frame::Kind) {
-        let frame = AgentFrame { kind: Some(kind) };
-        if self.outbound.try_send(frame).is_err() {
+        if !self.try_send(kind) {
             tracing::debug!("a frame was left out: the connection takes none");
         }
+    }
+
+    /// Sends a frame; returns whether the connection took it.
+    pub(crate) fn try_send(&self, kind: agent_frame::Kind) -> bool {
+        self.outbound.try_send(AgentFrame { kind: Some(kind) }).is_ok()
     }
 
     /// Waits for what the server says next.

@@ -25,7 +25,6 @@ mod packet;
 use std::{
     collections::{BTreeSet, VecDeque},
     net::IpAddr,
-    time::Duration,
 };
 
 use model::{HopEnding, NotAsked, Tick, TraceHop, TraceOptions, TraceOptionsError, TraceProtocol};

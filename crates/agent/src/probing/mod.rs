@@ -11,9 +11,9 @@ mod driver;
 mod host;
 mod ports;
 mod receive;
-mod resolver;
-mod socket;
-mod transmit;
+pub(crate) mod resolver;
+pub(crate) mod socket;
+pub(crate) mod transmit;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},

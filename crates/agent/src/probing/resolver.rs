@@ -33,22 +33,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of one name.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) name: Hostname,
-    pub(super) addresses: Result<Vec<IpAddr>, ResolveFailure>,
-    pub(super) ttl: Duration,
+pub(crate) struct Answer {
+    pub(crate) name: Hostname,
+    pub(crate) addresses: Result<Vec<IpAddr>, ResolveFailure>,
+    pub(crate) ttl: Duration,
 }
 
 /// The handle to the resolving thread, which ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     asks: mpsc::Sender<Hostname>,
     answers: Receiver<Answer>,
 }
 
 impl Resolver {
     /// Starts the thread. `None` if the system gives none: the next name tries again.
-    pub(super) fn start() -> Option<Resolver> {
+    pub(crate) fn start() -> Option<Resolver> {
         Resolver::start_by(build)
     }
 
@@ -69,18 +69,18 @@ impl Resolver {
     }
 
     /// Says whether another name can be asked now.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         0 < self.asks.capacity()
     }
 
     /// Asks a name; without room it is forgotten, and asked for again later.
-    pub(super) fn ask(&self, name: Hostname) {
+    pub(crate) fn ask(&self, name: Hostname) {
         if self.asks.try_send(name).is_err() {
             tracing::debug!("the resolver has no room for another name");
         }
     }
 
-    pub(super) fn poll(&self) -> Result<Answer, TryRecvError> {
+    pub(crate) fn poll(&self) -> Result<Answer, TryRecvError> {
         self.answers.try_recv()
     }
 }

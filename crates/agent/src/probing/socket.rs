@@ -55,6 +55,16 @@ pub(super) fn open(family: Family, ident: u16) -> Result<(Socket, Kind), OpenErr
     }
 }
 
+/// Opens a raw socket of a family, whatever else would do: for what must hear the errors of packets
+/// that are not echo requests as well.
+///
+/// # Errors
+///
+/// As the system gives it; without CAP_NET_RAW that is a want of permission.
+pub(crate) fn open_raw(family: Family, ident: u16) -> io::Result<Socket> {
+    open_kind(family, Kind::Raw, ident)
+}
+
 fn order(is_root: bool) -> [Kind; 2] {
     if is_root { [Kind::Raw, Kind::Datagram] } else { [Kind::Datagram, Kind::Raw] }
 }

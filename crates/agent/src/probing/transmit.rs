@@ -199,7 +199,7 @@ fn is_own(error: Errno) -> bool {
 }
 
 /// Says why a packet did not leave.
-fn reason(error: Errno) -> NotAsked {
+pub(crate) fn reason(error: Errno) -> NotAsked {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of system errors is open")]
     match error {
         // EINVAL: a black-hole route, or a link-local address without its link.

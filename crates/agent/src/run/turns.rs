@@ -133,7 +133,8 @@ impl Agent {
     fn capabilities(&self) -> Vec<i32> {
         let v4 = self.vitals.icmp_v4.then_some(v1::Capability::IcmpV4);
         let v6 = self.vitals.icmp_v6.then_some(v1::Capability::IcmpV6);
-        [v4, v6].into_iter().flatten().map(i32::from).collect()
+        let trace = self.traces.can_trace().then_some(v1::Capability::Trace);
+        [v4, v6, trace].into_iter().flatten().map(i32::from).collect()
     }
 
     pub(super) fn hello(&self) -> v1::Hello {
@@ -181,6 +182,7 @@ impl Agent {
         self.linked_at = self.clock.tick();
         self.uplink_problem = None;
         self.link = Some(link);
+        self.tell_untold();
     }
 
     /// The stream ended or did not come about: says so once, and dials again later.
@@ -234,16 +236,8 @@ impl Agent {
                 }
             }
             server_frame::Kind::Assignment(part) => self.handle_part(part),
-            server_frame::Kind::Command(command) => {
-                self.send(agent_frame::Kind::CommandUpdate(v1::CommandUpdate {
-                    id: command.id,
-                    state: v1::CommandState::Unsupported.into(),
-                    reason: "this agent knows no commands".to_owned(),
-                    output: Vec::new(),
-                }))
-            }
-            // No command is ever under way.
-            server_frame::Kind::CommandCancel(_) => (),
+            server_frame::Kind::Command(command) => self.handle_command(&command),
+            server_frame::Kind::CommandCancel(cancel) => self.traces.cancel(cancel.id),
             server_frame::Kind::Welcome(_) => {
                 tracing::warn!("the server welcomed twice; ignored");
             }
@@ -320,6 +314,7 @@ impl Agent {
     pub(super) fn handle_beat(&mut self) {
         self.vitals = self.probing.vitals();
         self.renew_hello_if_due();
+        self.tell_untold();
         if let Some(link) = &self.link {
             link.send(agent_frame::Kind::Heartbeat(self.heartbeat()));
         }
