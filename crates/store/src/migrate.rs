@@ -51,6 +51,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("tier retention", "0014_tier_retention.sql"),
     step!("incidents", "0013_incidents.sql"),
     step!("facts", "0017_facts.sql"),
+    step!("traces", "0019_traces.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

@@ -13,7 +13,7 @@ use crate::{
     db::{Tx, sql},
     facts,
     forget::{self, Horizons, Tiers},
-    metrics,
+    metrics, traces,
 };
 
 /// Rows of one table deleted by one step: some tens of milliseconds.
@@ -234,6 +234,12 @@ impl Store {
             let requests_before = (org, retention.now.0 - facts::REQUESTS_KEPT_US);
             for (text, bound) in
                 [(facts::SWEEP, facts_before), (facts::REQUESTS_SWEEP, requests_before)]
+            {
+                retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
+            }
+            let traces_over = (org, i64::from(traces::TRACES_KEPT_MAX));
+            for (text, bound) in
+                [(traces::SWEEP, (org, changes_before)), (traces::OVER, traces_over)]
             {
                 retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }

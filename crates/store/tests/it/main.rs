@@ -24,6 +24,7 @@ mod postgres;
 mod rollups;
 mod tables;
 mod topology;
+mod traces;
 
 use model::{Address, Name, TargetId, UtcMicros};
 use sqlx::{
