@@ -10,7 +10,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::graph::document::Format;
 use model::{KeptDays, Tier, plan::Question};
 
-use crate::serve;
+use crate::{
+    serve,
+    trace::{TraceArgs, TracesArgs},
+};
 
 /// Where a server is reached unless said otherwise.
 pub(crate) const URL_DEFAULT: &str = "http://127.0.0.1:7480";
@@ -114,6 +117,10 @@ pub(crate) enum Command {
     Facts(FactsArgs),
     /// Report a fact, or a file of them: evidence of the next judgement.
     Fact(FactArgs),
+    /// Trace the way from an agent to a target, hop by hop.
+    Trace(TraceArgs),
+    /// List traces, or show one.
+    Traces(TracesArgs),
     /// Show how many targets are up and how many are not.
     Status,
     /// Tell what watching would cost: disk by level, memory, packets. Needs no server.

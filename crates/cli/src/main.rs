@@ -21,6 +21,7 @@ mod record;
 mod serve;
 mod table;
 mod topology;
+mod trace;
 mod up;
 mod webhook;
 
@@ -88,6 +89,8 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Incident(one) => incident::run(args.connection, one).await?,
             Command::Facts(facts) => fact::list(args.connection, facts).await?,
             Command::Fact(fact) => fact::send(args.connection, fact).await?,
+            Command::Trace(trace) => return trace::run(args.connection, trace).await,
+            Command::Traces(traces) => trace::list(args.connection, traces).await?,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,

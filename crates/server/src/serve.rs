@@ -171,6 +171,9 @@ pub async fn serve_with(
     let sender = Sender::new().map_err(|source| ServeError::Sender { source })?;
     let notifier = Notifier { store: store.clone(), secrets, clock, sender };
     let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), notifier);
+    app.traces_begin()
+        .await
+        .map_err(|source| ServeError::Store { database: config.database(), source })?;
 
     let doors = Doors { app: app.clone(), metrics: core.metrics.clone(), stop: stop.clone() };
     let mut running = JoinSet::new();

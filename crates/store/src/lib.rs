@@ -70,7 +70,7 @@ pub use outbox::{
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 pub use tables::{RollupDetail, RollupTables};
-pub use traces::{NewTrace, TRACES_KEPT_MAX, TraceDone, TraceQuery, TraceRow, WhoAnswers};
+pub use traces::{NewTrace, TRACES_KEPT_MAX, TargetAt, TraceDone, TraceQuery, TraceRow};
 pub use webhooks::{WEBHOOKS_MAX, WebhookDraft, WebhookRow};
 
 /// Rows of one page of a list, whatever is asked for: bounds memory and time of a request.

@@ -67,10 +67,10 @@ pub struct TraceQuery {
     pub limit: u32,
 }
 
-/// A target at whose address somebody answered.
+/// A target with its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WhoAnswers {
-    pub address: IpAddr,
+pub struct TargetAt {
+    pub address: Address,
     pub target: TargetId,
     pub name: Name,
 }
@@ -291,11 +291,11 @@ impl Store {
     }
 
     /// The targets that have one of these addresses, the first of each.
-    pub async fn who_answers(
+    pub async fn targets_at(
         &self,
         scope: &Scope,
-        addresses: &[IpAddr],
-    ) -> Result<Vec<WhoAnswers>, StoreError> {
+        addresses: &[Address],
+    ) -> Result<Vec<TargetAt>, StoreError> {
         if addresses.is_empty() {
             return Ok(Vec::new());
         }
@@ -303,16 +303,16 @@ impl Store {
         text.value(scope.org.0);
         for (at, address) in addresses.iter().take(ADDRESSES_MAX).enumerate() {
             text.push(if at == 0 { " AND address_key IN (" } else { ", " });
-            text.value(address_key(&Address::Ip(*address)));
+            text.value(address_key(address));
         }
         text.push(") ORDER BY id LIMIT ").value(u32::try_from(ADDRESSES_MAX).unwrap_or(u32::MAX));
         let rows = text.fetch_all(&mut *self.read(scope.org).await?).await?;
-        let mut found: Vec<WhoAnswers> = Vec::new();
+        let mut found: Vec<TargetAt> = Vec::new();
         for row in &rows {
-            let Address::Ip(address) = row.address("address")? else { continue };
+            let address = row.address("address")?;
             if found.iter().all(|known| known.address != address) {
                 let (target, name) = (TargetId(row.value("id")?), row.name("name")?);
-                found.push(WhoAnswers { address, target, name });
+                found.push(TargetAt { address, target, name });
             }
         }
         Ok(found)

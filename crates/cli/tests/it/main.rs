@@ -14,5 +14,6 @@ mod program;
 mod record;
 mod target;
 mod topology;
+mod trace;
 mod up;
 mod webhook;

@@ -28,6 +28,7 @@ pub(crate) mod storage;
 pub(crate) mod targets;
 pub(crate) mod tiers;
 pub(crate) mod topology;
+pub(crate) mod traces;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 mod whatif;
@@ -50,6 +51,7 @@ use prom::Queries;
 use readiness::Readiness;
 use storage::Measured;
 use topology::Topologies;
+use traces::Traces;
 
 /// What the HTTP API works with. A clone is the same server.
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ pub struct App {
     topologies: Topologies,
     queries: Queries,
     measured: Arc<Measured>,
+    pub(crate) traces: Traces,
     pub(crate) diagnosis: Diagnosis,
     pub(crate) notifier: Notifier,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
@@ -104,6 +107,11 @@ pub enum AppError {
     },
     BadCredentials,
     TooManyAttempts {
+        retry_after: Duration,
+    },
+    /// So much of it is done already that one more has to wait.
+    Busy {
+        detail: String,
         retry_after: Duration,
     },
     /// A failure of ours.
@@ -279,6 +287,7 @@ impl App {
             topologies: Topologies::default(),
             queries: Queries::default(),
             measured: Arc::default(),
+            traces: Traces::default(),
             diagnosis: Diagnosis::default(),
             notifier,
             inventory_order: Arc::default(),

@@ -15,7 +15,7 @@ use std::{
 
 use model::{
     AgentId, AgentState, Decision, DecisionKind, IncidentId, LogPosition, Minute, OrgId, ProbeId,
-    TargetId, UtcMicros, Verdict,
+    TargetId, TraceId, UtcMicros, Verdict,
 };
 use tokio::sync::watch;
 
@@ -45,6 +45,8 @@ pub enum LiveEvent {
     Inventory { position: LogPosition, version: u64 },
     /// An incident was written, by a judgement or by a person.
     Incident { position: LogPosition, org: OrgId, incident: IncidentId },
+    /// A trace was begun, learned something or ended.
+    Trace { position: LogPosition, org: OrgId, trace: TraceId },
     /// A minute was closed.
     Minute { position: LogPosition, minute: Minute },
     /// The server lives; sent every few seconds even if nothing happens.
@@ -129,6 +131,15 @@ impl Live {
         self.publish(ring);
     }
 
+    /// Tells that there is something new of a trace, at the last position told.
+    pub(crate) fn tell_trace(&self, org: OrgId, trace: TraceId) {
+        let mut ring = self.lock();
+        let position = ring.last;
+        let event = LiveEvent::Trace { position, org, trace };
+        ring.push(LiveItem { event, id: Some(position) });
+        self.publish(ring);
+    }
+
     /// Ends every subscription once it has read what is there.
     pub(crate) fn close(&self) {
         let mut ring = self.lock();
@@ -150,10 +161,12 @@ impl Live {
             Some(after) => {
                 let skipped = ring.items.partition_point(|i| i.event.position() < after);
                 let is_new = |item: &LiveItem| {
-                    let is_incident = matches!(item.event, LiveEvent::Incident { .. });
-                    is_incident || after < item.event.position()
+                    let event = &item.event;
+                    let is_between =
+                        matches!(event, LiveEvent::Incident { .. } | LiveEvent::Trace { .. });
+                    is_between || after < event.position()
                 };
-                // An incident is written between positions: it may have come after the last event
+                // Incidents and traces are told between positions: one may have come after the last event
                 // of this one that was seen, and is told again rather than never.
                 let seen = ring.items.range(skipped..).take_while(|item| !is_new(item)).count();
                 Some(ring.first_index + u64::try_from(skipped + seen).unwrap_or(u64::MAX))
@@ -200,6 +213,7 @@ impl LiveEvent {
             | LiveEvent::Agent { position, .. }
             | LiveEvent::Inventory { position, .. }
             | LiveEvent::Incident { position, .. }
+            | LiveEvent::Trace { position, .. }
             | LiveEvent::Minute { position, .. }
             | LiveEvent::Tick { position, .. }
             | LiveEvent::Resync { position } => *position,

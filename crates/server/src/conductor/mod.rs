@@ -400,4 +400,9 @@ impl Conductor {
     pub(crate) fn tell_incident(&self, org: model::OrgId, incident: model::IncidentId) {
         self.board.live.tell_incident(org, incident);
     }
+
+    /// Tells consoles that there is something new of a trace.
+    pub(crate) fn tell_trace(&self, org: model::OrgId, trace: model::TraceId) {
+        self.board.live.tell_trace(org, trace);
+    }
 }

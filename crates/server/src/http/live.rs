@@ -34,7 +34,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// The data of an event; which one it is says the event's name.
 ///
-/// `verdict`, `agent`, `inventory`, `incident`, `minute`, `tick` and `resync` come by these names.
+/// `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by these names.
 /// The event's id is the position in the log; send it as `Last-Event-ID` to resume.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -48,6 +48,8 @@ pub(crate) enum LiveEventView {
     Inventory(InventoryEventView),
     /// `incident`: an incident was written, by a judgement or by a person.
     Incident(IncidentEventView),
+    /// `trace`: a trace was begun, learned something or ended.
+    Trace(TraceEventView),
     /// `minute`: a minute was closed, for all targets.
     Minute(MinuteEventView),
     /// `tick`: the server lives, whatever happens.
@@ -98,6 +100,14 @@ pub(crate) struct IncidentEventView {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TraceEvent)]
+pub(crate) struct TraceEventView {
+    position: u64,
+    /// Id of the trace.
+    trace: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MinuteEvent)]
 pub(crate) struct MinuteEventView {
     position: u64,
@@ -138,6 +148,7 @@ pub(crate) async fn live(
     let sees = Sees {
         agents: caller.allows(Permission::AgentRead),
         incidents: caller.allows(Permission::IncidentRead),
+        traces: caller.allows(Permission::TraceRead),
     };
     // An id that is no position was never given: such a subscriber must read everything anew.
     let after = headers.get("last-event-id").map(|id| {
@@ -161,6 +172,7 @@ pub(crate) async fn live(
 struct Sees {
     agents: bool,
     incidents: bool,
+    traces: bool,
 }
 
 /// Whether a subscriber of `org` may be told this. What is left out needs no place of its own: the
@@ -170,6 +182,7 @@ fn is_for(event: &LiveEvent, org: OrgId, sees: Sees) -> bool {
         LiveEvent::Verdict { org: of, .. } => *of == org,
         LiveEvent::Agent { org: of, .. } => *of == org && sees.agents,
         LiveEvent::Incident { org: of, .. } => *of == org && sees.incidents,
+        LiveEvent::Trace { org: of, .. } => *of == org && sees.traces,
         LiveEvent::Inventory { .. }
         | LiveEvent::Minute { .. }
         | LiveEvent::Tick { .. }
@@ -215,6 +228,9 @@ fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
             let view = IncidentEventView { position, incident: incident.0 };
             ("incident", LiveEventView::Incident(view))
         }
+        LiveEvent::Trace { trace, .. } => {
+            ("trace", LiveEventView::Trace(TraceEventView { position, trace: trace.0 }))
+        }
         LiveEvent::Minute { minute, .. } => {
             let view = MinuteEventView { position, minute: minute.start().into() };
             ("minute", LiveEventView::Minute(view))
@@ -228,7 +244,7 @@ fn view(event: &LiveEvent) -> (&'static str, LiveEventView) {
 
 #[cfg(test)]
 mod tests {
-    use model::{AgentId, AgentState, IncidentId, ProbeId, TargetId, UtcMicros, Verdict};
+    use model::{AgentId, AgentState, IncidentId, ProbeId, TargetId, TraceId, UtcMicros, Verdict};
 
     use super::*;
 
@@ -242,13 +258,16 @@ mod tests {
         let agent = LiveEvent::Agent { position, org, agent, to: AgentState::Blind, at };
         let minute = LiveEvent::Tick { position, at };
         let incident = LiveEvent::Incident { position, org, incident: IncidentId(1) };
-        let told = |org, agents, incidents| {
-            let sees = Sees { agents, incidents };
-            [&verdict, &agent, &incident, &minute].map(|event| is_for(event, OrgId(org), sees))
+        let trace = LiveEvent::Trace { position, org, trace: TraceId(1) };
+        let told = |org, agents, incidents, traces| {
+            let sees = Sees { agents, incidents, traces };
+            let all = [&verdict, &agent, &incident, &trace, &minute];
+            all.map(|event| is_for(event, OrgId(org), sees))
         };
-        assert_eq!(told(1, true, true), [true, true, true, true]);
-        assert_eq!(told(1, false, true), [true, false, true, true]);
-        assert_eq!(told(1, true, false), [true, true, false, true]);
-        assert_eq!(told(2, true, true), [false, false, false, true]);
+        assert_eq!(told(1, true, true, true), [true, true, true, true, true]);
+        assert_eq!(told(1, false, true, true), [true, false, true, true, true]);
+        assert_eq!(told(1, true, false, true), [true, true, false, true, true]);
+        assert_eq!(told(1, true, true, false), [true, true, true, false, true]);
+        assert_eq!(told(2, true, true, true), [false, false, false, false, true]);
     }
 }

@@ -38,6 +38,7 @@ mod table;
 mod targets;
 mod tiers;
 mod topology;
+mod traces;
 mod users;
 mod views;
 mod webhooks;

@@ -30,6 +30,10 @@ pub enum Permission {
     FactRead,
     /// Report of devices: all that a collector needs.
     FactWrite,
+    /// See traces, under way and kept.
+    TraceRead,
+    /// Let an agent trace a target, and cancel it.
+    TraceRun,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -45,7 +49,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 18] = [
+    pub const ALL: [Permission; 20] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -58,6 +62,8 @@ impl Permission {
         Permission::IncidentManage,
         Permission::FactRead,
         Permission::FactWrite,
+        Permission::TraceRead,
+        Permission::TraceRun,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -81,6 +87,8 @@ impl Permission {
             Permission::IncidentManage => "incident_manage",
             Permission::FactRead => "fact_read",
             Permission::FactWrite => "fact_write",
+            Permission::TraceRead => "trace_read",
+            Permission::TraceRun => "trace_run",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -102,6 +110,7 @@ const VIEWER: &[Permission] = &[
     Permission::AgentRead,
     Permission::IncidentRead,
     Permission::FactRead,
+    Permission::TraceRead,
     Permission::HealthRead,
 ];
 
@@ -117,6 +126,8 @@ const OPERATOR: &[Permission] = &[
     Permission::IncidentManage,
     Permission::FactRead,
     Permission::FactWrite,
+    Permission::TraceRead,
+    Permission::TraceRun,
     Permission::HealthRead,
 ];
 

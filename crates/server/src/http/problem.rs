@@ -199,6 +199,10 @@ impl From<AppError> for ApiError {
                     ),
                 )
             },
+            AppError::Busy { detail, retry_after } => ApiError {
+                retry_after: Some(retry_after),
+                ..ApiError::new(Code::TooManyAttempts, detail)
+            },
             AppError::Internal(source) => ApiError::internal(source),
         }
     }

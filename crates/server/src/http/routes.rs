@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, facts, health, histories,
     import, incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
-    session, summary, targets, tiers, topology, users, webhooks, whatif,
+    session, summary, targets, tiers, topology, traces, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -123,6 +123,7 @@ pub(crate) fn table() -> Vec<Route> {
     all.extend(described());
     all.extend(incidents());
     all.extend(facts());
+    all.extend(traces());
     all.extend(webhooks());
     all.extend(prometheus());
     all
@@ -166,6 +167,18 @@ fn facts() -> Vec<Route> {
     vec![
         Route { body_bytes_max: FACTS_BODY_BYTES_MAX, ..send },
         route!(facts::fact_list, Access::Needs(Permission::FactRead)),
+    ]
+}
+
+/// The ways from agents to targets.
+fn traces() -> Vec<Route> {
+    let read = Access::Needs(Permission::TraceRead);
+    let run = Access::Needs(Permission::TraceRun);
+    vec![
+        route!(traces::trace_list, read),
+        route!(traces::trace_run, run),
+        route!(traces::trace_get, read),
+        route!(traces::trace_cancel, run),
     ]
 }
 

@@ -28,6 +28,7 @@ use wire::{Anchor, BatchHead, BootId, Dropped, boot_id, limits, v1};
 
 use super::{Shared, assignment, limits::Bucket, measures::Measures, unavailable};
 use crate::{
+    app::traces::{TraceCommand, TraceLine},
     authority::AgentIdentity,
     conductor::{AgentVitals, Claim, ConductError, Held, Link, LinkEnd},
     log::{Appended, BatchBody, Body, Lane, LogUnavailable, Submission},
@@ -113,6 +114,8 @@ impl Door {
         let link = conductor.link(agent, claim, now, &stop);
         let link = link.map_err(|held| refuse(&shared, agent, &held))?;
         let (intake, assignments) = (conductor.intake(), conductor.assignments());
+        let can_trace = hello.hello.capabilities().any(|c| c == v1::Capability::Trace);
+        let traces = shared.app.traces.enter(agent, can_trace);
         let mut session = Session {
             shared,
             identity,
@@ -135,6 +138,7 @@ impl Door {
             assignments,
             assign_at: Some(now),
             assigned: None,
+            traces,
         };
         session.shared.check_certificate(&session.identity).await?;
         session.welcome(hello).await?;
@@ -255,6 +259,8 @@ pub(super) struct Session {
     assignments: watch::Receiver<u64>,
     assign_at: Option<UtcMicros>,
     assigned: Option<[u8; 32]>,
+    /// What the agent is told to trace.
+    traces: TraceLine,
 }
 
 impl Session {
@@ -292,6 +298,10 @@ impl Session {
                     changed.map_err(|_| stopping())?;
                     self.assign_at.get_or_insert(now + ASSIGNMENT_DEBOUNCE);
                 }
+                command = self.traces.next() => self.send(match command {
+                    TraceCommand::Run(command) => v1::server_frame::Kind::Command(command),
+                    TraceCommand::Cancel(cancel) => v1::server_frame::Kind::CommandCancel(cancel),
+                }).await?,
                 () = sleep(held), if !held.is_zero() => (),
                 frame = inbound.message(), if is_listening => match self.fitting(frame)? {
                     Some(frame) => {
@@ -365,8 +375,10 @@ impl Session {
                 self.note_applied(applied);
                 Ok(())
             }
-            // No command is sent yet, so an update of one says nothing.
-            Some(v1::agent_frame::Kind::CommandUpdate(_)) => self.count_refusal("command"),
+            Some(v1::agent_frame::Kind::CommandUpdate(update)) => {
+                self.shared.app.trace_hear(self.identity.agent, update).await;
+                Ok(())
+            }
             Some(v1::agent_frame::Kind::Hello(_)) => self.count_refusal("hello"),
             None => self.count_refusal("nothing"),
         }

@@ -284,6 +284,7 @@ impl Pulse {
             self.note_step(forward, by, now).await;
         }
         conductor.pulse(now, clock.wall_ahead_us(), self.app.disk_impediment());
+        self.app.traces_turn(now).await;
         self.count += 1;
         if self.count.is_multiple_of(PULSES_PER_TICK) {
             conductor.tell_tick(now);

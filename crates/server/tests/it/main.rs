@@ -16,3 +16,4 @@ mod read_parquet;
 mod reading;
 mod restart;
 mod streams;
+mod traces;

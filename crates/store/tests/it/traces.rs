@@ -109,10 +109,10 @@ async fn what_was_under_way_when_the_server_ended_has_failed() {
 async fn a_hop_is_known_by_the_target_that_has_its_address() {
     let f = fixture().await;
     let target = f.target("core-1", "192.0.2.1").await.id;
-    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
-    let asked = [ip("192.0.2.9"), ip("192.0.2.1")];
-    let who = f.store.who_answers(&f.scope, &asked).await.unwrap();
-    let who: Vec<_> = who.iter().map(|who| (who.address, who.target, who.name.as_str())).collect();
-    assert_eq!(who, [(ip("192.0.2.1"), target, "core-1")]);
-    assert_eq!(f.store.who_answers(&f.scope, &[]).await.unwrap(), []);
+    let asked = [address("192.0.2.9"), address("192.0.2.1"), address("host.example.net")];
+    let found = f.store.targets_at(&f.scope, &asked).await.unwrap();
+    let found: Vec<_> =
+        found.iter().map(|at| (at.address.to_string(), at.target, at.name.as_str())).collect();
+    assert_eq!(found, [("192.0.2.1".to_owned(), target, "core-1")]);
+    assert_eq!(f.store.targets_at(&f.scope, &[]).await.unwrap(), []);
 }

@@ -175,6 +175,7 @@ async fn a_key_that_manages_users_makes_and_changes_nobody_who_may_more_than_it(
         "agent_read",
         "incident_read",
         "fact_read",
+        "trace_read",
         "health_read",
     ];
     let body = json!({"name": "narrow", "role": "admin", "permissions": held});
