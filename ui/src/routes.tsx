@@ -154,6 +154,8 @@ interface TargetSearch {
   vs?: Comparison
   /** The values as a table, too. */
   table?: 'shown'
+  /** The trace whose hops are shown. */
+  trace?: number
   dialog?: 'edit'
 }
 
@@ -179,6 +181,7 @@ const targetRoute = createRoute({
       lines: lines.length === 0 ? undefined : lines.join(','),
       vs: COMPARISONS.find((known) => known === search['vs']),
       table: search['table'] === 'shown' ? 'shown' : undefined,
+      trace: /^\d{1,10}$/.test(String(search['trace'])) ? Number(search['trace']) : undefined,
       dialog: dialogOf(search, ['edit']),
     }
   },

@@ -52,7 +52,7 @@ pub(crate) struct TracesArgs {
     #[arg(long)]
     pub(crate) agent: Option<String>,
     /// At most so many, the last ones.
-    #[arg(long, default_value_t = LIST_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, default_value_t = LIST_DEFAULT)]
     pub(crate) limit: u32,
     /// Show one with its hops, by its number.
     #[arg(conflicts_with_all = ["target", "agent"])]
@@ -70,7 +70,7 @@ pub(crate) async fn list(connection: Connection, args: TracesArgs) -> anyhow::Re
         say(&told(&trace));
         return Ok(());
     }
-    let mut path = format!("/traces?limit={}", args.limit.min(PAGE_MAX));
+    let mut path = format!("/traces?limit={}", args.limit.clamp(1, PAGE_MAX));
     if let Some(name) = &args.target {
         path += &format!("&target={}", target_id(&client, name).await?);
     }

@@ -6,7 +6,7 @@ import { importType } from '../domain/importing'
 import type { CauseCode } from '../domain/incident'
 import { api, sent } from './client'
 import { incidentQuery, keys } from './queries'
-import type { Role, TargetBody, TierBody } from './types'
+import type { Role, TargetBody, TierBody, TraceBody } from './types'
 
 interface Where {
   /** It is called from a menu or a row: a refusal is told beside the page. */
@@ -107,6 +107,16 @@ export const useAgentDelete = () =>
   useCommand(
     (id: number) => sent(api.DELETE('/api/v1/agents/{id}', { params: { path: { id } } })),
     FLEET,
+  )
+
+export const useTraceRun = () =>
+  useCommand((body: TraceBody) => sent(api.POST('/api/v1/traces', { body })), [keys.traces])
+
+export const useTraceCancel = () =>
+  useCommand(
+    (id: number) => sent(api.DELETE('/api/v1/traces/{id}', { params: { path: { id } } })),
+    [keys.traces, ['trace']],
+    { hasNoForm: true },
   )
 
 /** What is done to an incident; `version` is the one that was seen. */

@@ -1338,6 +1338,64 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Traces
+         * @description Without their hops.
+         *
+         *     Needs the permission `trace_read`.
+         */
+        get: operations["trace_list"];
+        put?: never;
+        /**
+         * Trace a target
+         * @description Lets an agent find the way to a target, hop by hop. It answers at once; the hops come as the
+         *     agent finds them, and each time a `trace` event says so. Too many are refused with 429: at once
+         *     8 of an organisation and 4 at an agent, and 12 a minute.
+         *
+         *     Needs the permission `trace_run`.
+         */
+        post: operations["trace_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A trace
+         * @description With the hops that are found so far.
+         *
+         *     Needs the permission `trace_read`.
+         */
+        get: operations["trace_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a trace
+         * @description One that is under way ends now, and keeps what it found. One that is over stays as it is: 409.
+         *
+         *     Needs the permission `trace_run`.
+         */
+        delete: operations["trace_cancel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -2481,6 +2539,23 @@ export interface components {
             series: components["schemas"]["SummarySeries"][];
             target: components["schemas"]["Ref"];
         };
+        /** @description One address that answered at a hop. */
+        HopAnswer: {
+            address: string;
+            /** @description The element of the topology that it stands behind. */
+            element: string | null;
+            /** Format: int64 */
+            received: number;
+            /** Format: int64 */
+            rtt_us_max: number;
+            /** Format: int64 */
+            rtt_us_mean: number;
+            /** Format: int64 */
+            rtt_us_min: number;
+            target: components["schemas"]["Ref"] | null;
+        };
+        /** @enum {string} */
+        HopNote: "waiting" | "clean" | "rate_limited" | "silent" | "lossy" | "unclear" | "dark";
         IcmpError: {
             /** Format: int64 */
             code: number;
@@ -2770,10 +2845,11 @@ export interface components {
         /**
          * @description The data of an event; which one it is says the event's name.
          *
-         *     `verdict`, `agent`, `inventory`, `incident`, `minute`, `tick` and `resync` come by these names.
+         *     `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by these
+         *     names.
          *     The event's id is the position in the log; send it as `Last-Event-ID` to resume.
          */
-        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["TraceEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
         MetricBucket: {
             cause: components["schemas"]["Cause"] | null;
             /**
@@ -2953,7 +3029,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "trace_read" | "trace_run" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
@@ -3668,6 +3744,147 @@ export interface components {
              */
             weight?: number | null;
         };
+        /** @description A trace with what it found so far. */
+        Trace: components["schemas"]["TraceHead"] & {
+            /** @description By flow and hop count. */
+            hops: components["schemas"]["TraceHop"][];
+            /**
+             * Format: int64
+             * @description Grows with everything that is learned while it is under way.
+             */
+            revision: number;
+        };
+        /** @description What is to be traced: a target, by its id or its address; nothing else is. */
+        TraceBody: {
+            /**
+             * @description The address of a target; or give `target`.
+             * @example 192.0.2.1
+             */
+            address?: string | null;
+            /**
+             * Format: int64
+             * @description Id of the agent that traces.
+             */
+            agent: number;
+            /**
+             * Format: int32
+             * @description 1 to 16, which show where equal ways part; 1 if left out. Times `rounds` at most 64.
+             */
+            flows?: number | null;
+            /**
+             * Format: int32
+             * @description 30 if left out.
+             */
+            hops_max?: number | null;
+            /**
+             * Format: int32
+             * @description From one round to the next, of whichever flow; 500 if left out.
+             */
+            interval_ms?: number | null;
+            protocol?: components["schemas"]["TraceProtocol"] | null;
+            /**
+             * Format: int32
+             * @description Packets for each hop of each flow; 5 if left out.
+             */
+            rounds?: number | null;
+            /**
+             * Format: int32
+             * @description Hops in a row that answer nothing, after which it goes no further; 5 if left out.
+             */
+            silent_max?: number | null;
+            /**
+             * Format: int64
+             * @description Id of the target; or give `address`.
+             */
+            target?: number | null;
+            /**
+             * Format: int32
+             * @description How long an answer is waited for; 1000 if left out.
+             */
+            timeout_ms?: number | null;
+        };
+        /** @enum {string} */
+        TraceEnd: "reached" | "unreachable" | "silent" | "not_asked";
+        TraceEvent: {
+            /** Format: int64 */
+            position: number;
+            /**
+             * Format: int64
+             * @description Id of the trace.
+             */
+            trace: number;
+        };
+        /** @description A trace without its hops. */
+        TraceHead: {
+            /** @description What was asked for. */
+            address: string;
+            agent: components["schemas"]["Ref"];
+            /** @description Who asked for it; null if it was the software itself. */
+            asker: string | null;
+            created_at: components["schemas"]["Timestamp"];
+            end: components["schemas"]["TraceEnd"] | null;
+            ended_at: components["schemas"]["Timestamp"] | null;
+            /** Format: int64 */
+            flows: number;
+            /** Format: int64 */
+            hops_max: number;
+            /** Format: int64 */
+            id: number;
+            protocol: components["schemas"]["TraceProtocol"];
+            /** @description Why it is so, where that needs words. */
+            reason: string;
+            /** Format: int64 */
+            rounds: number;
+            state: components["schemas"]["TraceState"];
+            /** @description Both may be gone by now; then the names say what they were called. */
+            target: components["schemas"]["Ref"];
+            /** @description What was traced; null while a name has no address. */
+            traced: string | null;
+        };
+        /** @description One hop of one flow. */
+        TraceHop: {
+            /**
+             * @description By their first answers; more than one if the way changed, or a router spreads the packets
+             *     of one flow. None if nobody answers.
+             */
+            answers: components["schemas"]["HopAnswer"][];
+            /**
+             * Format: int64
+             * @description From 0.
+             */
+            flow: number;
+            /**
+             * Format: int64
+             * @description 1 is the first router.
+             */
+            hop: number;
+            /** @description It is the target. */
+            is_target: boolean;
+            /**
+             * Format: int64
+             * @description Not answered in time. The rest of `sent` is still under way.
+             */
+            lost: number;
+            note: components["schemas"]["HopNote"];
+            /** Format: int64 */
+            received: number;
+            /**
+             * Format: int64
+             * @description The code of the ICMP message with which it refused to take packets further.
+             */
+            refused_code: number | null;
+            /** Format: int64 */
+            sent: number;
+        };
+        TracePage: {
+            /** @description Newest first. */
+            items: components["schemas"]["TraceHead"][];
+            next_cursor: string | null;
+        };
+        /** @enum {string} */
+        TraceProtocol: "icmp" | "udp";
+        /** @enum {string} */
+        TraceState: "ordered" | "running" | "done" | "failed" | "cancelled" | "expired";
         Unwatched: {
             from: components["schemas"]["Timestamp"];
             to: components["schemas"]["Timestamp"];
@@ -6740,6 +6957,141 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WhatIf"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trace_list: {
+        parameters: {
+            query?: {
+                /** @description Only of this target, by its id. */
+                target?: number;
+                /** @description Only from this agent, by its id. */
+                agent?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of traces */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TracePage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trace_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TraceBody"];
+            };
+        };
+        responses: {
+            /** @description It is ordered */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trace"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trace_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the trace */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trace */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trace"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trace_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the trace */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The trace as it ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trace"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

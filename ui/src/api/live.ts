@@ -16,7 +16,7 @@ import type {
 import { type LiveSource, STALE_AFTER_MS, type SourceMessage, openSource } from './liveSource'
 import { keys } from './queries'
 import { setServerOffset } from './serverTime'
-import type { IncidentEvent, Target, TickEvent, VerdictEvent } from './types'
+import type { IncidentEvent, Target, TickEvent, TraceEvent, VerdictEvent } from './types'
 
 /** Silence after which the stream is taken for dead and opened anew: TCP may not notice. */
 const REOPEN_AFTER_MS = 30_000
@@ -131,6 +131,9 @@ export class Live {
         break
       case 'incident':
         this.#age(keys.incidents, keys.incident((data as IncidentEvent).incident))
+        break
+      case 'trace':
+        this.#age(keys.traces, keys.trace((data as TraceEvent).trace))
         break
       case 'minute':
         this.#age(['target'], keys.health)

@@ -11,6 +11,7 @@ export const EVENT_KINDS = [
   'agent',
   'inventory',
   'incident',
+  'trace',
   'minute',
   'tick',
   'resync',

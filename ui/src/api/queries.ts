@@ -38,6 +38,8 @@ export const keys = {
   diagnosis: ['diagnosis'],
   incidents: ['incidents'],
   incident: (id: number) => ['incident', id],
+  traces: ['traces'],
+  trace: (id: number) => ['trace', id],
   targets: ['targets'],
   target: (id: number) => ['target', id],
   tiers: ['tiers'],
@@ -354,6 +356,32 @@ export const roundsQuery = (id: number, from: number, lengthMin: number) =>
       }
       return { items, isWhole: false }
     },
+  })
+
+/** Traces of one target that are shown: what happened lately. */
+const TRACE_PAGE_LENGTH = 10
+/** A trace under way is looked at again this often, if its events do not come. */
+const TRACE_POLL_MS = 2_000
+
+/** The last traces to a target, without their hops. */
+export const targetTracesQuery = (target: number) =>
+  queryOptions({
+    queryKey: [...keys.traces, target],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/traces', {
+          params: { query: { target, limit: TRACE_PAGE_LENGTH } },
+          signal,
+        }),
+      ),
+  })
+
+export const traceQuery = (id: number) =>
+  queryOptions({
+    queryKey: keys.trace(id),
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/traces/{id}', { params: { path: { id } }, signal })),
+    refetchInterval: ({ state }) => (state.data?.ended_at === null ? TRACE_POLL_MS : false),
   })
 
 export const tiersQuery = queryOptions({

@@ -13,6 +13,8 @@ export type Permission =
   | 'incident_manage'
   | 'fact_read'
   | 'fact_write'
+  | 'trace_read'
+  | 'trace_run'
   | 'health_read'
   | 'user_manage'
   | 'api_key_manage'

@@ -166,8 +166,8 @@ impl Live {
                         matches!(event, LiveEvent::Incident { .. } | LiveEvent::Trace { .. });
                     is_between || after < event.position()
                 };
-                // Incidents and traces are told between positions: one may have come after the last event
-                // of this one that was seen, and is told again rather than never.
+                // Incidents and traces are told between positions: one may have come after the
+                // last event of this one that was seen, and is told again rather than never.
                 let seen = ring.items.range(skipped..).take_while(|item| !is_new(item)).count();
                 Some(ring.first_index + u64::try_from(skipped + seen).unwrap_or(u64::MAX))
             }

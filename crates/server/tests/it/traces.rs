@@ -28,10 +28,11 @@ async fn site(dir: &std::path::Path) -> (Server, u64, u64, Identity) {
 
 /// Waits for an order.
 async fn ordered(link: &mut Link) -> v1::Command {
-    match link.answer().await.unwrap() {
-        v1::server_frame::Kind::Command(command) => command,
-        other => panic!("no command: {other:?}"),
-    }
+    let frame = link.answer().await.unwrap();
+    let v1::server_frame::Kind::Command(command) = frame else {
+        panic!("no command: {frame:?}");
+    };
+    command
 }
 
 async fn say(link: &Link, id: u64, state: CommandState, report: TraceReport) {
@@ -176,10 +177,9 @@ async fn a_trace_is_cancelled_by_a_person_once() {
     let cancelled: Value = server.ask(Method::DELETE, &path).await.json().await.unwrap();
     assert_eq!(cancelled["state"], "cancelled");
     assert!(cancelled["reason"].as_str().unwrap().contains("local"), "{cancelled}");
-    match link.answer().await.unwrap() {
-        v1::server_frame::Kind::CommandCancel(cancel) => assert_eq!(cancel.id, id),
-        other => panic!("no cancel: {other:?}"),
-    }
+    let frame = link.answer().await.unwrap();
+    let cancel = v1::CommandCancel { id };
+    assert_eq!(frame, v1::server_frame::Kind::CommandCancel(cancel));
     assert_eq!(server.ask(Method::DELETE, &path).await.status(), 409);
     let audit = server.get("/audit").await;
     assert_eq!(audit["items"][0]["action"], "trace.cancel");

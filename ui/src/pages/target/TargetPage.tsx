@@ -13,6 +13,7 @@ import { MinuteDrawer } from './MinuteDrawer'
 import { TargetHead } from './TargetHead'
 import css from './TargetPage.module.css'
 import { TimePanel } from './TimePanel'
+import { TracePanel } from './TracePanel'
 
 /** A status is asked for as often as rounds come, within these bounds; changes come as events. */
 const POLL_MS_MIN = 5_000
@@ -20,7 +21,7 @@ const POLL_MS_MAX = 30_000
 
 export default function TargetPage() {
   const { id } = useParams({ from: '/inside/targets/$id' })
-  const { minute } = useSearch({ from: '/inside/targets/$id' })
+  const { minute, trace } = useSearch({ from: '/inside/targets/$id' })
   const navigate = useNavigate()
   const { data: status } = useSuspenseQuery({
     ...targetStatusQuery(id),
@@ -54,6 +55,19 @@ export default function TargetPage() {
       <Panel title="What each agent sees" isFlush>
         <AgentTable status={status} />
       </Panel>
+      <TracePanel
+        key={`path ${id}`}
+        status={status}
+        chosen={trace}
+        onChoose={(next) => {
+          void navigate({
+            to: '.',
+            search: (old) => ({ ...old, trace: next }),
+            replace: true,
+            resetScroll: false,
+          })
+        }}
+      />
       <Panel title="Verdict history" isFlush>
         <ChangeList id={id} />
       </Panel>
