@@ -2845,8 +2845,8 @@ export interface components {
         /**
          * @description The data of an event; which one it is says the event's name.
          *
-         *     `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by these
-         *     names.
+         *     `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by
+         *     these names.
          *     The event's id is the position in the log; send it as `Last-Event-ID` to resume.
          */
         LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["TraceEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];

@@ -65,9 +65,9 @@ impl World {
             let is_end = at + 1 == last;
             *count += u32::from(is_end || matches!(mood, Mood::Loses(_)));
             let is_gone = match mood {
-                Mood::Loses(each) => *count % each == 0,
+                Mood::Loses(each) => (*count).is_multiple_of(*each),
                 Mood::Silent => is_end,
-                Mood::Each(each) => is_end && *count % each != 0,
+                Mood::Each(each) => is_end && !(*count).is_multiple_of(*each),
                 Mood::Refuses => {
                     is_refused = true;
                     false
@@ -465,8 +465,9 @@ fn plans_beyond_the_limits_are_refused_by_field() {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
-    (0..hex.len()).step_by(2).map(digit).collect()
+    let digit = |byte: u8| (byte as char).to_digit(16).expect("hexadecimal") as u8;
+    let (pairs, _) = hex.as_bytes().as_chunks::<2>();
+    pairs.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
 }
 
 /// What Linux routers and hosts sent, as it came from raw sockets.

@@ -34,8 +34,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
 /// The data of an event; which one it is says the event's name.
 ///
-/// `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by these
-/// names.
+/// `verdict`, `agent`, `inventory`, `incident`, `trace`, `minute`, `tick` and `resync` come by
+/// these names.
 /// The event's id is the position in the log; send it as `Last-Event-ID` to resume.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
