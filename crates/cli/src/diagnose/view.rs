@@ -177,6 +177,7 @@ pub(super) fn decisions(step: &Step) -> impl Iterator<Item = (&'static str, Stri
             Change::Reopened => ("notify", "reopened".to_owned()),
             Change::CauseChanged => ("notify", "cause_changed".to_owned()),
             Change::Resolved => ("resolve", "resolved".to_owned()),
+            Change::Unasked => ("resolve", "nobody_asks".to_owned()),
             Change::Merged { into } => ("merge", format!("explained by i{}", into.0)),
         };
         (kind, format!("i{}", message.incident.0), why)

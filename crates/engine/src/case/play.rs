@@ -54,8 +54,8 @@ impl<'a> Player<'a> {
             works: &self.case.works,
         };
         let assessment = rca::assess(&mut picture, &mut self.board, self.budget);
-        let is_answering = |pair| self.board.is_answering(&self.case.seen, pair);
-        let messages = self.incidents.take(&assessment, &is_answering);
+        let heard = |pair| self.board.heard_of(&self.case.seen, pair);
+        let messages = self.incidents.take(&assessment, &heard);
         Some(Step { at: now, assessment, messages })
     }
 

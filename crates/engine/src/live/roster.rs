@@ -16,6 +16,7 @@ struct Probe {
     target: Box<str>,
     address: Address,
     tier: TierId,
+    paused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +84,8 @@ impl Roster {
         };
         let target = spec.target_name.as_str();
         let address = spec.address.clone();
-        let probe = Probe { org: spec.org, target: target.into(), address, tier: spec.tier };
+        let (tier, paused) = (spec.tier, spec.paused);
+        let probe = Probe { org: spec.org, target: target.into(), address, tier, paused };
         let before = place.replace(probe);
         let is_other = before.as_ref().is_some_and(|before| before.tier != spec.tier);
         self.tempo += u64::from(is_other);
@@ -110,6 +112,11 @@ impl Roster {
 
     pub fn has_probe(&self, probe: ProbeId) -> bool {
         self.probe(probe).is_some()
+    }
+
+    /// Whether it is to be asked.
+    pub(super) fn is_asked(&self, probe: ProbeId) -> bool {
+        self.probe(probe).is_some_and(|probe| !probe.paused)
     }
 
     pub fn has_agent(&self, agent: AgentId) -> bool {

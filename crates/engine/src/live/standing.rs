@@ -1,6 +1,9 @@
 //! Judges one organisation's network, again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     graph::{Draft, ElementIx, Problem, Topology, document::own_id},
-    rca::{self, Ask, Beat, Board, Incidents, Pair, Pairs, Picture},
+    rca::{self, Ask, Beat, Board, Heard, Incidents, Pair, Pairs, Picture},
 };
 
 /// Between two heartbeats of an agent.
@@ -95,6 +98,25 @@ impl Pairs for Read<'_> {
         let Named { agent, target, interval_us, .. } = (*self.pairs.get(at)?)?;
         let asks: &[Ask] = &self.ledger.pages().get(at)?.asks;
         Some(Pair { agent, target, interval_us, asks })
+    }
+}
+
+/// Who is to be asked, and by whom: read once somebody is silent.
+#[derive(Debug)]
+struct Asked<'a> {
+    roster: &'a Roster,
+    agents: &'a BTreeMap<AgentId, ElementIx>,
+    probes: &'a BTreeMap<ProbeId, ElementIx>,
+    read: OnceCell<(BTreeSet<ElementIx>, BTreeSet<ElementIx>)>,
+}
+
+impl Asked<'_> {
+    fn is_asked(&self, (agent, target): (ElementIx, ElementIx)) -> bool {
+        let (agents, targets) = self.read.get_or_init(|| {
+            let probes = self.probes.iter().filter(|(id, _)| self.roster.is_asked(**id));
+            (self.agents.values().copied().collect(), probes.map(|(_, ix)| *ix).collect())
+        });
+        agents.contains(&agent) && targets.contains(&target)
     }
 }
 
@@ -229,7 +251,11 @@ impl Standing {
     /// Judges. While the monitor does not see, incidents stay as they are; without a topology there
     /// is nothing but whether it does.
     pub fn judge(&mut self, hearing: &Hearing<'_>) -> Report {
+        let was_waiting = !self.vigil.may_judge();
         let monitor = self.vigil.handle_seen(&self.seen_last(hearing), hearing.now);
+        if was_waiting && self.vigil.may_judge() {
+            self.incidents.handle_sight(hearing.now);
+        }
         let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
         let sight = Sight { monitor, blind_since, is_waiting };
         let report = self.judge_network(hearing).unwrap_or_default();
@@ -243,7 +269,7 @@ impl Standing {
         let beats = self.beats(hearing);
         let Seen { board, pairs, rounds, .. } = &mut self.seen;
         let pairs = Read { ledger: hearing.ledger, pairs };
-        let Hearing { now, reported, .. } = *hearing;
+        let Hearing { now, reported, roster, .. } = *hearing;
         let (topology, paths) = self.net.as_mut()?.parts();
         let evidence = facts::evidence(topology, &self.called, reported, now);
         let mut picture = Picture {
@@ -257,9 +283,15 @@ impl Standing {
             works: &[],
         };
         let assessment = rca::assess(&mut picture, board, hearing.budget);
-        let is_answering = |pair| board.is_answering(&pairs, pair);
+        let asked =
+            Asked { roster, agents: &self.agents, probes: &self.probes, read: OnceCell::new() };
+        let heard = |pair| {
+            let heard = board.heard_of(&pairs, pair);
+            let is_asked = heard != Heard::Silent || asked.is_asked(pair);
+            if is_asked { heard } else { Heard::Unasked }
+        };
         let messages = if self.vigil.may_judge() {
-            self.incidents.take(&assessment, &is_answering)
+            self.incidents.take(&assessment, &heard)
         } else {
             Vec::new()
         };

@@ -18,6 +18,7 @@ use std::{
 use model::UtcMicros;
 
 use super::{
+    incidents::Heard,
     noise::LEVELS,
     picture::{Ask, Pair, Pairs, Picture},
     regime::{self, Regime},
@@ -173,12 +174,14 @@ impl Board {
         }
     }
 
-    /// Whether the last round of a pair was answered.
-    pub fn is_answering(&self, pairs: &dyn Pairs, of: (ElementIx, ElementIx)) -> bool {
+    /// What became of the last round of a pair.
+    pub fn heard_of(&self, pairs: &dyn Pairs, of: (ElementIx, ElementIx)) -> Heard {
         let all = self.pairs_of(of.1).iter().filter_map(|at| pairs.get(*at as usize));
         let now = self.taken_at.unwrap_or(UtcMicros(i64::MAX));
         let mut mine = all.filter(|pair| pair.agent == of.0);
-        mine.next().and_then(|pair| pair.until(now).asks.last()).is_some_and(|ask| !ask.is_dead())
+        let last = mine.next().and_then(|pair| pair.until(now).asks.last());
+        let answered = last.filter(|ask| !ask.is_dead());
+        answered.map_or(Heard::Silent, |ask| Heard::Answered(ask.at))
     }
 
     /// Pairs that have rounds in their window.

@@ -9,8 +9,10 @@
 //!     while; of better numbers they are not. What lost nothing lately is no news either: it is an
 //!     old outage seen through a window that moves on. Of what rests on a few lost rounds they are
 //!     told once there are more; and no change of cause without rounds lost since: it is hindsight.
-//! 4 - An incident closes when nothing of it was seen in two assessments, or, of what is out, when
-//!     all its pairs answer again.
+//! 4 - An incident that people know closes when its pairs answered since: at once when all that is
+//!     out does, and when nothing of it was seen in two assessments and nearly all do that nothing
+//!     else explains. What nobody asks any more is not waited for. Silence is no all-clear. What
+//!     nobody was told of closes when nothing of it was seen in two assessments.
 //! 5 - Incidents that one finding explains are merged into the oldest that people know, and into
 //!     the oldest of all if they know none. What they were told of has one ending: it is part of
 //!     what they know, or it is over.
@@ -20,8 +22,8 @@
 //! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
 //!     if it outlives that.
 //! 9 - What people were told is over, and fails again soon, is the same incident: reopened.
-//! 10 - After a restart an incident goes on, and nobody is told of it again. It closes only once
-//!     every pair of it was heard and answers: silence is no all-clear.
+//! 10 - After a restart, and after the monitor did not see, an incident goes on, and nobody is told
+//!     of it again. It closes only once every pair of it was heard and answers.
 
 mod restore;
 
@@ -69,6 +71,8 @@ const CHANGE_PROBABILITY: f64 = 0.6;
 const CHANGE_SETTLE_US: i64 = 25_000_000;
 /// So long after a restart the evidence of what loses or delays a part is whole again.
 const AWAITED_US: i64 = 900_000_000;
+/// One pair in so many may be silent when an incident ends: of many, some lose a round by chance.
+const STRAGGLER_PAIRS: usize = 10;
 /// What began no further apart than this may be one thing.
 const TOGETHER_US: i64 = 60_000_000;
 
@@ -98,8 +102,10 @@ pub struct Incident {
     is_back: bool,
     /// It closed as a part of another.
     is_merged: bool,
-    /// Since when it goes on after a restart; until it is seen.
+    /// Since when it goes on after a restart, or after the monitor did not see; until it is seen.
     awaited_since: Option<UtcMicros>,
+    /// When an assessment showed it last.
+    seen_at: UtcMicros,
     /// Since when another cause is likelier.
     other_since: Option<UtcMicros>,
     /// Every pair that it explained so far.
@@ -114,10 +120,23 @@ pub enum Change {
     Reopened,
     CauseChanged,
     Resolved,
+    /// Nobody asks any more what it hit.
+    Unasked,
     /// It is part of another one.
     Merged {
         into: IncidentId,
     },
+}
+
+/// What is known of a pair of an agent and a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Its last round, of then, was answered.
+    Answered(UtcMicros),
+    /// Its last round was not, or there is none.
+    Silent,
+    /// The agent or the target is gone, or nobody is to ask it for now.
+    Unasked,
 }
 
 /// Something to do about an incident.
@@ -139,12 +158,12 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    /// Takes the next assessment, with which pairs answer now; returns what changed. Incidents
+    /// Takes the next assessment, with what is known of pairs; returns what changed. Incidents
     /// that are over are shown once more by [`Incidents::list`] and then forgotten.
     pub fn take(
         &mut self,
         assessment: &Assessment,
-        answering: &dyn Fn((ElementIx, ElementIx)) -> bool,
+        heard: &dyn Fn((ElementIx, ElementIx)) -> Heard,
     ) -> Vec<Message> {
         let closed = self.open.extract_if(.., |incident| incident.state != State::Open);
         self.closed.extend(closed.map(|incident| (self.taken_at, incident)));
@@ -173,7 +192,7 @@ impl Incidents {
                 if self.closed.iter().any(|(at, incident)| incident.is_past(finding, *at)) {
                     continue;
                 }
-                self.open(finding, &mut seen, &mut messages);
+                self.open((finding, assessment.at), &mut seen, &mut messages);
                 continue;
             };
             seen.insert(first);
@@ -191,7 +210,7 @@ impl Incidents {
         }
         for (at, incident) in self.open.iter_mut().enumerate() {
             if !seen.contains(&at) && incident.state == State::Open {
-                messages.extend(incident.miss(assessment.at, answering));
+                messages.extend(incident.miss(assessment, heard));
             }
         }
         messages
@@ -214,14 +233,19 @@ impl Incidents {
         self.next
     }
 
-    fn open(&mut self, finding: &Finding, seen: &mut BTreeSet<usize>, messages: &mut Vec<Message>) {
+    fn open(
+        &mut self,
+        (finding, now): (&Finding, UtcMicros),
+        seen: &mut BTreeSet<usize>,
+        messages: &mut Vec<Message>,
+    ) {
         let probability = finding.causes.first().map_or(0.0, |cause| cause.probability);
         if INCIDENTS_MAX <= self.open.len() || probability < OPEN_PROBABILITY {
             return;
         }
         let incident = self.take_back(finding).unwrap_or_else(|| {
             self.next += 1;
-            Incident::new(IncidentId(self.next), finding.clone())
+            Incident::new(IncidentId(self.next), finding.clone(), now)
         });
         let place = self.open.len();
         seen.insert(place);
@@ -239,7 +263,7 @@ impl Incidents {
             known.all(|incident| incident.finding.is_target())
         };
         for at in same.iter().filter(|_| is_apart) {
-            self.open.get_mut(*at).into_iter().for_each(|incident| incident.missed = 0);
+            self.open.get_mut(*at).into_iter().for_each(|incident| incident.see(self.taken_at));
         }
         is_apart
     }
@@ -333,7 +357,7 @@ impl Finding {
 }
 
 impl Incident {
-    fn new(id: IncidentId, finding: Finding) -> Incident {
+    fn new(id: IncidentId, finding: Finding, now: UtcMicros) -> Incident {
         Incident {
             id,
             revision: 1,
@@ -343,6 +367,7 @@ impl Incident {
             is_back: false,
             is_merged: false,
             awaited_since: None,
+            seen_at: now,
             other_since: None,
             pairs_ever: finding.pairs.iter().copied().collect(),
             finding,
@@ -429,8 +454,13 @@ impl Incident {
             && finding.pairs.len() <= known * 2
     }
 
-    fn go_on(&mut self, finding: &Finding, now: UtcMicros) -> Option<Change> {
+    fn see(&mut self, now: UtcMicros) {
         self.missed = 0;
+        self.seen_at = now;
+    }
+
+    fn go_on(&mut self, finding: &Finding, now: UtcMicros) -> Option<Change> {
+        self.see(now);
         let is_same_cause = self.shares_cause(finding);
         let new = finding.causes.first();
         let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
@@ -479,26 +509,58 @@ impl Incident {
     /// One assessment did not show it.
     fn miss(
         &mut self,
-        now: UtcMicros,
-        answering: &dyn Fn((ElementIx, ElementIx)) -> bool,
+        assessment: &Assessment,
+        heard: &dyn Fn((ElementIx, ElementIx)) -> Heard,
     ) -> Option<Message> {
         self.missed += 1;
-        let pairs = &self.finding.pairs;
-        let is_back = !pairs.is_empty() && pairs.iter().all(|pair| answering(*pair));
+        let change = self.ending(assessment, heard)?;
+        self.state = State::Resolved;
+        self.revision += 1;
+        Some(Message { incident: self.id, change }).filter(|_| self.is_told)
+    }
+
+    /// How it ends now that an assessment did not show it; `None` if it does not.
+    fn ending(
+        &self,
+        assessment: &Assessment,
+        heard: &dyn Fn((ElementIx, ElementIx)) -> Heard,
+    ) -> Option<Change> {
+        let is_lost = 2 <= self.missed;
+        let resolved = |is_over: bool| is_over.then_some(Change::Resolved);
         // What loses or delays a part, or is gone round, is answered all along.
         let is_answered = self.finding.causes.first().is_some_and(|cause| {
             matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)
         });
-        let is_over = match self.awaited_since {
-            None => 2 <= self.missed || (is_back && !is_answered),
-            Some(since) => is_back && (!is_answered || AWAITED_US <= now.0 - since.0),
-        };
-        if !is_over {
-            return None;
+        let is_whole =
+            self.awaited_since.is_none_or(|since| AWAITED_US <= assessment.at.0 - since.0);
+        let (mut asked, mut answering, mut missing, mut is_blind) = (0, 0, 0, false);
+        for pair in &self.finding.pairs {
+            let is_since = |at: UtcMicros| !is_answered || self.seen_at < at;
+            match heard(*pair) {
+                Heard::Unasked => continue,
+                Heard::Answered(at) if is_since(at) => answering += 1,
+                // Who does not see is no witness, and is not waited for.
+                Heard::Answered(_) | Heard::Silent if assessment.blind.contains(&pair.0) => {
+                    is_blind = true;
+                    continue;
+                }
+                Heard::Answered(_) | Heard::Silent => {
+                    missing += usize::from(!assessment.explains(*pair));
+                }
+            }
+            asked += 1;
         }
-        self.state = State::Resolved;
-        self.revision += 1;
-        let message = Message { incident: self.id, change: Change::Resolved };
-        Some(message).filter(|_| self.is_told)
+        if asked == 0 && !is_blind {
+            let is_known = self.is_told && !self.finding.pairs.is_empty();
+            let change = if is_known { Change::Unasked } else { Change::Resolved };
+            return (is_lost && (is_whole || is_known)).then_some(change);
+        }
+        let is_back = 0 < answering && asked == answering;
+        resolved(if self.awaited_since.is_some() {
+            is_back && (!is_answered || is_whole)
+        } else {
+            let is_nearly = 0 < answering && missing * STRAGGLER_PAIRS <= asked;
+            (is_back && !is_answered) || (is_lost && (is_nearly || !self.is_told))
+        })
     }
 }

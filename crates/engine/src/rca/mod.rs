@@ -32,7 +32,8 @@ mod whatif;
 pub use board::Board;
 pub use evidence::{AgentNote, REFS_MAX};
 pub use incidents::{
-    Change, Incident, IncidentId, Incidents, Known, Message, OPEN_PROBABILITY, REOPEN_US, State,
+    Change, Heard, Incident, IncidentId, Incidents, Known, Message, OPEN_PROBABILITY, REOPEN_US,
+    State,
 };
 pub use picture::{Ask, Beat, Fact, Pair, Pairs, Picture, Work};
 pub use report::{

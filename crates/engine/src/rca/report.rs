@@ -81,6 +81,14 @@ pub struct Finding {
     pub is_over: bool,
 }
 
+impl Assessment {
+    /// Whether something that is the matter explains a pair.
+    pub(super) fn explains(&self, pair: (ElementIx, ElementIx)) -> bool {
+        let mut findings = self.findings.iter().filter(|finding| !finding.is_over);
+        findings.any(|finding| finding.pairs.binary_search(&pair).is_ok())
+    }
+}
+
 impl Finding {
     /// How much it matters: how likely its first cause is, and how much it explains.
     fn strength(&self) -> f64 {

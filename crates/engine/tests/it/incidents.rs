@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{
     graph::ElementIx,
-    rca::{Assessment, Change, Finding, Impact, Incidents, RankedCause},
+    rca::{Assessment, Change, Finding, Heard, Impact, Incidents, RankedCause},
 };
 use expect_test::{Expect, expect};
 use model::{ElementKind, FaultMode, UtcMicros};
@@ -62,13 +62,15 @@ fn check(script: &str, expected: Expect) {
 }
 
 /// Plays assessments, `SECONDS | finding; finding`; returns what people are told, and the incidents
-/// as they are then. A target answers in an assessment that has it in no finding.
+/// as they are then. A target answers in an assessment that has it in no finding, but in `silence`.
 fn play(script: &str) -> (String, Incidents) {
     let mut incidents = Incidents::default();
     let mut told = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (at, findings) = line.split_once('|').expect("a time and findings");
         let at: i64 = at.trim().parse().expect("seconds");
+        let is_silent = findings.trim() == "silence";
+        let findings = if is_silent { "" } else { findings };
         let texts = findings.split(';').map(str::trim).filter(|text| !text.is_empty());
         let assessment = Assessment {
             at: UtcMicros(at * SECOND),
@@ -77,13 +79,18 @@ fn play(script: &str) -> (String, Incidents) {
         };
         let out: BTreeSet<_> =
             assessment.findings.iter().flat_map(|finding| finding.pairs.clone()).collect();
-        for message in incidents.take(&assessment, &|pair| !out.contains(&pair)) {
+        let heard = |pair| {
+            let is_silent = out.contains(&pair) || is_silent;
+            if is_silent { Heard::Silent } else { Heard::Answered(UtcMicros(at * SECOND)) }
+        };
+        for message in incidents.take(&assessment, &heard) {
             let change = match message.change {
                 Change::Merged { into } => format!("merged into {}", into.0),
                 Change::Opened => "opened".to_owned(),
                 Change::Reopened => "reopened".to_owned(),
                 Change::CauseChanged => "cause changed".to_owned(),
                 Change::Resolved => "resolved".to_owned(),
+                Change::Unasked => "asked by nobody".to_owned(),
             };
             told += &format!("{at} s: {} {change}\n", message.incident.0);
         }
@@ -171,6 +178,36 @@ fn what_ended_once_does_not_end_again_because_it_is_suspected_anew() {
 #[test]
 fn what_nobody_was_told_of_ends_in_silence() {
     check("0 | link1 40 hits 1 2\n10 |\n20 |", expect![""]);
+}
+
+#[test]
+fn silence_ends_nothing_that_people_know_and_an_answer_does() {
+    check(
+        "
+          0 | link1 90 hits 1
+         10 | silence
+         20 | silence
+        900 | silence
+        910 |
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            910 s: 1 resolved
+        "#]],
+    );
+    // What loses a part was answered all along: rounds of since then have to say so.
+    check(
+        "
+          0 | link1 99.9 loses hits 1 2
+         10 | silence
+         20 | silence
+         30 |
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            30 s: 1 resolved
+        "#]],
+    );
 }
 
 #[test]

@@ -219,10 +219,19 @@ pub(crate) fn play(ledger: &mut Ledger, span: (i64, i64), lost: impl Fn(u32, i64
 }
 
 fn judge(standing: &mut Standing, roster: &Roster, ledger: &Ledger, now: i64) -> Report {
-    let at = UtcMicros(now * SECOND);
+    judge_heard(standing, (roster, ledger), now, now)
+}
+
+/// The same with when the agents were heard last.
+fn judge_heard(
+    standing: &mut Standing,
+    (roster, ledger): (&Roster, &Ledger),
+    now: i64,
+    heard: i64,
+) -> Report {
+    let (now, at) = (UtcMicros(now * SECOND), UtcMicros(heard * SECOND));
     let heard = [(AgentId(1), at), (AgentId(2), at)];
-    let hearing = Hearing { now: at, roster, ledger, heard: &heard, reported: &[], budget: None };
-    standing.judge(&hearing)
+    standing.judge(&Hearing { now, roster, ledger, heard: &heard, reported: &[], budget: None })
 }
 
 #[test]
@@ -352,6 +361,57 @@ fn after_a_restart_what_still_fails_is_the_incident_it_was() {
     assert_eq!(all, [Change::Resolved]);
 }
 
+/// A target that never answered, and agents that were away for longer than rounds are evidence.
+#[test]
+fn what_was_not_asked_while_the_monitor_was_blind_is_not_over() {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_130), |probe, _| probe == 3);
+    assert_eq!(changes(&judge(&mut standing, &roster, &ledger, 1_130)), [Change::Opened]);
+    for now in [1_150, 1_200, 1_300] {
+        judge_heard(&mut standing, (&roster, &ledger), now, 1_130);
+    }
+    for now in 1_301..1_320 {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert!(report.messages.is_empty() && report.incidents[0].is_open, "{report:#?}");
+    }
+    play(&mut ledger, (1_320, 1_800), |probe, _| probe == 3);
+    for now in (1_330..1_800).step_by(10) {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert!(report.messages.is_empty() && report.incidents[0].is_open, "{report:#?}");
+    }
+    play(&mut ledger, (1_800, 1_830), |_, _| false);
+    let report = judge(&mut standing, &roster, &ledger, 1_830);
+    assert_eq!(changes(&report), [Change::Resolved], "it answers");
+}
+
+#[test]
+fn what_nobody_is_to_ask_any_more_is_not_waited_for_and_no_all_clear() {
+    let (mut roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_130), |probe, at| probe == 3 && 1_100 <= at);
+    assert_eq!(changes(&judge(&mut standing, &roster, &ledger, 1_130)), [Change::Opened]);
+    let address = Address::parse("192.0.2.1").expect("an address");
+    let paused = ProbeSpec {
+        id: ProbeId(3),
+        org: ORG,
+        target: TargetId(3),
+        target_name: name("r3"),
+        address,
+        tier: TierId(1),
+        paused: true,
+    };
+    roster.change(&InventoryChange::ProbeSet(paused));
+    let all = (1_130..1_400).step_by(10);
+    let all: Vec<Change> =
+        all.flat_map(|now| changes(&judge(&mut standing, &roster, &ledger, now))).collect();
+    assert_eq!(all, [Change::Unasked]);
+}
+
 #[test]
 fn after_a_restart_an_incident_without_its_causes_is_none() {
     let (roster, draft, kept) = with_a_cut();
@@ -469,12 +529,17 @@ fn what_was_heard_of_an_old_address_says_nothing_of_the_new_one() {
     assert!(!roster.change(&InventoryChange::ProbeSet(spec)), "its name is the same");
     ledger.forget_addresses(&mut roster, UtcMicros(1_130 * SECOND));
     ledger.hear(&RoundBatch::new(AgentId(1), vec![round(3, 1_129, 0)]));
-    judge(&mut standing, &roster, &ledger, 1_131);
-    let report = judge(&mut standing, &roster, &ledger, 1_132);
-    assert!(report.incidents.iter().all(|told| !told.is_open), "{report:#?}");
-    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(3, 1_133, 0), round(3, 1_143, 0)]));
-    let report = judge(&mut standing, &roster, &ledger, 1_144);
-    assert_eq!(report.incidents.len(), 1, "of the new address it says all: {report:#?}");
+    for now in [1_131, 1_132] {
+        let report = judge(&mut standing, &roster, &ledger, now);
+        assert!(report.incidents.iter().all(|told| told.is_open), "nobody heard: {report:#?}");
+        assert!(report.unexplained.is_empty() && report.messages.is_empty(), "{report:#?}");
+    }
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(3, 1_133, 5)]));
+    let report = judge(&mut standing, &roster, &ledger, 1_134);
+    assert!(report.incidents[0].is_open, "of one agent it is not known yet: {report:#?}");
+    ledger.hear(&RoundBatch::new(AgentId(2), vec![round(3, 1_133, 5)]));
+    let report = judge(&mut standing, &roster, &ledger, 1_135);
+    assert_eq!(changes(&report), [Change::Resolved], "the new address says all");
 }
 
 #[test]

@@ -35,6 +35,7 @@ const REFRESH_PAUSE_US: i64 = 15_000_000;
 pub(super) const WAITING_MAX: usize = 1_000;
 /// Why an incident ended though nobody saw it end.
 const LEFT_TOPOLOGY: &str = "what it was about is no longer in the topology";
+const UNASKED: &str = "nobody asks any more what it hit";
 const PART_OF_UNTOLD: &str =
     "it is part of another cause, which is not likely enough that anybody was told of it";
 
@@ -135,7 +136,7 @@ impl Book {
                 Change::Opened => IncidentStep::Opened,
                 Change::Reopened => IncidentStep::Reopened,
                 Change::CauseChanged => IncidentStep::CauseChanged,
-                Change::Resolved => IncidentStep::Resolved,
+                Change::Resolved | Change::Unasked => IncidentStep::Resolved,
                 Change::Merged { into } => match self.number(into.0) {
                     Some(into) => IncidentStep::Merged { into },
                     None => {
@@ -146,7 +147,8 @@ impl Book {
                 },
             };
             done.insert(told.id);
-            saves.extend(self.step(told, step, standing, judged));
+            let note = (message.change == Change::Unasked).then_some(UNASKED);
+            saves.extend(self.step((told, step, note), standing, judged));
         }
         for told in report.incidents.iter().filter(|told| !done.contains(&told.id)) {
             saves.extend(self.go_on(told, standing, judged));
@@ -199,8 +201,7 @@ impl Book {
     /// Something that people are told.
     fn step(
         &mut self,
-        told: &Told,
-        step: IncidentStep,
+        (told, step, note): (&Told, IncidentStep, Option<&str>),
         standing: &Standing,
         judged: Judged,
     ) -> Option<IncidentSave> {
@@ -213,6 +214,9 @@ impl Book {
         let is_over = matches!(step, IncidentStep::Resolved | IncidentStep::Merged { .. });
         followed.over_at = is_over.then_some(judged.at);
         let mut save = followed.revise(told, step, standing, judged.at);
+        if let Some(note) = note {
+            note.clone_into(&mut save.note);
+        }
         save.message = Some(message::of(&save, judged.at, self.public.as_ref()));
         Some(save)
     }

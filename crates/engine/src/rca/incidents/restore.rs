@@ -22,7 +22,7 @@ impl Incidents {
         for Known { revision, mut finding, closed_at } in known {
             incidents.next += 1;
             finding.pairs.sort_unstable();
-            let fresh = Incident::new(IncidentId(incidents.next), finding);
+            let fresh = Incident::new(IncidentId(incidents.next), finding, now);
             let incident = Incident { revision, is_told: true, ..fresh };
             match closed_at {
                 None => {
@@ -36,6 +36,13 @@ impl Incidents {
             }
         }
         incidents
+    }
+
+    /// Nothing was seen until `now`: what is open is awaited, as evidence begins anew.
+    pub fn handle_sight(&mut self, now: UtcMicros) {
+        for incident in &mut self.open {
+            incident.awaited_since = Some(now);
+        }
     }
 
     /// Takes back what closed lately and has the cause of a finding, if people knew it.
@@ -55,6 +62,7 @@ impl Incidents {
             revision: incident.revision + 1,
             finding: finding.clone(),
             missed: 0,
+            seen_at: self.taken_at,
             is_told: false,
             is_back: true,
             other_since: None,
