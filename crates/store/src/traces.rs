@@ -428,3 +428,53 @@ fn trace_row(row: &DbRow) -> Result<TraceRow, StoreError> {
         ended_at: row.at_opt("ended_at")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ORG_DEFAULT;
+
+    #[tokio::test]
+    async fn what_is_too_old_goes_and_over_the_limit_the_oldest_but_nothing_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("t.db")).await.unwrap();
+        let scope = Scope::system(ORG_DEFAULT);
+        let name = Name::parse("a").unwrap();
+        let new = NewTrace {
+            agent: AgentId(1),
+            agent_name: name.clone(),
+            target: TargetId(1),
+            target_name: name,
+            address: Address::parse("192.0.2.1").unwrap(),
+            options: TraceOptions::default(),
+        };
+        let done = TraceDone {
+            state: TraceState::Done,
+            reason: String::new(),
+            end: None,
+            resolved: None,
+            hops: Vec::new(),
+        };
+        // The first one is never ended.
+        for at in 1..=5 {
+            let id = store.trace_add(&scope, &new, UtcMicros(at)).await.unwrap().id;
+            if 1 < at {
+                store.trace_end(&scope, id, &done, UtcMicros(at)).await.unwrap();
+            }
+        }
+        let kept = async || -> Vec<u32> {
+            let query = TraceQuery { limit: 10, ..TraceQuery::default() };
+            let rows = store.trace_list(&scope, &query).await.unwrap();
+            rows.iter().map(|row| row.id.0).collect()
+        };
+        for (text, bound, left) in
+            [(SWEEP, 3, vec![5, 4, 3, 1]), (OVER, 3, vec![5, 4, 3, 1]), (OVER, 2, vec![5, 4, 1])]
+        {
+            let mut tx = store.write(scope.org).await.unwrap();
+            let sweep = sql(text).bind(scope.org.0).bind(bound).bind(100);
+            sweep.execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(kept().await, left, "{bound}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod ipv6;
 mod kill;
 mod permission;
 mod stopped;
+mod traces;
 mod uplink;
 
 use std::{
@@ -69,7 +70,7 @@ pub(crate) struct Drill {
 }
 
 /// The longest first: they are started in this order, several at a time.
-pub(crate) const DRILLS: [Drill; 10] = [
+pub(crate) const DRILLS: [Drill; 11] = [
     Drill {
         name: "kill",
         about: "server and agents killed at random instants: every round is there, once",
@@ -105,6 +106,12 @@ pub(crate) const DRILLS: [Drill; 10] = [
         about: "a link that is cut is named, with whom it hits; a blind agent is no such cause",
         measures: false,
         run: cause::run,
+    },
+    Drill {
+        name: "traces",
+        about: "each hop is found, equal ways part, a limit of answers is no loss",
+        measures: false,
+        run: traces::run,
     },
     Drill {
         name: "stopped",
