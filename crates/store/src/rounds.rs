@@ -22,6 +22,9 @@ use crate::{
 /// How far apart rounds mostly are. A page is looked for in the time in which so many of one agent
 /// lie, and, if they are fewer, in further ones, each longer than the one before.
 const ROUND_SPACING_US: i64 = 30_000_000;
+/// Rounds that are looked for beyond those that are wanted: the one that the cursor stands on, and
+/// those that the edges cut off. For one that is missing the whole search would be done once more.
+const ROUNDS_BEYOND: usize = 8;
 const STRETCH_GROWTH: i64 = 4;
 
 /// Rounds that are held at once while times are added up: some 4 MB.
@@ -86,11 +89,12 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<(RoundCursor, RoundRecord)>, usize), StoreError> {
         let (mut found, mut decoded, mut from) = (Vec::new(), 0_usize, wanted.from);
-        let spacings = i64::try_from(count).unwrap_or(i64::MAX);
+        let spacings = i64::try_from(count.saturating_add(ROUNDS_BEYOND)).unwrap_or(i64::MAX);
         let (mut stretch, mut growth) = (ROUND_SPACING_US.saturating_mul(spacings), 1_usize);
         while from < wanted.to && found.len() < count {
             let to = wanted.to.min(UtcMicros(from.0.saturating_add(stretch)));
-            let (part, missing) = (Wanted { from, to, ..wanted }, count - found.len());
+            let part = Wanted { from, to, ..wanted };
+            let missing = (count - found.len()).saturating_add(ROUNDS_BEYOND);
             let missing = missing.saturating_mul(growth);
             let part = series::read_beginning(tx, &part, missing, self.damage()).await?;
             decoded = decoded.saturating_add(part.decoded);

@@ -26,7 +26,6 @@ const STEPS_MAX: u32 = 1_000_000;
 /// What is written, minute by minute.
 pub(crate) struct Play {
     pub(crate) store: Store,
-    pub(crate) scope: Scope,
     pub(crate) agents: Vec<AgentId>,
     pub(crate) probes: u32,
     pub(crate) chance: Chance,
@@ -51,17 +50,7 @@ impl Play {
         let bases_us = (0..probes * AGENTS).map(|_| chance.base_rtt_us()).collect();
         let (commit_cpu_s, compact_cpu_s) = (0.0, 0.0);
         let position = 0;
-        Ok(Play {
-            store,
-            scope,
-            agents,
-            probes,
-            chance,
-            bases_us,
-            position,
-            commit_cpu_s,
-            compact_cpu_s,
-        })
+        Ok(Play { store, agents, probes, chance, bases_us, position, commit_cpu_s, compact_cpu_s })
     }
 
     /// Commits what all agents asked in some minutes, and the truth of them, once they are over.

@@ -400,11 +400,51 @@ async fn a_page_of_rounds_decodes_a_bounded_part_of_the_day() {
         assert_eq!((pages, rows), (day.div_ceil(100), day));
         assert!(decoded < pages * day / 2, "{decoded} for {pages} pages");
     }
+    // One search finds a page of evenly spaced rounds, also behind a cursor.
+    let first = page(&w, 0, None, 500).await;
+    let second = page(&w, 0, first.next, 500).await;
+    assert_eq!((second.rows.len(), second.decoded), (500, 2 * 720), "a page of each agent");
     let first = page(&w, 3600 + 1, None, 2).await;
     assert_eq!((first.rows.len(), first.decoded), (2, 2 * 720), "a page of each agent");
     let none = page(&w, DAY_S - 1, None, 500).await;
     assert_eq!((none.rows.len(), none.decoded), (0, 0));
     w.check().await;
+}
+
+/// A reader takes several parts at once: each stays with its chunk, and one that is gone takes only
+/// its own rounds with it.
+#[tokio::test]
+async fn what_lies_in_many_chunks_is_read_as_a_whole_and_without_a_part_that_is_gone() {
+    const HOURS: i64 = 10;
+    let mut w = world().await;
+    for minute in 0..HOURS * 60 {
+        w.commit(minute * 60, HOURS * 3600, 0).await;
+    }
+    // Sealed, and not quiet for long enough to be merged.
+    w.compact(HOURS * 3600 + 301).await;
+    assert_eq!(w.ask("SELECT count(*) FROM history_chunk WHERE kind = 1").await, [HOURS * 4]);
+    w.check().await;
+    w.f.raw(
+        "DELETE FROM history_part
+          WHERE chunk_id = (SELECT id
+                              FROM history_chunk
+                             WHERE kind = 1
+                             ORDER BY start
+                             LIMIT 1 OFFSET 6)",
+    )
+    .await;
+    let probe = w.probes[2];
+    let (from, to) = (at(0), at(HOURS * 3600));
+    let query = RoundQuery { probe, agent: None, from, to, after: None, limit: 10_000 };
+    let page = w.f.store.rounds(&w.f.scope, &query).await.unwrap();
+    let read: Vec<Round> = page.rows.iter().map(|row| row.round).collect();
+    let expected =
+        w.naive.rounds.iter().filter(|((of, when, _), _)| {
+            *of == probe && !(at(90 * 60)..at(105 * 60)).contains(when)
+        });
+    let expected: Vec<Round> = expected.map(|(_, round)| *round).collect();
+    assert!(read == expected, "{} rounds instead of {}", read.len(), expected.len());
+    assert_eq!(w.f.store.damaged_places(), 1);
 }
 
 /// A data directory of the format before, whose chunks do not say of what time their pages are.

@@ -8,14 +8,17 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::ensure;
-use bench::now;
+use bench::fleet::Chance;
 use model::{Minute, ProbeId, Span, UtcMicros};
 use serde_json::{Value, json};
-use store::{HistorySize, Kept, Retention, RollupsBefore, Scope, Store, Who};
+use store::{HistorySize, Kept, ORG_DEFAULT, Retention, RollupsBefore, Scope, Store, Who};
 
-use super::{cold, ms, percentile};
+use super::{cold, told};
+use crate::account::{Cost, Meter};
 use crate::play::{AGENTS, BEGIN, DAY_MINUTES, Play, ROUNDS_PER_MINUTE};
 
+/// The database of the part with roll-ups.
+const DATABASE: &str = "faultline.db";
 /// One group of neighbouring targets: what chunks are made of.
 const PROBES: u32 = 64;
 /// Minutes of one commit: as long as it takes until they are sealed, whatever the commits.
@@ -54,7 +57,7 @@ pub(crate) struct Rolls {
     levels: Vec<Level>,
     /// Of the file over what is in chunks and tails.
     overhead: f64,
-    read_ms: Vec<f64>,
+    reads: Vec<Cost>,
     days: u32,
 }
 
@@ -64,7 +67,7 @@ fn results_per_pair() -> f64 {
 
 /// Fills a store in a folder with `days` and reads `reads` quarters of it.
 pub(crate) async fn run(folder: &Path, days: u32, reads: u32, seed: u64) -> anyhow::Result<Rolls> {
-    let path = folder.join("faultline.db");
+    let path = folder.join(DATABASE);
     let mut play = Play::new(&path, PROBES, seed).await?;
     let empty = play.store.size_bytes().await?;
     let end = BEGIN.0 + i64::from(days) * DAY_MINUTES;
@@ -84,15 +87,30 @@ pub(crate) async fn run(folder: &Path, days: u32, reads: u32, seed: u64) -> anyh
     // What a database has of itself is little where there is more than one group.
     let file = path.metadata()?.len().saturating_sub(empty);
     let overhead = file as f64 / (bytes + size.tail.bytes).max(1) as f64;
-    let mut read_ms = Vec::new();
+    let reads = self::reads(folder, days, reads, seed).await?;
+    Ok(Rolls { levels, overhead, reads, days })
+}
+
+/// Reads `count` quarters of what such a run has left in a folder.
+pub(crate) async fn reads(
+    folder: &Path,
+    days: u32,
+    count: u32,
+    seed: u64,
+) -> anyhow::Result<Vec<Cost>> {
+    let path = folder.join(DATABASE);
+    let mut chance = Chance(seed.wrapping_add(1).max(1));
+    let scope = Scope::system(ORG_DEFAULT);
+    let end = BEGIN.0 + i64::from(days) * DAY_MINUTES;
     let span = READ_DAYS.min(i64::from(days)) * DAY_MINUTES;
-    for _ in 0..reads {
-        let probe = ProbeId(1 + u32::try_from(play.chance.below(u64::from(PROBES)))?);
+    let mut reads = Vec::new();
+    for _ in 0..count {
+        let probe = ProbeId(1 + u32::try_from(chance.below(u64::from(PROBES)))?);
         let store = cold(&path).await?;
-        read_ms.push(read(&store, &play.scope, probe, Minute(end - span), Minute(end)).await?);
+        reads.push(read(&store, &scope, probe, Minute(end - span), Minute(end)).await?);
         store.close().await;
     }
-    Ok(Rolls { levels, overhead, read_ms, days })
+    Ok(reads)
 }
 
 /// Reads the hours of a target, of all its agents and of all together.
@@ -102,14 +120,14 @@ async fn read(
     probe: ProbeId,
     from: Minute,
     to: Minute,
-) -> anyhow::Result<f64> {
-    let begun = now();
+) -> anyhow::Result<Cost> {
+    let meter = Meter::start()?;
     let series = store.rollups(scope, probe, Who::Each, Span::Hour, from, to).await?;
-    let took = begun.elapsed();
+    let cost = meter.stop()?;
     let hours: usize = series.iter().map(|series| series.rollups.len()).sum();
     let due = (to.0 - from.0) / Span::Hour.minutes() * i64::from(AGENTS + 1);
     ensure!(i64::try_from(hours) == Ok(due), "{hours} hours instead of {due}");
-    Ok(ms(took))
+    Ok(cost)
 }
 
 fn retention(now: UtcMicros) -> Retention {
@@ -168,17 +186,19 @@ impl Rolls {
         })
     }
 
-    pub(crate) fn summary(mut self) -> Value {
+    pub(crate) fn summary(self) -> Value {
         let all: f64 = self.levels.iter().map(Level::bytes_per_result).sum();
-        json!({
-            "roll_days": self.days,
-            "read_90d_rollup_ms_p50": percentile(&mut self.read_ms, 50),
-            "read_90d_rollup_ms_p95": percentile(&mut self.read_ms, 95),
-            "database_over_chunks": self.overhead,
-            "data_dir_bytes_per_result": all * self.overhead,
-            "data_dir_formula":
+        let mut summary = told("read_90d_rollup", self.reads);
+        summary.insert("roll_days".to_owned(), json!(self.days));
+        summary.insert("database_over_chunks".to_owned(), json!(self.overhead));
+        summary.insert("data_dir_bytes_per_result".to_owned(), json!(all * self.overhead));
+        summary.insert(
+            "data_dir_formula".to_owned(),
+            json!(
                 "database_over_chunks * sum over levels of bytes_per_record * records kept of a \
-                 pair / rounds kept of a pair, without the log",
-        })
+                 pair / rounds kept of a pair, without the log"
+            ),
+        );
+        summary.into()
     }
 }
