@@ -24,7 +24,9 @@ const queryClient = new QueryClient({
   mutationCache: new MutationCache({
     // A form shows its own refusal; a command from a menu has no other place for it.
     onError: (error, _input, _result, mutation) => {
-      if (mutation.meta?.['hasNoForm'] === true) tell(error.message)
+      if (mutation.meta?.['hasNoForm'] === true) {
+        tell(error instanceof Problem ? error.words() : error.message)
+      }
     },
   }),
   defaultOptions: {

@@ -544,7 +544,7 @@ pub(crate) enum WebhookCommand {
     Deliveries {
         /// Name of the webhook.
         name: String,
-        /// Only those in this state: due (they wait), sent, dead (they were given up).
+        /// Only those in this state: waiting, taken or given-up.
         #[arg(long)]
         state: Option<String>,
     },
@@ -601,7 +601,7 @@ pub(crate) enum TargetCommand {
     },
     /// Import a CSV (name,address,tier,tags,note) or JSON file; exit status 1 if a row is bad.
     Import {
-        /// A file whose name ends in `.json` is JSON, every other one CSV.
+        /// A file whose name ends in `.json` is JSON, every other one CSV, with `,` or `;`.
         file: PathBuf,
         /// Only say what would change.
         #[arg(long)]
@@ -622,13 +622,14 @@ pub(crate) struct HistoryArgs {
     /// How far back, up to now: 90m, 6h, 7d, 1y.
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = parse_time)]
     pub(crate) last: Duration,
-    /// How much time a line is of: 1m, 5m, 1h or 1d [default: the finest that takes a page].
+    /// How much time a line is of: 1m, 5m, 1h or 1d [default: the finest that takes a page]. Not
+    /// with --compare, which has no lines.
     #[arg(long, value_name = "TIME")]
     pub(crate) span: Option<String>,
     /// What this agent alone saw, not all together.
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
-    /// Sum the time up, beside as long a time so much before: 1d, 7d.
+    /// Sum the time up, beside as long a time so much before: 1d, 7d. Not with --span.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "span")]
     pub(crate) compare: Option<Duration>,
 }
@@ -696,6 +697,8 @@ pub(crate) enum TopologyCommand {
     SinglePoints,
     /// Check a file offline, or what the server has; each problem with its line, exit status 1 if
     /// there is one.
+    ///
+    /// A file alone is not compared with the inventory: `import --dry-run` is.
     Check {
         /// A file as for import. Without it, the server's topology.
         file: Option<PathBuf>,

@@ -87,10 +87,9 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
             if connection.json {
                 return say_json(&list);
             }
-            let fields =
-                ["/name", "/state", "/probes", "/version", "/connected_from", "/impediment"];
             let headers = ["NAME", "STATE", "PROBES", "VERSION", "FROM", "IMPEDIMENT"];
-            say(&rows(&headers, &fields, items(&list)));
+            let rows: Vec<Vec<String>> = items(&list).iter().map(agent_row).collect();
+            say(&table::render(&headers, &rows));
             Ok(())
         }
         AgentCommand::Revoke { name } => {
@@ -113,6 +112,16 @@ pub(crate) async fn agent(connection: Connection, command: AgentCommand) -> anyh
             Ok(())
         }
     }
+}
+
+/// One that is paused is said to be so: it asks nothing, whatever else it is.
+fn agent_row(agent: &Value) -> Vec<String> {
+    let [name, state, probes, version, from, impediment] =
+        ["/name", "/state", "/probes", "/version", "/connected_from", "/impediment"]
+            .map(|field| cell(agent, field));
+    let is_paused = agent.get("is_paused") == Some(&Value::Bool(true));
+    let state = if is_paused { format!("paused, {state}") } else { state };
+    vec![name, state, probes, version, from, impediment]
 }
 
 async fn pause(client: &Client, id: u64, name: &str, is_paused: bool) -> anyhow::Result<()> {
@@ -243,11 +252,12 @@ fn show_import(connection: &Connection, report: &Value) -> anyhow::Result<()> {
         for row in failed.iter().filter(|row| cell(row, "/action") == "fail") {
             for error in row.get("errors").map_or(&[][..], items) {
                 let (field, reason) = (cell(error, "/field"), cell(error, "/reason"));
-                say(&format!(
-                    "row {} ({}): {field}: {reason}\n",
-                    cell(row, "/row"),
-                    cell(row, "/name")
-                ));
+                let (line, name) = (cell(row, "/line"), cell(row, "/name"));
+                let place = match line.as_str() {
+                    "-" => format!("row {}", cell(row, "/row")),
+                    line => format!("line {line}"),
+                };
+                say(&format!("{place} ({name}): {field}: {reason}\n"));
             }
         }
         let is_dry = report.get("dry_run") == Some(&Value::Bool(true));
@@ -348,6 +358,17 @@ pub(crate) async fn status(connection: Connection) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paused_agent_is_said_to_be_paused() {
+        let agent = |is_paused: bool| {
+            json!({ "name": "fra1", "state": "online", "probes": 3,
+            "version": "1.0.0", "connected_from": null, "impediment": null,
+            "is_paused": is_paused })
+        };
+        assert_eq!(agent_row(&agent(true))[1], "paused, online");
+        assert_eq!(agent_row(&agent(false)), ["fra1", "online", "3", "1.0.0", "-", "-"]);
+    }
 
     #[test]
     fn moments_are_told_to_the_second_and_other_texts_as_they_are() {

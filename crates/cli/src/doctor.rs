@@ -104,7 +104,7 @@ async fn installation(connection: &Connection, config: &Config, now: UtcMicros) 
     checks.extend(host::ports(config, running).await);
     checks.push(host::icmp());
     match running {
-        true => checks.extend(remote::ask(connection, now).await),
+        true => checks.extend(remote::ask(connection, config, now).await),
         false => checks.push(Check::warning(
             "server",
             format!("does not run with the data directory `{}`", config.data_dir.display()),

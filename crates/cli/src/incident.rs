@@ -51,9 +51,7 @@ pub(crate) async fn list(connection: Connection, args: IncidentsArgs) -> anyhow:
         return say_json(&page);
     }
     if items(&page).is_empty() {
-        let hint =
-            if args.state == "open" { "; --state past shows those that are over" } else { "" };
-        say(&format!("there is no such incident{hint}\n"));
+        say(nothing(&args));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = items(&page).iter().map(row).collect();
@@ -63,6 +61,20 @@ pub(crate) async fn list(connection: Connection, args: IncidentsArgs) -> anyhow:
         say(&format!("and more: these are the first {}\n", items(&page).len()));
     }
     Ok(())
+}
+
+/// What is said instead of an empty list.
+fn nothing(args: &IncidentsArgs) -> &'static str {
+    let filters = [&args.severity, &args.owner, &args.element, &args.target, &args.query];
+    let is_filtered = args.last.is_some() || filters.into_iter().any(Option::is_some);
+    match (args.state.as_str(), is_filtered) {
+        ("open", false) => "No incident is open. --state past shows those that are over.\n",
+        ("open", true) => {
+            "No open incident is like that. --state past looks at those that are over.\n"
+        }
+        (_, false) => "There was no incident.\n",
+        (_, true) => "No incident is like that.\n",
+    }
 }
 
 fn row(incident: &Value) -> Vec<String> {

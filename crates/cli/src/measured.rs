@@ -43,7 +43,8 @@ fn line(series: &Value) -> Vec<String> {
     let values = |field: &'static str| {
         buckets.iter().filter_map(move |bucket| bucket.get(field).and_then(Value::as_f64))
     };
-    let sum = |field| values(field).sum::<f64>().to_string();
+    // Not `sum`, which makes -0 of nothing.
+    let sum = |field| values(field).fold(0.0, |all, value| all + value).to_string();
     let (last, most) = if is_counter { ("rate_per_s", "rate_per_s") } else { ("last", "max") };
     let shown = |value: Option<f64>| match value {
         None => "-".to_owned(),
@@ -113,5 +114,8 @@ mod tests {
             line(&rounds),
             ["agent_rounds_total", "100 /s", "100 /s", "3000", "1", "1 of 2"]
         );
+        let once = json!({ "name": "agent_rounds_total", "labels": {}, "kind": "counter",
+            "buckets": [empty] });
+        assert_eq!(line(&once), ["agent_rounds_total", "-", "-", "0", "0", "1 of 1"]);
     }
 }

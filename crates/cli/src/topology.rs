@@ -33,11 +33,7 @@ pub(crate) async fn run(connection: Connection, command: TopologyCommand) -> any
             let (format, text) = read(&file, format)?;
             check(&connection, &file, format, &text)
         }
-        TopologyCommand::Check { file: None, .. } => {
-            let path = format!("/topology/export?format={}", Format::Json.as_str());
-            let (text, _) = Client::new(&connection)?.text(&path, "x-left-out").await?;
-            check(&connection, Path::new("the server's topology"), Format::Json, &text)
-        }
+        TopologyCommand::Check { file: None, .. } => check_server(&connection).await,
         TopologyCommand::WhatIf { down } => what_if(&connection, &down).await,
         TopologyCommand::SinglePoints => single_points(&connection).await,
         TopologyCommand::Export { format } => export(&connection, format).await,
@@ -100,6 +96,26 @@ fn check(connection: &Connection, file: &Path, format: Format, text: &str) -> an
     Ok(problems.is_empty())
 }
 
+/// What is odd about the topology that a server has: it made sense when it was taken.
+async fn check_server(connection: &Connection) -> anyhow::Result<bool> {
+    let checked: Value = Client::new(connection)?.get("/topology/check").await?;
+    if connection.json {
+        say_json(&checked)?;
+        return Ok(true);
+    }
+    let (elements, targets) = (cell(&checked, "/elements"), cell(&checked, "/targets"));
+    say(&(format!("{elements} elements and {targets} targets make sense\n") + &odd(&checked)));
+    Ok(true)
+}
+
+/// What a server says that is odd: first what has no effect as it is.
+fn odd(report: &Value) -> String {
+    let of = |key| list(report, key).iter().filter_map(Value::as_str);
+    let warnings: String = of("warnings").map(|said| format!("warning: {said}\n")).collect();
+    let doubts: Vec<String> = of("doubts").map(str::to_owned).collect();
+    warnings + &doubtful(&doubts)
+}
+
 /// Problems as compilers write them, so that editors find the place.
 fn lines(file: &Path, problems: &[String]) -> String {
     problems.iter().map(|problem| format!("{}: {problem}\n", file.display())).collect()
@@ -150,9 +166,7 @@ async fn import(
     } else {
         out += "nothing was changed\n";
     }
-    let doubts: Vec<String> =
-        list(&report, "doubts").iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    say(&(out + &doubtful(&doubts)));
+    say(&(out + &odd(&report)));
     Ok(is_good)
 }
 

@@ -333,8 +333,21 @@ fn greet(
     }
     text += &format!("    Data      {}\n", data_dir.display());
     text += &format!("    Logs      {}\n", data_dir.join("logs").display());
+    if let Some(line) = std::env::current_exe().ok().as_deref().and_then(path_line) {
+        text += &format!("\n  `faultline` is found in another terminal after\n\n    {line}\n");
+    }
     text += "\n  Ctrl-C stops it.\n\n";
     say(&text);
+}
+
+/// What to type so that a shell finds this program by its name; `None` if it does already.
+fn path_line(program: &Path) -> Option<String> {
+    let (folder, name) = (program.parent()?, program.file_name()?);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    let found = folders.find_map(|folder| fs::canonicalize(folder.join(name)).ok());
+    let is_this = found.is_some_and(|found| fs::canonicalize(program).is_ok_and(|it| it == found));
+    (!is_this).then(|| format!("export PATH=\"{}:$PATH\"", folder.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "what `up` says to the person who typed it")]

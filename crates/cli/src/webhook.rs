@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 use crate::{
     args::{Connection, WebhookCommand},
     client::Client,
-    commands::{cell, id_of, items, rows, say, say_json},
+    commands::{cell, id_of, items, say, say_json},
     table,
 };
 
 const PATH: &str = "/webhooks";
 /// As many as one request gives: the console pages through all.
 const DELIVERIES_MAX: u32 = 500;
+
+/// The states of the API and the words that people read for them, here and in the console.
+const STATES: [(&str, &str); 3] = [("due", "waiting"), ("sent", "taken"), ("dead", "given up")];
 
 /// Returns whether all is well: whether a test was taken.
 pub(crate) async fn run(connection: Connection, command: WebhookCommand) -> anyhow::Result<bool> {
@@ -27,11 +30,14 @@ pub(crate) async fn run(connection: Connection, command: WebhookCommand) -> anyh
             let body = json!({ "name": name, "url": address });
             let made: Value = client.send(Method::POST, PATH, &body).await?;
             let secret = cell(&made, "/secret");
-            let text = format!(
-                "webhook `{name}` is told from now on. Its messages are signed with\n\n    \
-                 {secret}\n\nIt is shown once: give it to the receiver, then type `faultline \
-                 webhook test {name}`.\n"
+            let mut text = format!(
+                "webhook `{name}` is told of incidents from now on. Its messages are signed \
+                 with\n\n    {secret}\n\nIt is shown once: give it to the receiver, then type \
+                 `faultline webhook test {name}`.\n"
             );
+            if let Some(warning) = made.get("warning").and_then(Value::as_str) {
+                text += &format!("\nNote: {warning}.\n");
+            }
             tell(is_json, &made, &text)?;
         }
         WebhookCommand::Test { name } => {
@@ -119,7 +125,8 @@ async fn deliveries(
     let mut query = reqwest::Url::parse("http://path/")?;
     query.query_pairs_mut().append_pair("limit", &DELIVERIES_MAX.to_string());
     if let Some(state) = state {
-        query.query_pairs_mut().append_pair("state", state);
+        let known = STATES.into_iter().find(|(_, word)| *word == state.replace(['-', '_'], " "));
+        query.query_pairs_mut().append_pair("state", known.map_or(state, |(state, _)| state));
     }
     let query = query.query().unwrap_or_default();
     let page: Value = client.get(&format!("{path}/deliveries?{query}")).await?;
@@ -130,13 +137,25 @@ async fn deliveries(
         say("there is no such message\n");
         return Ok(());
     }
-    let fields = ["/id", "/created_at", "/kind", "/state", "/tries_total", "/next_at", "/reason"];
     let headers = ["ID", "HAPPENED", "WHAT", "STATE", "TRIES", "NEXT TRY", "REASON"];
-    say(&rows(&headers, &fields, items(&page)));
+    let rows: Vec<Vec<String>> = items(&page).iter().map(delivery).collect();
+    say(&table::render(&headers, &rows));
     if page.get("next_cursor").is_some_and(Value::is_string) {
         say(&format!("and earlier ones: the newest {DELIVERIES_MAX} are shown\n"));
     }
     Ok(())
+}
+
+fn delivery(of: &Value) -> Vec<String> {
+    let [id, at, kind, state, tries, next, reason] =
+        ["/id", "/created_at", "/kind", "/state", "/tries_total", "/next_at", "/reason"]
+            .map(|field| cell(of, field));
+    let what = match of.get("incident").and_then(Value::as_u64) {
+        Some(incident) => format!("{kind} #{incident}"),
+        None => kind,
+    };
+    let word = STATES.into_iter().find(|(known, _)| *known == state).map(|(_, word)| word);
+    vec![id, at, what, word.map(str::to_owned).unwrap_or(state), tries, next, reason]
 }
 
 async fn switch(

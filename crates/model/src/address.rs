@@ -28,6 +28,11 @@ pub enum AddressError {
     BadIpv4,
     #[error("{0} cannot be watched: it is not the address of one host")]
     NotUnicast(IpAddr),
+    #[error(
+        "{0} is a link-local address, which means nothing without the interface it is reached by: \
+         give a global or unique local address of that host"
+    )]
+    LinkLocal(IpAddr),
 }
 
 impl Hostname {
@@ -63,7 +68,7 @@ impl Hostname {
 }
 
 impl Address {
-    /// Parses operator input.
+    /// Parses what was stored or sent; for what an operator types see [`Address::parse_target`].
     ///
     /// # Errors
     ///
@@ -86,6 +91,22 @@ impl Address {
             Err(_) => Hostname::parse(text).map(Address::Name),
         }
     }
+
+    /// Parses what an operator gives as the address of a target.
+    ///
+    /// # Errors
+    ///
+    /// As [`Address::parse`], and for an address that each link has anew (link-local of IPv6),
+    /// with a zone or without: interfaces are called otherwise on every agent's host.
+    pub fn parse_target(text: &str) -> Result<Address, AddressError> {
+        let (bare, _zone) = text.split_once('%').unwrap_or((text, ""));
+        match bare.trim().parse::<IpAddr>() {
+            Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() => {
+                Err(AddressError::LinkLocal(ip.into()))
+            }
+            _ => Address::parse(text),
+        }
+    }
 }
 
 impl fmt::Display for Address {
@@ -103,7 +124,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, AddressError>) {
-        assert_eq!(Address::parse(text).map(|a| a.to_string()), expected.map(str::to_owned));
+        let address = Address::parse_target(text);
+        assert_eq!(address.map(|a| a.to_string()), expected.map(str::to_owned));
     }
 
     #[test]
@@ -120,8 +142,21 @@ mod tests {
         check("192.0.2.300", Err(AddressError::BadIpv4));
         check("0.0.0.0", Err(AddressError::NotUnicast([0, 0, 0, 0].into())));
         check("255.255.255.255", Err(AddressError::NotUnicast([255, 255, 255, 255].into())));
+        check("::", Err(AddressError::NotUnicast("::".parse().unwrap())));
+        check("224.0.0.1", Err(AddressError::NotUnicast([224, 0, 0, 1].into())));
+        check("ff02::1", Err(AddressError::NotUnicast("ff02::1".parse().unwrap())));
         check("a..b", Err(AddressError::BadName));
         check("http://x", Err(AddressError::BadName));
         check("10.0.0.0/8", Err(AddressError::BadName));
+    }
+    #[test]
+    fn what_each_link_has_anew_is_refused_with_the_remedy() {
+        let link_local = || Err(AddressError::LinkLocal("fe80::1".parse().unwrap()));
+        check("fe80::1", link_local());
+        check("FE80::1%eth0", link_local());
+        check("fd00::1", Ok("fd00::1"));
+        check("169.254.1.1", Ok("169.254.1.1"));
+        let told = Address::parse_target("fe80::1").unwrap_err().to_string();
+        assert!(told.ends_with("give a global or unique local address of that host"), "{told}");
     }
 }

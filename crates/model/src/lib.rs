@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod kept;
 pub mod metric;
 pub mod name;
+pub mod nearest;
 pub mod plan;
 pub mod role;
 pub mod rollup;
@@ -39,6 +40,7 @@ pub use metric::{
     MetricRollup, MetricSample, MetricSubject, MetricValue, Reading, Step,
 };
 pub use name::{Name, NameError};
+pub use nearest::nearest;
 pub use plan::Plan;
 pub use role::Role;
 pub use rollup::{Rollup, Span, StateMinutes, ToldRollup, Worst};

@@ -17,7 +17,9 @@ use crate::{
     secrets::{SecretsError, write_secret_file},
 };
 
-const LOCAL_KEY: &str = "local";
+/// What the timeline and the audit call whoever types on the server's own machine: not `local`, as
+/// the agent beside the server is called.
+const LOCAL_KEY: &str = "server-shell";
 
 /// Why the server cannot settle in its data directory.
 #[derive(Debug, thiserror::Error)]

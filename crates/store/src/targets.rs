@@ -32,6 +32,8 @@ const TARGET_GET: &str = "
      WHERE target.org_id = $1
        AND target.id = $2";
 const TARGET_NAMED: &str = "SELECT id FROM target WHERE org_id = $1 AND name = $2";
+const TARGET_NAMES: &str =
+    "SELECT name FROM target WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT $3";
 const TIER_OLDEST: &str = "SELECT id FROM tier WHERE org_id = $1 ORDER BY id LIMIT 1";
 const TARGET_ADD: Bulk = Bulk {
     head: "INSERT INTO target (
@@ -59,6 +61,9 @@ const TARGET_DELETE: &str = "DELETE FROM target WHERE org_id = $1 AND id = $2";
 const VERDICTS_FORGET: &str = "DELETE FROM verdict_now WHERE org_id = $1 AND probe_id = $2";
 const SPANS_END: &str = "
     UPDATE verdict_span SET to_at = $3 WHERE org_id = $1 AND probe_id = $2 AND to_at IS NULL";
+
+/// Names read at a time: bounds the memory of one statement.
+const NAMES_PAGE_ROWS: u32 = 10_000;
 
 /// The only way of asking there is.
 const PROBE_KIND: &str = "icmp";
@@ -149,6 +154,23 @@ impl Store {
         let target =
             |row: &DbRow| Ok(Ref { id: TargetId(row.number("id")?), name: row.name("name")? });
         rows.iter().map(target).collect()
+    }
+
+    /// The names of all targets, in their order.
+    pub async fn target_names(&self, scope: &Scope) -> Result<Vec<String>, StoreError> {
+        let mut tx = self.read(scope.org).await?;
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let after = names.last().cloned().unwrap_or_default();
+            let page = sql(TARGET_NAMES).bind(scope.org.0).bind(after).bind(NAMES_PAGE_ROWS);
+            let rows = page.fetch_all(&mut tx).await?;
+            for row in &rows {
+                names.push(row.value("name")?);
+            }
+            if rows.len() < NAMES_PAGE_ROWS as usize {
+                return Ok(names);
+            }
+        }
     }
 
     /// Changes what `patch` names.

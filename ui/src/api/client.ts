@@ -26,6 +26,16 @@ export class Problem extends Error {
     this.fields = body?.errors ?? []
   }
 
+  /** Says why in plain words; refused fields that are told at their place are not said again. */
+  words(atPlace: readonly string[] = []): string {
+    if (this.fields.length === 0) return this.message
+    const isToldAtPlace = (field: string) =>
+      atPlace.some((name) => field === name || field.startsWith(`${name}.`))
+    const rest = this.fields.filter(({ field }) => !isToldAtPlace(field))
+    if (rest.length === 0) return 'Nothing was saved: see what is marked above.'
+    return rest.map(({ field, reason }) => `${field}: ${reason}`).join('; ')
+  }
+
   /** Returns the reason given for one field of a form. */
   reasonFor(field: string): string | undefined {
     return this.fields.find((error) => error.field === field)?.reason

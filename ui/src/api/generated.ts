@@ -976,7 +976,8 @@ export interface paths {
         /**
          * Import targets
          * @description A row whose name exists updates that target, every other row creates one. CSV has a header with
-         *     `name`, `address` and, if wanted, `tier`, `tags` (with spaces between) and `note`.
+         *     `name`, `address` and, if wanted, `tier`, `tags` (with spaces between) and `note`; a header with
+         *     `;` and no `,` says that `;` stands between the fields.
          *
          *     Needs the permission `target_write`.
          */
@@ -1185,6 +1186,28 @@ export interface paths {
          *     Needs the permission `topology_read`.
          */
         get: operations["topology_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check the topology
+         * @description What is odd about it: parts that nothing reaches, names that the inventory does not have.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["topology_check"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1988,6 +2011,11 @@ export interface components {
             /** Format: int64 */
             id: number;
             /**
+             * Format: int64
+             * @description Number of the one incident that it tells of; null if it tells of none, or of several.
+             */
+            incident: number | null;
+            /**
              * @description What happened.
              * @example incident.opened
              */
@@ -2593,6 +2621,11 @@ export interface components {
         ImportRowReport: {
             action: components["schemas"]["ImportAction"];
             errors: components["schemas"]["ProblemField"][];
+            /**
+             * Format: int64
+             * @description Where the row begins in a CSV, counted from 1; null in JSON.
+             */
+            line: number | null;
             name: string;
             /** @description Counts from 1; a header is not a row. */
             row: number;
@@ -3636,6 +3669,25 @@ export interface components {
              */
             version: number;
         };
+        /** @description What is odd about the topology that is in force. */
+        TopologyCheck: {
+            /** @description How many of the elements are devices: without any, no cause can be named. */
+            devices: number;
+            /** @description What is probably a mistake and harmless. */
+            doubts: string[];
+            elements: number;
+            targets: number;
+            /**
+             * Format: int64
+             * @description Of the inventory, at the last change; 0 before the first.
+             */
+            version: number;
+            /**
+             * @description Targets and agents that the inventory does not have, each with the name that was probably
+             *     meant: no rounds are counted for them.
+             */
+            warnings: string[];
+        };
         /** @description One element of the network. What does not apply to its kind is left out. */
         TopologyElement: {
             /**
@@ -3695,6 +3747,11 @@ export interface components {
             problems: components["schemas"]["ProblemField"][];
             removed: components["schemas"]["TopologyKeys"];
             unchanged: number;
+            /**
+             * @description Targets and agents that the inventory does not have, each with the name that was probably
+             *     meant: no rounds are counted for them.
+             */
+            warnings: string[];
         };
         /** @description Some ids, and how many there are. */
         TopologyKeys: {
@@ -3978,6 +4035,8 @@ export interface components {
              * @example whsec_…
              */
             secret: string;
+            /** @description What its messages lack until it is set; null if nothing. */
+            warning: string | null;
         };
         /** @description What to change; what is left out stays. */
         WebhookPatch: {
@@ -6649,6 +6708,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Topology"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is odd */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyCheck"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

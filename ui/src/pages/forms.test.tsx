@@ -66,8 +66,7 @@ test('a refused field shows its reason where it was typed, and what was typed st
   await expectReason('Name', 'another one has this name')
   expect(screen.getByLabelText<HTMLInputElement>('Name').value).toBe('pop-north')
   const alert = screen.getByRole('alert')
-  expect(alert.textContent).toContain('some fields cannot be accepted')
-  expect(alert.textContent).toContain('request 00c0ffee')
+  expect(alert.textContent).toBe('Nothing was saved: see what is marked above.')
 })
 
 test('an agent is edited with what it has, and bad witnesses are named', async () => {

@@ -32,8 +32,11 @@ export interface Column<T> {
   /** What the column is sorted by; without it, it is not. */
   by?: (row: T) => string | number
   isNumeric?: boolean
-  /** On a phone's card: `title` on top, `bare` without its head, `corner` beside the title. */
-  card?: 'title' | 'bare' | 'corner'
+  /**
+   * On a phone's card: `title` on top, `bare` without its head on a line of its own, `plain` without
+   * its head beside others, `corner` beside the title.
+   */
+  card?: 'title' | 'bare' | 'plain' | 'corner'
   width?: string
 }
 

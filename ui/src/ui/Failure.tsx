@@ -11,27 +11,24 @@ import { Words } from './Words'
 
 interface Props {
   error: Error | null
-  /** Where no form shows them, the refused fields are the reason. */
-  hasNoForm?: boolean
+  /** Fields of a form that tell their reason themselves. */
+  atPlace?: readonly string[]
 }
 
-export function Failure({ error, hasNoForm = false }: Props) {
+export function Failure({ error, atPlace = [] }: Props) {
   if (error === null) return null
-  const requestId = error instanceof Problem ? error.requestId : null
+  const problem = error instanceof Problem ? error : null
+  // What a person can mend nobody looks up in the log.
+  const requestId = problem?.fields.length === 0 ? problem.requestId : null
   return (
     <div role="alert" className={css.failure}>
       <Icon name="warning" />
       <span>
-        <Words text={hasNoForm ? fieldWords(error) : error.message} />
+        <Words text={problem?.words(atPlace) ?? error.message} />
         {requestId !== null && <small className={css.request}> request {requestId}</small>}
       </span>
     </div>
   )
-}
-
-function fieldWords(error: Error): string {
-  if (!(error instanceof Problem) || error.fields.length === 0) return error.message
-  return error.fields.map(({ field, reason }) => `${field} ${reason}`).join('; ')
 }
 
 export function PageFailure({ error, reset }: ErrorComponentProps) {

@@ -64,7 +64,7 @@ function PasswordForm({ onDone }: { onDone: () => void }) {
           setAgain(event.currentTarget.value)
         }}
       />
-      <Failure error={change.error} />
+      <Failure error={change.error} atPlace={['current_password', 'new_password']} />
       <div className={css.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -31,15 +31,17 @@ pub(super) async fn connect(address: SocketAddr) -> io::Result<()> {
 }
 
 /// Asks the server for its checks and its agents.
-pub(super) async fn ask(connection: &Connection, now: UtcMicros) -> Vec<Check> {
+pub(super) async fn ask(connection: &Connection, config: &Config, now: UtcMicros) -> Vec<Check> {
     let answers = async {
         let client = Client::new(connection)?;
         let health: Value = client.get("/health").await?;
         let agents: Value = client.get("/agents").await?;
-        anyhow::Ok((health, agents))
+        let topology: Value = client.get("/topology/check").await?;
+        let webhooks: Value = client.get("/webhooks").await?;
+        anyhow::Ok((health, agents, topology, webhooks))
     };
     match answers.await {
-        Ok((health, agents)) => {
+        Ok((health, agents, topology, webhooks)) => {
             let version = text(&health, "version").unwrap_or("?");
             let mut checks = vec![match version == env!("CARGO_PKG_VERSION") {
                 true => Check::ok("server", format!("runs and answers, version {version}")),
@@ -51,6 +53,9 @@ pub(super) async fn ask(connection: &Connection, now: UtcMicros) -> Vec<Check> {
             }];
             checks.extend(list(&health, "checks").iter().map(of_server));
             checks.extend(list(&agents, "items").iter().flat_map(|agent| of_agent(agent, now)));
+            checks.extend(of_company(list(&agents, "items")));
+            checks.push(of_topology(&topology));
+            checks.push(of_webhooks(list(&webhooks, "items"), config.http.public_url.is_some()));
             checks
         }
         Err(error) => {
@@ -135,6 +140,78 @@ fn of_agent(agent: &Value, now: UtcMicros) -> Vec<Check> {
     checks
 }
 
+fn is_set(value: &Value, name: &str) -> bool {
+    value.get(name).and_then(Value::as_bool) == Some(true)
+}
+
+/// One agent alone is a view from one place. That there is none the server says by itself.
+fn of_company(agents: &[Value]) -> Option<Check> {
+    let mut asking = agents.iter().filter(|agent| !is_set(agent, "is_paused"));
+    let alone = asking.next()?;
+    asking.next().is_none().then(|| {
+        let name = text(alone, "name").unwrap_or("?");
+        Check::warning(
+            "agents",
+            format!("`{name}` is alone: nobody confirms what it sees, nor asks while it is away"),
+            "put a second one into another part of the network: `faultline agent create NAME`",
+        )
+    })
+}
+
+/// 1 - Nothing is known of the network: an outage has no cause.
+/// 2 - Names in it are none of the inventory's.
+fn of_topology(topology: &Value) -> Check {
+    let count = |name: &str| topology.get(name).and_then(Value::as_u64).unwrap_or(0);
+    if count("devices") == 0 {
+        return Check::warning(
+            "topology",
+            "has no devices: the cause of an outage cannot be named, nor whom it hits",
+            "describe the network: `faultline topology import FILE`, see docs/topology.md",
+        );
+    }
+    let warnings = list(topology, "warnings");
+    match warnings.first().and_then(Value::as_str) {
+        Some(first) => {
+            let more = match warnings.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            let remedy = "add it to the inventory, or correct the name; `faultline topology check` \
+                          lists all";
+            Check::warning("topology", format!("{first}{more}"), remedy)
+        }
+        None => {
+            let (devices, targets) = (count("devices"), count("targets"));
+            Check::ok("topology", format!("{devices} devices, {targets} targets placed"))
+        }
+    }
+}
+
+/// 1 - Nobody is told.
+/// 2 - Whoever is told gets no link.
+fn of_webhooks(webhooks: &[Value], has_public_url: bool) -> Check {
+    let enabled = webhooks.iter().filter(|hook| !is_set(hook, "is_disabled")).count();
+    match (enabled, webhooks.len()) {
+        (0, 0) => Check::warning(
+            "webhooks",
+            "there is none: nobody is told of an incident who does not look at the console",
+            "`faultline webhook add NAME URL`, then `faultline webhook test NAME`; see \
+             docs/webhooks.md",
+        ),
+        (0, _) => Check::warning(
+            "webhooks",
+            "all are disabled: nobody is told of an incident who does not look at the console",
+            "`faultline webhook enable NAME`",
+        ),
+        (enabled, _) if has_public_url => Check::ok("webhooks", format!("{enabled} enabled")),
+        (enabled, _) => Check::warning(
+            "webhooks",
+            format!("{enabled} enabled, but `link` in their messages is null"),
+            "set `public_url` under [http] to the address at which people reach the console",
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -173,6 +250,38 @@ mod tests {
         check(&with("version", json!("0.0.1")), &[(State::Warning, "version 0.0.1")]);
         let ends = json!({ "not_after": "2026-01-05T00:00:00Z" });
         check(&with("certificate", ends), &[(State::Problem, "4 more days")]);
+    }
+
+    #[track_caller]
+    fn warns(check: &Check, detail: &str, remedy: &str) {
+        assert_eq!(check.state, State::Warning, "{check:?}");
+        assert!(check.detail.contains(detail) && check.remedy.contains(remedy), "{check:?}");
+    }
+
+    #[test]
+    fn what_an_installation_lacks_to_name_a_cause_and_to_tell_it_is_a_warning() {
+        let topology = |devices: u64, warnings: &[&str]| {
+            of_topology(&json!({ "devices": devices, "targets": 2, "warnings": warnings }))
+        };
+        warns(&topology(0, &[]), "cause of an outage cannot be named", "topology import FILE");
+        warns(&topology(3, &["`a` is not", "`b` is not"]), "`a` is not (and 1 more)", "check");
+        assert_eq!(topology(3, &[]).detail, "3 devices, 2 targets placed");
+
+        let hook = |is_disabled: bool| json!({ "is_disabled": is_disabled });
+        warns(&of_webhooks(&[], true), "nobody is told", "webhook add NAME URL");
+        warns(&of_webhooks(&[hook(true)], true), "all are disabled", "webhook enable NAME");
+        warns(
+            &of_webhooks(&[hook(false)], false),
+            "`link` in their messages is null",
+            "public_url",
+        );
+        assert_eq!(of_webhooks(&[hook(false), hook(true)], true).detail, "1 enabled");
+
+        let agent = |name: &str, is_paused| json!({ "name": name, "is_paused": is_paused });
+        let alone = of_company(&[agent("fra1", false), agent("ber1", true)]);
+        warns(&alone.expect("is alone"), "`fra1` is alone", "agent create NAME");
+        assert!(of_company(&[agent("fra1", false), agent("ber1", false)]).is_none());
+        assert!(of_company(&[]).is_none());
     }
 
     #[test]

@@ -40,6 +40,9 @@ fn it_looks_at_an_installation_that_runs_and_at_one_that_is_stopped() {
     // The server's own checks, with its word for them: there is no agent yet.
     assert_eq!(state(&checks, "server: agents").0, "warning");
     assert_eq!(state(&checks, "server: parts").0, "ok");
+    // Nothing is wrong with it, and yet it can name no cause and tells nobody.
+    assert!(matches!(state(&checks, "topology"), ("warning", text) if text.contains("cause")));
+    assert!(matches!(state(&checks, "webhooks"), ("warning", text) if text.contains("nobody")));
 
     assert!(server.stop());
     let (is_well, checks) = doctor(&data, &listens);

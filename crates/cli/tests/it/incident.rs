@@ -20,7 +20,7 @@ fn filters_are_asked_as_typed_and_what_is_not_there_is_said() {
     let data = dir.path().join("data");
     let (mut server, _) = Running::server(&data, &[]);
     let (code, said) = run(&data, &["incidents"]);
-    assert!(code == 0 && said.starts_with("there is no such incident; --state past"), "{said}");
+    assert!(code == 0 && said.starts_with("No incident is open. --state past"), "{said}");
     let filters = ["--state=past", "--severity=critical,minor", "--owner=-", "--last=7d"];
     let others = ["--element=r1", "--target=t 1", "--query=#12", "--sort=-opened", "--json"];
     let (code, said) = run(&data, &[&["incidents"], &filters[..], &others[..]].concat());

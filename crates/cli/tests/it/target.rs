@@ -32,6 +32,6 @@ fn an_import_is_done_unless_only_asked_for_and_names_bad_rows() {
 
     fs::write(file, "name,address\ncore1,192.0.2.1\ncore3,not an address\n").unwrap();
     let (code, said) = run(&data, &["target", "import", file]);
-    assert!(code == 1 && said.contains("row 2 (core3): address:"), "{said}");
+    assert!(code == 1 && said.contains("line 3 (core3): address:"), "{said}");
     assert!(server.stop());
 }

@@ -17,6 +17,10 @@ fn an_agent_that_died_comes_back_and_one_that_was_stopped_waits_for_a_person() {
     let mut running = Running::start(&mut up(dir.path()));
     let console = running.line_with("Console");
     let first = pid_in(&running.line_with("running beside the server"));
+    // What a shell needs to find the program, which tests do not have in their PATH.
+    let export = running.line_with("export PATH=");
+    let folder = Path::new(env!("CARGO_BIN_EXE_faultline")).parent().unwrap();
+    assert_eq!(export.trim(), format!("export PATH=\"{}:$PATH\"", folder.display()));
 
     signal(first, "KILL");
     let died = running.line_with("died");

@@ -54,6 +54,7 @@ fn a_receiver_is_added_tested_and_sent_again_what_it_did_not_take() {
     assert!(code == 0 && said.starts_with("nobody is told"), "{said}");
     let (code, said) = run(&data, &["add", "noc", &url]);
     assert!(code == 0 && said.contains("    whsec_"), "{said}");
+    assert!(said.contains("`link` in the messages is null until `public_url`"), "{said}");
     let (code, said) = run(&data, &["add", "bad", "ftp://nowhere"]);
     assert!(code == 1 && said.contains("must be an address"), "{said}");
 
@@ -61,9 +62,10 @@ fn a_receiver_is_added_tested_and_sent_again_what_it_did_not_take() {
     assert!(code == 0 && said.starts_with("`noc` took it: 200 after "), "{said}");
     let (code, said) = run(&data, &["test", "noc"]);
     assert!(code == 1 && said.contains("the receiver answered 503"), "{said}");
-    let (code, said) = run(&data, &["deliveries", "noc", "--state", "dead"]);
+    let (code, said) = run(&data, &["deliveries", "noc", "--state", "given-up"]);
     let lines: Vec<&str> = said.lines().collect();
     assert!(code == 0 && lines.len() == 2 && lines[0].starts_with("ID"), "{said}");
+    assert!(lines[1].contains("  given up  "), "{said}");
     let id = lines[1].split_whitespace().next().unwrap();
     let (code, said) = run(&data, &["resend", id]);
     assert!(code == 0 && said.contains("is sent again now"), "{said}");

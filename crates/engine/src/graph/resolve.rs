@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use model::{ElementKind, ElementRole, PathSource};
+use model::{ElementKind, ElementRole, PathSource, nearest};
 
 use super::{
     draft::{
@@ -220,14 +220,7 @@ impl Resolver {
         if role.kinds().contains(&element.kind) {
             return;
         }
-        let roles: Vec<&str> = ElementRole::of(element.kind).map(ElementRole::as_str).collect();
-        let kind = element.kind;
-        let reason = if roles.is_empty() {
-            format!("`{role}` is no role of a {kind}, which has none: leave it out")
-        } else {
-            format!("`{role}` is no role of a {kind}: it is {}", roles.join(", "))
-        };
-        self.problem(place, reason);
+        self.problem(place, no_role(element.kind, role.as_str()));
     }
 
     fn check_position(&mut self, place: String, position: Option<Position>) {
@@ -520,6 +513,18 @@ fn arcs_of(elements: &[Element], element: &Element, ix: ElementIx) -> Vec<(Eleme
         (a, arc(b, [port_a, port_b], element.cost, element.cost_back, true)),
         (b, arc(a, [port_b, port_a], element.cost_back, element.cost, false)),
     ]
+}
+
+/// Why an element of a kind cannot have what is written as its role.
+pub(super) fn no_role(kind: ElementKind, word: &str) -> String {
+    let roles: Vec<&str> = ElementRole::of(kind).map(ElementRole::as_str).collect();
+    let a = if kind.as_str().starts_with(['a', 'i', 'u']) { "an" } else { "a" };
+    let what = format!("`{word}` is no role of {a} {kind}");
+    match nearest(word, roles.iter().copied()) {
+        _ if roles.is_empty() => format!("{what}, which has none: leave it out"),
+        Some(role) => format!("{what}: did you mean `{role}`?"),
+        None => format!("{what}: it is {}", roles.join(", ")),
+    }
 }
 
 /// A circle of `all`, walked once round; `None` if there is none.

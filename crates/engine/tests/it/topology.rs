@@ -167,7 +167,10 @@ fn each_fault_of_json_has_its_line_its_part_and_a_remedy() {
     refused(
         Format::Json,
         &json("{\"id\":\"a\",\"kind\":\"device\",\"latitude\":95,\"longitude\":0,\"weight\":2}"),
-        &["line 3: device `a`, weight: only targets have a weight"],
+        &[
+            "line 3: device `a`, weight: only targets have a weight",
+            "line 3: device `a`, latitude: 95, 0 is nowhere",
+        ],
     );
     refused(Format::Json, "{\"elements\": [", &["line 1: EOF"]);
     refused(Format::Json, "[1]", &["is a list; a topology is an object"]);
@@ -200,8 +203,11 @@ fn each_fault_of_yaml_and_csv_has_its_line() {
     refused(Format::Yaml, "elements: []\nsites: []\n", &["line 2: `sites` is not known"]);
     refused(
         Format::Csv,
-        "kind,id,device\ndevice,r1,\n\ninterface,e1,r9\ntarget,t,r1,x\nplace,p,\n",
-        &["line 5: has 4 fields, the header 3", "line 6: `p`, kind: unknown variant `place`"],
+        "kind,id,device\ndevice,r1,\ninterface,e1,r9\n\ntarget,t,r1,x\nplace,p,\n",
+        &[
+            "line 5: has 4 fields, the header 3",
+            "line 6: `p`, kind: `place` is no kind of part: it is",
+        ],
     );
     refused(
         Format::Csv,
@@ -218,6 +224,36 @@ fn each_fault_of_yaml_and_csv_has_its_line() {
         "kind,id,needs\ndevice,r1,r2\n",
         &["line 2: needs: `r2` is not like `any: a; b`"],
     );
+}
+
+#[test]
+fn a_wrong_word_hides_nothing_else_of_the_file_and_names_what_was_meant() {
+    refused(
+        Format::Csv,
+        "kind,id,role,site,device,end_a,end_b\n\
+         device,a,acess,nowhere,,,\n\
+         interface,e1,core,,r9,,\n\
+         srlg,d1,tube,,,,\n",
+        &[
+            "line 2: device `a`, role: `acess` is no role of a device: did you mean `access`?",
+            "line 2: device `a`, site: there is no element `nowhere`",
+            "line 3: interface `e1`, device: there is no element `r9`",
+            "line 3: interface `e1`, role: `core` is no role of an interface, which has none",
+            "line 4: srlg `d1`, role: `tube` is no role of a srlg: it is conduit, ring, power",
+        ],
+    );
+    let yaml = "elements:\n  - {id: a, kind: divice}\n  - {id: e1, kind: interface, device: a}\n";
+    refused(
+        Format::Yaml,
+        yaml,
+        &["line 2: elements[0].kind: `divice` is no kind of part: did you mean `device`?"],
+    );
+    // What stands already is looked for there, not in the file alone.
+    let base = read(Format::Csv, "kind,id\nsite,here\n").draft;
+    let more = "kind,id,role,site\ndevice,a,acess,here\n";
+    let document = Document::read(Format::Csv, more).expect("is read").onto(base);
+    let faults = document.build().expect_err("has a wrong role");
+    assert_eq!(faults.len(), 1, "{faults:?}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) struct RawRow {
     pub(crate) tags: Option<Vec<String>>,
     pub(crate) note: Option<String>,
     pub(crate) is_paused: Option<bool>,
+    /// Where it begins in a CSV, from 1; `None` in JSON.
+    pub(crate) line: Option<u64>,
     /// What was wrong before the fields could be looked at.
     pub(crate) errors: Vec<FieldError>,
 }
@@ -36,8 +38,14 @@ pub(crate) struct RawRow {
 pub(crate) fn read_csv(text: &[u8]) -> Result<Vec<RawRow>, AppError> {
     // Spreadsheets put a byte-order mark in front.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);
+    let header = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    // Spreadsheets of countries whose decimals have a comma write semicolons.
+    let is_semicolon = header.contains(&b';') && !header.contains(&b',');
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(if is_semicolon { b';' } else { b',' })
+        .from_reader(text);
     let header = reader.headers().map_err(|error| invalid("header", &error.to_string()))?;
     let columns = header.iter().map(str::to_ascii_lowercase).collect::<Vec<_>>();
     let mut fields = Fields::default();
@@ -61,17 +69,31 @@ pub(crate) fn read_csv(text: &[u8]) -> Result<Vec<RawRow>, AppError> {
             return Err(too_many());
         }
         rows.push(match record {
-            Ok(record) => csv_row(&columns, &record),
-            Err(error) => bad_row(&error.to_string()),
+            Ok(record) => {
+                let line = record.position().map(|position| line_of(text, position));
+                RawRow { line, ..csv_row(&columns, &record) }
+            }
+            Err(error) => {
+                let line = error.position().map(csv::Position::line);
+                RawRow { line, ..bad_row(&error.to_string()) }
+            }
         });
     }
     Ok(rows)
 }
 
+/// The line of a record, which is held to begin before the empty lines above it.
+fn line_of(text: &[u8], position: &csv::Position) -> u64 {
+    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let behind = text.get(at..).unwrap_or_default().iter();
+    let empty = behind.take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    position.line() + empty.filter(|byte| **byte == b'\n').count() as u64
+}
+
 fn csv_row(columns: &[String], record: &csv::ByteRecord) -> RawRow {
     if columns.len() < record.len() {
         return bad_row(&format!(
-            "has {} fields, the header {}; quote a field that holds a comma",
+            "has {} fields, the header {}; quote a field that holds what stands between fields",
             record.len(),
             columns.len()
         ));
@@ -119,7 +141,7 @@ pub(crate) fn parse_row(raw: &RawRow) -> Result<ImportRow, Vec<FieldError>> {
     }
     let mut fields = Fields::default();
     let name = fields.take("name", Name::parse(&raw.name));
-    let address = fields.take("address", Address::parse(&raw.address));
+    let address = fields.take("address", Address::parse_target(&raw.address));
     let tier = fields.take_some("tier", raw.tier.as_deref().map(Name::parse));
     let tags = fields.take_some("tags", raw.tags.as_deref().map(parse_tags));
     let note = fields.take_some("note", raw.note.as_deref().map(parse_note));
@@ -200,10 +222,29 @@ mod tests {
                 ! name: a name starts with a letter or a digit
                 ! address: looks like an IPv4 address but is none
                 ok 192.0.2.9 tier=Some("gold") tags=Some(["edge"]) note=Some("a, b")
-                ! row: has 6 fields, the header 5; quote a field that holds a comma
+                ! row: has 6 fields, the header 5; quote a field that holds what stands between fields
                 ! address: an address is an IPv4 or IPv6 address or a DNS name; this one is empty
             "#]],
         );
+    }
+
+    #[test]
+    fn semicolons_stand_between_fields_where_the_header_has_no_comma() {
+        check(
+            "name;address;tags\ncore1;192.0.2.1;\"b;a\"\ncore2;192.0.2.2;b,a\n",
+            expect![[r#"
+                core1 192.0.2.1 tier=None tags=Some(["a", "b"]) note=None
+                core2 192.0.2.2 tier=None tags=Some(["a", "b"]) note=None
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_row_knows_its_line_in_the_file() {
+        let text = b"name,address,note\na,192.0.2.1,\"two\nlines\"\n\nb,192.0.2.2,,,,\n";
+        let rows = read_csv(text).expect("is read");
+        let lines: Vec<Option<u64>> = rows.iter().map(|row| row.line).collect();
+        assert_eq!(lines, [Some(2), Some(5)]);
     }
 
     #[test]

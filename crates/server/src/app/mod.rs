@@ -29,6 +29,7 @@ pub(crate) mod targets;
 pub(crate) mod tiers;
 pub(crate) mod topology;
 pub(crate) mod traces;
+pub(crate) mod unknown;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 mod whatif;

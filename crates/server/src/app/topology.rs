@@ -18,6 +18,7 @@ use store::{Scope, TopologyEdit, TopologyPart};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::diagnosis::Shown;
+use super::unknown::Known;
 use super::{App, AppError, FieldError, aside};
 
 /// Single points, with the agents that were absent when they were looked for.
@@ -63,6 +64,8 @@ pub(crate) struct TopologyImport {
     pub(crate) faults: Vec<Fault>,
     /// What is probably a mistake and harmless.
     pub(crate) doubts: Vec<String>,
+    /// Names that the inventory does not have.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What a pair crosses, by ids.
@@ -154,7 +157,8 @@ impl App {
         let _order = order.lock().await;
         let held = self.topology(scope).await?;
         let basis = Arc::clone(&held);
-        let planned = aside(move || Ok(plan(&held, format, &text, mode))).await?;
+        let known = self.known_names(scope).await?;
+        let planned = aside(move || Ok(plan(&held, &known, (format, &text), mode))).await?;
         let (import, after) = match planned {
             Ok(planned) => planned,
             Err(faults) if dry_run => {
@@ -380,7 +384,7 @@ impl Topologies {
 type Planned = Result<(TopologyImport, Vec<Part>), Vec<Fault>>;
 
 /// What an import comes to, before anything is stored.
-fn plan(held: &Held, format: Format, text: &str, mode: ImportMode) -> Planned {
+fn plan(held: &Held, known: &Known, (format, text): (Format, &str), mode: ImportMode) -> Planned {
     let mut document = Document::read(format, text)?;
     let topology = match mode {
         ImportMode::Replace => document.build()?,
@@ -392,7 +396,8 @@ fn plan(held: &Held, format: Format, text: &str, mode: ImportMode) -> Planned {
     let parts = document.draft.to_parts();
     let difference = Difference::between(&held.parts, &parts);
     let doubts = document.doubts(&topology);
-    Ok((TopologyImport { difference, doubts, faults: Vec::new() }, parts))
+    let warnings = known.warnings(&document.draft);
+    Ok((TopologyImport { difference, doubts, warnings, faults: Vec::new() }, parts))
 }
 
 fn edit_of(

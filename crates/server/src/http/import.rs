@@ -72,6 +72,9 @@ pub(crate) struct ImportReportView {
 pub(crate) struct ImportRowView {
     /// Counts from 1; a header is not a row.
     row: usize,
+    /// Where the row begins in a CSV, counted from 1; null in JSON.
+    #[schema(required)]
+    line: Option<u64>,
     name: String,
     action: ImportActionView,
     errors: Vec<ProblemField>,
@@ -90,7 +93,8 @@ pub(crate) enum ImportActionView {
 /// Import targets
 ///
 /// A row whose name exists updates that target, every other row creates one. CSV has a header with
-/// `name`, `address` and, if wanted, `tier`, `tags` (with spaces between) and `note`.
+/// `name`, `address` and, if wanted, `tier`, `tags` (with spaces between) and `note`; a header with
+/// `;` and no `,` says that `;` stands between the fields.
 #[utoipa::path(
     post, path = "/api/v1/targets/import", tag = "targets", params(ImportQuery),
     request_body(content(
@@ -125,7 +129,7 @@ pub(crate) async fn target_import(
     let mut rows = Vec::with_capacity(raw.len());
     for (index, (row, refused)) in raw.into_iter().zip(refused).enumerate() {
         let result = refused.map_or_else(|| results.next().map_or_else(lost, Ok), Err);
-        rows.push(row_view(index + 1, row.name, result));
+        rows.push(row_view(index + 1, row, result));
     }
     let count = |action| rows.iter().filter(|row| row.action == action).count();
     Ok(Json(ImportReportView {
@@ -145,7 +149,7 @@ fn lost() -> Result<ImportResult, Vec<FieldError>> {
 
 fn row_view(
     row: usize,
-    name: String,
+    RawRow { line, name, .. }: RawRow,
     result: Result<ImportResult, Vec<FieldError>>,
 ) -> ImportRowView {
     let (action, errors) = match result {
@@ -159,7 +163,13 @@ fn row_view(
             }
         },
     };
-    ImportRowView { row, name, action, errors: errors.iter().map(ProblemField::from).collect() }
+    ImportRowView {
+        row,
+        line,
+        name,
+        action,
+        errors: errors.iter().map(ProblemField::from).collect(),
+    }
 }
 
 /// The rows of a body, in either form.
@@ -254,6 +264,7 @@ fn raw_row(row: serde_json::Value) -> RawRow {
             tags: row.tags,
             note: row.note,
             is_paused: row.is_paused,
+            line: None,
             errors: vec![],
         },
         Err(error) => {

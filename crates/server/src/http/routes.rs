@@ -89,6 +89,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(tiers::tier_delete, Needs(P::TierWrite)),
         route!(plan::plan_get, Needs(P::TierRead)),
         route!(topology::topology_get, Needs(P::TopologyRead)),
+        route!(topology::topology_check, Needs(P::TopologyRead)),
         route!(topology::topology_export, Needs(P::TopologyRead)),
         Route { body_bytes_max: TOPOLOGY_BODY_BYTES_MAX, ..topology },
         route!(topology::topology_element_get, Needs(P::TopologyRead)),

@@ -266,7 +266,7 @@ pub(crate) async fn target_create(
     let scope = caller.authorize(Permission::TargetWrite)?;
     let mut fields = Fields::default();
     let name = fields.take("name", Name::parse(&body.name));
-    let address = fields.take("address", Address::parse(&body.address));
+    let address = fields.take("address", Address::parse_target(&body.address));
     let tags = fields.take("tags", parse_tags(&body.tags));
     let note = fields.take("note", parse_note(&body.note));
     let (Some(name), Some(address), Some(tags), Some(note)) = (name, address, tags, note) else {
@@ -309,7 +309,7 @@ pub(crate) async fn target_update(
     let mut fields = Fields::default();
     let patch = TargetPatch {
         name: fields.take_some("name", body.name.as_deref().map(Name::parse)),
-        address: fields.take_some("address", body.address.as_deref().map(Address::parse)),
+        address: fields.take_some("address", body.address.as_deref().map(Address::parse_target)),
         tier: body.tier_id.map(TierId),
         tags: fields.take_some("tags", body.tags.as_deref().map(parse_tags)),
         note: fields.take_some("note", body.note.as_deref().map(parse_note)),

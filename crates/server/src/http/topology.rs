@@ -27,6 +27,7 @@ use super::{
 use crate::app::{
     App, FieldError, Fields, aside,
     topology::{Held, ImportMode, TopologyImport},
+    unknown::Checked,
 };
 
 /// Parts that one answer tells: a large network whole; a file has everything.
@@ -192,6 +193,26 @@ pub(crate) struct TopologyImportView {
     problems: Vec<ProblemField>,
     /// What is probably a mistake and harmless.
     doubts: Vec<String>,
+    /// Targets and agents that the inventory does not have, each with the name that was probably
+    /// meant: no rounds are counted for them.
+    warnings: Vec<String>,
+}
+
+/// What is odd about the topology that is in force.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TopologyCheck)]
+pub(crate) struct TopologyCheckView {
+    /// Of the inventory, at the last change; 0 before the first.
+    version: u64,
+    elements: usize,
+    /// How many of the elements are devices: without any, no cause can be named.
+    devices: usize,
+    targets: usize,
+    /// What is probably a mistake and harmless.
+    doubts: Vec<String>,
+    /// Targets and agents that the inventory does not have, each with the name that was probably
+    /// meant: no rounds are counted for them.
+    warnings: Vec<String>,
 }
 
 /// Some ids, and how many there are.
@@ -300,6 +321,25 @@ pub(crate) async fn topology_get(
     let held = app.topology(&scope).await?;
     // A hundred thousand parts take a while.
     Ok(Json(aside(move || Ok(views(&held, &query))).await??))
+}
+
+/// Check the topology
+///
+/// What is odd about it: parts that nothing reaches, names that the inventory does not have.
+#[utoipa::path(
+    get, path = "/api/v1/topology/check", tag = "topology",
+    responses((status = 200, description = "What is odd", body = TopologyCheckView))
+)]
+pub(crate) async fn topology_check(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<TopologyCheckView>, ApiError> {
+    let scope = caller.authorize(Permission::TopologyRead)?;
+    let Checked { held, doubts, warnings } = app.topology_check(&scope).await?;
+    let devices = held.topology.of_kind(ElementKind::Device).count();
+    let (elements, targets) = (held.draft.elements.len(), held.draft.targets.len());
+    let version = held.version;
+    Ok(Json(TopologyCheckView { version, elements, devices, targets, doubts, warnings }))
 }
 
 /// Export the topology
@@ -414,7 +454,7 @@ pub(crate) async fn topology_import(
     let dry_run = dry_run.unwrap_or(false);
     let mode = mode.unwrap_or(ImportMode::Merge);
     let import = app.topology_import(&scope, (format, body.text), mode, dry_run).await?;
-    let TopologyImport { difference, faults, doubts } = import;
+    let TopologyImport { difference, faults, doubts, warnings } = import;
     let problems = faults.iter().map(|fault| {
         let line = fault.line.filter(|line| 0 < *line).map(|line| format!("line {line}"));
         let place = Some(fault.place.clone()).filter(|place| !place.is_empty());
@@ -429,6 +469,7 @@ pub(crate) async fn topology_import(
         unchanged: difference.unchanged,
         problems: problems.collect(),
         doubts,
+        warnings,
     }))
 }
 

@@ -22,6 +22,10 @@ use crate::app::{
     webhooks::{Address, Webhook, WebhookEdit},
 };
 
+/// Of an installation that does not know its own address.
+const NO_LINK: &str = "`link` in the messages is null until `public_url` under [http] in the \
+                       configuration says where people reach the console";
+
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Webhooks)]
 pub(crate) struct WebhooksView {
@@ -69,6 +73,9 @@ pub(crate) struct WebhookCreatedView {
     /// What its messages are signed with, as Standard Webhooks has it.
     #[schema(example = "whsec_…")]
     secret: String,
+    /// What its messages lack until it is set; null if nothing.
+    #[schema(required)]
+    warning: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -129,6 +136,9 @@ pub(crate) struct DeliveryView {
     /// What happened.
     #[schema(example = "incident.opened")]
     kind: String,
+    /// Number of the one incident that it tells of; null if it tells of none, or of several.
+    #[schema(required)]
+    incident: Option<u32>,
     state: DeliveryStateView,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -207,6 +217,7 @@ impl From<&DeliveryRow> for DeliveryView {
             webhook_id: row.webhook.0,
             message: row.key.clone(),
             kind: row.kind.clone(),
+            incident: row.subject.strip_prefix("incident.").and_then(|id| id.parse().ok()),
             state: DeliveryStateView(row.state.as_str()),
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
@@ -269,7 +280,8 @@ pub(crate) async fn webhook_create(
         return Err(fields.error().into());
     };
     let (webhook, secret) = app.webhook_create(&scope, name, address).await?;
-    let created = WebhookCreatedView { webhook: WebhookView::from(&webhook), secret };
+    let warning = app.config.http.public_url.is_none().then(|| NO_LINK.to_owned());
+    let created = WebhookCreatedView { webhook: WebhookView::from(&webhook), secret, warning };
     Ok((StatusCode::CREATED, Json(created)))
 }
 

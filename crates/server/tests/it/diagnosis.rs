@@ -304,7 +304,7 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
     case_holds(&server).await;
 
     let (status, acknowledged) = act(&server, "acknowledge", json!({})).await;
-    assert_eq!((status, &acknowledged["acknowledged_by"]), (200, &json!("local")));
+    assert_eq!((status, &acknowledged["acknowledged_by"]), (200, &json!("server-shell")));
     let again = act(&server, "acknowledge", json!({"version": incident["version"]})).await.1;
     assert_eq!(again["version"], acknowledged["version"], "pressed twice");
     let (status, owned) = act(&server, "assign", json!({"owner": "admin"})).await;
@@ -351,7 +351,7 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
             "local closed",
         ]
     );
-    assert_eq!(done["closed_by"], "local");
+    assert_eq!(done["closed_by"], "server-shell");
     let page = server.get("/incidents?q=r2--r3&owner=admin&sort=severity&target=r3").await;
     assert_eq!((page["items"].as_array().unwrap().len(), &page["open"]), (1, &json!(0)));
     server.stop().await;

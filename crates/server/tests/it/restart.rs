@@ -152,7 +152,7 @@ async fn a_local_key_that_was_deleted_is_made_anew_at_the_next_start() {
     first.delete(&format!("/api-keys/{}", keys["items"][0]["id"])).await;
     first.stop().await;
     let second = Server::start(dir.path()).await;
-    assert_eq!(second.get("/api-keys").await["items"][0]["name"], "local");
+    assert_eq!(second.get("/api-keys").await["items"][0]["name"], "server-shell");
     second.stop().await;
 }
 

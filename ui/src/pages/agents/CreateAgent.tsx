@@ -44,7 +44,7 @@ function CreateForm({ onDone }: { onDone: () => void }) {
         problem={create.error instanceof Problem ? create.error : null}
         onChange={setDraft}
       />
-      <Failure error={create.error} />
+      <Failure error={create.error} atPlace={['name', 'witnesses']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -40,7 +40,7 @@ function EditForm({ agent, onDone }: { agent: Agent; onDone: () => void }) {
         problem={change.error instanceof Problem ? change.error : null}
         onChange={setDraft}
       />
-      <Failure error={change.error} />
+      <Failure error={change.error} atPlace={['name', 'witnesses']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

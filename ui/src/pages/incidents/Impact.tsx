@@ -1,10 +1,13 @@
 /** Whom it hits, and of whom nobody is told by themselves. */
 
 import { Button } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 
+import { incidentRevisionsQuery } from '../../api/queries'
 import type { IncidentDetail } from '../../api/types'
 import { namesOf } from '../../domain/diagnosis'
+import { worstImpact } from '../../domain/incident'
 import { count, many } from '../../domain/units'
 import { Fact, Facts, Panel } from '../../ui/Panel'
 import { TargetLink } from './CauseCards'
@@ -14,10 +17,13 @@ import css from './Incidents.module.css'
 const FEW = 12
 
 export function Impact({ incident }: { incident: IncidentDetail }) {
-  const { impact, suppressed, suppressed_total } = incident
+  const { suppressed, suppressed_total } = incident
+  const { data: beliefs } = useQuery(incidentRevisionsQuery(incident.id))
+  // What is over hits nobody now: what it did hit is asked for.
+  const impact = incident.is_seen ? incident.impact : worstImpact(incident, beliefs?.items ?? [])
   return (
     <Panel
-      title="Affected"
+      title={incident.is_seen ? 'Affected' : 'Affected at worst'}
       aside={suppressed_total > 0 && `${many(suppressed_total, 'target')} under this incident`}
     >
       <Facts>

@@ -194,7 +194,7 @@ function KeyForm({ onDone }: { onDone: () => void }) {
         }}
         data={[...ROLES]}
       />
-      <Failure error={create.error} />
+      <Failure error={create.error} atPlace={['name']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -1,6 +1,7 @@
 /** Who changed what, newest first. */
 
 import { Button } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useSuspenseInfiniteQuery } from '@tanstack/react-query'
 
 import { auditQuery } from '../../api/queries'
@@ -26,22 +27,53 @@ function differences(before: unknown, after: unknown): string[] {
     })
 }
 
+/** On a phone folded to one line, so that a page of entries stays a page. */
+function Change({ lines }: { lines: readonly string[] }) {
+  const isPhone = useMediaQuery('(max-width: 760px)', false, { getInitialValueInEffect: false })
+  const list = (
+    <ul className={css.change}>
+      {lines.map((line) => (
+        <li key={line}>{line}</li>
+      ))}
+    </ul>
+  )
+  if (!isPhone || lines.length < 2) return list
+  return (
+    <details>
+      <summary className={css.folded}>{lines.join(', ')}</summary>
+      {list}
+    </details>
+  )
+}
+
 const COLUMNS: readonly Column<AuditEntry>[] = [
-  { id: 'at', head: 'When', width: '200px', cell: (entry) => <Moment at={entry.at} /> },
-  { id: 'actor', head: 'Who', width: '15%', cell: (entry) => entry.actor },
-  { id: 'action', head: 'What', width: '15%', cell: (entry) => <code>{entry.action}</code> },
-  { id: 'object', head: 'Of', width: '20%', cell: (entry) => <b>{entry.object}</b> },
+  {
+    id: 'at',
+    head: 'When',
+    width: '200px',
+    card: 'plain',
+    cell: (entry) => <Moment at={entry.at} />,
+  },
+  { id: 'actor', head: 'Who', width: '15%', card: 'plain', cell: (entry) => entry.actor },
+  {
+    id: 'action',
+    head: 'What',
+    width: '15%',
+    card: 'plain',
+    cell: (entry) => <code>{entry.action}</code>,
+  },
+  {
+    id: 'object',
+    head: 'Of',
+    width: '20%',
+    card: 'title',
+    cell: (entry) => <b>{entry.object}</b>,
+  },
   {
     id: 'change',
     head: 'Change',
     card: 'bare',
-    cell: (entry) => (
-      <ul className={css.change}>
-        {differences(entry.before, entry.after).map((line) => (
-          <li key={line}>{line}</li>
-        ))}
-      </ul>
-    ),
+    cell: (entry) => <Change lines={differences(entry.before, entry.after)} />,
   },
 ]
 

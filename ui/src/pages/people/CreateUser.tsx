@@ -63,7 +63,7 @@ function UserForm({ onDone }: { onDone: () => void }) {
           setPassword(event.currentTarget.value)
         }}
       />
-      <Failure error={create.error} />
+      <Failure error={create.error} atPlace={['name', 'password']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -76,9 +76,10 @@ export default function SignInPage() {
         <details className={css.hint}>
           <summary>First time here, or password lost?</summary>
           <p>
-            On its first start the server made the user <code>admin</code> and printed the first
-            password in the terminal it was started from. Change it after signing in: account
-            menu, “Change password”.
+            On its first start the server made the user <code>admin</code>. Its first password was
+            printed in the terminal that <code>faultline up</code> was typed in; of a service it
+            is in the file <code>first-password</code> of its data directory, until it is changed:
+            account menu, “Change password”.
           </p>
           <p>
             An admin gives a new password under Users. If no admin can sign in any more, type{' '}

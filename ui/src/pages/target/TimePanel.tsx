@@ -134,7 +134,7 @@ export function TimePanel({ status, opened, onOpen }: Props) {
       }
     >
       <TimeTools id={id} span={span} level={level} isPhone={isPhone} />
-      <Failure error={asked.error} hasNoForm />
+      <Failure error={asked.error} />
       <div ref={ref} className={css.time} data-loading={asked.isPlaceholderData || undefined}>
         {asked.isPending && <p className={css.hint}>Reading the history</p>}
         {widthPx > 0 && asked.data !== undefined && (

@@ -131,7 +131,7 @@ function Report({ report }: { report: ImportReport }) {
         <table>
           <thead>
             <tr>
-              <th scope="col">Row</th>
+              <th scope="col">{rows.some(({ line }) => line !== null) ? 'Line' : 'Row'}</th>
               <th scope="col">Would</th>
               <th scope="col">Name</th>
               <th scope="col">Why not</th>
@@ -140,7 +140,7 @@ function Report({ report }: { report: ImportReport }) {
           <tbody>
             {rows.slice(0, ROWS_SHOWN_MAX).map((row) => (
               <tr key={row.row}>
-                <td>{row.row}</td>
+                <td>{row.line ?? row.row}</td>
                 <td className={`tone-${TONES[row.action]} ${css.action}`}>{WORDS[row.action]}</td>
                 <td>{row.name}</td>
                 <td>

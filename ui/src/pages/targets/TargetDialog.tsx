@@ -119,7 +119,7 @@ function TargetForm({ target, onDone }: { target: Target | null; onDone: () => v
           setNote(event.currentTarget.value)
         }}
       />
-      <Failure error={command.error} />
+      <Failure error={command.error} atPlace={['address', 'name', 'tier_id', 'tags', 'note']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -142,7 +142,7 @@ export function TierForm({ tier, onDone }: { tier: Tier | null; onDone: () => vo
       {Object.keys(errors).every((field) => field === 'name') && (
         <Sum settings={settings} tier={tier} />
       )}
-      <Failure error={save.error} />
+      <Failure error={save.error} atPlace={['name', 'kept_days', ...Object.keys(RANGES)]} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -2,6 +2,7 @@
 
 import { Button, SegmentedControl } from '@mantine/core'
 import { useInfiniteQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 
 import { deliveriesQuery } from '../../api/queries'
 import type { Delivery } from '../../api/types'
@@ -38,7 +39,11 @@ const COLUMNS: readonly Column<Delivery>[] = [
     id: 'what',
     head: 'What happened',
     card: 'title',
-    cell: (delivery) => <b>{kindWords(delivery.kind)}</b>,
+    cell: (delivery) => (
+      <>
+        <b>{kindWords(delivery.kind)}</b> <IncidentLink id={delivery.incident} />
+      </>
+    ),
   },
   {
     id: 'state',
@@ -67,6 +72,16 @@ const COLUMNS: readonly Column<Delivery>[] = [
     cell: (delivery) => <span className={css.reason}>{delivery.reason ?? ''}</span>,
   },
 ]
+
+/** The incident that a message tells of, if it is one. */
+export function IncidentLink({ id }: { id: number | null }) {
+  if (id === null) return null
+  return (
+    <Link to="/incidents/$id" params={{ id }}>
+      #{id}
+    </Link>
+  )
+}
 
 export function Until({ at }: { at: string | null }) {
   const now = useNow()

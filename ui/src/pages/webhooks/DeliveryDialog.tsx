@@ -13,7 +13,7 @@ import { Fact, Facts } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
 import { MarkLabel } from '../../ui/Verdict'
 import form from '../../ui/form.module.css'
-import { Until } from './Deliveries'
+import { IncidentLink, Until } from './Deliveries'
 import css from './Webhooks.module.css'
 
 export function DeliveryDialog({ id, onClose }: { id: number | null; onClose: () => void }) {
@@ -47,6 +47,11 @@ function Detail({ delivery, onClose }: { delivery: DeliveryDetail; onClose: () =
         <Fact label="Happened" isWide>
           <Moment at={delivery.created_at} />
         </Fact>
+        {delivery.incident !== null && (
+          <Fact label="Incident">
+            <IncidentLink id={delivery.incident} />
+          </Fact>
+        )}
         <Fact label="Message id" hint="the same at each try" isWide>
           <code>{delivery.message}</code>
         </Fact>

@@ -128,7 +128,7 @@ function Fields({ verb, hook, error, isBusy, onSubmit, onDone }: FieldsProps) {
           setUrl(event.currentTarget.value)
         }}
       />
-      <Failure error={error} />
+      <Failure error={error} atPlace={['name', 'url']} />
       <div className={form.actions}>
         <Button size="sm" variant="default" onClick={onDone}>
           Cancel

@@ -60,21 +60,29 @@ pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
         }
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
-                let line = u32::try_from(line).unwrap_or(u32::MAX);
+                let line = record.position().map_or(0, |position| line_of(text, position));
                 match row(&columns, &record) {
                     Ok(None) => {}
                     Ok(Some(item)) => gather.add(Among::Elements, line, item),
-                    Err((place, reason)) => gather.fault(line, &place, reason),
+                    Err((place, reason)) => gather.refuse(line, &place, reason),
                 }
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                gather.fault(u32::try_from(line).unwrap_or(u32::MAX), "", error.to_string());
+                gather.refuse(u32::try_from(line).unwrap_or(u32::MAX), "", error.to_string());
             }
         }
     }
     Ok(gather)
+}
+
+/// The line of a record, which is held to begin before the empty lines above it.
+fn line_of(text: &str, position: &csv::Position) -> u32 {
+    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let behind = text.as_bytes().get(at..).unwrap_or_default().iter();
+    let empty = behind.take_while(|byte| matches!(byte, b'\n' | b'\r'));
+    let lines = position.line() + empty.filter(|byte| **byte == b'\n').count() as u64;
+    u32::try_from(lines).unwrap_or(u32::MAX)
 }
 
 /// The header's columns in lower case.
@@ -255,7 +263,7 @@ fn record(item: &Item) -> [String; COLUMNS.len()] {
         item.kind.map(|kind| kind.to_string()).unwrap_or_default(),
         item.id.clone(),
         text(&item.name),
-        item.role.map(|role| role.to_string()).unwrap_or_default(),
+        text(&item.role),
         text(&item.site),
         degrees(item.latitude),
         degrees(item.longitude),

@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use model::{ElementKind, ElementRole};
+use model::{ElementKind, ElementRole, nearest};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, Visitor},
 };
 
 use super::{Document, FAULTS_MAX, Fault};
-use crate::graph::draft::{Dependency, Draft, ElementDraft, Need, Pin, Position, TargetDraft};
+use crate::graph::{
+    draft::{Dependency, Draft, ElementDraft, Need, Pin, Position, TargetDraft},
+    resolve::no_role,
+};
 
 /// Where an item stands: a target needs no kind among targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +25,13 @@ pub(super) enum Among {
 #[serde(deny_unknown_fields)]
 pub(super) struct Item {
     pub(super) id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "kind")]
     pub(super) kind: Option<ElementKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
+    /// As it is written: which roles there are depends on the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) role: Option<ElementRole>,
+    pub(super) role: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) site: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "degrees")]
@@ -105,6 +109,17 @@ impl Visitor<'_> for AsText {
     }
 }
 
+fn kind<'d, D: Deserializer<'d>>(from: D) -> Result<Option<ElementKind>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    ElementKind::parse(&text).map(Some).ok_or_else(|| {
+        let kinds: Vec<&str> = ElementKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        de::Error::custom(match nearest(&text, kinds.iter().copied()) {
+            Some(kind) => format!("`{text}` is no kind of part: did you mean `{kind}`?"),
+            None => format!("`{text}` is no kind of part: it is one of {}", kinds.join(", ")),
+        })
+    })
+}
+
 fn whole<'d, D: Deserializer<'d>>(from: D) -> Result<Option<i64>, D::Error> {
     let Some(text) = from.deserialize_any(AsText)? else { return Ok(None) };
     let number = text.parse::<i64>();
@@ -123,15 +138,24 @@ fn degrees<'d, D: Deserializer<'d>>(from: D) -> Result<Option<f64>, D::Error> {
 #[derive(Debug, Default)]
 pub(super) struct Gather {
     document: Document,
-    pub(super) faults: Vec<Fault>,
+    /// Whether an item is missing: whoever names it is not to blame.
+    is_torn: bool,
 }
 
 impl Gather {
-    pub(super) fn fault(&mut self, line: u32, place: &str, reason: impl Into<String>) {
-        if self.faults.len() < FAULTS_MAX {
+    /// Says what is wrong with an item that is taken all the same, so that the rest is looked at.
+    fn fault(&mut self, line: u32, place: &str, reason: impl Into<String>) {
+        let faults = &mut self.document.faults;
+        if faults.len() < FAULTS_MAX {
             let (place, reason) = (place.to_owned(), reason.into());
-            self.faults.push(Fault { line: Some(line), place, reason });
+            faults.push(Fault { line: Some(line), place, reason });
         }
+    }
+
+    /// Says why an item cannot be taken.
+    pub(super) fn refuse(&mut self, line: u32, place: &str, reason: impl Into<String>) {
+        self.is_torn = true;
+        self.fault(line, place, reason);
     }
 
     pub(super) fn add(&mut self, among: Among, line: u32, item: Item) {
@@ -139,13 +163,13 @@ impl Gather {
             (Among::Targets, None | Some(ElementKind::Target)) => ElementKind::Target,
             (Among::Targets, Some(kind)) => {
                 let reason = format!("it is a {kind}: it stands among the elements");
-                return self.fault(line, &format!("target `{}`", item.id), reason);
+                return self.refuse(line, &format!("target `{}`", item.id), reason);
             }
             (Among::Elements, Some(kind)) => kind,
             (Among::Elements, None) => {
                 let kinds: Vec<&str> = ElementKind::ALL.iter().map(|kind| kind.as_str()).collect();
                 let reason = format!("it has no `kind`: one of {}", kinds.join(", "));
-                return self.fault(line, &format!("`{}`", item.id), reason);
+                return self.refuse(line, &format!("`{}`", item.id), reason);
             }
         };
         let place = format!("{kind} `{}`", item.id);
@@ -228,13 +252,20 @@ impl Gather {
                 None
             }
         };
+        let role = item.role.as_deref().and_then(|word| {
+            let role = ElementRole::parse(word);
+            if role.is_none() {
+                self.fault(line, &format!("{place}, role"), no_role(kind, word));
+            }
+            role
+        });
         let customers = self.count(line, place, "customers", item.customers);
         let services = self.count(line, place, "services", item.services);
         self.add_needs(line, &item.id, item.needs);
         self.document.lines.elements.push(line);
         self.document.draft.elements.push(ElementDraft {
             kind,
-            role: item.role,
+            role,
             site: item.site,
             position,
             groups: item.srlg.unwrap_or_default(),
@@ -250,7 +281,7 @@ impl Gather {
     }
 
     pub(super) fn finish(self) -> Result<Document, Vec<Fault>> {
-        if self.faults.is_empty() { Ok(self.document) } else { Err(self.faults) }
+        if self.is_torn { Err(self.document.faults) } else { Ok(self.document) }
     }
 }
 
@@ -264,7 +295,7 @@ pub(super) fn items(draft: &Draft) -> (Vec<Item>, Vec<Item>) {
             id: element.id.clone(),
             kind: Some(element.kind),
             name: element.name.clone(),
-            role: element.role,
+            role: element.role.map(|role| role.as_str().to_owned()),
             site: element.site.clone(),
             latitude: element.position.map(|position| position.latitude),
             longitude: element.position.map(|position| position.longitude),

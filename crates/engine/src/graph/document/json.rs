@@ -63,14 +63,14 @@ pub(super) fn read(text: &str) -> Result<Gather, Vec<Fault>> {
             let offset = raw.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
             let line = lines.at(offset);
             if raw.get().starts_with('[') {
-                gather.fault(line, &place(among, at), "is a list; a part is an object".to_owned());
+                gather.refuse(line, &place(among, at), "is a list; a part is an object".to_owned());
                 continue;
             }
             match serde_json::from_str::<Item>(raw.get()) {
                 Ok(item) => gather.add(among, line, item),
                 Err(error) => {
                     let below = u32::try_from(error.line().saturating_sub(1)).unwrap_or(0);
-                    gather.fault(line.saturating_add(below), &place(among, at), said(&error));
+                    gather.refuse(line.saturating_add(below), &place(among, at), said(&error));
                 }
             }
         }

@@ -116,6 +116,8 @@ impl Fault {
 pub struct Document {
     pub draft: Draft,
     lines: Lines,
+    /// What is wrong with parts that are in the draft all the same.
+    faults: Vec<Fault>,
 }
 
 /// The lines on which the parts of a draft stand; empty for a draft that was no text.
@@ -131,8 +133,8 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with how it is written. What it means is checked by
-    /// [`Document::build`].
+    /// Everything that is wrong with how it is written, if a part cannot be read. What else is
+    /// wrong with it [`Document::build`] says.
     pub fn read(format: Format, text: &str) -> Result<Document, Vec<Fault>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let of_others = |read: Result<Draft, Problem>| match read {
@@ -151,7 +153,7 @@ impl Document {
     /// The same over what is there already: that stays where it has no part of the same id.
     #[must_use]
     pub fn onto(self, base: Draft) -> Document {
-        let Document { draft: own, lines } = self;
+        let Document { draft: own, lines, faults } = self;
         let counts = (own.elements.len(), own.targets.len(), own.dependencies.len());
         let mut draft = base;
         draft.merge(own);
@@ -165,7 +167,7 @@ impl Document {
             targets: behind(draft.targets.len(), counts.1, lines.targets),
             dependencies: behind(draft.dependencies.len(), counts.2, lines.dependencies),
         };
-        Document { draft, lines }
+        Document { draft, lines, faults }
     }
 
     /// Makes the topology that it describes.
@@ -174,8 +176,15 @@ impl Document {
     ///
     /// Everything that is wrong with it.
     pub fn build(&self) -> Result<Topology, Vec<Fault>> {
-        let built = Topology::build(&self.draft.with_own_targets());
-        built.map_err(|problems| problems.into_iter().map(|problem| self.locate(problem)).collect())
+        let (topology, problems) = match Topology::build(&self.draft.with_own_targets()) {
+            Ok(topology) => (Some(topology), Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        let problems = problems.into_iter().map(|problem| self.locate(problem));
+        let mut faults: Vec<Fault> = self.faults.iter().cloned().chain(problems).collect();
+        faults.sort_by_key(|fault| fault.line);
+        faults.truncate(FAULTS_MAX);
+        topology.filter(|_| faults.is_empty()).ok_or(faults)
     }
 
     /// What is probably a mistake and harmless, one sentence each.
@@ -237,7 +246,7 @@ impl Document {
 
 impl From<Draft> for Document {
     fn from(draft: Draft) -> Document {
-        Document { draft, lines: Lines::default() }
+        Document { draft, ..Document::default() }
     }
 }
 

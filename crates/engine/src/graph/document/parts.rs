@@ -112,10 +112,11 @@ impl Draft {
             };
             match json::read_one(text) {
                 Ok(item) => gather.add(among, 0, item),
-                Err(reason) => gather.fault(0, section.as_str(), reason),
+                Err(reason) => gather.refuse(0, section.as_str(), reason),
             }
         }
-        gather.finish().map(|Document { draft, .. }| draft)
+        let Document { draft, faults, .. } = gather.finish()?;
+        if faults.is_empty() { Ok(draft) } else { Err(faults) }
     }
 
     /// Takes a part out, with what it needs; whether it was there.

@@ -175,7 +175,7 @@ fn section<'a>(
                 let field = error.path().to_string();
                 let field = if field == "." { String::new() } else { format!(".{field}") };
                 let place = format!("{name}[{at}]{field}");
-                gather.fault(line, &place, error.into_inner().to_string());
+                gather.refuse(line, &place, error.into_inner().to_string());
             }
         }
     }
@@ -207,7 +207,7 @@ fn write_item(text: &mut String, item: &Item) {
     line("id", Some(quoted(id)));
     line("kind", kind.map(|kind| kind.to_string()));
     line("name", said(name));
-    line("role", role.map(|role| role.to_string()));
+    line("role", role.clone());
     line("site", said(site));
     line("latitude", latitude.map(|degrees| degrees.to_string()));
     line("longitude", longitude.map(|degrees| degrees.to_string()));

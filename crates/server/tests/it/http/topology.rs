@@ -103,6 +103,34 @@ async fn a_file_with_a_fault_changes_nothing_and_each_fault_has_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_and_an_agent_that_the_inventory_does_not_have_are_told_and_taken() {
+    let site = Site::start().await;
+    let target = json!({"name": "cpe-8", "address": "192.0.2.8"});
+    site.expect(StatusCode::CREATED, Method::POST, "/targets", Some(target)).await;
+    let agent = json!({"name": "fra1"});
+    site.expect(StatusCode::CREATED, Method::POST, "/agents", Some(agent)).await;
+    let rows = |target: &str, agent: &str| {
+        format!("kind,id,device\ndevice,acc1,\nagent,{agent},acc1\ntarget,{target},acc1\n")
+    };
+    let warnings = json!([
+        "target `cpe-9` is not in the inventory: no rounds will be counted for it; did you mean \
+         `cpe-8`?",
+        "agent `fre1` is not in the inventory: no rounds will be counted of it; did you mean \
+         `fra1`?",
+    ]);
+    for query in ["?dry_run=true", ""] {
+        let (status, report) = import(&site, query, "text/csv", &rows("cpe-9", "fre1")).await;
+        assert_eq!((status, total(&report, "added")), (StatusCode::OK, 3), "{report}");
+        assert_eq!(report["warnings"], warnings);
+    }
+    let checked = site.get("/topology/check").await;
+    assert_eq!((&checked["warnings"], &checked["devices"]), (&warnings, &json!(1)));
+    let (_, report) = import(&site, "?mode=replace", "text/csv", &rows("cpe-8", "fra1")).await;
+    assert_eq!(report["warnings"], json!([]));
+    assert_eq!(site.get("/topology/check").await["warnings"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn single_parts_are_set_read_and_taken_out_unless_somebody_names_them() {
     let site = Site::start().await;
     import(&site, "", "text/csv", CSV).await;
