@@ -265,7 +265,7 @@ async fn closed_by_force(server: &Server, version: &Value) {
     let (status, problem) = act(server, "close", stale).await;
     assert_eq!(status, 409);
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.starts_with("since you read it, local commented on it at "), "{detail}");
+    assert!(detail.starts_with("since you read it, server-shell commented on it at "), "{detail}");
     let forced = json!({"code": "line", "note": "known", "force": true});
     let (status, closed) = act(server, "close", forced).await;
     assert_eq!(
@@ -342,13 +342,13 @@ async fn people_work_on_a_real_incident_from_the_first_symptom_to_the_all_clear(
         told,
         [
             "null opened",
-            "local acknowledged",
-            "local assigned",
-            "local commented",
-            "local closed",
-            "local reopened",
+            "server-shell acknowledged",
+            "server-shell assigned",
+            "server-shell commented",
+            "server-shell closed",
+            "server-shell reopened",
             "null resolved",
-            "local closed",
+            "server-shell closed",
         ]
     );
     assert_eq!(done["closed_by"], "server-shell");
