@@ -33,8 +33,8 @@ export interface Column<T> {
   by?: (row: T) => string | number
   isNumeric?: boolean
   /**
-   * On a phone's card: `title` on top, `bare` without its head on a line of its own, `plain` without
-   * its head beside others, `corner` beside the title.
+   * On a phone's card: `title` on top, `bare` without its head on a line of its own, `plain`
+   * without its head beside others, `corner` beside the title.
    */
   card?: 'title' | 'bare' | 'plain' | 'corner'
   width?: string

@@ -93,7 +93,7 @@ fn line_of(text: &[u8], position: &csv::Position) -> u64 {
 fn csv_row(columns: &[String], record: &csv::ByteRecord) -> RawRow {
     if columns.len() < record.len() {
         return bad_row(&format!(
-            "has {} fields, the header {}; quote a field that holds what stands between fields",
+            "has {} fields, the header {}; quote a field that holds a `,` or `;`",
             record.len(),
             columns.len()
         ));
@@ -222,7 +222,7 @@ mod tests {
                 ! name: a name starts with a letter or a digit
                 ! address: looks like an IPv4 address but is none
                 ok 192.0.2.9 tier=Some("gold") tags=Some(["edge"]) note=Some("a, b")
-                ! row: has 6 fields, the header 5; quote a field that holds what stands between fields
+                ! row: has 6 fields, the header 5; quote a field that holds a `,` or `;`
                 ! address: an address is an IPv4 or IPv6 address or a DNS name; this one is empty
             "#]],
         );
