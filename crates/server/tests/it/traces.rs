@@ -103,7 +103,7 @@ async fn a_trace_is_ordered_told_hop_by_hop_and_kept() {
     };
     say(&link, command.id, CommandState::Done, all.clone()).await;
     let done = reaches(&server, &asked["id"], "done").await;
-    assert_eq!((&done["end"], &done["asker"]), (&json!("reached"), &json!("local")));
+    assert_eq!((&done["end"], &done["asker"]), (&json!("reached"), &json!("server-shell")));
     assert_eq!(done["hops"][0]["note"], "rate_limited");
     assert_eq!(
         (&done["hops"][1]["is_target"], &done["hops"][1]["received"]),
@@ -176,7 +176,7 @@ async fn a_trace_is_cancelled_by_a_person_once() {
     let id = ordered(&mut link).await.id;
     let cancelled: Value = server.ask(Method::DELETE, &path).await.json().await.unwrap();
     assert_eq!(cancelled["state"], "cancelled");
-    assert!(cancelled["reason"].as_str().unwrap().contains("local"), "{cancelled}");
+    assert!(cancelled["reason"].as_str().unwrap().contains("server-shell"), "{cancelled}");
     let frame = link.answer().await.unwrap();
     let cancel = v1::CommandCancel { id };
     assert_eq!(frame, v1::server_frame::Kind::CommandCancel(cancel));

@@ -184,8 +184,8 @@ async fn the_audit_names_who_did_what() {
     assert_eq!(
         told,
         [
-            "api_key local target.update target core1",
-            "api_key local target.create target core1",
+            "api_key server-shell target.update target core1",
+            "api_key server-shell target.create target core1",
             "system session.refuse user admin",
             "user admin session.create user admin",
         ]
