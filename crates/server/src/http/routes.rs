@@ -62,7 +62,6 @@ pub(crate) fn table() -> Vec<Route> {
     use Access::{Needs, Person, Public};
     use Permission as P;
     let import = route!(import::target_import, Needs(P::TargetWrite));
-    let topology = route!(topology::topology_import, Needs(P::TopologyWrite));
     let mut all = vec![
         route!(session::session_create, Public),
         route!(session::session_get, Person),
@@ -88,19 +87,6 @@ pub(crate) fn table() -> Vec<Route> {
         route!(tiers::tier_update, Needs(P::TierWrite)),
         route!(tiers::tier_delete, Needs(P::TierWrite)),
         route!(plan::plan_get, Needs(P::TierRead)),
-        route!(topology::topology_get, Needs(P::TopologyRead)),
-        route!(topology::topology_check, Needs(P::TopologyRead)),
-        route!(topology::topology_export, Needs(P::TopologyRead)),
-        Route { body_bytes_max: TOPOLOGY_BODY_BYTES_MAX, ..topology },
-        route!(topology::topology_element_get, Needs(P::TopologyRead)),
-        route!(topology::topology_element_set, Needs(P::TopologyWrite)),
-        route!(topology::topology_element_delete, Needs(P::TopologyWrite)),
-        route!(topology::topology_target_set, Needs(P::TopologyWrite)),
-        route!(topology::topology_target_delete, Needs(P::TopologyWrite)),
-        route!(whatif::what_if_get, Needs(P::TopologyRead)),
-        route!(whatif::single_points_get, Needs(P::TopologyRead)),
-        route!(diagnosis::paths_get, Needs(P::TopologyRead)),
-        route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
         route!(agents::agent_list, Needs(P::AgentRead)),
         route!(agents::agent_create, Needs(P::AgentWrite)),
         route!(agents::agent_get, Needs(P::AgentRead)),
@@ -121,6 +107,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(audit::audit_list, Needs(P::AuditRead)),
         route!(backup::backup_create, Needs(P::BackupCreate)),
     ];
+    all.extend(network());
     all.extend(described());
     all.extend(incidents());
     all.extend(facts());
@@ -128,6 +115,28 @@ pub(crate) fn table() -> Vec<Route> {
     all.extend(webhooks());
     all.extend(prometheus());
     all
+}
+
+/// The topology, and what follows from it.
+fn network() -> Vec<Route> {
+    use Access::Needs;
+    use Permission as P;
+    let topology = route!(topology::topology_import, Needs(P::TopologyWrite));
+    vec![
+        route!(topology::topology_get, Needs(P::TopologyRead)),
+        route!(topology::topology_check, Needs(P::TopologyRead)),
+        route!(topology::topology_export, Needs(P::TopologyRead)),
+        Route { body_bytes_max: TOPOLOGY_BODY_BYTES_MAX, ..topology },
+        route!(topology::topology_element_get, Needs(P::TopologyRead)),
+        route!(topology::topology_element_set, Needs(P::TopologyWrite)),
+        route!(topology::topology_element_delete, Needs(P::TopologyWrite)),
+        route!(topology::topology_target_set, Needs(P::TopologyWrite)),
+        route!(topology::topology_target_delete, Needs(P::TopologyWrite)),
+        route!(whatif::what_if_get, Needs(P::TopologyRead)),
+        route!(whatif::single_points_get, Needs(P::TopologyRead)),
+        route!(diagnosis::paths_get, Needs(P::TopologyRead)),
+        route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
+    ]
 }
 
 /// What the server says of itself, also to programs that do not sign in.
