@@ -69,3 +69,7 @@ id!(
     /// A trace of an organisation.
     TraceId
 );
+id!(
+    /// A maintenance window of an organisation.
+    MaintenanceId
+);

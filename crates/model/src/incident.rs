@@ -94,6 +94,8 @@ words! {
         Assigned = "assigned",
         Commented = "commented",
         Closed = "closed",
+        /// It was kept silent while somebody worked, and was not back when they were done.
+        NotBack = "not_back",
     }
 }
 

@@ -11,10 +11,12 @@ pub mod id;
 pub mod incident;
 pub mod inventory;
 pub mod kept;
+pub mod maintenance;
 pub mod metric;
 pub mod name;
 pub mod nearest;
 pub mod plan;
+pub mod recurrence;
 pub mod role;
 pub mod rollup;
 pub mod round;
@@ -30,11 +32,13 @@ pub use address::{Address, AddressError, Hostname};
 pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
 pub use id::{
-    AgentId, ApiKeyId, IncidentId, OrgId, ProbeId, TargetId, TierId, TraceId, UserId, WebhookId,
+    AgentId, ApiKeyId, IncidentId, MaintenanceId, OrgId, ProbeId, TargetId, TierId, TraceId, UserId,
+    WebhookId,
 };
 pub use incident::{CauseCode, EntryKind, IncidentState, Severity};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};
 pub use kept::{Kept, KeptDays, KeptError};
+pub use maintenance::{Amended, Cover, CoverKind, Occurrence, Window, WindowError, Zone};
 pub use metric::{
     Count, CounterRollup, GaugeRollup, Labels, MetricBatch, MetricError, MetricKind, MetricName,
     MetricRollup, MetricSample, MetricSubject, MetricValue, Reading, Step,
@@ -42,6 +46,7 @@ pub use metric::{
 pub use name::{Name, NameError};
 pub use nearest::nearest;
 pub use plan::Plan;
+pub use recurrence::{Day, Rule, RuleError};
 pub use role::Role;
 pub use rollup::{Rollup, Span, StateMinutes, ToldRollup, Worst};
 pub use round::{

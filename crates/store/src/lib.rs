@@ -29,6 +29,7 @@ mod import;
 mod incidents;
 mod installation;
 mod inventory;
+mod maintenance;
 mod metrics;
 mod migrate;
 mod names;
@@ -63,6 +64,10 @@ pub use facts::{
     FactRequest, FactRow, FactsLive, FactsTaken, NewFact, NewFacts, REQUEST_KEY_BYTES_MAX,
 };
 pub use incidents::*;
+pub use maintenance::{
+    MAINTENANCE_MAX, MAINTENANCE_NOTE_CHARS_MAX, MAINTENANCE_TITLE_BYTES_MAX, MaintenanceDraft,
+    MaintenanceRow,
+};
 pub use outbox::{
     DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,
     DueDelivery, NewMessage,

@@ -52,6 +52,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("incidents", "0013_incidents.sql"),
     step!("facts", "0017_facts.sql"),
     step!("traces", "0019_traces.sql"),
+    step!("maintenance", "0018_maintenance.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

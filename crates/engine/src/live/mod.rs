@@ -12,10 +12,12 @@ mod facts;
 mod kept;
 mod ledger;
 mod net;
+mod reach;
 mod roster;
 mod standing;
 mod told;
 mod vigil;
+mod voice;
 
 pub use facts::{
     Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
@@ -23,7 +25,9 @@ pub use facts::{
 pub use kept::{Kept, PAIRS_KEPT_MAX};
 pub use ledger::{ASKS_TOTAL_MAX, Ledger, ask};
 pub use net::{Moved, Net};
+pub use reach::{Reach, Works};
 pub use roster::Roster;
 pub use standing::{Hearing, Standing};
 pub use told::{Blame, Clue, Hit, Report, Sight, Told, told};
 pub use vigil::MonitorChange;
+pub use voice::{Place, RETURN_US, Silence, Voice, voice};

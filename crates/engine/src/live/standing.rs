@@ -12,6 +12,7 @@ use super::{
     kept::{self, Kept},
     ledger::Ledger,
     net::{Described, Moved, Net},
+    reach::{Announced, Works, window_of},
     roster::Roster,
     told::{Report, Sight, told},
     vigil::Vigil,
@@ -55,6 +56,7 @@ pub struct Standing {
     called: BTreeMap<String, ElementIx>,
     /// Since when nothing passes an element whose sessions are up.
     silent: BTreeMap<String, UtcMicros>,
+    announced: Announced,
     seen: Seen,
 }
 
@@ -133,6 +135,7 @@ impl Standing {
             seen: Seen::default(),
             called: BTreeMap::new(),
             silent: BTreeMap::new(),
+            announced: Announced::default(),
         }
     }
 
@@ -173,6 +176,7 @@ impl Standing {
                 Moved::Rebuilt
             }
         };
+        self.announced.forget();
         let is_same = !self.name(roster);
         match (moved, &mut self.net) {
             (Moved::Followed { .. }, Some(net)) if is_same => {
@@ -236,6 +240,11 @@ impl Standing {
         self.vigil = Vigil::restore(since);
     }
 
+    /// Takes the maintenance windows that are open from now on.
+    pub fn set_works(&mut self, open: &[Works]) {
+        self.announced.set(open);
+    }
+
     /// Agents and targets of an incident's pairs, as many as are kept of it.
     pub fn pairs_of(&self, id: u32) -> Vec<(String, String)> {
         let found = self.net.as_ref().zip(self.incidents.list().find(|one| one.id.0 == id));
@@ -272,6 +281,9 @@ impl Standing {
         let Hearing { now, reported, roster, .. } = *hearing;
         let (topology, paths) = self.net.as_mut()?.parts();
         let evidence = facts::evidence(topology, &self.called, reported, now);
+        let announced = self.announced.find(topology);
+        let works: Vec<_> =
+            announced.iter().flat_map(|(works, reach)| reach.works(works.open)).collect();
         let mut picture = Picture {
             now,
             topology,
@@ -280,9 +292,11 @@ impl Standing {
             facts: &evidence,
             beats: &beats,
             heartbeat_us: HEARTBEAT_US,
-            works: &[],
+            works: &works,
         };
-        let assessment = rca::assess(&mut picture, board, hearing.budget);
+        let mut assessment = rca::assess(&mut picture, board, hearing.budget);
+        // It is an incident as any other; whether people are told is decided of the window's reach.
+        assessment.findings.iter_mut().for_each(|finding| finding.is_announced = false);
         let asked =
             Asked { roster, agents: &self.agents, probes: &self.probes, read: OnceCell::new() };
         let heard = |pair| {
@@ -296,6 +310,10 @@ impl Standing {
             Vec::new()
         };
         let report = told(topology, now, &assessment, &self.incidents);
+        let inside = self.incidents.list().filter_map(|incident| {
+            Some((incident.id.0, window_of(&incident.finding, &announced)?))
+        });
+        let maintained = inside.collect();
         let traffic = Traffic { now, pairs: &pairs, blind: &assessment.blind };
         let silent = &mut self.silent;
         let contradictions =
@@ -303,7 +321,7 @@ impl Standing {
         let (facts, facts_total) = facts::shown(topology, reported, now);
         let (pairs, rounds) = (board.heard(), *rounds);
         let targets_outside = self.targets_outside(hearing.ledger);
-        let report = Report { messages, pairs, rounds, targets_outside, ..report };
+        let report = Report { messages, pairs, rounds, targets_outside, maintained, ..report };
         Some(Report { facts, facts_total, contradictions, ..report })
     }
 
@@ -404,7 +422,7 @@ fn gateway_silent(hearing: &Hearing<'_>, agent: AgentId) -> Option<UtcMicros> {
 }
 
 /// A target by its name in the inventory.
-fn target(topology: &Topology, name: &str) -> Option<ElementIx> {
+pub(super) fn target(topology: &Topology, name: &str) -> Option<ElementIx> {
     let is_other =
         |id: &str| topology.find(id).is_some_and(|ix| topology.kind(ix) != ElementKind::Target);
     topology.find(&own_id(name, is_other))

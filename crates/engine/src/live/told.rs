@@ -1,6 +1,8 @@
 //! What was found, in ids and sentences, so that it outlives the topology it was found on.
 
-use model::{ElementKind, FaultMode, UtcMicros};
+use std::collections::BTreeMap;
+
+use model::{ElementKind, FaultMode, MaintenanceId, UtcMicros};
 
 use super::{
     facts::{Contradiction, FactTold},
@@ -41,6 +43,8 @@ pub struct Report {
     /// agent's own host.
     pub targets_outside: usize,
     pub sight: Sight,
+    /// Incidents that are inside of an open maintenance window, with which.
+    pub maintained: BTreeMap<u32, MaintenanceId>,
 }
 
 /// Whether the monitor itself sees.
@@ -159,6 +163,7 @@ pub fn told(
         rounds: 0,
         targets_outside: 0,
         sight: Sight::default(),
+        maintained: BTreeMap::new(),
     }
 }
 

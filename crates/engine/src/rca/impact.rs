@@ -75,7 +75,7 @@ fn roots(picture: &Picture<'_>) -> Vec<ElementIx> {
 
 /// Devices that are gone, or that no agent's device reaches any more though one did before.
 /// `fate` is sorted, with all that cannot be without it.
-pub(super) fn cut_off(
+pub(crate) fn cut_off(
     topology: &Topology,
     roots: &[ElementIx],
     fate: &[ElementIx],

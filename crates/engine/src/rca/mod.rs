@@ -31,6 +31,7 @@ mod whatif;
 
 pub use board::Board;
 pub use evidence::{AgentNote, REFS_MAX};
+pub(crate) use impact::cut_off;
 pub use incidents::{
     Change, Heard, Incident, IncidentId, Incidents, Known, Message, OPEN_PROBABILITY, REOPEN_US,
     State,

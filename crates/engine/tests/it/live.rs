@@ -218,7 +218,7 @@ pub(crate) fn play(ledger: &mut Ledger, span: (i64, i64), lost: impl Fn(u32, i64
     }
 }
 
-fn judge(standing: &mut Standing, roster: &Roster, ledger: &Ledger, now: i64) -> Report {
+pub(crate) fn judge(standing: &mut Standing, roster: &Roster, ledger: &Ledger, now: i64) -> Report {
     judge_heard(standing, (roster, ledger), now, now)
 }
 

@@ -9,6 +9,7 @@ mod facts;
 mod incidents;
 mod laws;
 mod live;
+mod maintenance;
 mod minutes;
 mod play;
 mod rules;

@@ -10,7 +10,8 @@ mod rows;
 mod turn;
 
 use model::{
-    CauseCode, EntryKind, IncidentId, IncidentState, LogPosition, OrgId, Severity, UtcMicros,
+    CauseCode, EntryKind, IncidentId, IncidentState, LogPosition, MaintenanceId, OrgId, Severity,
+    UtcMicros,
 };
 use serde::de::DeserializeOwned;
 
@@ -38,7 +39,7 @@ const COLUMNS: &str = "
            number, state, severity, is_followed, opened_at, onset_after, onset_until, resolved_at,
            closed_at, close_code, merged_into, revision, sentence, targets_down, targets_degraded,
            weight, owner_name, acknowledged_at, acknowledged_by, inventory_version, log_position,
-           updated_at";
+           updated_at, maintenance_id, is_silent";
 const HEAD: &str = "SELECT next_number FROM incident_head WHERE org_id = $1";
 const ENTRIES: &str = "
     SELECT id, at, kind, actor_kind, actor_name, note, is_told
@@ -209,7 +210,14 @@ fn incident_row(row: &DbRow) -> Result<IncidentRow, StoreError> {
         inventory_version: row.number("inventory_version")?,
         log_position: LogPosition(row.number("log_position")?),
         updated_at: row.at("updated_at")?,
+        maintenance: maintained(row)?,
     })
+}
+
+fn maintained(row: &DbRow) -> Result<Option<Maintained>, StoreError> {
+    let is_silent = row.is("is_silent")?;
+    let window = row.number_opt("maintenance_id")?.map(MaintenanceId);
+    Ok(window.map(|window| Maintained { window, is_silent }))
 }
 
 fn entry_row(row: &DbRow) -> Result<IncidentEntry, StoreError> {

@@ -1,8 +1,8 @@
 //! The rows of incidents, and what is kept of them as JSON.
 
 use model::{
-    CauseCode, ElementKind, EntryKind, FaultMode, IncidentId, IncidentState, LogPosition, Name,
-    Severity, UserId, UtcMicros,
+    CauseCode, ElementKind, EntryKind, FaultMode, IncidentId, IncidentState, LogPosition,
+    MaintenanceId, Name, Severity, UserId, UtcMicros,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,15 @@ pub struct IncidentRow {
     pub inventory_version: u64,
     pub log_position: LogPosition,
     pub updated_at: UtcMicros,
+    pub maintenance: Option<Maintained>,
+}
+
+/// That an incident opened, or came back, inside of a maintenance window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maintained {
+    pub window: MaintenanceId,
+    /// Nobody outside was told of it since.
+    pub is_silent: bool,
 }
 
 /// What happened to an incident.
@@ -246,6 +255,7 @@ pub struct IncidentSave {
     pub pairs: Vec<(String, String)>,
     /// What people outside are told of it.
     pub message: Option<NewMessage>,
+    pub maintenance: Option<Maintained>,
 }
 
 /// What became of an incident.
@@ -264,6 +274,9 @@ pub enum IncidentStep {
     Merged {
         into: IncidentId,
     },
+    /// It was silent, and is not back after the maintenance: that is told beside incidents, of all
+    /// of a window at once.
+    NotBack,
 }
 
 /// What a person does to an incident.

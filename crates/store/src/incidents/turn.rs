@@ -27,14 +27,16 @@ const ADD: &str = "
     INSERT INTO incident (
         org_id, number, state, severity, is_followed, opened_at, onset_after, onset_until,
         revision, sentence, targets_down, targets_degraded, weight, body_json, pairs_json,
-        owner_name, acknowledged_by, inventory_version, log_position, updated_at
+        owner_name, acknowledged_by, inventory_version, log_position, maintenance_id, is_silent,
+        updated_at
     ) VALUES ($1, $2, 'open', $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', '', $14, $15,
-              $4)";
+              $16, $17, $4)";
 const SET: &str = "
     UPDATE incident
        SET severity = $3, updated_at = $4, onset_after = $5, onset_until = $6, revision = $7,
            sentence = $8, targets_down = $9, targets_degraded = $10, weight = $11, body_json = $12,
-           pairs_json = $13, inventory_version = $14, log_position = $15
+           pairs_json = $13, inventory_version = $14, log_position = $15, maintenance_id = $16,
+           is_silent = $17
      WHERE org_id = $1
        AND number = $2";
 const OVER: &str = "
@@ -137,6 +139,8 @@ async fn write(
         .bind(to_string(&save.pairs).map_err(|_| damaged("pairs_json"))?)
         .bind(big(turn.inventory_version))
         .bind(big(turn.log_position.0))
+        .bind(save.maintenance.map(|of| of.window.0))
+        .bind(save.maintenance.is_some_and(|of| of.is_silent))
         .execute(tx)
         .await?;
     if save.step == IncidentStep::Refreshed {
@@ -148,7 +152,8 @@ async fn write(
     // Of what only got worse people are told if it was closed.
     let is_told = save.step != IncidentStep::Worsened || kind == EntryKind::Reopened;
     let message = save.message.as_ref().filter(|_| is_told);
-    let entry = Entry { kind, note: &save.note, is_told: message.is_some() };
+    let is_told = message.is_some() || save.step == IncidentStep::NotBack;
+    let entry = Entry { kind, note: &save.note, is_told };
     add_entry(tx, scope, save.id, &entry, turn.at).await?;
     // The one place where people outside are told of an incident.
     if let Some(message) = message {
@@ -178,6 +183,7 @@ async fn stand(
             sql(AGAIN).bind(org).bind(id).execute(tx).await?;
             EntryKind::Reopened
         }
+        IncidentStep::NotBack => EntryKind::NotBack,
         IncidentStep::Resolved => {
             over(None).execute(tx).await?;
             EntryKind::Resolved

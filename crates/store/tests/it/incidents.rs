@@ -46,6 +46,7 @@ fn save(id: u32, step: IncidentStep, revision: u32) -> IncidentSave {
         body: body("r1--r2", 1),
         pairs: vec![("ag1".to_owned(), "t1".to_owned())],
         message: None,
+        maintenance: None,
     }
 }
 
