@@ -133,6 +133,11 @@ impl Zone {
         timestamp.display_with_offset(self.zone.to_offset(timestamp)).to_string()
     }
 
+    /// The day by the clocks there.
+    pub fn day(&self, at: UtcMicros) -> Day {
+        Day(self.date_time(at).map_or(civil::Date::MAX, civil::DateTime::date))
+    }
+
     fn date_time(&self, at: UtcMicros) -> Option<civil::DateTime> {
         Some(self.zone.to_datetime(Timestamp::from_microsecond(at.0).ok()?))
     }
@@ -329,6 +334,16 @@ impl Window {
         begun.filter(|one| one.start < one.end).last()
     }
 
+    /// Whether an occurrence is not at the clock time of the first, or the clocks change in it.
+    pub fn is_bent(&self, one: Occurrence) -> bool {
+        let offset = |at: UtcMicros| {
+            let at = Timestamp::from_microsecond(at.0).ok()?;
+            Some(self.zone.zone.to_offset(at))
+        };
+        let time = |at| self.zone.date_time(at).map(civil::DateTime::time);
+        offset(one.start) != offset(one.end) || time(one.start) != time(self.start)
+    }
+
     fn days(&self) -> Box<dyn Iterator<Item = Day> + '_> {
         let Some(first) = self.zone.date_time(self.start) else {
             return Box::new(std::iter::empty());
@@ -444,6 +459,11 @@ mod tests {
                 "2026-04-05T02:30:00+02:00 2026-04-05T04:30:00+02:00",
             ]
         );
+        let time = (at("2026-03-20T00:00:00Z"), at("2026-11-02T00:00:00Z"));
+        let all = weekly.occurrences(time, OCCURRENCES_MAX);
+        let bent = all.iter().filter(|one| weekly.is_bent(**one));
+        let bent: Vec<String> = bent.map(|one| weekly.zone.day(one.start).to_string()).collect();
+        assert_eq!(bent, ["2026-03-29", "2026-10-25"], "and those are said to be");
         assert_eq!(
             told(&weekly, "2026-10-17T00:00:00Z", "2026-11-02T00:00:00Z"),
             [

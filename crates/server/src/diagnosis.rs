@@ -9,6 +9,7 @@
 
 mod book;
 pub(crate) mod message;
+mod windows;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +36,7 @@ use crate::{
     config::PublicUrl,
 };
 use book::{Book, Judged, WAITING_MAX};
+use windows::{Meanwhile, Windows};
 
 /// Not more often: what a person reads does not change faster.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -86,6 +88,8 @@ pub(crate) struct Diagnosis {
     shown: Arc<Mutex<BTreeMap<OrgId, Arc<Shown>>>>,
     /// Whose facts are others than those that were read last.
     reported: Arc<Mutex<BTreeSet<OrgId>>>,
+    /// Whose maintenance windows are others than those that were read last.
+    replanned: Arc<Mutex<BTreeSet<OrgId>>>,
 }
 
 impl Diagnosis {
@@ -97,6 +101,15 @@ impl Diagnosis {
     /// Facts of an organisation were stored: the next judgement reads them.
     pub(crate) fn facts_came(&self, org: OrgId) {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(org);
+    }
+
+    /// A maintenance window of an organisation was changed: the next judgement reads them.
+    pub(crate) fn maintenance_changed(&self, org: OrgId) {
+        self.replanned.lock().unwrap_or_else(PoisonError::into_inner).insert(org);
+    }
+
+    fn take_replanned(&self) -> BTreeSet<OrgId> {
+        std::mem::take(&mut *self.replanned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take_reported(&self) -> BTreeSet<OrgId> {
@@ -121,6 +134,10 @@ impl Diagnosis {
                 return;
             }
             desk.unheard.extend(self.take_reported());
+            desk.now = clock.now();
+            for org in self.take_replanned() {
+                desk.windows.entry(org).or_default().renew();
+            }
             match desk.catch_up(&store, &conductor).await {
                 Ok(()) => is_behind = false,
                 Err(error) if !is_behind => {
@@ -227,6 +244,7 @@ struct Desk {
     facts_cut: BTreeSet<OrgId>,
     /// Whose facts are to be read.
     unheard: BTreeSet<OrgId>,
+    windows: BTreeMap<OrgId, Windows>,
     /// Names this desk: its turns are no other's.
     run: u64,
     bad: BTreeMap<OrgId, String>,
@@ -256,6 +274,7 @@ impl Desk {
             facts: BTreeMap::new(),
             facts_cut: BTreeSet::new(),
             unheard: BTreeSet::new(),
+            windows: BTreeMap::new(),
             run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
             since: now,
@@ -349,6 +368,15 @@ impl Desk {
                     self.unheard.remove(&org);
                     conductor.metrics().diagnosis_facts_cut.inc_by(u64::from(is_cut));
                 }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let known = |org: &OrgId| self.windows.get(org);
+        let is_due = |org: &OrgId| known(org).is_none_or(|windows| windows.is_due(self.now));
+        let due: Vec<OrgId> = self.drafts.keys().copied().filter(is_due).collect();
+        for org in due {
+            match Windows::read(store, &Scope::system(org), self.now).await {
+                Ok(windows) => drop(self.windows.insert(org, windows)),
                 Err(error) => failed = Some(error),
             }
         }
@@ -484,11 +512,14 @@ impl Desk {
             inventory_version: self.version.unwrap_or(0),
             position: self.position,
         };
+        let none = Windows::default();
+        let windows = self.windows.get(&org).unwrap_or(&none);
         let standing = self.standings.get_mut(&org)?;
         let has_network = standing.net().is_some();
         if !has_network && self.bad.contains_key(&org) {
             return None;
         }
+        standing.set_works(&windows.open(self.now));
         if let Some((kept, blind_since)) = self.kept.remove(&org) {
             standing.restore_blind(blind_since);
             self.books
@@ -504,7 +535,7 @@ impl Desk {
             budget: Some(COVERS_MAX),
         };
         let report = standing.judge(&hearing);
-        book.take(&report, standing, judged);
+        book.take(Meanwhile { now: self.now, report: &report, windows }, standing, judged);
         has_network.then_some(report)
     }
 }

@@ -637,6 +637,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List maintenance windows
+         * @description Needs the permission `maintenance_read`.
+         */
+        get: operations["maintenance_list"];
+        put?: never;
+        /**
+         * Plan maintenance
+         * @description Also what began a while ago, up to a day. While it is open nobody is told of what fails inside
+         *     of its reach.
+         *
+         *     Needs the permission `maintenance_write`.
+         */
+        post: operations["maintenance_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview maintenance
+         * @description What would be silent, what would still be recorded, when it would be open by the clocks of its
+         *     zone, and which open incidents it reaches. Nothing is kept.
+         *
+         *     Needs the permission `maintenance_read`.
+         */
+        post: operations["maintenance_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a maintenance window
+         * @description Needs the permission `maintenance_read`.
+         */
+        get: operations["maintenance_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a maintenance window
+         * @description Once it has begun, only its words and days to come: what was recorded stays true.
+         *
+         *     Needs the permission `maintenance_write`.
+         */
+        patch: operations["maintenance_update"];
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel maintenance
+         * @description What runs ends now, and there is nothing more of it.
+         *
+         *     Needs the permission `maintenance_write`.
+         */
+        post: operations["maintenance_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End maintenance now
+         * @description The occurrence that is open; those to come stay.
+         *
+         *     Needs the permission `maintenance_write`.
+         */
+        post: operations["maintenance_end"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Extend maintenance
+         * @description The occurrence that is open; those to come stay.
+         *
+         *     Needs the permission `maintenance_write`.
+         */
+        post: operations["maintenance_extend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/maintenance/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Preview a maintenance window
+         * @description What one that is there does from now on.
+         *
+         *     Needs the permission `maintenance_read`.
+         */
+        get: operations["maintenance_reach"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -1050,6 +1214,29 @@ export interface paths {
          * @description Needs the permission `target_read`.
          */
         get: operations["target_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/targets/{id}/maintenance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a target's maintenance
+         * @description When windows cover it: its minutes then are marked as maintenance, and are what they were. What
+         *     stands behind what is by the topology as it is now.
+         *
+         *     Needs the permission `maintenance_read`.
+         */
+        get: operations["target_maintenance"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1998,6 +2185,24 @@ export interface components {
          * @enum {string}
          */
         Code: "bad_body" | "bad_query" | "bad_path" | "invalid" | "not_signed_in" | "bad_credentials" | "bad_csrf_token" | "forbidden" | "not_found" | "method_not_allowed" | "conflict" | "too_large" | "bad_media_type" | "too_many_attempts" | "internal" | "unavailable";
+        Cover: {
+            kind: components["schemas"]["CoverKind"];
+            /**
+             * @description Empty of `all`.
+             * @example r2
+             */
+            name: string;
+        };
+        CoverBody: {
+            kind: components["schemas"]["CoverKind"];
+            /**
+             * @description Id of an element, name of a target, or a tag; left out of `all`.
+             * @example r2
+             */
+            name?: string;
+        };
+        /** @enum {string} */
+        CoverKind: "element" | "target" | "tag" | "all";
         Crossing: {
             id: string;
             /** @example link */
@@ -2643,6 +2848,13 @@ export interface components {
             id: number;
             /** @description Whether it is still seen, or was not seen to be over. */
             is_seen: boolean;
+            /** @description Nobody outside was told of it since, because of that window. */
+            is_silent: boolean;
+            /**
+             * Format: int64
+             * @description The maintenance window that it opened, or came back last, inside of; null if none.
+             */
+            maintenance: number | null;
             /**
              * Format: int64
              * @description The incident that this one turned out to be a part of.
@@ -2757,7 +2969,7 @@ export interface components {
             note: string;
         };
         /** @enum {string} */
-        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed";
+        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed" | "not_back";
         IncidentEvent: {
             /**
              * Format: int64
@@ -2882,7 +3094,139 @@ export interface components {
          *     these names.
          *     The event's id is the position in the log; send it as `Last-Event-ID` to resume.
          */
-        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["TraceEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        /** @description When somebody works on what. */
+        Maintenance: {
+            /** @description Occurrences that were ended early or extended. */
+            amended_total: number;
+            cancelled_at: components["schemas"]["Timestamp"] | null;
+            covers: components["schemas"]["Cover"][];
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Null: Faultline itself. */
+            created_by: string | null;
+            end: components["schemas"]["Timestamp"];
+            /**
+             * @description Days of the zone on which it is not open.
+             * @example [
+             *       "2026-12-27"
+             *     ]
+             */
+            except: string[];
+            /** Format: int64 */
+            id: number;
+            last: components["schemas"]["Occurrence"] | null;
+            next: components["schemas"]["Occurrence"] | null;
+            note: string;
+            open: components["schemas"]["Occurrence"] | null;
+            /**
+             * @description How often it is open again; null if it is open once.
+             * @example FREQ=WEEKLY;BYDAY=SU
+             */
+            rule: string | null;
+            /** @description Of the first occurrence, as planned. */
+            start: components["schemas"]["Timestamp"];
+            state: components["schemas"]["MaintenanceState"];
+            title: string;
+            updated_at: components["schemas"]["Timestamp"];
+            /** @example Europe/Berlin */
+            zone: string;
+        };
+        MaintenanceBody: {
+            covers: components["schemas"]["CoverBody"][];
+            /**
+             * @description As `start`: a minute to 31 days after it.
+             * @example 2026-12-06T04:30
+             */
+            end: string;
+            /**
+             * @description Days of the zone on which it is not open; at most 366.
+             * @example [
+             *       "2026-12-27"
+             *     ]
+             */
+            except?: string[];
+            /** @description At most 4,000 letters. */
+            note?: string;
+            /**
+             * @description How often it is open again, as RFC 5545 says: FREQ (DAILY, WEEKLY, MONTHLY, YEARLY),
+             *     INTERVAL, COUNT, UNTIL, BYDAY, BYMONTHDAY, BYMONTH, BYSETPOS, WKST.
+             * @example FREQ=WEEKLY;BYDAY=SU
+             */
+            rule?: string | null;
+            /**
+             * @description RFC 3339, or a clock time in `zone` such as `2026-03-22T02:30`.
+             * @example 2026-12-06T02:30
+             */
+            start: string;
+            /** @example Core router upgrade */
+            title: string;
+            /**
+             * @description Of the IANA database; `UTC` if left out.
+             * @example Europe/Berlin
+             */
+            zone?: string | null;
+        };
+        MaintenanceExtendBody: {
+            /**
+             * @description RFC 3339, or a clock time in the window's zone; later than its end.
+             * @example 2026-12-06T06:00:00Z
+             */
+            until: string;
+        };
+        MaintenancePage: {
+            items: components["schemas"]["Maintenance"][];
+            next_cursor: string | null;
+        };
+        /** @description What to change; what is left out stays. Of a window that has begun only words and days to come. */
+        MaintenancePatch: {
+            covers?: components["schemas"]["CoverBody"][] | null;
+            end?: string | null;
+            except?: string[] | null;
+            note?: string | null;
+            /** @description Empty: it is open once. */
+            rule?: string | null;
+            start?: string | null;
+            title?: string | null;
+            zone?: string | null;
+        };
+        /** @description What a window would do. */
+        MaintenancePreview: {
+            /**
+             * Format: int64
+             * @description Behind those devices.
+             */
+            customers: number;
+            /** @description Devices that are worked on, or cut off with what is: at most 100. */
+            devices: string[];
+            devices_total: number;
+            /** @description Everything of the organisation is silent. */
+            is_all: boolean;
+            /** @description The next ten, an open one among them. */
+            occurrences: components["schemas"]["Occurrence"][];
+            /** @description Open incidents that it reaches. People know them: what becomes of them is still told. */
+            open_incidents: components["schemas"]["ReachedIncident"][];
+            /** @description What the record will still say. */
+            recorded: string[];
+            /** @description Targets that nobody is told of, by name: at most 100. */
+            targets: string[];
+            targets_total: number;
+            /** @description What of the covers is not there: it silences nothing. */
+            unknown: components["schemas"]["Cover"][];
+            zone: string;
+        };
+        /** @description A time in which a target's minutes are marked as maintenance. */
+        MaintenanceSpan: {
+            end: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            maintenance: number;
+            start: components["schemas"]["Timestamp"];
+            title: string;
+        };
+        /**
+         * @description Where a window stands.
+         * @enum {string}
+         */
+        MaintenanceState: "open" | "planned" | "over" | "cancelled";
         MetricBucket: {
             cause: components["schemas"]["Cause"] | null;
             /**
@@ -2996,6 +3340,19 @@ export interface components {
         };
         /** @enum {string} */
         NotAsked: "no_route" | "permission" | "resolver" | "buffer_full" | "socket" | "overrun";
+        /** @description One time that a window is open. */
+        Occurrence: {
+            end: components["schemas"]["Timestamp"];
+            end_local: string;
+            /** @description It is not at the clock time of the first one, or the clocks change while it lasts. */
+            is_clock_changed: boolean;
+            start: components["schemas"]["Timestamp"];
+            /**
+             * @description By the clocks of the window's zone, with their offset.
+             * @example 2026-03-29T03:30:00+02:00
+             */
+            start_local: string;
+        };
         Overview: {
             agents: components["schemas"]["AgentCounts"];
             as_of: components["schemas"]["Timestamp"];
@@ -3062,7 +3419,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "trace_read" | "trace_run" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "maintenance_read" | "maintenance_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
@@ -3163,6 +3520,11 @@ export interface components {
             errorType: string;
             /** @example error */
             status: string;
+        };
+        ReachedIncident: {
+            /** Format: int64 */
+            id: number;
+            sentence: string;
         };
         /** @description An id with the name people know it by. */
         Ref: {
@@ -3471,6 +3833,10 @@ export interface components {
             /** @description All agents together first, then each agent by name if they were asked for. */
             series: components["schemas"]["Series"][];
             target: components["schemas"]["Ref"];
+        };
+        TargetMaintenance: {
+            /** @description By their start. */
+            items: components["schemas"]["MaintenanceSpan"][];
         };
         /** @description A change of what a target's name stands for, as one agent found it. */
         TargetNameChange: {
@@ -5240,6 +5606,305 @@ export interface operations {
             };
         };
     };
+    maintenance_list: {
+        parameters: {
+            query?: {
+                /**
+                 * @description `live` (open and planned, by their start: all of them; if left out) or `past` (newest
+                 *     first).
+                 */
+                state?: string;
+                /** @description The `next_cursor` of the page before, of `past`. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. Of `past` alone. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MaintenancePage"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenanceBody"];
+            };
+        };
+        responses: {
+            /** @description Planned */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenanceBody"];
+            };
+        };
+        responses: {
+            /** @description What it would do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MaintenancePreview"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenancePatch"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_extend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MaintenanceExtendBody"];
+            };
+        };
+        responses: {
+            /** @description As it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Maintenance"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    maintenance_reach: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it does */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MaintenancePreview"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     openapi_get: {
         parameters: {
             query?: never;
@@ -6394,6 +7059,41 @@ export interface operations {
                     "application/vnd.apache.parquet": string;
                     "application/x-ndjson": string;
                     "text/csv": string;
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    target_maintenance: {
+        parameters: {
+            query: {
+                since: components["schemas"]["Timestamp"];
+                /** @description At most 400 days after `since`. */
+                until: components["schemas"]["Timestamp"];
+            };
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By their start */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetMaintenance"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

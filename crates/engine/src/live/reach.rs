@@ -41,6 +41,8 @@ pub struct Reach {
     causes: BTreeSet<ElementIx>,
     /// Targets that are covered by name.
     named: BTreeSet<ElementIx>,
+    /// Devices that are worked on, or cut off.
+    devices: BTreeSet<ElementIx>,
 }
 
 impl Reach {
@@ -51,15 +53,17 @@ impl Reach {
         let named = works.targets.iter().filter_map(|name| target(topology, name));
         let named: BTreeSet<ElementIx> = named.collect();
         let mut causes = named.clone();
+        let mut devices = BTreeSet::new();
         if !elements.is_empty() {
             let inside = inside(topology, &elements);
             let cut = cut_off(topology, &roots(topology), &inside);
             causes.extend(standing_at(topology, &cut));
+            devices.extend(cut);
             // What hangs on a device that is worked on, and on a link.
             causes.extend(standing_at(topology, &inside));
             causes.extend(inside);
         }
-        Reach { is_all: works.is_all, elements, causes, named }
+        Reach { is_all: works.is_all, elements, causes, named, devices }
     }
 
     /// Rule 3.
@@ -79,6 +83,14 @@ impl Reach {
     pub fn of_kind(&self, topology: &Topology, kind: ElementKind) -> Vec<ElementIx> {
         let is_reached = |ix: &ElementIx| self.is_all || self.causes.contains(ix);
         topology.of_kind(kind).filter(is_reached).collect()
+    }
+
+    /// Devices that are worked on, or that are cut off with what is.
+    pub fn devices(&self, topology: &Topology) -> Vec<ElementIx> {
+        if self.is_all {
+            return topology.devices().to_vec();
+        }
+        self.devices.iter().copied().collect()
     }
 
     /// Announced work makes what is worked on a likelier cause.

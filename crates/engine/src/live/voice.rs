@@ -73,7 +73,7 @@ pub fn voice(silence: &mut Option<Silence>, change: Option<Change>, place: Place
         *kept = Silence::of(window);
         return Voice::Silent;
     }
-    if matches!(change, Some(Change::Resolved | Change::Merged { .. })) {
+    if matches!(change, Some(Change::Resolved | Change::Unasked | Change::Merged { .. })) {
         return Voice::Silent;
     }
     if place.is_window_open || is_new {

@@ -20,6 +20,7 @@ pub(crate) mod incidents;
 pub mod keys;
 pub(crate) mod live;
 pub(crate) mod machine;
+pub(crate) mod maintenance;
 pub mod password;
 pub(crate) mod prom;
 pub(crate) mod readiness;

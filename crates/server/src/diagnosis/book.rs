@@ -10,21 +10,23 @@
 //!     any more.
 //! 6 - How bad it is only grows while it is open.
 //! 7 - Whether the monitor itself sees is told in the same way; while it does not, nothing else.
-//! 8 - What is not stored yet waits, in order; people are told with what is stored.
+//! 8 - Of what is inside of a maintenance window nobody is told, as [`engine::live::voice`] decides;
+//!     what of it did not come back is told of all of a window at once.
+//! 9 - What is not stored yet waits, in order; people are told with what is stored.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use engine::{
-    live::{Blame, Kept, Report, Standing, Told},
+    live::{Blame, Kept, Report, Silence, Standing, Told, Voice, voice},
     rca::{Change, REOPEN_US, text},
 };
-use model::{FaultMode, IncidentId, LogPosition, Severity, UtcMicros};
+use model::{FaultMode, IncidentId, LogPosition, MaintenanceId, Severity, UtcMicros};
 use store::{
     CauseBody, EvidenceBody, ImpactBody, IncidentBody, IncidentKept, IncidentSave, IncidentStep,
-    IncidentTurn, IncidentsKept, NewMessage, SuppressedBody,
+    IncidentTurn, IncidentsKept, Maintained, NewMessage, SuppressedBody,
 };
 
-use super::message;
+use super::{message, windows::Meanwhile};
 use crate::config::PublicUrl;
 
 /// Between two revisions that only say whom it hits: as long as a failure takes to be seen by all.
@@ -50,6 +52,8 @@ struct Followed {
     saved_at: UtcMicros,
     /// When it was over: it may come back.
     over_at: Option<UtcMicros>,
+    /// That people do not know it.
+    silence: Option<Silence>,
 }
 
 /// What makes a revision when it changes.
@@ -108,6 +112,11 @@ impl Book {
                 revised_at: one.row.updated_at,
                 saved_at: judged.at,
                 over_at: (!one.row.is_followed).then_some(one.row.resolved_at).flatten(),
+                silence: one
+                    .row
+                    .maintenance
+                    .filter(|of| of.is_silent)
+                    .map(|of| Silence::of(of.window)),
             };
             match id {
                 Some(id) => drop(book.followed.insert(id, followed)),
@@ -122,7 +131,8 @@ impl Book {
     }
 
     /// Takes a judgement: what changes with it waits to be stored.
-    pub(super) fn take(&mut self, report: &Report, standing: &Standing, judged: Judged) {
+    pub(super) fn take(&mut self, meanwhile: Meanwhile<'_>, standing: &Standing, judged: Judged) {
+        let report = meanwhile.report;
         let mut saves = Vec::new();
         let mut done = BTreeSet::new();
         let public = self.public.clone();
@@ -147,18 +157,25 @@ impl Book {
                 },
             };
             done.insert(told.id);
-            let note = (message.change == Change::Unasked).then_some(UNASKED);
-            saves.extend(self.step((told, step, note), standing, judged));
+            let save = self.step(told, (step, message.change), (standing, meanwhile), judged);
+            if let Change::Merged { into } = message.change
+                && save.as_ref().is_some_and(|save| save.message.is_some())
+            {
+                self.is_known_by_its_part(into.0);
+            }
+            saves.extend(save);
         }
         for told in report.incidents.iter().filter(|told| !done.contains(&told.id)) {
-            saves.extend(self.go_on(told, standing, judged));
+            saves.extend(self.go_on(told, (standing, meanwhile), judged));
         }
         if !report.sight.is_waiting {
             saves.extend(self.forget(report, judged));
         }
         let monitor = report.sight.monitor;
         let told = |change| message::of_monitor(change, judged.at, public);
-        self.put(saves, monitor.map(told).into_iter().collect(), judged);
+        let mut tells: Vec<NewMessage> = monitor.map(told).into_iter().collect();
+        tells.extend(self.not_back(&saves, meanwhile));
+        self.put(saves, tells, judged);
     }
 
     /// The oldest turn that is not stored yet.
@@ -201,8 +218,9 @@ impl Book {
     /// Something that people are told.
     fn step(
         &mut self,
-        (told, step, note): (&Told, IncidentStep, Option<&str>),
-        standing: &Standing,
+        told: &Told,
+        (step, change): (IncidentStep, Change),
+        (standing, meanwhile): (&Standing, Meanwhile<'_>),
         judged: Judged,
     ) -> Option<IncidentSave> {
         if step == IncidentStep::Opened && !self.followed.contains_key(&told.id) {
@@ -213,19 +231,70 @@ impl Book {
         let followed = self.followed.get_mut(&told.id)?;
         let is_over = matches!(step, IncidentStep::Resolved | IncidentStep::Merged { .. });
         followed.over_at = is_over.then_some(judged.at);
+        let voice = followed.voice(told.id, Some(change), meanwhile);
         let mut save = followed.revise(told, step, standing, judged.at);
-        if let Some(note) = note {
-            note.clone_into(&mut save.note);
+        if change == Change::Unasked {
+            UNASKED.clone_into(&mut save.note);
         }
-        save.message = Some(message::of(&save, judged.at, self.public.as_ref()));
+        if let Some(silence) = followed.silence
+            && matches!(step, IncidentStep::Opened | IncidentStep::Reopened)
+        {
+            let called = meanwhile.windows.called(silence.window);
+            save.note = format!("in {called}, nobody is told: {}", save.note);
+        }
+        save.message = message::in_voice(voice, &save, judged.at, self.public.as_ref());
         Some(save)
     }
 
+    /// People were told that it is what became of another: they wait for its all-clear.
+    fn is_known_by_its_part(&mut self, id: u32) {
+        if let Some(followed) = self.followed.get_mut(&id)
+            && followed.silence.take().is_some()
+        {
+            // It is written at once.
+            followed.saved_at = UtcMicros(0);
+        }
+    }
+
+    /// What people are told of windows that are over: one message each, with what did not come
+    /// back.
+    fn not_back(&self, saves: &[IncidentSave], meanwhile: Meanwhile<'_>) -> Vec<NewMessage> {
+        let mut windows: BTreeMap<MaintenanceId, Vec<&IncidentSave>> = BTreeMap::new();
+        for save in saves.iter().filter(|save| save.step == IncidentStep::NotBack) {
+            if let Some(of) = save.maintenance {
+                windows.entry(of.window).or_default().push(save);
+            }
+        }
+        let told = windows.into_iter().map(|(id, saves)| {
+            let window = (id, meanwhile.windows.ended(id));
+            message::of_return(window, &saves, meanwhile.now, self.public.as_ref())
+        });
+        told.collect()
+    }
+
     /// Nothing that people are told: it may be a revision, or new figures.
-    fn go_on(&mut self, told: &Told, standing: &Standing, judged: Judged) -> Option<IncidentSave> {
+    fn go_on(
+        &mut self,
+        told: &Told,
+        (standing, meanwhile): (&Standing, Meanwhile<'_>),
+        judged: Judged,
+    ) -> Option<IncidentSave> {
         let followed = self.followed.get_mut(&told.id)?;
         if followed.over_at.is_some() || !told.is_open || !has_evidence(told) {
             return None;
+        }
+        let voice = followed.voice(told.id, None, meanwhile);
+        match voice {
+            Voice::NotBack(_) => {
+                return Some(followed.revise(told, IncidentStep::NotBack, standing, judged.at));
+            }
+            Voice::AsNews => {
+                let mut save = followed.revise(told, IncidentStep::Revised, standing, judged.at);
+                "it is not what is worked on: told now".clone_into(&mut save.note);
+                save.message = message::in_voice(voice, &save, judged.at, self.public.as_ref());
+                return Some(save);
+            }
+            Voice::Speaks | Voice::Silent => {}
         }
         let said = Said::of(told, followed.last.severity);
         let is_other = said.cause != followed.said.cause;
@@ -234,7 +303,7 @@ impl Book {
         if said.severity < followed.said.severity {
             let mut save = followed.revise(told, IncidentStep::Worsened, standing, judged.at);
             // Told only if it was closed, which the store knows.
-            save.message = Some(message::of(&save, judged.at, self.public.as_ref()));
+            save.message = message::in_voice(voice, &save, judged.at, self.public.as_ref());
             return Some(save);
         }
         if is_other || is_due {
@@ -276,11 +345,24 @@ impl Followed {
                 body: IncidentBody::default(),
                 pairs: Vec::new(),
                 message: None,
+                maintenance: None,
             },
             revised_at: at,
             saved_at: at,
             over_at: None,
+            silence: None,
         }
+    }
+
+    /// Whether people are told, which is written with it.
+    fn voice(&mut self, id: u32, change: Option<Change>, meanwhile: Meanwhile<'_>) -> Voice {
+        let place = meanwhile.place(id, self.silence);
+        let voice = voice(&mut self.silence, change, place);
+        let silent = self.silence.map(|silence| silence.window);
+        let window = silent.or(self.last.maintenance.map(|of| of.window));
+        let is_silent = silent.is_some();
+        self.last.maintenance = window.map(|window| Maintained { window, is_silent });
+        voice
     }
 
     fn revise(
@@ -324,7 +406,8 @@ impl Followed {
         self.last.step = IncidentStep::Resolved;
         self.last.revision += 1;
         note.clone_into(&mut self.last.note);
-        self.last.message = Some(message::of(&self.last, judged.at, public));
+        let voice = if self.silence.is_some() { Voice::Silent } else { Voice::Speaks };
+        self.last.message = message::in_voice(voice, &self.last, judged.at, public);
         self.last
     }
 }
@@ -374,6 +457,7 @@ fn note(step: IncidentStep, told: &Told, before: &Said) -> String {
         IncidentStep::Opened | IncidentStep::Reopened => told.sentence.clone(),
         IncidentStep::Resolved => "what it hit answers as before".to_owned(),
         IncidentStep::Merged { into } => format!("it is part of #{into}"),
+        IncidentStep::NotBack => "it was not back when the maintenance was over".to_owned(),
         IncidentStep::CauseChanged => {
             format!("now {}; it was taken for {}", now.cause(), before.cause())
         }
@@ -401,6 +485,7 @@ fn last(kept: &IncidentKept) -> IncidentSave {
         body: kept.body.clone(),
         pairs: kept.pairs.clone(),
         message: None,
+        maintenance: kept.row.maintenance,
     }
 }
 

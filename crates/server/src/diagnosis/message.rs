@@ -1,14 +1,18 @@
 //! What people outside are told of an incident, and of the monitor itself.
 
-use engine::{live::MonitorChange, rca::next_steps};
-use model::UtcMicros;
+use engine::{
+    live::{MonitorChange, Voice},
+    rca::next_steps,
+};
+use model::{MaintenanceId, UtcMicros};
 use store::{CauseBody, IncidentSave, IncidentStep, NewMessage};
 
 use crate::{
     config::PublicUrl,
     notify::message::{
-        IncidentContent, IncidentKind, IncidentMessage, LikelyCause, MessageImpact, MonitorContent,
-        MonitorKind, MonitorMessage, WebhookMessage,
+        IncidentContent, IncidentKind, IncidentMessage, LikelyCause, MaintenanceContent,
+        MaintenanceKind, MaintenanceMessage, MessageImpact, MonitorContent, MonitorKind,
+        MonitorMessage, NotBackContent, WebhookMessage,
     },
 };
 
@@ -24,13 +28,88 @@ const BLIND_STEPS: [&str; 3] = [
 
 /// Evidence that a message carries, the weightiest first; the rest is on the incident's page.
 const EVIDENCE_MAX: usize = 5;
+/// Incidents that a message about a window names, and targets of each; how many there are is said.
+const NOT_BACK_MAX: usize = 20;
+
+/// The message of a step in the voice in which people are told; `None` if they are not.
+pub(super) fn in_voice(
+    voice: Voice,
+    save: &IncidentSave,
+    at: UtcMicros,
+    public: Option<&PublicUrl>,
+) -> Option<NewMessage> {
+    match voice {
+        Voice::Speaks => Some(of(save, at, public)),
+        Voice::AsNews => {
+            let opened = IncidentSave { step: IncidentStep::Opened, ..save.clone() };
+            Some(of(&opened, at, public))
+        }
+        Voice::Silent | Voice::NotBack(_) => None,
+    }
+}
+
+/// Makes the message about what did not come back from a window. It is put with the incidents that
+/// it tells of, which go on as any other from then on: so it is told once.
+pub(super) fn of_return(
+    (id, (title, ended)): (MaintenanceId, (String, Option<UtcMicros>)),
+    saves: &[&IncidentSave],
+    at: UtcMicros,
+    public: Option<&PublicUrl>,
+) -> NewMessage {
+    let of_one = |save: &&IncidentSave| {
+        let path = format!("/incidents/{}", save.id);
+        let targets = save.body.suppressed.iter().map(|one| one.target.clone());
+        NotBackContent {
+            incident: save.id.0,
+            link: public.map(|public| public.link(&path)),
+            path,
+            severity: save.severity.as_str(),
+            sentence: save.sentence.clone(),
+            elements: save.body.causes.first().map_or_else(Vec::new, |c| c.elements.clone()),
+            targets: targets.take(NOT_BACK_MAX).collect(),
+            targets_total: save.body.suppressed_total,
+        }
+    };
+    let mut worst: Vec<&&IncidentSave> = saves.iter().collect();
+    worst.sort_by_key(|save| (save.severity, save.id));
+    let sentences: Vec<String> = worst
+        .iter()
+        .take(3)
+        .map(|save| format!("#{} {}", save.id, save.sentence.trim_end_matches('.')))
+        .collect();
+    let more = match saves.len().saturating_sub(sentences.len()) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let text = format!(
+        "Maintenance #{id} “{title}” is over, and this did not come back: {}{more}",
+        sentences.join("; ")
+    );
+    let path = format!("/maintenance/{id}");
+    let data = MaintenanceContent {
+        text,
+        link: public.map(|public| public.link(&path)),
+        path,
+        maintenance: id.0,
+        title,
+        ended_at: ended.map(|at| at.to_string()),
+        incidents: worst.into_iter().take(NOT_BACK_MAX).map(of_one).collect(),
+        incidents_total: saves.len(),
+    };
+    let kind = MaintenanceKind::NotBack;
+    let message = MaintenanceMessage { kind, timestamp: at.to_string(), data };
+    let key = format!("maintenance.{id}.{:020}.not_back", at.0);
+    WebhookMessage::Maintenance(message).put(key, format!("maintenance.{id}"))
+}
 
 /// Makes the message of a step. Its key is the step's own, so it is sent once.
 pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>) -> NewMessage {
     let kind = match save.step {
         IncidentStep::Opened => IncidentKind::Opened,
         IncidentStep::Reopened | IncidentStep::Worsened => IncidentKind::Reopened,
-        IncidentStep::Refreshed | IncidentStep::Revised => IncidentKind::Revised,
+        IncidentStep::Refreshed | IncidentStep::Revised | IncidentStep::NotBack => {
+            IncidentKind::Revised
+        }
         IncidentStep::CauseChanged => IncidentKind::CauseChanged,
         IncidentStep::Resolved => IncidentKind::Resolved,
         IncidentStep::Merged { .. } => IncidentKind::Merged,
@@ -118,7 +197,10 @@ pub(super) fn blind_since(last: Option<&NewMessage>) -> Option<UtcMicros> {
 fn text(save: &IncidentSave) -> String {
     let (number, sentence) = (save.id, save.sentence.trim_end_matches('.'));
     match save.step {
-        IncidentStep::Opened | IncidentStep::Refreshed | IncidentStep::Revised => {
+        IncidentStep::Opened
+        | IncidentStep::Refreshed
+        | IncidentStep::Revised
+        | IncidentStep::NotBack => {
             format!("#{number} {}: {sentence}", save.severity.as_str())
         }
         IncidentStep::Worsened => {
@@ -187,6 +269,7 @@ mod tests {
             body: IncidentBody { causes: vec![cause()], ..IncidentBody::default() },
             pairs: Vec::new(),
             message: None,
+            maintenance: None,
         };
         let public = PublicUrl::parse("https://noc.example.net/faultline/").unwrap();
         let message = of(&save, UtcMicros(2_000_000), Some(&public));

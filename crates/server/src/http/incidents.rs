@@ -118,6 +118,11 @@ pub(crate) struct IncidentView {
     #[schema(required)]
     acknowledged_by: Option<String>,
     updated_at: Timestamp,
+    /// The maintenance window that it opened, or came back last, inside of; null if none.
+    #[schema(required)]
+    maintenance: Option<u32>,
+    /// Nobody outside was told of it since, because of that window.
+    is_silent: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -331,6 +336,8 @@ impl From<&IncidentRow> for IncidentView {
             acknowledged_at: row.acknowledged_at.map(Timestamp::from),
             acknowledged_by: some(&row.acknowledged_by),
             updated_at: row.updated_at.into(),
+            maintenance: row.maintenance.map(|of| of.window.0),
+            is_silent: row.maintenance.is_some_and(|of| of.is_silent),
         }
     }
 }

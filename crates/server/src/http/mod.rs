@@ -21,6 +21,7 @@ mod histories;
 mod import;
 mod incidents;
 mod live;
+mod maintenance;
 mod openapi;
 mod overview;
 mod packed;

@@ -34,6 +34,10 @@ pub enum Permission {
     TraceRead,
     /// Let an agent trace a target, and cancel it.
     TraceRun,
+    /// See when somebody works on what, and what that silences.
+    MaintenanceRead,
+    /// Plan, change, end, extend and cancel maintenance windows.
+    MaintenanceWrite,
     /// See the state of this server.
     HealthRead,
     /// See and change who may sign in: users whose role permits nothing that the caller may not.
@@ -49,7 +53,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 20] = [
+    pub const ALL: [Permission; 22] = [
         Permission::TargetRead,
         Permission::TargetWrite,
         Permission::TierRead,
@@ -64,6 +68,8 @@ impl Permission {
         Permission::FactWrite,
         Permission::TraceRead,
         Permission::TraceRun,
+        Permission::MaintenanceRead,
+        Permission::MaintenanceWrite,
         Permission::HealthRead,
         Permission::UserManage,
         Permission::ApiKeyManage,
@@ -89,6 +95,8 @@ impl Permission {
             Permission::FactWrite => "fact_write",
             Permission::TraceRead => "trace_read",
             Permission::TraceRun => "trace_run",
+            Permission::MaintenanceRead => "maintenance_read",
+            Permission::MaintenanceWrite => "maintenance_write",
             Permission::HealthRead => "health_read",
             Permission::UserManage => "user_manage",
             Permission::ApiKeyManage => "api_key_manage",
@@ -111,6 +119,7 @@ const VIEWER: &[Permission] = &[
     Permission::IncidentRead,
     Permission::FactRead,
     Permission::TraceRead,
+    Permission::MaintenanceRead,
     Permission::HealthRead,
 ];
 
@@ -128,6 +137,8 @@ const OPERATOR: &[Permission] = &[
     Permission::FactWrite,
     Permission::TraceRead,
     Permission::TraceRun,
+    Permission::MaintenanceRead,
+    Permission::MaintenanceWrite,
     Permission::HealthRead,
 ];
 

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, facts, health, histories,
-    import, incidents, live, openapi, overview, permission::Permission, plan, probes, prom, rounds,
-    session, summary, targets, tiers, topology, traces, users, webhooks, whatif,
+    import, incidents, live, maintenance, openapi, overview, permission::Permission, plan, probes,
+    prom, rounds, session, summary, targets, tiers, topology, traces, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -112,6 +112,7 @@ pub(crate) fn table() -> Vec<Route> {
     all.extend(incidents());
     all.extend(facts());
     all.extend(traces());
+    all.extend(maintenance());
     all.extend(webhooks());
     all.extend(prometheus());
     all
@@ -189,6 +190,24 @@ fn traces() -> Vec<Route> {
         route!(traces::trace_run, run),
         route!(traces::trace_get, read),
         route!(traces::trace_cancel, run),
+    ]
+}
+
+/// When somebody works on what.
+fn maintenance() -> Vec<Route> {
+    let read = Access::Needs(Permission::MaintenanceRead);
+    let write = Access::Needs(Permission::MaintenanceWrite);
+    vec![
+        route!(maintenance::maintenance_list, read),
+        route!(maintenance::maintenance_create, write),
+        route!(maintenance::maintenance_preview, read),
+        route!(maintenance::maintenance_get, read),
+        route!(maintenance::maintenance_update, write),
+        route!(maintenance::maintenance_reach, read),
+        route!(maintenance::maintenance_cancel, write),
+        route!(maintenance::maintenance_end, write),
+        route!(maintenance::maintenance_extend, write),
+        route!(maintenance::target_maintenance, read),
     ]
 }
 

@@ -18,6 +18,7 @@ pub(crate) enum WebhookMessage {
     Incident(Box<IncidentMessage>),
     Monitor(MonitorMessage),
     Digest(DigestMessage),
+    Maintenance(MaintenanceMessage),
 }
 
 /// Somebody asked whether messages arrive.
@@ -252,6 +253,60 @@ pub(crate) struct DigestIncidentContent {
     pub(crate) targets_suppressed: usize,
 }
 
+/// A maintenance window is over, and something that nobody was told of meanwhile did not come back.
+/// Nothing is sent when all came back.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct MaintenanceMessage {
+    #[serde(rename = "type")]
+    pub(crate) kind: MaintenanceKind,
+    /// When that was judged, in UTC.
+    #[schema(format = DateTime)]
+    pub(crate) timestamp: String,
+    pub(crate) data: MaintenanceContent,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) enum MaintenanceKind {
+    #[serde(rename = "maintenance.not_back")]
+    NotBack,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct MaintenanceContent {
+    /// The whole in one line, for a chat or a pager.
+    pub(crate) text: String,
+    #[schema(example = "/maintenance/3")]
+    pub(crate) path: String,
+    #[schema(required, example = "https://noc.example.net/maintenance/3")]
+    pub(crate) link: Option<String>,
+    pub(crate) maintenance: u32,
+    pub(crate) title: String,
+    /// Null if that was long ago.
+    #[schema(required, format = DateTime)]
+    pub(crate) ended_at: Option<String>,
+    /// The worst first; at most 20. They go on as any other incident from now on.
+    pub(crate) incidents: Vec<NotBackContent>,
+    pub(crate) incidents_total: usize,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = NotBack)]
+pub(crate) struct NotBackContent {
+    pub(crate) incident: u32,
+    #[schema(example = "/incidents/42")]
+    pub(crate) path: String,
+    #[schema(required, example = "https://noc.example.net/incidents/42")]
+    pub(crate) link: Option<String>,
+    #[schema(example = "critical")]
+    pub(crate) severity: &'static str,
+    pub(crate) sentence: String,
+    /// The likeliest cause; several if nothing observed tells them apart.
+    pub(crate) elements: Vec<String>,
+    /// Targets that are still out, at most 20.
+    pub(crate) targets: Vec<String>,
+    pub(crate) targets_total: usize,
+}
+
 impl WebhookMessage {
     /// A test of a webhook of this name.
     pub(crate) fn test(webhook: &str, now: UtcMicros) -> WebhookMessage {
@@ -271,6 +326,7 @@ impl WebhookMessage {
             WebhookMessage::Incident(message) => message.kind.as_str(),
             WebhookMessage::Monitor(message) => message.kind.as_str(),
             WebhookMessage::Digest(_) => "incident.digest",
+            WebhookMessage::Maintenance(_) => "maintenance.not_back",
         };
         // Numbers and texts always become JSON.
         let body = serde_json::to_string(self).unwrap_or_default();

@@ -34,12 +34,12 @@ fn weighing([r2, r3]: [u32; 2]) -> Value {
     json!({"elements": elements, "targets": targets})
 }
 
-fn open(diagnosis: &Value) -> Vec<&Value> {
+pub(crate) fn open(diagnosis: &Value) -> Vec<&Value> {
     let all = diagnosis["incidents"].as_array().unwrap();
     all.iter().filter(|incident| incident["state"] == "open").collect()
 }
 
-async fn until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let diagnosis = server.get("/diagnosis").await;
@@ -52,7 +52,7 @@ async fn until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
 }
 
 /// Describes the network, with a target at each device.
-async fn described(server: &Server) -> Vec<model::ProbeId> {
+pub(crate) async fn described(server: &Server) -> Vec<model::ProbeId> {
     server.post("/topology/import", &network()).await;
     let mut probes = Vec::new();
     for name in ["r1", "r2", "r3", "r4"] {
@@ -65,7 +65,7 @@ async fn described(server: &Server) -> Vec<model::ProbeId> {
 }
 
 /// Both agents report that r3 is out since half a minute; gives how they go on after a restart.
-async fn cut(server: &Server, probes: &[model::ProbeId]) -> Vec<Identity> {
+pub(crate) async fn cut(server: &Server, probes: &[model::ProbeId]) -> Vec<Identity> {
     let mut identities = Vec::new();
     for name in ["fra1", "ber1"] {
         let (_, token) = server.new_agent(name).await;
@@ -192,12 +192,12 @@ async fn act(server: &Server, path: &str, body: Value) -> (u16, Value) {
 }
 
 /// A webhook where nobody listens: what it would be sent can be looked at.
-async fn to_nobody(server: &Server) {
+pub(crate) async fn to_nobody(server: &Server) {
     server.post("/webhooks", &json!({"name": "noc", "url": "http://127.0.0.1:9/"})).await;
 }
 
 /// What people outside were told, oldest first.
-async fn messages(server: &Server) -> Vec<String> {
+pub(crate) async fn messages(server: &Server) -> Vec<String> {
     let page = server.get("/webhooks/1/deliveries").await;
     let kinds = page["items"].as_array().unwrap().iter().rev();
     kinds.map(|item| item["kind"].as_str().unwrap().to_owned()).collect()
@@ -218,7 +218,7 @@ async fn incident_told(live: &mut reqwest::Response) -> u64 {
     }
 }
 
-async fn incident_until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn incident_until(server: &Server, is_it: impl Fn(&Value) -> bool) -> Value {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let page = server.get("/incidents").await;
@@ -423,7 +423,7 @@ async fn what_a_person_closed_speaks_again_when_it_gets_worse() {
     server.stop().await;
 }
 
-async fn heartbeat(link: &Link) {
+pub(crate) async fn heartbeat(link: &Link) {
     link.send(v1::agent_frame::Kind::Heartbeat(v1::Heartbeat::default())).await;
 }
 

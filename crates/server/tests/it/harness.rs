@@ -403,6 +403,11 @@ impl Identity {
         Identity { instance: [number; 16], last_epoch, ..self.clone() }
     }
 
+    /// The same agent after its host was started again: its ticks begin anew.
+    pub(crate) fn booted(self) -> Identity {
+        Identity { boot: self.boot.map(|byte| byte.wrapping_add(1)), ..self }
+    }
+
     /// The same agent with a new spool.
     pub(crate) fn wiped(&self) -> Identity {
         Identity { spool: [0xEE; 16], ..self.process(2, 0) }

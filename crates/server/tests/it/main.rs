@@ -8,6 +8,7 @@ mod disk;
 mod harness;
 mod http;
 mod ingest;
+mod maintenance;
 mod notify;
 mod overload;
 mod postgres;

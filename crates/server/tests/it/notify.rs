@@ -237,6 +237,7 @@ async fn an_incident(dir: &Path, (turn, at): (u64, UtcMicros), steps: &[(Inciden
         body: IncidentBody { suppressed_total: 7, ..IncidentBody::default() },
         pairs: Vec::new(),
         message: (revision == 1).then(|| message("incident.1.1", "incident.1")),
+        maintenance: None,
     };
     let turn = IncidentTurn {
         run: 1,

@@ -165,6 +165,7 @@ fn check_seen(full: &IncidentFull, seen: Option<u64>) -> Result<(), ActRefused> 
         EntryKind::Closed => format!("closed it ({})", entry.note),
         EntryKind::CauseChanged => "found another cause of it".to_owned(),
         EntryKind::Commented => "commented on it".to_owned(),
+        EntryKind::NotBack => "saw that it did not come back from maintenance".to_owned(),
         EntryKind::Opened
         | EntryKind::Revised
         | EntryKind::Merged

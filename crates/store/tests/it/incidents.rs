@@ -34,7 +34,7 @@ fn body(element: &str, targets_down: u32) -> IncidentBody {
     }
 }
 
-fn save(id: u32, step: IncidentStep, revision: u32) -> IncidentSave {
+pub(crate) fn save(id: u32, step: IncidentStep, revision: u32) -> IncidentSave {
     IncidentSave {
         id: IncidentId(id),
         step,

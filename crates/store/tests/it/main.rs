@@ -16,6 +16,7 @@ mod facts;
 mod incidents;
 mod inventory;
 mod list;
+mod maintenance;
 mod metrics;
 mod open;
 mod outbox;

@@ -176,6 +176,7 @@ async fn a_key_that_manages_users_makes_and_changes_nobody_who_may_more_than_it(
         "incident_read",
         "fact_read",
         "trace_read",
+        "maintenance_read",
         "health_read",
     ];
     let body = json!({"name": "narrow", "role": "admin", "permissions": held});

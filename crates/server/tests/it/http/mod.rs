@@ -7,6 +7,7 @@ mod facts;
 mod fleet;
 mod history;
 mod live;
+mod maintenance;
 mod openapi;
 mod plan;
 mod problems;
