@@ -11,6 +11,7 @@ use engine::graph::document::Format;
 use model::{KeptDays, Tier, plan::Question};
 
 use crate::{
+    maintenance::MaintenanceCommand,
     serve,
     trace::{TraceArgs, TracesArgs},
 };
@@ -121,6 +122,9 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// List traces, or show one.
     Traces(TracesArgs),
+    /// Plan, list, extend and end maintenance: what is worked on, and so silent.
+    #[command(subcommand)]
+    Maintenance(MaintenanceCommand),
     /// Show how many targets are up and how many are not.
     Status,
     /// Tell what watching would cost: disk by level, memory, packets. Needs no server.
@@ -635,7 +639,7 @@ pub(crate) struct HistoryArgs {
 }
 
 /// Reads minutes, hours, days or years of 365 days.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let said = || "it is a number with a unit: 90m, 6h, 7d or 1y".to_owned();
     let at = text.len().saturating_sub(1);
     let (number, unit) = text.split_at_checked(at).ok_or_else(said)?;

@@ -12,6 +12,7 @@ mod doctor;
 mod fact;
 mod incident;
 mod keep;
+mod maintenance;
 mod measured;
 mod memory;
 mod password;
@@ -91,6 +92,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Fact(fact) => fact::send(args.connection, fact).await?,
             Command::Trace(trace) => return trace::run(args.connection, trace).await,
             Command::Traces(traces) => trace::list(args.connection, traces).await?,
+            Command::Maintenance(command) => maintenance::run(args.connection, command).await?,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,
             Command::Status => commands::status(args.connection).await?,

@@ -214,7 +214,7 @@ impl Store {
         }
         text.push(") ORDER BY target.name LIMIT ").value(IMPORT_ROWS_MAX as u32);
         let rows = text.fetch_all(&mut *self.read(scope.org).await?).await?;
-        let name = |row: &DbRow| Ok(row.name("name").map(|name: Name| name.to_string())?);
+        let name = |row: &DbRow| row.name("name").map(|name: Name| name.to_string());
         rows.iter().map(name).collect()
     }
 }

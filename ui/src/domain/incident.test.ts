@@ -37,6 +37,8 @@ const INCIDENT: IncidentDetail = {
   closed_at: null,
   close_code: null,
   closed_by: null,
+  maintenance: null,
+  is_silent: false,
   merged_into: null,
   is_seen: true,
   revision: 2,

@@ -138,6 +138,8 @@ export function entryWords({ kind, actor, note }: IncidentEntry): string {
       return `${who} wrote`
     case 'closed':
       return `${who} closed it`
+    case 'not_back':
+      return 'Not back after maintenance'
   }
 }
 
@@ -151,7 +153,7 @@ export type EntryTone = 'bad' | 'warn' | 'good' | 'muted' | 'person'
 export function entryTone({ kind, actor }: IncidentEntry): EntryTone {
   if (kind === 'resolved' || kind === 'merged') return 'good'
   if (actor !== null) return 'person'
-  if (kind === 'opened' || kind === 'reopened') return 'bad'
+  if (kind === 'opened' || kind === 'reopened' || kind === 'not_back') return 'bad'
   return kind === 'cause_changed' ? 'warn' : 'muted'
 }
 

@@ -15,6 +15,8 @@ export type Permission =
   | 'fact_write'
   | 'trace_read'
   | 'trace_run'
+  | 'maintenance_read'
+  | 'maintenance_write'
   | 'health_read'
   | 'user_manage'
   | 'api_key_manage'

@@ -8,6 +8,7 @@ mod errors;
 mod fact;
 mod help;
 mod incident;
+mod maintenance;
 mod manager;
 mod plan;
 mod program;

@@ -10,8 +10,8 @@
 //!     any more.
 //! 6 - How bad it is only grows while it is open.
 //! 7 - Whether the monitor itself sees is told in the same way; while it does not, nothing else.
-//! 8 - Of what is inside of a maintenance window nobody is told, as [`engine::live::voice`] decides;
-//!     what of it did not come back is told of all of a window at once.
+//! 8 - Of what is inside of a maintenance window nobody is told, as [`engine::live::voice`]
+//!     decides; what of it did not come back is told of all of a window at once.
 //! 9 - What is not stored yet waits, in order; people are told with what is stored.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

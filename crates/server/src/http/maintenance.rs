@@ -217,7 +217,7 @@ pub(crate) struct ReachedIncidentView {
 
 /// What is true of every window, in the words that a person reads before making one.
 const RECORDED: [&str; 4] = [
-    "Everything is asked as before: verdicts, minutes and round-trip times are recorded as they are.",
+    "Everything is asked as before: verdicts, minutes and round-trip times are what they are.",
     "Minutes inside of the window are marked as maintenance.",
     "What fails is an incident, marked, and nobody is told of it; a fault beside the work is told \
      at once.",
