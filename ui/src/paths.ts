@@ -7,6 +7,8 @@ export const paths = {
   overview: '/',
   incidents: '/incidents',
   incident: '/incidents/$id',
+  maintenance: '/maintenance',
+  maintenanceWindow: '/maintenance/$id',
   targets: '/targets',
   target: '/targets/$id',
   agents: '/agents',
@@ -24,6 +26,7 @@ export interface NavEntry {
   to:
     | '/'
     | '/incidents'
+    | '/maintenance'
     | '/targets'
     | '/agents'
     | '/tiers'
@@ -49,6 +52,13 @@ export const NAV: readonly NavEntry[] = [
     needs: 'incident_read',
   },
   { to: paths.targets, label: 'Targets', icon: 'targets', key: 't', needs: 'target_read' },
+  {
+    to: paths.maintenance,
+    label: 'Maintenance',
+    icon: 'wrench',
+    key: 'm',
+    needs: 'maintenance_read',
+  },
   { to: paths.agents, label: 'Agents', icon: 'agents', key: 'a', needs: 'agent_read' },
   { to: paths.tiers, label: 'Tiers', icon: 'tiers', key: 'i', needs: 'tier_read' },
   { to: paths.health, label: 'Health', icon: 'health', key: 'h', needs: 'health_read' },

@@ -20,6 +20,10 @@ import {
   healthQuery,
   incidentQuery,
   incidentsQuery,
+  maintenancePastQuery,
+  maintenanceQuery,
+  maintenanceReachQuery,
+  maintenanceWindowQuery,
   overviewQuery,
   sessionQuery,
   targetStatusQuery,
@@ -121,6 +125,33 @@ const incidentRoute = createRoute({
   loader: ({ context: { queryClient }, params }) =>
     queryClient.ensureQueryData(incidentQuery(params.id)),
   component: lazyRouteComponent(() => import('./pages/incidents/IncidentPage')),
+})
+
+const maintenanceRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.maintenance,
+  validateSearch: (search: Record<string, unknown>): { dialog?: 'plan' } => ({
+    dialog: dialogOf(search, ['plan']),
+  }),
+  loader: ({ context: { queryClient } }) =>
+    Promise.all([
+      queryClient.ensureQueryData(maintenanceQuery),
+      queryClient.ensureInfiniteQueryData(maintenancePastQuery),
+    ]),
+  component: lazyRouteComponent(() => import('./pages/maintenance/MaintenancePage')),
+})
+
+const maintenanceWindowRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.maintenanceWindow,
+  parseParams: ({ id }) => ({ id: Number.parseInt(id, 10) }),
+  stringifyParams: ({ id }) => ({ id: String(id) }),
+  loader: ({ context: { queryClient }, params }) =>
+    Promise.all([
+      queryClient.ensureQueryData(maintenanceWindowQuery(params.id)),
+      queryClient.ensureQueryData(maintenanceReachQuery(params.id)),
+    ]),
+  component: lazyRouteComponent(() => import('./pages/maintenance/WindowPage')),
 })
 
 const targetsRoute = createRoute({
@@ -288,6 +319,8 @@ const routeTree = rootRoute.addChildren([
     overviewRoute,
     incidentsRoute,
     incidentRoute,
+    maintenanceRoute,
+    maintenanceWindowRoute,
     targetsRoute,
     targetRoute,
     agentsRoute,

@@ -93,7 +93,8 @@ impl Plan {
         let now = Clock::system().now();
         let cover = |kind: &'static str| move |name: &String| json!({"kind": kind, "name": name});
         let elements = self.element.iter().map(cover("element"));
-        let named = self.target.iter().map(cover("target")).chain(self.tag.iter().map(cover("tag")));
+        let named =
+            self.target.iter().map(cover("target")).chain(self.tag.iter().map(cover("tag")));
         let all = self.all.then(|| json!({"kind": "all"}));
         let covers: Vec<Value> = elements.chain(named).chain(all).collect();
         let start = self.start.clone().unwrap_or_else(|| now.to_string());
@@ -131,8 +132,10 @@ pub(crate) async fn run(connection: Connection, command: MaintenanceCommand) -> 
         }
         MaintenanceCommand::End { id } => {
             let after = act(client, id, "end", &json!({})).await?;
-            let text = format!("#{id} ended: in a minute you hear of what did not come back, if \
-                                anything did not");
+            let text = format!(
+                "#{id} ended: in a minute you hear of what did not come back, if \
+                                anything did not"
+            );
             tell(is_json, &after, &text)
         }
         MaintenanceCommand::Extend { id, until, by } => {
@@ -173,8 +176,10 @@ async fn list(client: &Client, is_json: bool, past: bool) -> anyhow::Result<()> 
         return say_json(&page);
     }
     if items(&page).is_empty() {
-        say("there is no such window; `faultline maintenance add TITLE --element ID --for 2h` opens \
-             one\n");
+        say(
+            "there is no such window; `faultline maintenance add TITLE --element ID --for 2h` opens \
+             one\n",
+        );
         return Ok(());
     }
     let row = |window: &Value| {
@@ -193,8 +198,7 @@ fn when(window: &Value) -> String {
     let is_there = |field: &&&str| window.get(**field).is_some_and(Value::is_object);
     let found = ["open", "next", "last"].iter().find(|field| is_there(field));
     let Some(field) = found else { return "never".to_owned() };
-    let [start, end] =
-        ["start", "end"].map(|side| cell(window, &format!("/{field}/{side}_local")));
+    let [start, end] = ["start", "end"].map(|side| cell(window, &format!("/{field}/{side}_local")));
     let rule = window.get("rule").and_then(Value::as_str);
     let again = rule.map(|rule| format!(", {rule}")).unwrap_or_default();
     format!("{start} to {end} {}{again}", cell(window, "/zone"))

@@ -6,7 +6,7 @@ import { importType } from '../domain/importing'
 import type { CauseCode } from '../domain/incident'
 import { api, sent } from './client'
 import { incidentQuery, keys } from './queries'
-import type { Role, TargetBody, TierBody, TraceBody } from './types'
+import type { MaintenanceBody, Role, TargetBody, TierBody, TraceBody } from './types'
 
 interface Where {
   /** It is called from a menu or a row: a refusal is told beside the page. */
@@ -256,6 +256,44 @@ export const useDeliveryAgain = () =>
     (id: number) =>
       sent(api.POST('/api/v1/deliveries/{id}/resend', { params: { path: { id } } })),
     MESSAGES,
+  )
+
+export const useMaintenanceCreate = () =>
+  useCommand(
+    (body: MaintenanceBody) => sent(api.POST('/api/v1/maintenance', { body })),
+    [keys.maintenance],
+  )
+
+/** It keeps nothing; it is a command all the same, because a person asks for it. */
+export const useMaintenancePreview = () =>
+  useCommand(
+    (body: MaintenanceBody) => sent(api.POST('/api/v1/maintenance/preview', { body })),
+    [],
+  )
+
+export const useMaintenanceCancel = () =>
+  useCommand(
+    (id: number) =>
+      sent(api.POST('/api/v1/maintenance/{id}/cancel', { params: { path: { id } } })),
+    [keys.maintenance],
+  )
+
+export const useMaintenanceEnd = () =>
+  useCommand(
+    (id: number) => sent(api.POST('/api/v1/maintenance/{id}/end', { params: { path: { id } } })),
+    [keys.maintenance],
+  )
+
+export const useMaintenanceExtend = () =>
+  useCommand(
+    ({ id, until }: { id: number; until: string }) =>
+      sent(
+        api.POST('/api/v1/maintenance/{id}/extend', {
+          params: { path: { id } },
+          body: { until },
+        }),
+      ),
+    [keys.maintenance],
   )
 
 export const usePasswordChange = () =>

@@ -40,6 +40,7 @@ export const keys = {
   incident: (id: number) => ['incident', id],
   traces: ['traces'],
   trace: (id: number) => ['trace', id],
+  maintenance: ['maintenance'],
   targets: ['targets'],
   target: (id: number) => ['target', id],
   tiers: ['tiers'],
@@ -133,6 +134,60 @@ export const incidentRevisionsQuery = (id: number) =>
     queryKey: [...keys.incident(id), 'revisions'],
     queryFn: ({ signal }) =>
       sent(api.GET('/api/v1/incidents/{id}/revisions', { params: { path: { id } }, signal })),
+  })
+
+/** Windows open and close by the clock, without an event. */
+const MAINTENANCE_POLL_MS = 15_000
+
+/** Windows that are open or planned, by their start. */
+export const maintenanceQuery = queryOptions({
+  queryKey: [...keys.maintenance, 'live'],
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/maintenance', { signal })),
+  refetchInterval: MAINTENANCE_POLL_MS,
+})
+
+/** Windows that are over, the newest first. */
+export const maintenancePastQuery = infiniteQueryOptions({
+  queryKey: [...keys.maintenance, 'past'],
+  queryFn: ({ signal, pageParam }) =>
+    sent(
+      api.GET('/api/v1/maintenance', {
+        params: { query: { state: 'past', cursor: pageParam, limit: 50 } },
+        signal,
+      }),
+    ),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (page) => page.next_cursor ?? undefined,
+})
+
+export const maintenanceWindowQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.maintenance, id, 'now'],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/maintenance/{id}', { params: { path: { id } }, signal })),
+    refetchInterval: MAINTENANCE_POLL_MS,
+  })
+
+/** What a window silences, and when it is open next. */
+export const maintenanceReachQuery = (id: number) =>
+  queryOptions({
+    queryKey: [...keys.maintenance, id, 'reach'],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/maintenance/{id}/preview', { params: { path: { id } }, signal })),
+  })
+
+/** When windows cover a target: the marks of its minutes. */
+export const targetMaintenanceQuery = (id: number, since: string, until: string) =>
+  queryOptions({
+    queryKey: [...keys.maintenance, 'of', id, since, until],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/targets/{id}/maintenance', {
+          params: { path: { id }, query: { since, until } },
+          signal,
+        }),
+      ),
+    placeholderData: keepPreviousData,
   })
 
 /** Whom an incident can be given to. */

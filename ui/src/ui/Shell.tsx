@@ -66,7 +66,7 @@ export function Shell() {
       </main>
       <nav aria-label="Pages" className={css.tabs}>
         {entries
-          .filter((entry) => entry.to !== '/tiers')
+          .filter((entry) => entry.to !== '/tiers' && entry.to !== '/maintenance')
           .slice(0, TABS)
           .map((entry) => (
             <Link

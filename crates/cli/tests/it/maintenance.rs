@@ -21,8 +21,21 @@ fn a_window_is_looked_at_planned_extended_ended_and_listed() {
     let (code, said) = run(&data, &["list"]);
     assert!(code == 0 && said.starts_with("there is no such window; `faultline"), "{said}");
 
-    let weekly = ["fan tray", "--element", "r2", "--tag", "vip", "--zone", "Europe/Berlin",
-        "--start", "2127-03-23T02:30", "--end", "2127-03-23T04:30", "--rule", "FREQ=WEEKLY;COUNT=2"];
+    let weekly = [
+        "fan tray",
+        "--element",
+        "r2",
+        "--tag",
+        "vip",
+        "--zone",
+        "Europe/Berlin",
+        "--start",
+        "2127-03-23T02:30",
+        "--end",
+        "2127-03-23T04:30",
+        "--rule",
+        "FREQ=WEEKLY;COUNT=2",
+    ];
     let (code, said) = run(&data, &[&["preview"][..], &weekly].concat());
     assert!(code == 0 && said.starts_with("silent: 0 targets\n  behind 0 devices"), "{said}");
     assert!(said.contains("not there, and so without effect: tag vip, r2\n"), "{said}");

@@ -105,6 +105,19 @@ function Standing({ incident }: { incident: IncidentDetail }) {
           another cause.
         </p>
       )}
+      {incident.maintenance !== null && (
+        <p className={incident.is_silent ? css.warning : undefined}>
+          {incident.is_silent
+            ? 'Nobody was told: it failed inside of '
+            : 'It failed inside of a maintenance window: '}
+          <Link to="/maintenance/$id" params={{ id: incident.maintenance }}>
+            maintenance #{incident.maintenance}
+          </Link>
+          {incident.is_silent
+            ? '. What is not back a minute after its end is told then.'
+            : '. It is told as any other now.'}
+        </p>
+      )}
       {incident.merged_into !== null && (
         <p>
           It turned out to be a part of{' '}
@@ -127,7 +140,7 @@ function Standing({ incident }: { incident: IncidentDetail }) {
           <Moment at={incident.onset_until} />
         </Fact>
         <Fact label={isOver ? 'Lasted' : 'Lasts'}>{lasted(incident, now)}</Fact>
-        <Fact label="Told" isWide>
+        <Fact label={incident.is_silent ? 'Opened' : 'Told'} isWide>
           <Moment at={incident.opened_at} />
         </Fact>
         {incident.resolved_at !== null && (

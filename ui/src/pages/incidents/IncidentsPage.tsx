@@ -48,6 +48,7 @@ const COLUMNS: readonly Column<Incident>[] = [
         <small>
           #{incident.id}
           {hitWords(incident)}
+          {incident.is_silent && ' · in maintenance: nobody was told'}
         </small>
       </span>
     ),

@@ -11,6 +11,7 @@ import { parseTime, zoneName } from '../../domain/time'
 import { count, many, share } from '../../domain/units'
 import { VERDICTS, verdictMark } from '../../domain/verdict'
 import { MarkShape } from '../../ui/Icon'
+import { OpenMaintenance } from '../../ui/MaintenanceMarks'
 import { Empty, PageHeader, Panel } from '../../ui/Panel'
 import { Moment } from '../../ui/Time'
 import { useTimeText } from '../../ui/clock'
@@ -42,6 +43,7 @@ export default function OverviewPage() {
           </>
         }
       />
+      <OpenMaintenance />
       {targets.total === 0 ? <FirstTarget /> : <Tiles targets={targets} />}
       {targets.total > 0 && mayRead && <CausePanel />}
       <AgentStrip agents={agents.items} />

@@ -6,6 +6,7 @@ import { useEffect } from 'react'
 
 import { targetStatusQuery } from '../../api/queries'
 import { verdictMark } from '../../domain/verdict'
+import { TargetMaintenance } from '../../ui/MaintenanceMarks'
 import { Panel } from '../../ui/Panel'
 import { AgentTable } from './AgentTable'
 import { ChangeList } from './ChangeList'
@@ -46,6 +47,7 @@ export default function TargetPage() {
   return (
     <div className={css.page} data-wide>
       <TargetHead status={status} />
+      <TargetMaintenance id={id} />
       <TimePanel
         key={id}
         status={status}

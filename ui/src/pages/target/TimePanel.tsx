@@ -20,6 +20,7 @@ import { MINUTE_MS } from '../../domain/time'
 import { duration } from '../../domain/units'
 import { COMPARISON_WORDS, RANGE_WORDS, type View, settled } from '../../domain/view'
 import { Failure } from '../../ui/Failure'
+import { MaintenanceLane } from '../../ui/MaintenanceMarks'
 import { Panel } from '../../ui/Panel'
 import { useMinute, useTimeText } from '../../ui/clock'
 import { LineTable } from './LineTable'
@@ -163,6 +164,7 @@ export function TimePanel({ status, opened, onOpen }: Props) {
               onView={span.show}
               onReset={span.reset}
             />
+            <MaintenanceLane {...{ id, view, widthPx, gutterPx }} />
           </>
         )}
       </div>

@@ -54,6 +54,8 @@ fn the_document_says_who_may_and_refers_to_nothing_that_is_missing() {
         ("post", "/api/v1/agents/{id}/token"),
         ("post", "/api/v1/backup"),
         ("post", "/api/v1/deliveries/{id}/resend"),
+        ("post", "/api/v1/maintenance/{id}/cancel"),
+        ("post", "/api/v1/maintenance/{id}/end"),
         ("post", "/api/v1/users/{id}/password"),
         ("post", "/api/v1/webhooks/{id}/secret"),
         ("post", "/api/v1/webhooks/{id}/test"),
