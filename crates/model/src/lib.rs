@@ -32,8 +32,8 @@ pub use address::{Address, AddressError, Hostname};
 pub use capability::Capabilities;
 pub use gap::{DropCause, Gap};
 pub use id::{
-    AgentId, ApiKeyId, IncidentId, MaintenanceId, OrgId, ProbeId, TargetId, TierId, TraceId, UserId,
-    WebhookId,
+    AgentId, ApiKeyId, IncidentId, MaintenanceId, OrgId, ProbeId, TargetId, TierId, TraceId,
+    UserId, WebhookId,
 };
 pub use incident::{CauseCode, EntryKind, IncidentState, Severity};
 pub use inventory::{AgentSpec, InventoryChange, ProbeSpec};

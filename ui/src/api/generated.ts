@@ -3094,7 +3094,7 @@ export interface components {
          *     these names.
          *     The event's id is the position in the log; send it as `Last-Event-ID` to resume.
          */
-        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
+        LiveEvent: components["schemas"]["VerdictEvent"] | components["schemas"]["AgentEvent"] | components["schemas"]["InventoryEvent"] | components["schemas"]["IncidentEvent"] | components["schemas"]["TraceEvent"] | components["schemas"]["MinuteEvent"] | components["schemas"]["TickEvent"] | components["schemas"]["ResyncEvent"];
         /** @description When somebody works on what. */
         Maintenance: {
             /** @description Occurrences that were ended early or extended. */
@@ -3419,7 +3419,7 @@ export interface components {
             topology_version: number;
         };
         /** @enum {string} */
-        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "maintenance_read" | "maintenance_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
+        Permission: "target_read" | "target_write" | "tier_read" | "tier_write" | "topology_read" | "topology_write" | "agent_read" | "agent_write" | "incident_read" | "incident_manage" | "fact_read" | "fact_write" | "trace_read" | "trace_run" | "maintenance_read" | "maintenance_write" | "health_read" | "user_manage" | "api_key_manage" | "webhook_manage" | "audit_read" | "backup_create";
         /**
          * @description What watching costs once everything has been kept for its time, as this server is configured.
          *
