@@ -29,15 +29,25 @@ pub(crate) enum MaintenanceCommand {
     /// Say what a window would silence, and when; nothing is kept.
     Preview(Plan),
     /// Show a window with what it silences and when it is open next.
-    Show { id: u32 },
+    Show {
+        /// Number of the window.
+        id: u32,
+    },
     /// Call a window off: what runs ends now, and there is nothing more of it.
-    Cancel { id: u32 },
+    Cancel {
+        /// Number of the window.
+        id: u32,
+    },
     /// End the occurrence that is open; those to come stay.
-    End { id: u32 },
+    End {
+        /// Number of the window.
+        id: u32,
+    },
     /// Let the occurrence that is open last longer.
     Extend {
+        /// Number of the window.
         id: u32,
-        /// Until when, such as 2026-12-06T06:00 by the window's zone, or 06:00:00Z and a date.
+        /// Until when, such as 2026-12-06T06:00 by the window's zone, or 2026-12-06T05:00:00Z.
         #[arg(long, value_name = "TIME", conflicts_with = "by", required_unless_present = "by")]
         until: Option<String>,
         /// By how much, for example 30m.
@@ -176,10 +186,8 @@ async fn list(client: &Client, is_json: bool, past: bool) -> anyhow::Result<()> 
         return say_json(&page);
     }
     if items(&page).is_empty() {
-        say(
-            "there is no such window; `faultline maintenance add TITLE --element ID --for 2h` opens \
-             one\n",
-        );
+        say("there is no such window; `faultline maintenance add TITLE --element ID --for 2h` \
+             opens one\n");
         return Ok(());
     }
     let row = |window: &Value| {
