@@ -75,7 +75,7 @@ interface LaneProps {
   gutterPx: number
 }
 
-/** When windows covered a target, on the axis of its history: hatched where its minutes are marked. */
+/** When windows covered a target, on the axis of its history: there its minutes are marked. */
 export function MaintenanceLane({ id, view, widthPx, gutterPx }: LaneProps) {
   const mayRead = useCan('maintenance_read')
   const { text } = useTimeText()

@@ -111,8 +111,7 @@ pub(crate) fn table() -> Vec<Route> {
     all.extend(described());
     all.extend(incidents());
     all.extend(facts());
-    all.extend(traces());
-    all.extend(maintenance());
+    all.extend(traces().into_iter().chain(maintenance()));
     all.extend(webhooks());
     all.extend(prometheus());
     all
