@@ -18,6 +18,7 @@ use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::{
     board::{Board, Sum},
+    class,
     noise::LEVELS,
     picture::Picture,
     prior, rows,
@@ -221,9 +222,22 @@ fn is_beyond_noise(sum: &Sum, noise: f64) -> bool {
     BEYOND_NOISE * spread < lots - expected
 }
 
+/// Whether it is the one agent there is, or its uplink, and that agent is heard and its gateway
+/// answers it. Of several, one that loses alone may be sick all the same; of one nothing says so,
+/// and what it does not reach is behind its gateway.
+fn is_well(scorer: &Scorer<'_, '_>, element: ElementIx) -> bool {
+    let Scorer { picture, board, .. } = scorer;
+    let mut agents = picture.beats.chunk_by(|a, b| a.agent == b.agent);
+    let (Some([beat, ..]), None) = (agents.next(), agents.next()) else { return false };
+    let is_own =
+        matches!(picture.topology.kind(element), ElementKind::Agent | ElementKind::AgentUplink);
+    is_own && class::is_heard(board, beat.agent)
+}
+
 fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let suspicion = outage_suspicion(scorer);
-    let elements = candidates(scorer, &suspicion);
+    let mut elements = candidates(scorer, &suspicion);
+    elements.retain(|element| !is_well(scorer, *element));
     let mut covers = weighed(scorer, elements);
     let targets = dead_lots(scorer, &[]);
     let all: Vec<Dead<'_>> = dead(&targets).collect();

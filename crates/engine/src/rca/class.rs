@@ -5,7 +5,7 @@
 
 use model::ElementKind;
 
-use super::{board::Board, picture::Picture, telemetry::Telemetry};
+use super::{board::Board, picture::Picture, rows::Note, telemetry::Telemetry};
 use crate::graph::ElementIx;
 
 /// Members of a class that are said; a longer one says nothing.
@@ -41,6 +41,7 @@ pub(super) fn of(
             kind != ElementKind::Target
                 && is_composite(kind) == is_group
                 && *other != element
+                && !is_heard(board, *other)
                 && self::facts(picture, telemetry, *other) == facts
                 && looks_as(picture, board, *other, &mine)
         })
@@ -49,6 +50,13 @@ pub(super) fn of(
     members.push(element);
     members.sort_unstable();
     members
+}
+
+/// Whether it is an agent that says that it is well.
+pub(super) fn is_heard(board: &Board, element: ElementIx) -> bool {
+    let rows = board.noted().get(&element).into_iter().flatten();
+    let mut rows = rows.filter_map(|row| board.rows.get(*row as usize));
+    rows.any(|row| row.note == Note::Heard && row.agent == element)
 }
 
 fn is_composite(kind: ElementKind) -> bool {

@@ -22,14 +22,20 @@
 //! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
 //!     if it outlives that.
 //! 9 - What people were told is over, and fails again soon, is the same incident: reopened.
-//! 10 - After a restart, and after the monitor did not see, an incident goes on, and nobody is told
+//! 10 - While some of what is out answers again, it is said as it was: that rounds fall out of the
+//!     window is no doubt. One that is over is said as it was at its worst.
+//! 11 - After a restart, and after the monitor did not see, an incident goes on, and nobody is told
 //!     of it again. It closes only once every pair of it was heard and answers.
 
 mod restore;
 
 pub use restore::Known;
 
-use std::{cmp::Reverse, collections::BTreeSet, ptr};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeSet,
+    ptr,
+};
 
 use model::{ElementKind, FaultMode, UtcMicros};
 
@@ -95,6 +101,10 @@ pub struct Incident {
     pub revision: u32,
     pub state: State,
     pub finding: Finding,
+    /// The same when it was at its worst and believed most: what is told once it is over.
+    worst: Finding,
+    /// Since when some of what is out answers again.
+    heals_since: Option<UtcMicros>,
     /// Assessments since that did not show it.
     missed: u32,
     is_told: bool,
@@ -198,7 +208,7 @@ impl Incidents {
             seen.insert(first);
             let Some(incident) = self.open.get_mut(first) else { continue };
             let into = incident.id;
-            let change = incident.go_on(finding, assessment.at);
+            let change = incident.go_on(finding, assessment.at, heard);
             messages.extend(self.tell(first, change));
             for at in same.into_iter().filter(|at| *at != first) {
                 let Some(part) = self.open.get_mut(at) else { continue };
@@ -337,6 +347,16 @@ impl Finding {
             || LOST_MIN <= self.lost.len()
     }
 
+    /// Whether it says less than another: of fewer pairs, or of as many less surely.
+    fn is_less_than(&self, other: &Finding) -> bool {
+        let sure = |of: &Finding| of.causes.first().map_or(0.0, |cause| cause.probability);
+        match self.pairs.len().cmp(&other.pairs.len()) {
+            Ordering::Less => true,
+            Ordering::Equal => sure(self) < sure(other),
+            Ordering::Greater => false,
+        }
+    }
+
     /// Lost rounds that are more than chance takes from what it hits.
     fn lost_min(&self) -> usize {
         let pairs = self.pairs.len();
@@ -370,6 +390,8 @@ impl Incident {
             seen_at: now,
             other_since: None,
             pairs_ever: finding.pairs.iter().copied().collect(),
+            worst: finding.clone(),
+            heals_since: None,
             finding,
         }
     }
@@ -377,6 +399,7 @@ impl Incident {
     fn translate(&mut self, to: &impl Fn(ElementIx) -> Option<ElementIx>) -> bool {
         let pair = |(agent, target): &(ElementIx, ElementIx)| to(*agent).zip(to(*target));
         self.pairs_ever = self.pairs_ever.iter().filter_map(pair).collect();
+        self.worst.translate(to);
         self.finding.translate(to)
     }
 
@@ -430,9 +453,8 @@ impl Incident {
 
     /// Closes it as a part of another; that is told to who knows it.
     fn end_in(&mut self, into: IncidentId) -> Option<Message> {
-        self.state = State::Resolved;
+        self.close();
         self.is_merged = true;
-        self.revision += 1;
         let message = Message { incident: self.id, change: Change::Merged { into } };
         Some(message).filter(|_| self.is_told)
     }
@@ -459,8 +481,70 @@ impl Incident {
         self.seen_at = now;
     }
 
-    fn go_on(&mut self, finding: &Finding, now: UtcMicros) -> Option<Change> {
+    /// It is over: what is said of it is what was, with the figures of its worst.
+    fn close(&mut self) {
+        self.state = State::Resolved;
+        self.revision += 1;
+        if self.is_told {
+            let onset = self.finding.onset;
+            self.finding = Finding { onset, ..self.worst.clone() };
+        }
+    }
+
+    /// Whether what is out answers all along: it loses or delays a part, or is gone round.
+    fn is_answered(&self) -> bool {
+        self.finding.causes.first().is_some_and(|cause| {
+            matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)
+        })
+    }
+
+    /// Whether a finding says less only because some of what is out answers again; it does not
+    /// once the rest went on losing rounds for a while.
+    fn is_healing(
+        &mut self,
+        finding: &Finding,
+        now: UtcMicros,
+        heard: &dyn Fn((ElementIx, ElementIx)) -> Heard,
+    ) -> bool {
+        let is_back = |pair: &(ElementIx, ElementIx)| matches!(heard(*pair), Heard::Answered(_));
+        if !self.is_told || self.is_answered() || !self.finding.pairs.iter().any(is_back) {
+            self.heals_since = None;
+            return false;
+        }
+        let since = *self.heals_since.get_or_insert(now);
+        let is_rest = finding.lost.is_empty() || finding.lost_min() <= finding.lost_since(since);
+        let is_lasting = is_rest && finding.is_fresh && CHANGE_SETTLE_US <= now.0 - since.0;
+        let is_another = finding
+            .causes
+            .first()
+            .is_some_and(|cause| matches!(cause.mode, FaultMode::Reroute | FaultMode::Flapping));
+        finding.is_less_than(&self.finding) && !is_lasting && !is_another
+    }
+
+    /// Keeps what it is now, if it is worse than all before, or another thing.
+    fn note_worst(&mut self, is_same_cause: bool) {
+        let said = |finding: &Finding| {
+            let cause = finding.causes.first();
+            cause.map(|cause| (cause.elements.clone(), cause.mode))
+        };
+        let is_other = self.heals_since.is_none() && said(&self.worst) != said(&self.finding);
+        let is_bare = self.worst.causes.iter().all(|cause| cause.evidence.is_empty());
+        let is_less = self.finding.is_less_than(&self.worst);
+        if !self.is_told || !is_same_cause || is_other || is_bare || !is_less {
+            self.worst.clone_from(&self.finding);
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        finding: &Finding,
+        now: UtcMicros,
+        heard: &dyn Fn((ElementIx, ElementIx)) -> Heard,
+    ) -> Option<Change> {
         self.see(now);
+        if self.is_healing(finding, now, heard) {
+            return None;
+        }
         let is_same_cause = self.shares_cause(finding);
         let new = finding.causes.first();
         let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
@@ -494,10 +578,12 @@ impl Incident {
             self.pairs_ever.extend(&finding.pairs);
         }
         self.finding = finding.clone();
-        if is_same_cause {
-            // What was seen of the beginning is not forgotten when the rounds age.
-            self.finding.onset = onset.min(finding.onset);
+        // What was seen of the beginning is not forgotten when the rounds age, nor when another
+        // cause is likelier: it is only ever found to be earlier.
+        if onset.1 <= finding.onset.1 {
+            self.finding.onset = onset;
         }
+        self.note_worst(is_same_cause);
         self.revision += u32::from(is_changed);
         match (self.is_told, is_same_cause) {
             (false, _) if finding.is_news() => Some(Change::Opened),
@@ -514,8 +600,7 @@ impl Incident {
     ) -> Option<Message> {
         self.missed += 1;
         let change = self.ending(assessment, heard)?;
-        self.state = State::Resolved;
-        self.revision += 1;
+        self.close();
         Some(Message { incident: self.id, change }).filter(|_| self.is_told)
     }
 
@@ -527,10 +612,7 @@ impl Incident {
     ) -> Option<Change> {
         let is_lost = 2 <= self.missed;
         let resolved = |is_over: bool| is_over.then_some(Change::Resolved);
-        // What loses or delays a part, or is gone round, is answered all along.
-        let is_answered = self.finding.causes.first().is_some_and(|cause| {
-            matches!(cause.mode, FaultMode::Reroute | FaultMode::Lossy | FaultMode::Slow)
-        });
+        let is_answered = self.is_answered();
         let is_whole =
             self.awaited_since.is_none_or(|since| AWAITED_US <= assessment.at.0 - since.0);
         let (mut asked, mut answering, mut missing, mut is_blind) = (0, 0, 0, false);

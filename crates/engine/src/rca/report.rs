@@ -34,7 +34,9 @@ pub const SUPPRESS_PROBABILITY: f64 = 0.8;
 const LONE_PART: f64 = 0.75;
 /// Lost rounds of one finding that are kept with their time.
 pub(super) const LOST_MAX: usize = 64;
-/// Share of explained pairs that were out more than once, from which it flaps.
+/// Outages of a pair within the window that are more than one failure after another.
+const FLAP_OUTAGES: usize = 3;
+/// Share of explained pairs that were out as often as that, from which it flaps.
 const FLAP_SHARE: f64 = 0.5;
 
 /// What is the matter at one moment.
@@ -320,7 +322,7 @@ fn mode(picture: &Picture<'_>, judgement: &Judgement<'_>, cover: &Cover) -> Faul
         return cover.mode;
     }
     let lots: Vec<_> = evidence::positive_lots(judgement.board, cover).collect();
-    let again = lots.iter().filter(|(_, lot)| 1 < lot.regime.outages.len()).count();
+    let again = lots.iter().filter(|(_, lot)| FLAP_OUTAGES <= lot.regime.outages.len()).count();
     let is_flapping = 0 < again && FLAP_SHARE <= again as f64 / lots.len() as f64;
     let facts = judgement.telemetry.facts(cover.element).iter();
     let turns = facts.filter_map(|at| picture.facts.get(*at)?.kind);

@@ -312,6 +312,7 @@ fn predicate(topology: &Topology, cause: &RankedCause, tense: Tense) -> String {
         FaultMode::Reroute => {
             of("is down and traffic goes another way", "was down and traffic went another way")
         }
+        FaultMode::Flapping if are_many(topology, cause) => of("are flapping", "were flapping"),
         FaultMode::Flapping => of("is flapping", "was flapping"),
     }
 }

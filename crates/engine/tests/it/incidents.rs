@@ -223,3 +223,35 @@ fn an_outage_goes_on_with_what_is_out_and_not_with_what_loses_beside_it() {
     let cause = first.finding.causes.first().expect("a cause");
     assert_eq!((first.id.0, cause.mode), (1, FaultMode::Down));
 }
+
+#[test]
+fn what_is_over_is_said_as_it_was_at_its_worst() {
+    let (told, incidents) = play(
+        "
+         0 | device1 70 hits 1 2
+        10 | device1 90 hits 1 2 3
+        20 | device1 60 hits 1 2
+        30 | device1 40 hits 1
+        40 |
+        ",
+    );
+    assert_eq!(told, "0 s: 1 opened\n40 s: 1 resolved\n");
+    let over = &incidents.list().next().expect("it is shown once more").finding;
+    let said = (over.causes[0].probability, over.pairs.len(), over.impact.targets_down);
+    assert_eq!(said, (0.9, 3, 3));
+}
+
+#[test]
+fn the_beginning_is_never_found_to_be_later() {
+    let (_, incidents) = play(
+        "
+        10 | device1 70 hits 1 2
+        20 | device1 90 hits 1 2
+        60 | link5 90 hits 1 2
+        99 | link5 90 hits 1 2
+        ",
+    );
+    let first = incidents.list().next().expect("it is open");
+    assert_eq!(first.finding.causes[0].kind, ElementKind::Link, "the cause is another");
+    assert_eq!(first.finding.onset.1, UtcMicros(10 * SECOND));
+}

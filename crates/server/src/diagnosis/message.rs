@@ -114,6 +114,8 @@ pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>)
         IncidentStep::Resolved => IncidentKind::Resolved,
         IncidentStep::Merged { .. } => IncidentKind::Merged,
     };
+    // Nobody is sent anywhere for what is over.
+    let is_over = matches!(save.step, IncidentStep::Resolved | IncidentStep::Merged { .. });
     let cause = save.body.causes.first();
     let impact = &save.body.impact;
     let path = format!("/incidents/{}", save.id);
@@ -138,7 +140,7 @@ pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>)
             devices_exposed: impact.devices_exposed_total,
         },
         targets_suppressed: save.body.suppressed_total,
-        next_steps: cause.map(steps_of).unwrap_or_default(),
+        next_steps: cause.filter(|_| !is_over).map(steps_of).unwrap_or_default(),
     };
     let message = IncidentMessage { kind, timestamp: at.to_string(), data };
     let key = format!("incident.{}.{}", save.id, save.revision);
@@ -316,7 +318,10 @@ mod tests {
                 "#42 is part of #7: core1--core2 is down",
             ),
         ] {
-            assert_eq!(told(step).1["data"]["text"], text);
+            let data = &told(step).1["data"];
+            let is_over = matches!(step, IncidentStep::Resolved | IncidentStep::Merged { .. });
+            assert_eq!(data["text"], text);
+            assert_eq!(data["next_steps"].as_array().unwrap().is_empty(), is_over, "{text}");
         }
     }
 }

@@ -61,6 +61,8 @@ impl Incidents {
             state: State::Open,
             revision: incident.revision + 1,
             finding: finding.clone(),
+            worst: finding.clone(),
+            heals_since: None,
             missed: 0,
             seen_at: self.taken_at,
             is_told: false,
