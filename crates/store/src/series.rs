@@ -17,7 +17,7 @@ use crate::{
         Tail,
     },
     damage::{Damage, Place},
-    db::{Bulk, Conn, DbRow, Tx, sql},
+    db::{Conn, DbRow, Tx, sql},
 };
 
 /// Rows of the tail that a reader meets: an hour of commits while nothing was sealed.
@@ -50,21 +50,6 @@ const HEADS_READ: &str = "
      LIMIT $6";
 const PART_READ: &str = "
     SELECT body FROM history_part WHERE org_id = $1 AND chunk_id = $2 AND part = $3";
-// The join is written in the order in which it is to be done.
-const PARTS_READ: Bulk = Bulk {
-    head: "SELECT history_part.chunk_id, history_part.part, history_part.body
-             FROM (VALUES",
-    columns: 3,
-    tail: ") AS wanted
-             CROSS JOIN history_part
-            WHERE history_part.org_id = wanted.column1
-              AND history_part.chunk_id = wanted.column2
-              AND history_part.part = wanted.column3",
-};
-/// Parts read by one statement, each of at most 96 KiB and a page: a statement is handed to another
-/// thread and back, and where the processor is busy each hand-over waits for its turn. As many as
-/// a [`Bulk`] takes by one text.
-const PARTS_AT_ONCE: usize = 16;
 
 // Above organisations: a look is at the whole installation.
 const CHUNK_NEXT: &str = "
@@ -250,10 +235,11 @@ async fn read_of<R: Record>(
         let records = records.into_iter().filter(|record| wanted.is_in(record));
         found.entry(key.agent).or_default().extend(records);
     };
-    for (key, records) in chunk_series(tx, chunks, wanted, damage).await? {
-        add(key, records);
-    }
     // The tail last: in the order in which it was recorded.
+    for (id, head) in chunks {
+        let series = chunk_series::<R>(tx, wanted, (id, head), damage).await?;
+        series.into_iter().for_each(|(key, records)| add(key, records));
+    }
     for row in &tail::<R>(tx, wanted).await? {
         let body: &[u8] = row.value("body")?;
         let series = Tail::parse::<R>(body).and_then(|tail| tail.of(wanted.subject, wanted.agent));
@@ -296,59 +282,27 @@ pub(crate) async fn heads<R: Record>(
         .await
 }
 
-/// Reads what chunks have of a subject, in their order; what of it is damaged is noted and left
-/// out.
+/// Reads what a chunk has of a subject; what of it is damaged is noted and left out.
 async fn chunk_series<R: Record>(
     tx: &mut Tx,
-    mut chunks: Vec<(i64, Head)>,
     wanted: &Wanted,
+    (id, mut head): (i64, Head),
     damage: &Damage,
 ) -> Result<Vec<(Key, Vec<R>)>, StoreError> {
-    let mut pages: Vec<(usize, Page)> = Vec::new();
-    for (index, (_, head)) in chunks.iter().enumerate() {
-        let found = head.pages_of(wanted.subject, wanted.agent).into_iter();
-        let found = found.filter(|page| page.touches(wanted.from.0, wanted.to.0));
-        pages.extend(found.map(|page| (index, page)));
-    }
-    let by_part = pages.chunk_by(|(a, before), (b, page)| (a, before.part) == (b, page.part));
-    let by_part: Vec<&[(usize, Page)]> = by_part.collect();
-    let mut series = Vec::with_capacity(pages.len());
-    for by_part in by_part.chunks(PARTS_AT_ONCE) {
-        let places = by_part.iter().filter_map(|pages| {
-            let (index, page) = pages.first()?;
-            Some((chunks.get(*index)?.0, page.part))
-        });
-        let bodies = parts(tx, wanted.org, places.collect()).await?;
-        for (index, page) in by_part.iter().copied().flatten() {
-            let Some((id, head)) = chunks.get_mut(*index) else { continue };
-            // One that is not there is empty, which its pages notice.
-            let body = bodies.get(&(*id, page.part)).map_or(&[][..], Vec::as_slice);
-            match head.series(page, body) {
-                Ok(records) => series.push((page.key, records)),
-                Err(why) => damage.note(Place::Chunk(*id), why),
-            }
+    let mut series = Vec::new();
+    let mut held: Option<(usize, Vec<u8>)> = None;
+    let pages = head.pages_of(wanted.subject, wanted.agent).into_iter();
+    for page in pages.filter(|page| page.touches(wanted.from.0, wanted.to.0)) {
+        if held.as_ref().is_none_or(|(part, _)| *part != page.part) {
+            held = Some((page.part, part(tx, wanted.org, id, page.part).await?));
+        }
+        let body = held.as_ref().map_or(&[][..], |(_, body)| body);
+        match head.series(&page, body) {
+            Ok(records) => series.push((page.key, records)),
+            Err(why) => damage.note(Place::Chunk(id), why),
         }
     }
     Ok(series)
-}
-
-/// Reads some parts, each of a chunk.
-async fn parts(
-    tx: &mut Tx,
-    org: OrgId,
-    mut places: Vec<(i64, usize)>,
-) -> Result<BTreeMap<(i64, usize), Vec<u8>>, StoreError> {
-    // One text for one and another for several: what is wanted beyond is not there.
-    if 1 < places.len() {
-        places.resize(PARTS_AT_ONCE, (0, 0));
-    }
-    let rows = PARTS_READ.run(tx, &places, |(chunk, part), row| {
-        row.add(org.0).add(*chunk).add(i64::try_from(*part).unwrap_or(i64::MAX));
-    });
-    let rows = rows.await?;
-    let body =
-        |row: &DbRow| Ok(((row.value("chunk_id")?, row.number("part")?), row.value("body")?));
-    rows.iter().map(body).collect()
 }
 
 /// Reads one part of a chunk; one that is not there is empty, which its pages notice.

@@ -411,7 +411,7 @@ async fn a_page_of_rounds_decodes_a_bounded_part_of_the_day() {
     w.check().await;
 }
 
-/// A reader takes several parts at once: each stays with its chunk, and one that is gone takes only
+/// Of many chunks each part stays with its own, and one that is gone takes only
 /// its own rounds with it.
 #[tokio::test]
 async fn what_lies_in_many_chunks_is_read_as_a_whole_and_without_a_part_that_is_gone() {
