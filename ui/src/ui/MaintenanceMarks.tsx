@@ -8,7 +8,7 @@ import { coverWords, laneOf, spanWords } from '../domain/maintenance'
 import { MINUTE_MS, parseTime } from '../domain/time'
 import type { View } from '../domain/view'
 import css from './MaintenanceMarks.module.css'
-import { useMinute, useTimeText } from './clock'
+import { useMinute, useNow, useTimeText } from './clock'
 import { useCan } from './session'
 
 /** Names the windows that are open: for the overview. */
@@ -39,16 +39,17 @@ export function OpenMaintenance() {
 /** Names the windows that cover a target now. */
 export function TargetMaintenance({ id }: { id: number }) {
   const mayRead = useCan('maintenance_read')
-  const now = useMinute()
+  const now = useNow()
+  const minute = useMinute()
   const { text } = useTimeText()
-  const [since, until] = [now - MINUTE_MS, now + MINUTE_MS].map((at) =>
-    new Date(at).toISOString(),
-  )
+  const [since, until] = [minute, minute + MINUTE_MS].map((at) => new Date(at).toISOString())
   const { data } = useQuery({
     ...targetMaintenanceQuery(id, since ?? '', until ?? ''),
     enabled: mayRead,
   })
-  const open = (data?.items ?? []).filter((span) => (parseTime(span.end) ?? 0) > now)
+  const open = (data?.items ?? []).filter(
+    ({ start, end }) => (parseTime(start) ?? 0) <= now && (parseTime(end) ?? 0) > now,
+  )
   if (open.length === 0) return null
   return (
     <ul className={css.notices} aria-label="Maintenance of this target">

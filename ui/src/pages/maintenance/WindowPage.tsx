@@ -44,7 +44,7 @@ export default function WindowPage() {
       />
       <div className={css.page}>
         <Panel>
-          {window.note !== '' && <p>{window.note}</p>}
+          {window.note !== '' && <p className={css.note}>{window.note}</p>}
           <Times window={window} />
         </Panel>
         <Panel title="What it does">
