@@ -22,11 +22,11 @@ use engine::{
         Draft,
         document::{Fault, Section},
     },
-    live::{Hearing, Ledger, Moved, Report, Reported, Roster, Standing, Told},
+    live::{Hearing, Ledger, Moved, Out, Report, Reported, Roster, Standing, Told},
     rca::REOPEN_US,
 };
 use model::{AgentId, IncidentId, LogPosition, OrgId, UtcMicros};
-use store::{FactRow, FactsLive, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError};
+use store::{FactRow, FactsLive, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError, TargetsOut};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -248,6 +248,8 @@ struct Desk {
     /// Names this desk: its turns are no other's.
     run: u64,
     bad: BTreeMap<OrgId, String>,
+    /// What the verdicts say, as it was read last.
+    out: BTreeMap<OrgId, Out>,
     since: UtcMicros,
     now: UtcMicros,
     heard: Vec<(AgentId, UtcMicros)>,
@@ -277,6 +279,7 @@ impl Desk {
             windows: BTreeMap::new(),
             run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
+            out: BTreeMap::new(),
             since: now,
             now,
             heard: Vec::new(),
@@ -377,6 +380,16 @@ impl Desk {
         for org in due {
             match Windows::read(store, &Scope::system(org), self.now).await {
                 Ok(windows) => drop(self.windows.insert(org, windows)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        for (org, standing) in &self.standings {
+            let scope = Scope::system(*org);
+            match store.targets_out(&scope, &standing.followed()).await {
+                Ok(TargetsOut { down, unknown }) => {
+                    let total = u64::try_from(self.roster.probe_count(*org)).unwrap_or(u64::MAX);
+                    self.out.insert(*org, Out { down, unknown, total });
+                }
                 Err(error) => failed = Some(error),
             }
         }
@@ -526,12 +539,14 @@ impl Desk {
                 .insert(org, Book::open((self.run, self.public.clone()), &kept, standing, judged));
         }
         let book = self.books.get_mut(&org)?;
+        let out = Out::default();
         let hearing = Hearing {
             now: self.now,
             roster: &self.roster,
             ledger: &self.ledger,
             heard: &self.heard,
             reported: self.facts.get(&org).map_or(&[][..], Vec::as_slice),
+            out: self.out.get(&org).unwrap_or(&out),
             budget: Some(COVERS_MAX),
         };
         let report = standing.judge(&hearing);

@@ -75,6 +75,7 @@ pub use outbox::{
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 pub use tables::{RollupDetail, RollupTables};
+pub use target_list::TargetsOut;
 pub use traces::{NewTrace, TRACES_KEPT_MAX, TargetAt, TraceDone, TraceQuery, TraceRow};
 pub use webhooks::{WEBHOOKS_MAX, WebhookDraft, WebhookRow};
 

@@ -4,9 +4,12 @@
 //! counted first; then either the filter finds the few that match and they are sorted, or the
 //! order's index is walked and the many that match fill the page soon.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
-use model::{TargetId, Verdict};
+use model::{TargetId, UtcMicros, Verdict};
 
 use crate::{
     PAGE_ROWS_MAX, Scope, Store, StoreError, TargetCounts, TargetPage, TargetQuery, TargetRow,
@@ -61,6 +64,28 @@ const COUNTS: &str = "
      GROUP BY verdict_order
      LIMIT 8";
 
+const DOWN: &str = "SELECT name, since_at
+      FROM target
+     WHERE org_id = $1
+       AND verdict_order = 0
+       AND is_paused = 0
+     ORDER BY name
+     LIMIT $2";
+
+/// Targets that are down beyond these are no news to anybody.
+const DOWN_ROWS_MAX: u32 = 10_000;
+
+/// Names in one statement.
+const FOLLOWED_ROWS_MAX: usize = 500;
+
+/// What verdicts say of targets that nobody may have been told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetsOut {
+    /// Since when each that is down is.
+    pub down: BTreeMap<String, UtcMicros>,
+    pub unknown: BTreeSet<String>,
+}
+
 /// Who drives: the index of the order, or that of the filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Driver {
@@ -94,6 +119,36 @@ impl Store {
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| has_next);
         Ok(TargetPage { next: last.map(|row| cursor_of(query.sort, row)), rows, total })
+    }
+
+    /// Targets that are down, at most [`DOWN_ROWS_MAX`], and those of `followed` that are unknown;
+    /// paused ones are neither.
+    pub async fn targets_out(
+        &self,
+        scope: &Scope,
+        followed: &[String],
+    ) -> Result<TargetsOut, StoreError> {
+        let mut tx = self.read(scope.org).await?;
+        let down = sql(DOWN).bind(scope.org.0).bind(DOWN_ROWS_MAX).fetch_all(&mut tx).await?;
+        let mut out = TargetsOut::default();
+        for row in &down {
+            out.down.insert(row.name("name")?.to_string(), UtcMicros(row.number("since_at")?));
+        }
+        for part in followed.chunks(FOLLOWED_ROWS_MAX) {
+            let Some((first, rest)) = part.split_first() else { break };
+            let mut text = Text::new(
+                "SELECT name FROM target WHERE verdict_order = 2 AND is_paused = 0 AND org_id = ",
+            );
+            text.value(scope.org.0).push(" AND name IN (").value(first.clone());
+            for name in rest {
+                text.push(", ").value(name.clone());
+            }
+            text.push(")");
+            for row in &text.fetch_all(&mut tx).await? {
+                out.unknown.insert(row.name("name")?.to_string());
+            }
+        }
+        Ok(out)
     }
 
     /// Counts the targets by verdict.

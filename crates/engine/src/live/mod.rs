@@ -8,6 +8,7 @@
 //! verdict and is no part of the engine's checkpoint: its evidence begins anew with a process, and
 //! what people were told goes on by [`Standing::restore`].
 
+mod alerts;
 mod facts;
 mod kept;
 mod ledger;
@@ -19,6 +20,7 @@ mod told;
 mod vigil;
 mod voice;
 
+pub use alerts::Out;
 pub use facts::{
     Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
 };

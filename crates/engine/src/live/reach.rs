@@ -181,6 +181,29 @@ impl Announced {
         self.reaches = None;
     }
 
+    /// The last window to end of those that reach all of these targets, with a topology or without.
+    pub(super) fn window_of_targets(
+        &mut self,
+        topology: Option<&Topology>,
+        names: &[String],
+    ) -> Option<MaintenanceId> {
+        let reaches = topology.map(|topology| self.find(topology));
+        let reaches = reaches.map(|all| all.into_iter().map(|(_, reach)| reach.clone()).collect());
+        let reaches: Vec<Reach> = reaches.unwrap_or_default();
+        let inside = self.open.iter().enumerate().filter(|(at, works)| {
+            let placed = topology.zip(reaches.get(*at));
+            let is_reached = |name: &String| {
+                works.targets.contains(name)
+                    || placed.is_some_and(|(topology, reach)| {
+                        target(topology, name).is_some_and(|ix| reach.causes.contains(&ix))
+                    })
+            };
+            works.is_all || (!names.is_empty() && names.iter().all(is_reached))
+        });
+        let last = inside.max_by_key(|(_, works)| (works.open.end, works.id));
+        last.map(|(_, works)| works.id)
+    }
+
     pub(super) fn find(&mut self, topology: &Topology) -> Vec<(&Works, &Reach)> {
         let open = &self.open;
         let reaches = self

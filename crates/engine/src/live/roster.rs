@@ -144,6 +144,11 @@ impl Roster {
         probes.filter(move |(_, probe)| probe.org == org).map(|(id, probe)| (id, &*probe.target))
     }
 
+    /// How many targets an organisation has.
+    pub fn probe_count(&self, org: OrgId) -> usize {
+        self.probes(org).count()
+    }
+
     /// Every agent and target of the inventory that a topology does not name: they stand nowhere.
     pub(super) fn missing(
         &self,

@@ -8,6 +8,7 @@ use std::{
 use model::{AgentId, ElementKind, OrgId, ProbeId, UtcMicros};
 
 use super::{
+    alerts::{Alerts, Beside, Out},
     facts::{self, Reported, Traffic},
     kept::{self, Kept},
     ledger::Ledger,
@@ -18,8 +19,11 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
-    graph::{Draft, ElementIx, Problem, Topology, document::own_id},
-    rca::{self, Ask, Beat, Board, Heard, Incidents, Pair, Pairs, Picture},
+    graph::{
+        Draft, ElementIx, Problem, Topology,
+        document::{name_of, own_id},
+    },
+    rca::{self, Ask, Beat, Board, Heard, Incidents, Message, Pair, Pairs, Picture},
 };
 
 /// Between two heartbeats of an agent.
@@ -37,6 +41,8 @@ pub struct Hearing<'a> {
     pub heard: &'a [(AgentId, UtcMicros)],
     /// What was reported of the organisation's devices.
     pub reported: &'a [Reported],
+    /// What the verdicts say of the organisation's targets.
+    pub out: &'a Out,
     /// Bounds the work, in covers weighed; `None` is no limit.
     pub budget: Option<u64>,
 }
@@ -47,6 +53,7 @@ pub struct Standing {
     org: OrgId,
     net: Option<Net>,
     incidents: Incidents,
+    alerts: Alerts,
     vigil: Vigil,
     agents: BTreeMap<AgentId, ElementIx>,
     probes: BTreeMap<ProbeId, ElementIx>,
@@ -128,6 +135,7 @@ impl Standing {
             org,
             net: None,
             incidents: Incidents::default(),
+            alerts: Alerts::default(),
             vigil: Vigil::default(),
             agents: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -153,7 +161,8 @@ impl Standing {
         let has_device = draft.elements.iter().any(|e| e.kind == ElementKind::Device);
         if !has_device {
             let incidents = std::mem::take(&mut self.incidents);
-            *self = Standing { incidents, vigil: self.vigil, ..Self::new(self.org) };
+            let alerts = std::mem::take(&mut self.alerts);
+            *self = Standing { incidents, alerts, vigil: self.vigil, ..Self::new(self.org) };
             self.incidents.translate(|_| None);
             return Ok(Moved::Rebuilt);
         }
@@ -219,15 +228,17 @@ impl Standing {
     /// Goes on with the incidents of a process before, instead of those it has; says which of its
     /// own each is. `None` is one whose causes are no longer in the topology.
     pub fn restore(&mut self, kept: &[Kept], now: UtcMicros) -> Vec<Option<u32>> {
-        let Some(net) = &self.net else { return vec![None; kept.len()] };
-        let topology = net.topology();
-        let known = |kept| kept::known(topology, kept, |name| target(topology, name));
+        let topology = self.net.as_ref().map(Net::topology);
+        let known = |kept| topology.and_then(|of| kept::known(of, kept, |name| target(of, name)));
         let known: Vec<_> = kept.iter().map(known).collect();
         let mut next = 0;
-        let ids = known.iter().map(|known| {
-            known.as_ref().map(|_| {
-                next += 1;
-                next
+        let ids = known.iter().zip(kept).map(|(known, kept)| {
+            let of_alert = self.alerts.restore(kept);
+            of_alert.or_else(|| {
+                known.as_ref().map(|_| {
+                    next += 1;
+                    next
+                })
             })
         });
         let ids = ids.collect();
@@ -247,6 +258,9 @@ impl Standing {
 
     /// Agents and targets of an incident's pairs, as many as are kept of it.
     pub fn pairs_of(&self, id: u32) -> Vec<(String, String)> {
+        if Alerts::is_one(id) {
+            return self.alerts.pairs_of(id);
+        }
         let found = self.net.as_ref().zip(self.incidents.list().find(|one| one.id.0 == id));
         found.map_or_else(Vec::new, |(net, one)| kept::pairs_of(net.topology(), one))
     }
@@ -267,8 +281,40 @@ impl Standing {
         }
         let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
         let sight = Sight { monitor, blind_since, is_waiting };
-        let report = self.judge_network(hearing).unwrap_or_default();
+        let mut report = self.judge_network(hearing).unwrap_or_default();
+        if !is_waiting {
+            report.messages.extend(self.alert(hearing));
+        }
+        let topology = self.net.as_ref().map(Net::topology);
+        for told in self.alerts.told() {
+            let window = self.announced.window_of_targets(topology, &told.suppressed);
+            report.maintained.extend(window.map(|window| (told.id, window)));
+            report.incidents.push(told);
+        }
         Report { at: hearing.now, sight, ..report }
+    }
+
+    /// Tells of targets that are down and that nothing people know explains.
+    fn alert(&mut self, hearing: &Hearing<'_>) -> Vec<Message> {
+        let topology = self.net.as_ref().map(Net::topology);
+        let explained = topology.map(|topology| {
+            let told = self.incidents.told();
+            let named = told.map(|(ix, id)| (name_of(topology, ix).to_owned(), id));
+            named.collect::<BTreeMap<_, _>>()
+        });
+        let is_placed = |name: &str| {
+            topology.is_some_and(|of| target(of, name).and_then(|ix| of.host(ix)).is_some())
+        };
+        let explained = &explained.unwrap_or_default();
+        let is_asked = |name: &str| hearing.roster.probes(self.org).any(|(_, asked)| asked == name);
+        let beside =
+            Beside { now: hearing.now, explained, is_placed: &is_placed, is_asked: &is_asked };
+        self.alerts.take(hearing.out, &beside)
+    }
+
+    /// Targets whose verdict decides whether they are still told of.
+    pub fn followed(&self) -> Vec<String> {
+        self.alerts.followed().map(str::to_owned).collect()
     }
 
     /// `None` without a topology.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Ids in one list; how many there are is said beside it.
-const NAMES_MAX: usize = 500;
+pub(super) const NAMES_MAX: usize = 500;
 
 /// What is the matter at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

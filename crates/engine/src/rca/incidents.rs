@@ -238,6 +238,12 @@ impl Incidents {
         self.open.iter()
     }
 
+    /// Targets that open ones explain which people know, with one of these.
+    pub fn told(&self) -> impl Iterator<Item = (ElementIx, IncidentId)> {
+        let told = self.open.iter().filter(|one| one.is_told && one.state == State::Open);
+        told.flat_map(|one| one.finding.pairs.iter().map(|(_, target)| (*target, one.id)))
+    }
+
     /// How many were opened since the beginning.
     pub fn opened(&self) -> u32 {
         self.next

@@ -412,9 +412,10 @@ impl Followed {
     }
 }
 
-/// After a restart, and when the topology is another, an incident waits for its evidence.
+/// After a restart, and when the topology is another, an incident waits for its evidence. What
+/// verdicts say needs none.
 fn has_evidence(told: &Told) -> bool {
-    told.causes.iter().any(|cause| !cause.evidence.is_empty())
+    told.causes.is_empty() || told.causes.iter().any(|cause| !cause.evidence.is_empty())
 }
 
 fn severity(told: &Told) -> Severity {
@@ -540,7 +541,7 @@ fn body(told: &Told, agents: &BTreeMap<String, u32>) -> IncidentBody {
 
 /// Why nobody is told of a target by itself.
 fn reason(cause: Option<&Blame>, agents: Option<u32>) -> String {
-    let Some(cause) = cause else { return "its cause is this incident's".to_owned() };
+    let Some(cause) = cause else { return "it is down, and this incident tells of it".to_owned() };
     let seen = match agents {
         None => "it is out".to_owned(),
         Some(1) => "1 agent does not reach it".to_owned(),

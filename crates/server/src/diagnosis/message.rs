@@ -26,6 +26,13 @@ const BLIND_STEPS: [&str; 3] = [
     "nothing is lost: agents keep what they learn and send it when they reach this server again",
 ];
 
+/// What to do of targets that are down for nobody knows what.
+const UNNAMED_STEPS: [&str; 2] = [
+    "look at the target itself, and at what it stands behind: \
+     `faultline target show NAME` says who asked it last and what came back",
+    "say where it stands in the topology: then the cause is named the next time",
+];
+
 /// Evidence that a message carries, the weightiest first; the rest is on the incident's page.
 const EVIDENCE_MAX: usize = 5;
 /// Incidents that a message about a window names, and targets of each; how many there are is said.
@@ -140,7 +147,11 @@ pub(super) fn of(save: &IncidentSave, at: UtcMicros, public: Option<&PublicUrl>)
             devices_exposed: impact.devices_exposed_total,
         },
         targets_suppressed: save.body.suppressed_total,
-        next_steps: cause.filter(|_| !is_over).map(steps_of).unwrap_or_default(),
+        next_steps: match cause {
+            _ if is_over => Vec::new(),
+            Some(cause) => steps_of(cause),
+            None => UNNAMED_STEPS.map(str::to_owned).to_vec(),
+        },
     };
     let message = IncidentMessage { kind, timestamp: at.to_string(), data };
     let key = format!("incident.{}.{}", save.id, save.revision);

@@ -499,3 +499,36 @@ async fn a_topology_that_is_taken_away_while_the_monitor_is_blind_ends_nothing_u
     assert!(ended.to_string().contains("no longer in the topology"), "{ended:#}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_topology_a_target_that_is_down_is_told_all_the_same_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    to_nobody(&server).await;
+    let body = json!({"name": "lone", "address": "192.0.2.1", "tier_id": 2});
+    let probe = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
+    let body = json!({"name": "well", "address": "192.0.2.2", "tier_id": 2});
+    let well = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
+    let [probe, well] = [probe, well].map(|id| model::ProbeId(u32::try_from(id).unwrap()));
+    let (_, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().link().await.unwrap();
+    link.assigned(&[probe, well]).await;
+    let rounds = (2..=62).rev().step_by(5);
+    let rows: Vec<_> = rounds
+        .flat_map(|ago_s| {
+            let asked = if ago_s <= 47 { lost(probe, ago_s) } else { answered(probe, ago_s) };
+            [asked, answered(well, ago_s)]
+        })
+        .collect();
+    link.send_rounds(1, &rows).await;
+    let told = incident_until(&server, |row| row["state"] == "open").await;
+    let sentence = told["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("target lone is down since"), "{sentence}");
+    assert!(sentence.ends_with("so no cause can be named"), "{sentence}");
+    assert_eq!(told["causes"], json!([]));
+
+    link.send_rounds(2, &[answered(probe, 1), answered(probe, 0)]).await;
+    incident_until(&server, |row| row["state"] == "resolved").await;
+    assert_eq!(messages(&server).await, ["incident.opened", "incident.resolved"]);
+    server.stop().await;
+}
