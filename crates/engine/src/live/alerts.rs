@@ -4,7 +4,8 @@
 //!
 //! 1 - A target that is down and that no incident people know explains is told: soon if it stands
 //!     nowhere in the topology, else once root cause had its time.
-//! 2 - Those that went down together are one alert.
+//! 2 - Those that went down together are one alert. Who goes down once it is told is another:
+//!     nobody is added to what people know without a message.
 //! 3 - It is over when each of them answers again, or is asked no more. Silence ends nothing.
 //! 4 - It ends in the incident that people are told of later, when that explains all that is left.
 //! 5 - What is down again soon is the same alert again.
@@ -135,14 +136,6 @@ impl Alerts {
             .into_iter()
             .map(|(since, name)| News { since, name, is_placed: (beside.is_placed)(name) })
             .collect();
-        news.retain(|one| {
-            let mut open = self.shown.iter_mut().filter(|alert| alert.closed_at.is_none());
-            let with = open.find(|alert| one.goes_with(alert.onset, alert.is_placed));
-            with.is_none_or(|alert| {
-                alert.add(one.name);
-                false
-            })
-        });
         while let Some(due) = news.iter().position(|one| one.is_due(now)) {
             let first = news.remove(due);
             let is_with = |one: &mut News<'_>| one.goes_with(first.since, first.is_placed);
@@ -269,8 +262,8 @@ impl Alert {
     fn sentence(&self, names: &[String]) -> String {
         let (subject, is, stands) = match names {
             [one] => (format!("target {one}"), "is", "it stands"),
-            names if names.len() <= NAMED_MAX => {
-                (format!("targets {}", names.join(", ")), "are", "they stand")
+            [first @ .., last] if first.len() < NAMED_MAX => {
+                (format!("targets {} and {last}", first.join(", ")), "are", "they stand")
             }
             names => {
                 let first = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
@@ -349,7 +342,7 @@ mod tests {
             ",
             expect![[r#"
                 120 s, 1: Opened: target a is down since 00:01:40; it stands nowhere in the topology, so no cause can be named
-                190 s, 2: Opened: targets B, C are down since 00:01:40, and no cause is likely enough to be named
+                190 s, 2: Opened: targets B and C are down since 00:01:40, and no cause is likely enough to be named
             "#]],
         );
     }
@@ -368,10 +361,10 @@ mod tests {
             240 |
             ",
             expect![[r#"
-                120 s, 1: Opened: targets a, b are down since 00:01:40; they stand nowhere in the topology, so no cause can be named
-                200 s, 2: Opened: target d is down since 00:03:00; it stands nowhere in the topology, so no cause can be named
-                230 s, 1: Resolved: targets a, b, c were down, from 00:01:40 until 00:03:50
-                240 s, 2: Resolved: target d was down, from 00:03:00 until 00:04:00
+                120 s, 1: Opened: targets a and b are down since 00:01:40; they stand nowhere in the topology, so no cause can be named
+                200 s, 2: Opened: targets c and d are down since 00:02:20; they stand nowhere in the topology, so no cause can be named
+                210 s, 1: Resolved: targets a and b were down, from 00:01:40 until 00:03:30
+                240 s, 2: Resolved: targets c and d were down, from 00:02:20 until 00:04:00
             "#]],
         );
     }
@@ -400,7 +393,10 @@ mod tests {
             120 | gone@100
             130 |
             ",
-            expect![[r#""#]],
+            expect![[r#"
+                120 s, 1: Opened: target gone is down since 00:01:40; it stands nowhere in the topology, so no cause can be named
+                130 s, 1: Unasked: target gone was down, from 00:01:40 until 00:02:10
+            "#]],
         );
     }
 
@@ -432,8 +428,8 @@ mod tests {
             &mut before,
             "120 | a@100 b@100",
             expect![[r#"
-            120 s, 1: Opened: targets a, b are down since 00:01:40; they stand nowhere in the topology, so no cause can be named
-        "#]],
+                120 s, 1: Opened: targets a and b are down since 00:01:40; they stand nowhere in the topology, so no cause can be named
+            "#]],
         );
         let pairs = before.pairs_of(FIRST_ID + 1);
         let onset = (UtcMicros(100 * SECOND), UtcMicros(100 * SECOND));
@@ -449,7 +445,7 @@ mod tests {
             330 |
             ",
             expect![[r#"
-                330 s, 1: Resolved: targets a, b were down, from 00:01:40 until 00:05:30
+                330 s, 1: Resolved: targets a and b were down, from 00:01:40 until 00:05:30
             "#]],
         );
     }

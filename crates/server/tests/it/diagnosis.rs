@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use model::{ProbeId, Tick};
 use serde_json::{Value, json};
 use server::clock::Clock;
 use tokio::time::Instant;
-use wire::v1;
+use wire::{rounds::RoundRow, v1};
 
 use crate::harness::{Identity, Link, Server, answered, enrol, lost, soon};
 use crate::http::TestClocks;
@@ -508,38 +509,40 @@ async fn a_topology_that_is_taken_away_while_the_monitor_is_blind_ends_nothing_u
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_topology_a_target_that_is_down_is_told_all_the_same_and_once() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
     to_nobody(&server).await;
     let body = json!({"name": "lone", "address": "192.0.2.1", "tier_id": 2});
     let probe = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
     let body = json!({"name": "well", "address": "192.0.2.2", "tier_id": 2});
     let well = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
-    let [probe, well] = [probe, well].map(|id| model::ProbeId(u32::try_from(id).unwrap()));
+    let [probe, well] = [probe, well].map(|id| ProbeId(u32::try_from(id).unwrap()));
     let (_, token) = server.new_agent("fra1").await;
     let mut link = enrol(&token).await.unwrap().link().await.unwrap();
     link.assigned(&[probe, well]).await;
-    let state = |row: &Value| row["state"].as_str().map(str::to_owned);
-    // An agent at its pace: four rounds, then the target is out, and once told it is back.
-    let mut pace = tokio::time::interval(Duration::from_secs(5));
-    let mut told: Option<Value> = None;
-    for batch in 1..=20 {
-        pace.tick().await;
-        heartbeat(&link).await;
-        let is_out = 4 < batch && told.is_none();
-        let asked = if is_out { lost(probe, 1) } else { answered(probe, 1) };
-        link.send_rounds(batch, &[asked, answered(well, 1)]).await;
-        let page = server.get("/incidents?state=any").await;
-        match page["items"].as_array().unwrap().first().and_then(state).as_deref() {
-            Some("open") if told.is_none() => told = Some(server.get("/incidents/1").await),
-            Some("resolved") => break,
-            _ => {}
+    // An agent at its pace: the target answers, is out for half a minute, and is back.
+    let report = async |batches: std::ops::RangeInclusive<u64>,
+                        row: fn(ProbeId, u64) -> RoundRow| {
+        for batch in batches {
+            clocks.pass(Duration::from_secs(5));
+            let later = |row: RoundRow| {
+                let due_tick = Tick(row.due_tick.0 + batch * 5_000_000);
+                RoundRow { due_tick, ..row }
+            };
+            link.send_rounds(batch, &[row(probe, 1), answered(well, 1)].map(later)).await;
+            heartbeat(&link).await;
+            heartbeats(&server, batch).await;
         }
-    }
-    let told = told.expect("it is told");
+    };
+    report(1..=3, answered).await;
+    report(4..=12, lost).await;
+    let told = incident_until(&server, |row| row["state"] == "open").await;
     let sentence = told["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("target lone is down since"), "{sentence}");
     assert!(sentence.ends_with("so no cause can be named"), "{sentence}");
     assert_eq!(told["causes"], json!([]));
+    report(13..=14, answered).await;
+    incident_until(&server, |row| row["state"] == "resolved").await;
     assert_eq!(messages(&server).await, ["incident.opened", "incident.resolved"]);
     server.stop().await;
 }

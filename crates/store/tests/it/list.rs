@@ -178,3 +178,25 @@ async fn a_cursor_of_another_order_is_refused() {
         assert!(matches!(result, Err(StoreError::CursorInvalid)), "{after}");
     }
 }
+
+#[tokio::test]
+async fn targets_out_are_those_that_are_down_and_those_that_are_followed_and_unknown() {
+    let f = fleet(60).await;
+    let (rows, _) = all_pages(&f, &TargetQuery { limit: 50, ..TargetQuery::default() }).await;
+    let of = |verdict: Verdict| {
+        let rows = rows.iter().filter(move |row| row.verdict == verdict && !row.is_paused);
+        rows.map(|row| row.name.to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let names: Vec<String> = rows.iter().map(|row| row.name.to_string()).collect();
+    let out = f.store.targets_out(&f.scope, &names).await.unwrap();
+    assert!(!out.down.is_empty() && !out.unknown.is_empty(), "the fleet has both");
+    assert_eq!(
+        out.down.keys().cloned().collect::<std::collections::BTreeSet<_>>(),
+        of(Verdict::Down)
+    );
+    assert_eq!(out.unknown, of(Verdict::Unknown));
+    let since = |name: &str| rows.iter().find(|row| &*row.name == name).unwrap().since;
+    assert!(out.down.iter().all(|(name, at)| *at == since(name)));
+    let alone = f.store.targets_out(&f.scope, &[]).await.unwrap();
+    assert_eq!((alone.down, alone.unknown.len()), (out.down, 0));
+}
