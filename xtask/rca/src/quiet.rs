@@ -78,7 +78,7 @@ pub(crate) fn run(hours: f64, seed: u64) -> anyhow::Result<()> {
         };
         let assessment = rca::assess(&mut picture, &mut board, None);
         let before = incidents.opened();
-        let messages = incidents.take(&assessment, &|pair| board.is_answering(&pairs, pair));
+        let messages = incidents.take(&assessment, &|pair| board.heard_of(&pairs, pair));
         if step < WARM_UP * STEPS {
             continue;
         }

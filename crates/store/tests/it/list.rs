@@ -38,7 +38,7 @@ async fn fleet(count: u32) -> Fixture {
             kind: DecisionKind::Verdict(VerdictChange {
                 entity: Entity::Consensus { probe: model::ProbeId(id) },
                 from: Verdict::Unknown,
-                to: Verdict::ALL[id as usize * id as usize % 11 % 4],
+                to: Verdict::ALL[(id as usize * id as usize % 11 + id as usize % 2) % 4],
                 at: at(i64::from(id % 13)),
                 why: Why { cause: model::Cause::Answering, text: format!("because {id}") },
             }),
@@ -195,7 +195,7 @@ async fn targets_out_are_those_that_are_down_and_those_that_are_followed_and_unk
         of(Verdict::Down)
     );
     assert_eq!(out.unknown, of(Verdict::Unknown));
-    let since = |name: &str| rows.iter().find(|row| &*row.name == name).unwrap().since;
+    let since = |name: &str| rows.iter().find(|row| row.name.as_str() == name).unwrap().since;
     assert!(out.down.iter().all(|(name, at)| *at == since(name)));
     let alone = f.store.targets_out(&f.scope, &[]).await.unwrap();
     assert_eq!((alone.down, alone.unknown.len()), (out.down, 0));
