@@ -294,8 +294,9 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// Plays verdicts: `SECONDS | NAME@SECONDS ...`, since when each is down; `NAME?` nobody knows;
-    /// `NAME=3` incident 3 explains it. Names in capitals stand in the topology. Shows what is told.
+    /// Plays verdicts: `SECONDS | NAME@SECONDS ...`, since when each is down; `NAME?` nobody
+    /// knows; `NAME=3` incident 3 explains it. Names in capitals stand in the topology. Shows what
+    /// is told.
     #[track_caller]
     fn check(alerts: &mut Alerts, script: &str, expected: Expect) {
         let mut said = String::new();
@@ -325,10 +326,10 @@ mod tests {
                 let told = alerts.told().find(|told| told.id == incident.0).expect("shown");
                 let number = incident.0 - FIRST_ID;
                 let nowhere = "nowhere in the topology, so no cause can be named";
-                let sentence = told.sentence.replace(nowhere, "nowhere");
+                let sentence = told.sentence.replace(nowhere, "nowhere").replace("target ", "");
                 let sentence =
                     sentence.replace("no cause is likely enough to be named", "no cause");
-                said += &format!("{now} s, {number}: {change:?}: {sentence}\n");
+                said += &format!("{now} s, {number} {change:?}: {sentence}\n");
             }
         }
         expected.assert_eq(&said);
@@ -345,8 +346,8 @@ mod tests {
             190 | a@100 B@100 C@150
             ",
             expect![[r#"
-                120 s, 1: Opened: target a is down since 00:01:40; it stands nowhere
-                190 s, 2: Opened: targets B and C are down since 00:01:40, and no cause
+                120 s, 1 Opened: a is down since 00:01:40; it stands nowhere
+                190 s, 2 Opened: targets B and C are down since 00:01:40, and no cause
             "#]],
         );
     }
@@ -365,10 +366,10 @@ mod tests {
             240 |
             ",
             expect![[r#"
-                120 s, 1: Opened: targets a and b are down since 00:01:40; they stand nowhere
-                200 s, 2: Opened: targets c and d are down since 00:02:20; they stand nowhere
-                210 s, 1: Resolved: targets a and b were down, from 00:01:40 until 00:03:30
-                240 s, 2: Resolved: targets c and d were down, from 00:02:20 until 00:04:00
+                120 s, 1 Opened: targets a and b are down since 00:01:40; they stand nowhere
+                200 s, 2 Opened: targets c and d are down since 00:02:20; they stand nowhere
+                210 s, 1 Resolved: targets a and b were down, from 00:01:40 until 00:03:30
+                240 s, 2 Resolved: targets c and d were down, from 00:02:20 until 00:04:00
             "#]],
         );
     }
@@ -383,8 +384,8 @@ mod tests {
             310 | A@100 A=1 B@200 B=2
             ",
             expect![[r#"
-                300 s, 1: Opened: target B is down since 00:03:20, and no cause
-                310 s, 1: Merged { into: IncidentId(2) }: target B was down, from 00:03:20 until 00:05:10
+                300 s, 1 Opened: B is down since 00:03:20, and no cause
+                310 s, 1 Merged { into: IncidentId(2) }: B was down, from 00:03:20 until 00:05:10
             "#]],
         );
     }
@@ -398,8 +399,8 @@ mod tests {
             130 |
             ",
             expect![[r#"
-                120 s, 1: Opened: target gone is down since 00:01:40; it stands nowhere
-                130 s, 1: Unasked: target gone was down, from 00:01:40 until 00:02:10
+                120 s, 1 Opened: gone is down since 00:01:40; it stands nowhere
+                130 s, 1 Unasked: gone was down, from 00:01:40 until 00:02:10
             "#]],
         );
     }
@@ -416,11 +417,11 @@ mod tests {
             9000 | a@8900
             ",
             expect![[r#"
-                120 s, 1: Opened: target a is down since 00:01:40; it stands nowhere
-                130 s, 1: Resolved: target a was down, from 00:01:40 until 00:02:10
-                160 s, 1: Reopened: target a is down since 00:01:40; it stands nowhere
-                170 s, 1: Resolved: target a was down, from 00:01:40 until 00:02:50
-                9000 s, 2: Opened: target a is down since 02:28:20; it stands nowhere
+                120 s, 1 Opened: a is down since 00:01:40; it stands nowhere
+                130 s, 1 Resolved: a was down, from 00:01:40 until 00:02:10
+                160 s, 1 Reopened: a is down since 00:01:40; it stands nowhere
+                170 s, 1 Resolved: a was down, from 00:01:40 until 00:02:50
+                9000 s, 2 Opened: a is down since 02:28:20; it stands nowhere
             "#]],
         );
     }
@@ -432,7 +433,7 @@ mod tests {
             &mut before,
             "120 | a@100 b@100",
             expect![[r#"
-                120 s, 1: Opened: targets a and b are down since 00:01:40; they stand nowhere
+                120 s, 1 Opened: targets a and b are down since 00:01:40; they stand nowhere
             "#]],
         );
         let pairs = before.pairs_of(FIRST_ID + 1);
@@ -449,7 +450,7 @@ mod tests {
             330 |
             ",
             expect![[r#"
-                330 s, 1: Resolved: targets a and b were down, from 00:01:40 until 00:05:30
+                330 s, 1 Resolved: targets a and b were down, from 00:01:40 until 00:05:30
             "#]],
         );
     }
