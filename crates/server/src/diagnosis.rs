@@ -386,9 +386,9 @@ impl Desk {
         for (org, standing) in &self.standings {
             let scope = Scope::system(*org);
             match store.targets_out(&scope, &standing.followed()).await {
-                Ok(TargetsOut { down, unknown }) => {
+                Ok(TargetsOut { down, still }) => {
                     let total = u64::try_from(self.roster.probe_count(*org)).unwrap_or(u64::MAX);
-                    self.out.insert(*org, Out { down, unknown, total });
+                    self.out.insert(*org, Out { down, still, total });
                 }
                 Err(error) => failed = Some(error),
             }
@@ -483,7 +483,7 @@ impl Desk {
             self.ledger = Ledger::default();
             self.since = self.now;
         }
-        let orgs: Vec<OrgId> = self.drafts.keys().chain(self.bad.keys()).copied().collect();
+        let orgs: BTreeSet<OrgId> = self.drafts.keys().chain(self.bad.keys()).copied().collect();
         // A change that cannot be kept must not happen: what was said last stands until then.
         let has_room = |book: &Book| book.waiting_len() < WAITING_MAX;
         let orgs = orgs.into_iter().filter(|org| self.books.get(org).is_none_or(has_room));
@@ -539,14 +539,13 @@ impl Desk {
                 .insert(org, Book::open((self.run, self.public.clone()), &kept, standing, judged));
         }
         let book = self.books.get_mut(&org)?;
-        let out = Out::default();
         let hearing = Hearing {
             now: self.now,
             roster: &self.roster,
             ledger: &self.ledger,
             heard: &self.heard,
             reported: self.facts.get(&org).map_or(&[][..], Vec::as_slice),
-            out: self.out.get(&org).unwrap_or(&out),
+            out: self.out.get(&org),
             budget: Some(COVERS_MAX),
         };
         let report = standing.judge(&hearing);

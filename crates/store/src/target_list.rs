@@ -72,7 +72,7 @@ const DOWN: &str = "SELECT name, since_at
      ORDER BY name
      LIMIT $2";
 
-/// Targets that are down beyond these are no news to anybody.
+/// Beyond so many that are down at once, the rest waits until some of these answer.
 const DOWN_ROWS_MAX: u32 = 10_000;
 
 /// Names in one statement.
@@ -83,7 +83,7 @@ const FOLLOWED_ROWS_MAX: usize = 500;
 pub struct TargetsOut {
     /// Since when each that is down is.
     pub down: BTreeMap<String, UtcMicros>,
-    pub unknown: BTreeSet<String>,
+    pub still: BTreeSet<String>,
 }
 
 /// Who drives: the index of the order, or that of the filter.
@@ -121,8 +121,8 @@ impl Store {
         Ok(TargetPage { next: last.map(|row| cursor_of(query.sort, row)), rows, total })
     }
 
-    /// Targets that are down, at most [`DOWN_ROWS_MAX`], and those of `followed` that are unknown;
-    /// paused ones are neither.
+    /// Targets that are down, at most [`DOWN_ROWS_MAX`] by name, and those of `followed` that are
+    /// down or unknown; paused ones are neither.
     pub async fn targets_out(
         &self,
         scope: &Scope,
@@ -137,7 +137,8 @@ impl Store {
         for part in followed.chunks(FOLLOWED_ROWS_MAX) {
             let Some((first, rest)) = part.split_first() else { break };
             let mut text = Text::new(
-                "SELECT name FROM target WHERE verdict_order = 2 AND is_paused = 0 AND org_id = ",
+                "SELECT name FROM target \
+                 WHERE verdict_order IN (0, 2) AND is_paused = 0 AND org_id = ",
             );
             text.value(scope.org.0).push(" AND name IN (").value(first.clone());
             for name in rest {
@@ -145,7 +146,7 @@ impl Store {
             }
             text.push(")");
             for row in &text.fetch_all(&mut tx).await? {
-                out.unknown.insert(row.name("name")?.to_string());
+                out.still.insert(row.name("name")?.to_string());
             }
         }
         Ok(out)

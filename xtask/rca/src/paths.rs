@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use engine::{
     graph::{Draft, ElementDraft, TargetDraft},
-    live::{Hearing, Ledger, Moved, Net, Out, Roster, Standing},
+    live::{Hearing, Ledger, Moved, Net, Roster, Standing},
 };
 use model::{
     Address, AgentId, AgentSpec, Confirm, ElementKind, InventoryChange, Name, OrgId, Outcome,
@@ -195,7 +195,7 @@ fn judge(draft: &Draft, dice: &mut Dice) -> anyhow::Result<()> {
             ledger: &ledger,
             heard: &[],
             reported: &[],
-            out: &Out::default(),
+            out: None,
             budget: Some(200_000),
         };
         for pass in ["first", "again"] {

@@ -35,7 +35,7 @@ const ORDERS_MAX: usize = 64;
 pub(crate) const REPORTS_MAX: usize = 64;
 /// An order without a time, or with a long one, ends after this at the latest: longer than the
 /// slowest trace takes.
-const DEADLINE_MAX: Duration = Duration::from_secs(300);
+const DEADLINE_MAX: Duration = Duration::from_secs(400);
 
 /// What the thread is told.
 #[derive(Debug)]

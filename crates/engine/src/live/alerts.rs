@@ -9,7 +9,8 @@
 //! 3 - It is over when each of them answers again, or is asked no more. Silence ends nothing.
 //! 4 - It ends in the incident that people are told of later, when that explains all that is left.
 //! 5 - What is down again soon is the same alert again.
-//! 6 - When there are too many, what is new joins the last one.
+//! 6 - When many were told lately, the next waits a while and tells of all that is due by then.
+//! 7 - What comes back again and again is over once it answered for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,9 +28,14 @@ const UNPLACED_AFTER_US: i64 = 20_000_000;
 const PLACED_AFTER_US: i64 = 90_000_000;
 /// Targets asked each half minute are down within two rounds of each other.
 const TOGETHER_US: i64 = 60_000_000;
-/// Open at once: nobody reads more messages than that.
-const ALERTS_MAX: usize = 20;
-/// Of which the names are followed; others are down unnoticed beside so many.
+/// So many in an hour are told at once; then one each [`PACE_US`], as nobody reads more.
+const BURST_MAX: usize = 10;
+const BURST_US: i64 = 3_600_000_000;
+const PACE_US: i64 = 300_000_000;
+/// So long for each time that it came back, what came back has to answer.
+const QUIET_US: i64 = 60_000_000;
+const QUIET_US_MAX: i64 = 900_000_000;
+/// Names that are followed: who else is down is told once some of these answer.
 const FOLLOWED_MAX: usize = 5_000;
 /// Closed ones that may come back.
 const REMEMBERED_MAX: usize = 100;
@@ -43,8 +49,8 @@ const NAMED_MAX: usize = 3;
 pub struct Out {
     /// Down, since when.
     pub down: BTreeMap<String, UtcMicros>,
-    /// Of those that [`Alerts`] follows: nobody knows.
-    pub unknown: BTreeSet<String>,
+    /// Of those that [`Alerts`] follows: down, or nobody knows.
+    pub still: BTreeSet<String>,
     /// How many targets there are.
     pub total: u64,
 }
@@ -68,6 +74,10 @@ struct Alert {
     /// Every target that it told of, and whether it is still out.
     targets: BTreeMap<String, bool>,
     is_placed: bool,
+    /// How often it came back.
+    returns: u32,
+    /// Since when all of it answers.
+    quiet_since: Option<UtcMicros>,
     closed_at: Option<UtcMicros>,
 }
 
@@ -79,11 +89,19 @@ pub(super) struct Alerts {
     closed: Vec<Alert>,
     next: u32,
     total: u64,
+    /// Since when is judged without a break: what was down before gets its time too.
+    since: Option<UtcMicros>,
+    /// Until when each target that is down was explained.
+    explained_until: BTreeMap<String, UtcMicros>,
+    /// When people were told, in the last hour.
+    told_at: Vec<UtcMicros>,
 }
 
 /// A target that is down and that nobody was told of.
 struct News<'a> {
     since: UtcMicros,
+    /// Since when nothing else explains it.
+    unexplained: UtcMicros,
     name: &'a str,
     is_placed: bool,
 }
@@ -91,7 +109,7 @@ struct News<'a> {
 impl News<'_> {
     fn is_due(&self, now: UtcMicros) -> bool {
         let after = if self.is_placed { PLACED_AFTER_US } else { UNPLACED_AFTER_US };
-        after <= now.0 - self.since.0
+        after <= now.0 - self.unexplained.0
     }
 
     /// Condition 2.
@@ -124,58 +142,80 @@ impl Alerts {
         self.closed.drain(..self.closed.len().saturating_sub(REMEMBERED_MAX));
         let mut messages: Vec<Message> =
             self.shown.iter_mut().filter_map(|alert| alert.go_on(out, beside)).collect();
+        let begun = *self.since.get_or_insert(now);
+        self.explained_until.retain(|name, _| out.down.contains_key(name));
+        let explained = out.down.keys().filter(|name| beside.explained.contains_key(*name));
+        self.explained_until.extend(explained.map(|name| (name.clone(), now)));
         let known: BTreeSet<String> = self.followed().map(str::to_owned).collect();
-        let room = FOLLOWED_MAX.saturating_sub(known.len());
         let is_news = |name: &str| !known.contains(name) && !beside.explained.contains_key(name);
-        let mut news: Vec<(UtcMicros, &str)> =
-            out.down.iter().map(|(name, since)| (*since, name.as_str())).collect();
-        news.retain(|(_, name)| is_news(name));
-        news.sort_unstable();
-        news.truncate(room);
+        let news = out.down.iter().filter(|(name, _)| is_news(name));
         let mut news: Vec<News<'_>> = news
-            .into_iter()
-            .map(|(since, name)| News { since, name, is_placed: (beside.is_placed)(name) })
+            .map(|(name, since)| News {
+                since: *since,
+                unexplained: self
+                    .explained_until
+                    .get(name)
+                    .copied()
+                    .max(Some(*since.max(&begun)))
+                    .unwrap_or(now),
+                name,
+                is_placed: (beside.is_placed)(name),
+            })
             .collect();
+        news.sort_unstable_by_key(|one| (one.since, one.name));
+        news.truncate(FOLLOWED_MAX.saturating_sub(known.len()));
+        self.told_at.retain(|at| now.0 - at.0 < BURST_US);
         while let Some(due) = news.iter().position(|one| one.is_due(now)) {
+            let last = self.told_at.last().copied();
+            let is_many = BURST_MAX <= self.told_at.len();
+            if is_many && last.is_some_and(|at| now.0 - at.0 < PACE_US) {
+                break;
+            }
             let first = news.remove(due);
-            let is_with = |one: &mut News<'_>| one.goes_with(first.since, first.is_placed);
+            let is_with = |one: &mut News<'_>| {
+                one.goes_with(first.since, first.is_placed) || (is_many && one.is_due(now))
+            };
             let with = news.extract_if(.., is_with);
             let names: BTreeSet<&str> = with.map(|one| one.name).chain([first.name]).collect();
-            messages.extend(self.tell(first.since, &names, first.is_placed));
+            messages.push(self.tell(first.since, &names, first.is_placed));
+            self.told_at.push(now);
         }
         messages
     }
 
-    fn tell(
-        &mut self,
-        onset: UtcMicros,
-        names: &BTreeSet<&str>,
-        is_placed: bool,
-    ) -> Option<Message> {
-        if ALERTS_MAX <= self.open().count() {
-            let last = self.shown.iter_mut().rfind(|alert| alert.closed_at.is_none())?;
-            names.iter().for_each(|name| last.add(name));
-            return None;
-        }
+    /// Nothing was judged up to now: what is down gets its time again.
+    pub(super) fn handle_sight(&mut self) {
+        self.since = None;
+    }
+
+    fn tell(&mut self, onset: UtcMicros, names: &BTreeSet<&str>, is_placed: bool) -> Message {
         let is_back = |alert: &Alert| names.iter().any(|name| alert.targets.contains_key(*name));
         let back = self.closed.iter().position(is_back).map(|at| self.closed.remove(at));
         let change = if back.is_some() { Change::Reopened } else { Change::Opened };
-        let mut alert = back.unwrap_or_else(|| {
+        let (id, revision, returns) = if let Some(back) = back {
+            (back.id, back.revision, back.returns.saturating_add(1))
+        } else {
             self.next += 1;
-            let id = FIRST_ID.saturating_add(self.next);
-            let targets = BTreeMap::new();
-            Alert { id, revision: 0, onset, targets, is_placed, closed_at: None }
-        });
-        alert.closed_at = None;
-        names.iter().for_each(|name| alert.add(name));
-        let incident = IncidentId(alert.id);
+            (FIRST_ID.saturating_add(self.next), 0, 0)
+        };
+        let targets = names.iter().map(|name| ((*name).to_owned(), true)).collect();
+        let revision = revision + 1;
+        let (quiet_since, closed_at) = (None, None);
+        let alert =
+            Alert { id, revision, onset, targets, is_placed, returns, quiet_since, closed_at };
         self.shown.push(alert);
-        Some(Message { incident, change })
+        Message { incident: IncidentId(id), change }
     }
 
     /// What is to be told of all that are shown.
     pub(super) fn told(&self) -> impl Iterator<Item = Told> {
         self.shown.iter().map(|alert| alert.told(self.total))
+    }
+
+    /// Every target that one tells of now.
+    pub(super) fn names_of(&self, id: u32) -> Vec<String> {
+        let alert = self.shown.iter().find(|alert| alert.id == id);
+        alert.map(Alert::names).unwrap_or_default()
     }
 
     /// What is kept of one: targets that were out, of no agent in particular.
@@ -200,6 +240,8 @@ impl Alerts {
             onset: kept.onset.0,
             targets,
             is_placed: true,
+            returns: 0,
+            quiet_since: None,
             closed_at: kept.closed_at,
         };
         if is_out { &mut self.shown } else { &mut self.closed }.push(alert);
@@ -212,33 +254,47 @@ impl Alert {
         self.targets.iter().filter(|(_, is_out)| **is_out).map(|(name, _)| name.as_str())
     }
 
-    fn add(&mut self, name: &str) {
-        self.targets.insert(name.to_owned(), true);
-        self.revision += 1;
+    /// Those that are out; once none is, all that were.
+    fn names(&self) -> Vec<String> {
+        let is_any_out = self.out().next().is_some();
+        let names = self.targets.iter().filter(|(_, is_out)| **is_out || !is_any_out);
+        names.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Conditions 3 and 4.
+    /// Conditions 3, 4 and 7.
     fn go_on(&mut self, out: &Out, beside: &Beside<'_>) -> Option<Message> {
-        for (name, is_out) in self.targets.iter_mut().filter(|(_, is_out)| **is_out) {
-            *is_out = out.down.contains_key(name) || out.unknown.contains(name);
-            self.revision += u32::from(!*is_out);
+        let is_quiet = self.quiet_since.is_some();
+        for (name, is_out) in &mut self.targets {
+            let was_out = *is_out;
+            *is_out = (was_out || is_quiet) && out.down.contains_key(name)
+                || was_out && out.still.contains(name);
+            self.revision += u32::from(*is_out != was_out);
+        }
+        if self.out().next().is_some() {
+            let is_placed = self.out().any(|name| (beside.is_placed)(name));
+            self.is_placed = is_placed;
+            self.returns = self.returns.saturating_add(u32::from(is_quiet));
+            self.quiet_since = None;
         }
         let whole: Option<Vec<IncidentId>> =
             self.out().map(|name| beside.explained.get(name).copied()).collect();
         let change = match whole?.first() {
+            Some(into) => Change::Merged { into: *into },
             None if self.targets.keys().any(|name| (beside.is_asked)(name)) => Change::Resolved,
             None => Change::Unasked,
-            Some(into) => Change::Merged { into: *into },
         };
+        let quiet_since = *self.quiet_since.get_or_insert(beside.now);
+        let quiet = QUIET_US.saturating_mul(i64::from(self.returns)).min(QUIET_US_MAX);
+        if change == Change::Resolved && beside.now.0 - quiet_since.0 < quiet {
+            return None;
+        }
         self.closed_at = Some(beside.now);
         Some(Message { incident: IncidentId(self.id), change })
     }
 
     fn told(&self, total: u64) -> Told {
         let is_open = self.closed_at.is_none();
-        let is_shown = |is_out: bool| is_out || !is_open;
-        let names = self.targets.iter().filter(|(_, is_out)| is_shown(**is_out));
-        let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+        let names = if is_open { self.names() } else { self.targets.keys().cloned().collect() };
         let down = u32::try_from(names.len()).unwrap_or(u32::MAX);
         Told {
             id: self.id,
@@ -306,7 +362,7 @@ mod tests {
             let (mut out, mut explained) = (Out { total: 100, ..Out::default() }, BTreeMap::new());
             for word in targets.split_whitespace() {
                 if let Some(name) = word.strip_suffix('?') {
-                    out.unknown.insert(name.to_owned());
+                    out.still.insert(name.to_owned());
                 } else if let Some((name, id)) = word.split_once('=') {
                     explained.insert(name.to_owned(), IncidentId(id.parse().expect("a number")));
                 } else {
@@ -315,6 +371,7 @@ mod tests {
                     out.down.insert(name.to_owned(), since);
                 }
             }
+            alerts.since.get_or_insert(UtcMicros(0));
             let is_placed = |name: &str| name.chars().all(char::is_uppercase);
             let beside = Beside {
                 now: UtcMicros(now * SECOND),
@@ -414,13 +471,14 @@ mod tests {
             130 |
             160 | a@140
             170 |
+            230 |
             9000 | a@8900
             ",
             expect![[r#"
                 120 s, 1 Opened: a is down since 00:01:40; it stands nowhere
                 130 s, 1 Resolved: a was down, from 00:01:40 until 00:02:10
-                160 s, 1 Reopened: a is down since 00:01:40; it stands nowhere
-                170 s, 1 Resolved: a was down, from 00:01:40 until 00:02:50
+                160 s, 1 Reopened: a is down since 00:02:20; it stands nowhere
+                230 s, 1 Resolved: a was down, from 00:02:20 until 00:03:50
                 9000 s, 2 Opened: a is down since 02:28:20; it stands nowhere
             "#]],
         );
@@ -456,30 +514,71 @@ mod tests {
     }
 
     #[test]
-    fn beyond_so_many_alerts_what_is_new_joins_the_last_one() {
-        let mut alerts = Alerts::default();
-        let name = |at: usize| format!("t{at:02}@{}", at * 100);
-        let all = |count: usize| (0..count).map(name).collect::<Vec<_>>().join(" ");
-        let mut told = 0;
-        for count in 1..=ALERTS_MAX + 2 {
-            let before = alerts.shown.len();
-            let script = format!("{} | {}", count * 100, all(count));
-            let now = UtcMicros(i64::try_from(count * 100).unwrap() * SECOND);
-            let down = script.split_whitespace().filter_map(|word| word.split_once('@'));
-            let down = down.map(|(name, at)| {
-                (name.to_owned(), UtcMicros(at.parse::<i64>().unwrap() * SECOND))
-            });
-            let out = Out { down: down.collect(), ..Out::default() };
+    fn what_fails_again_and_again_is_one_alert_that_is_over_once_it_answered_for_a_while() {
+        check(
+            &mut Alerts::default(),
+            "
+            120 | a@100
+            130 |
+            160 | a@140
+            170 |
+            180 | a@175
+            190 |
+            309 |
+            310 |
+            ",
+            expect![[r#"
+                120 s, 1 Opened: a is down since 00:01:40; it stands nowhere
+                130 s, 1 Resolved: a was down, from 00:01:40 until 00:02:10
+                160 s, 1 Reopened: a is down since 00:02:20; it stands nowhere
+                310 s, 1 Resolved: a was down, from 00:02:20 until 00:05:10
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_was_down_before_anybody_judged_gets_its_time_and_what_was_explained_too() {
+        let mut alerts = Alerts { since: Some(UtcMicros(500 * SECOND)), ..Alerts::default() };
+        check(
+            &mut alerts,
+            "
+            519 | a@100
+            520 | a@100
+            600 | a@100 B@100 B=1
+            689 | a@100 B@100
+            690 | a@100 B@100
+            ",
+            expect![[r#"
+                520 s, 1 Opened: a is down since 00:01:40; it stands nowhere
+                690 s, 2 Opened: B is down since 00:01:40, and no cause
+            "#]],
+        );
+        alerts.handle_sight();
+        assert_eq!(alerts.since, None);
+    }
+
+    #[test]
+    fn when_many_were_told_the_next_waits_and_tells_of_all_that_is_due() {
+        let mut alerts = Alerts { since: Some(UtcMicros(0)), ..Alerts::default() };
+        let mut told: Vec<(i64, usize)> = Vec::new();
+        for now in (100..3_000).step_by(10) {
+            let down = (1..20).map(|at| (format!("t{at:02}"), at * 100));
+            let down = down.filter(|(_, since)| *since <= now);
+            let down = down.map(|(name, since)| (name, UtcMicros(since * SECOND))).collect();
+            let out = Out { down, ..Out::default() };
             let beside = Beside {
-                now,
+                now: UtcMicros(now * SECOND),
                 explained: &BTreeMap::new(),
                 is_placed: &|_| false,
                 is_asked: &|_| true,
             };
-            told += alerts.take(&out, &beside).len();
-            assert!(alerts.shown.len() <= before + 1);
+            for message in alerts.take(&out, &beside) {
+                told.push((now, alerts.names_of(message.incident.0).len()));
+            }
         }
-        assert_eq!(told, ALERTS_MAX);
-        assert_eq!(alerts.followed().count(), ALERTS_MAX + 2, "nobody is forgotten");
+        let late = told.split_off(BURST_MAX);
+        assert!(told.iter().all(|(_, names)| *names == 1), "{told:?}");
+        assert_eq!(late, [(1_320, 3), (1_620, 3), (1_920, 3)]);
+        assert_eq!(alerts.followed().count(), 19, "nobody is forgotten");
     }
 }

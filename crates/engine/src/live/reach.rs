@@ -26,7 +26,7 @@ pub struct Works {
     pub open: Occurrence,
     /// Ids of elements.
     pub elements: Vec<String>,
-    /// Names of targets, those of tags among them.
+    /// Names of targets, those of tags among them, sorted.
     pub targets: Vec<String>,
     pub is_all: bool,
 }
@@ -192,7 +192,7 @@ impl Announced {
         let inside = self.open.iter().enumerate().filter(|(at, works)| {
             let placed = topology.zip(reaches.get(*at));
             let is_reached = |name: &String| {
-                works.targets.contains(name)
+                works.targets.binary_search(name).is_ok()
                     || placed.is_some_and(|(topology, reach)| {
                         target(topology, name).is_some_and(|ix| reach.causes.contains(&ix))
                     })

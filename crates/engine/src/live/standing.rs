@@ -19,10 +19,7 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
-    graph::{
-        Draft, ElementIx, Problem, Topology,
-        document::{name_of, own_id},
-    },
+    graph::{Draft, ElementIx, Problem, Topology, document::own_id},
     rca::{self, Ask, Beat, Board, Heard, Incidents, Message, Pair, Pairs, Picture},
 };
 
@@ -41,8 +38,8 @@ pub struct Hearing<'a> {
     pub heard: &'a [(AgentId, UtcMicros)],
     /// What was reported of the organisation's devices.
     pub reported: &'a [Reported],
-    /// What the verdicts say of the organisation's targets.
-    pub out: &'a Out,
+    /// What the verdicts say of the organisation's targets, if they were read.
+    pub out: Option<&'a Out>,
     /// Bounds the work, in covers weighed; `None` is no limit.
     pub budget: Option<u64>,
 }
@@ -278,6 +275,7 @@ impl Standing {
         let monitor = self.vigil.handle_seen(&self.seen_last(hearing), hearing.now);
         if was_waiting && self.vigil.may_judge() {
             self.incidents.handle_sight(hearing.now);
+            self.alerts.handle_sight();
         }
         let (blind_since, is_waiting) = (self.vigil.blind_since(), !self.vigil.may_judge());
         let sight = Sight { monitor, blind_since, is_waiting };
@@ -287,7 +285,8 @@ impl Standing {
         }
         let topology = self.net.as_ref().map(Net::topology);
         for told in self.alerts.told() {
-            let window = self.announced.window_of_targets(topology, &told.suppressed);
+            let names = self.alerts.names_of(told.id);
+            let window = self.announced.window_of_targets(topology, &names);
             report.maintained.extend(window.map(|window| (told.id, window)));
             report.incidents.push(told);
         }
@@ -296,20 +295,33 @@ impl Standing {
 
     /// Tells of targets that are down and that nothing people know explains.
     fn alert(&mut self, hearing: &Hearing<'_>) -> Vec<Message> {
+        let Some(out) = hearing.out else { return Vec::new() };
         let topology = self.net.as_ref().map(Net::topology);
-        let explained = topology.map(|topology| {
-            let told = self.incidents.told();
-            let named = told.map(|(ix, id)| (name_of(topology, ix).to_owned(), id));
-            named.collect::<BTreeMap<_, _>>()
+        let told: BTreeMap<ElementIx, _> = self.incidents.told().collect();
+        let explained = out.down.keys().chain(&out.still).filter_map(|name| {
+            let id = told.get(&target(topology?, name)?)?;
+            Some((name.clone(), *id))
         });
+        let explained: BTreeMap<String, _> = explained.collect();
         let is_placed = |name: &str| {
             topology.is_some_and(|of| target(of, name).and_then(|ix| of.host(ix)).is_some())
         };
-        let explained = &explained.unwrap_or_default();
-        let is_asked = |name: &str| hearing.roster.probes(self.org).any(|(_, asked)| asked == name);
-        let beside =
-            Beside { now: hearing.now, explained, is_placed: &is_placed, is_asked: &is_asked };
-        self.alerts.take(hearing.out, &beside)
+        let asked = OnceCell::new();
+        let is_asked = |name: &str| {
+            let all = || {
+                let probes = hearing.roster.probes(self.org);
+                let asked = probes.filter(|(probe, _)| hearing.roster.is_asked(*probe));
+                asked.map(|(_, name)| name).collect::<BTreeSet<&str>>()
+            };
+            asked.get_or_init(all).contains(name)
+        };
+        let beside = Beside {
+            now: hearing.now,
+            explained: &explained,
+            is_placed: &is_placed,
+            is_asked: &is_asked,
+        };
+        self.alerts.take(out, &beside)
     }
 
     /// Targets whose verdict decides whether they are still told of.

@@ -2,8 +2,8 @@
 
 use engine::{
     live::{
-        Blame, FACT_FRESH_US, FACT_STALE_US, HOLD_US, Hearing, Ledger, Out, Report, Reported,
-        Standing, fact_weight,
+        Blame, FACT_FRESH_US, FACT_STALE_US, HOLD_US, Hearing, Ledger, Report, Reported, Standing,
+        fact_weight,
     },
     rca::Change,
 };
@@ -45,15 +45,8 @@ fn judge_at(standing: &mut Standing, now: i64, is_cut: bool, reported: &[Reporte
     play(&mut ledger, ((now - 300) / 10 * 10, now), |probe, at| is_cut && probe == 3 && CUT <= at);
     let heard = [(AgentId(1), at(now)), (AgentId(2), at(now))];
     let (ledger, roster) = (&ledger, &roster);
-    let hearing = Hearing {
-        now: at(now),
-        roster,
-        ledger,
-        heard: &heard,
-        reported,
-        out: &Out::default(),
-        budget: None,
-    };
+    let hearing =
+        Hearing { now: at(now), roster, ledger, heard: &heard, reported, out: None, budget: None };
     standing.judge(&hearing)
 }
 

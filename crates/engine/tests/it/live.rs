@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::{
     graph::{Dependency, Draft, ElementDraft, ElementIx, Need, Pin, TargetDraft, document},
-    live::{Hearing, Kept, Ledger, Moved, Net, Out, Report, Roster, Standing},
+    live::{Hearing, Kept, Ledger, Moved, Net, Report, Roster, Standing},
     rca::{Change, REOPEN_US},
 };
 use model::{
@@ -231,15 +231,8 @@ fn judge_heard(
 ) -> Report {
     let (now, at) = (UtcMicros(now * SECOND), UtcMicros(heard * SECOND));
     let heard = [(AgentId(1), at), (AgentId(2), at)];
-    let hearing = Hearing {
-        now,
-        roster,
-        ledger,
-        heard: &heard,
-        reported: &[],
-        out: &Out::default(),
-        budget: None,
-    };
+    let hearing =
+        Hearing { now, roster, ledger, heard: &heard, reported: &[], out: None, budget: None };
     standing.judge(&hearing)
 }
 
@@ -484,7 +477,7 @@ fn without_a_device_nothing_is_judged_and_who_is_not_in_the_topology_stands_nowh
         ledger: &Ledger::default(),
         heard: &[],
         reported: &[],
-        out: &Out::default(),
+        out: None,
         budget: None,
     };
     assert_eq!(standing.judge(&hearing), Report::default());

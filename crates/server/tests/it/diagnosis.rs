@@ -506,42 +506,69 @@ async fn a_topology_that_is_taken_away_while_the_monitor_is_blind_ends_nothing_u
     server.stop().await;
 }
 
+/// The first judgement takes what is stored, and the second one reads the verdicts.
+async fn judged_thrice(server: &Server, clocks: &TestClocks) {
+    for _ in 0..3 {
+        let at = server.get("/diagnosis").await["at_us"].as_i64();
+        clocks.pass(Duration::from_secs(1));
+        until(server, |diagnosis| at < diagnosis["at_us"].as_i64()).await;
+    }
+}
+
+/// An agent at its pace: in each batch a round of the first probe, and one of the second, which
+/// answers.
+async fn report(
+    (server, clocks, link): (&Server, &TestClocks, &Link),
+    [probe, well]: [ProbeId; 2],
+    batches: std::ops::RangeInclusive<u64>,
+    row: fn(ProbeId, u64) -> RoundRow,
+) {
+    for batch in batches {
+        clocks.pass(Duration::from_secs(5));
+        let later = |row: RoundRow| {
+            let due_tick = Tick(row.due_tick.0 + batch * 5_000_000);
+            RoundRow { due_tick, ..row }
+        };
+        link.send_rounds(batch, &[row(probe, 1), answered(well, 1)].map(later)).await;
+        heartbeat(link).await;
+        heartbeats(server, batch).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_topology_a_target_that_is_down_is_told_all_the_same_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let clocks = Arc::new(TestClocks::default());
     let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
     to_nobody(&server).await;
-    let body = json!({"name": "lone", "address": "192.0.2.1", "tier_id": 2});
-    let probe = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
-    let body = json!({"name": "well", "address": "192.0.2.2", "tier_id": 2});
-    let well = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
-    let [probe, well] = [probe, well].map(|id| ProbeId(u32::try_from(id).unwrap()));
+    let mut probes = Vec::new();
+    for (name, address) in [("lone", "192.0.2.1"), ("well", "192.0.2.2")] {
+        let body = json!({"name": name, "address": address, "tier_id": 2});
+        let probe = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
+        probes.push(ProbeId(u32::try_from(probe).unwrap()));
+    }
+    let [lone, well] = probes[..] else { panic!("two probes") };
     let (_, token) = server.new_agent("fra1").await;
-    let mut link = enrol(&token).await.unwrap().link().await.unwrap();
-    link.assigned(&[probe, well]).await;
-    // An agent at its pace: the target answers, is out for half a minute, and is back.
-    let report = async |batches: std::ops::RangeInclusive<u64>,
-                        row: fn(ProbeId, u64) -> RoundRow| {
-        for batch in batches {
-            clocks.pass(Duration::from_secs(5));
-            let later = |row: RoundRow| {
-                let due_tick = Tick(row.due_tick.0 + batch * 5_000_000);
-                RoundRow { due_tick, ..row }
-            };
-            link.send_rounds(batch, &[row(probe, 1), answered(well, 1)].map(later)).await;
-            heartbeat(&link).await;
-            heartbeats(&server, batch).await;
-        }
-    };
-    report(1..=3, answered).await;
-    report(4..=12, lost).await;
+    let identity = enrol(&token).await.unwrap();
+    let mut link = identity.link().await.unwrap();
+    link.assigned(&probes).await;
+    judged_thrice(&server, &clocks).await;
+    report((&server, &clocks, &link), [lone, well], 1..=3, answered).await;
+    report((&server, &clocks, &link), [lone, well], 4..=12, lost).await;
     let told = incident_until(&server, |row| row["state"] == "open").await;
     let sentence = told["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("target lone is down since"), "{sentence}");
     assert!(sentence.ends_with("so no cause can be named"), "{sentence}");
     assert_eq!(told["causes"], json!([]));
-    report(13..=14, answered).await;
+    let identity = identity.process(1, link.epoch);
+    server.kill().await;
+
+    let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
+    judged_thrice(&server, &clocks).await;
+    assert_eq!(messages(&server).await, ["incident.opened"], "nobody is told again, nor of an end");
+    let mut link = identity.at(&server).link_once_free().await;
+    link.assigned(&probes).await;
+    report((&server, &clocks, &link), [lone, well], 1..=3, answered).await;
     incident_until(&server, |row| row["state"] == "resolved").await;
     assert_eq!(messages(&server).await, ["incident.opened", "incident.resolved"]);
     server.stop().await;

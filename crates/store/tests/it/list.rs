@@ -189,14 +189,17 @@ async fn targets_out_are_those_that_are_down_and_those_that_are_followed_and_unk
     };
     let names: Vec<String> = rows.iter().map(|row| row.name.to_string()).collect();
     let out = f.store.targets_out(&f.scope, &names).await.unwrap();
-    assert!(!out.down.is_empty() && !out.unknown.is_empty(), "the fleet has both");
+    assert!(!out.down.is_empty() && !out.still.is_empty(), "the fleet has both");
     assert_eq!(
         out.down.keys().cloned().collect::<std::collections::BTreeSet<_>>(),
         of(Verdict::Down)
     );
-    assert_eq!(out.unknown, of(Verdict::Unknown));
+    let still: std::collections::BTreeSet<_> =
+        of(Verdict::Unknown).union(&of(Verdict::Down)).cloned().collect();
+    assert!(out.still != of(Verdict::Down), "the fleet has unknown ones");
+    assert_eq!(out.still, still);
     let since = |name: &str| rows.iter().find(|row| row.name.as_str() == name).unwrap().since;
     assert!(out.down.iter().all(|(name, at)| *at == since(name)));
     let alone = f.store.targets_out(&f.scope, &[]).await.unwrap();
-    assert_eq!((alone.down, alone.unknown.len()), (out.down, 0));
+    assert_eq!((alone.down, alone.still.len()), (out.down, 0));
 }
