@@ -30,6 +30,7 @@ mod incidents;
 mod installation;
 mod inventory;
 mod maintenance;
+mod map;
 mod metrics;
 mod migrate;
 mod names;
@@ -68,6 +69,7 @@ pub use maintenance::{
     MAINTENANCE_MAX, MAINTENANCE_NOTE_CHARS_MAX, MAINTENANCE_TITLE_BYTES_MAX, MaintenanceDraft,
     MaintenanceRow,
 };
+pub use map::{MAP_INCIDENTS_MAX, MapHeld, MapIncident, MapSpan, MapTarget};
 pub use outbox::{
     DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,
     DueDelivery, NewMessage,

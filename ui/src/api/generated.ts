@@ -801,6 +801,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the map
+         * @description What each site, device and link is, from the verdicts of the targets that stand there and behind
+         *     it and from what open incidents name, with the reason. What cannot be known is `unknown`.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["map_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/map/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the targets of a site or a device
+         * @description Those that the topology puts there, the worst first.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["map_targets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -3227,6 +3272,150 @@ export interface components {
          * @enum {string}
          */
         MaintenanceState: "open" | "planned" | "over" | "cancelled";
+        /** @description What each site, device and link is, with the reason. */
+        Map: {
+            /** @description The moment that is shown. */
+            at: components["schemas"]["Timestamp"];
+            devices: components["schemas"]["MapDevice"][];
+            /** @description All that were open, the worst first; at most 200. */
+            incidents: components["schemas"]["MapIncident"][];
+            is_past: boolean;
+            /** @description Nothing was recorded in that minute, so that nothing is known of it. */
+            is_unrecorded: boolean;
+            /**
+             * @description Everything is in the answer; otherwise only what changed: put it in the place of what has
+             *     its id.
+             */
+            is_whole: boolean;
+            links: components["schemas"]["MapLink"][];
+            sites: components["schemas"]["MapSite"][];
+            /**
+             * Format: int64
+             * @description Targets that the topology puts nowhere.
+             */
+            targets_outside: number;
+            /** Format: int64 */
+            topology_version: number;
+            /**
+             * @description Send it as `after` to get what changed since.
+             * @example 1795240440000007
+             */
+            version: string;
+        };
+        /** @description How many targets are what; each is counted once. */
+        MapCounts: {
+            /** Format: int64 */
+            degraded: number;
+            /** Format: int64 */
+            down: number;
+            /** Format: int64 */
+            paused: number;
+            /** Format: int64 */
+            unknown: number;
+            /** Format: int64 */
+            up: number;
+        };
+        /** @description A device, or an upstream at its device's site. */
+        MapDevice: components["schemas"]["MapMark"] & {
+            /** Format: int64 */
+            customers?: number | null;
+            /** @example r1 */
+            id: string;
+            /**
+             * @description `device` or `upstream`.
+             * @example device
+             */
+            kind: string;
+            /** @example core */
+            role?: string | null;
+            /** @description Id in `sites`. */
+            site: string;
+        };
+        /** @description An incident as it was believed to be. */
+        MapIncident: {
+            /** @description Ids of the likeliest cause: several if nothing tells them apart. */
+            cause: string[];
+            /** @description Ids of devices that are down or cut off; at most 500. */
+            devices: string[];
+            /** Format: int64 */
+            id: number;
+            opened_at: components["schemas"]["Timestamp"];
+            sentence: string;
+            /** @example major */
+            severity: string;
+            /** Format: int64 */
+            targets_degraded: number;
+            /** Format: int64 */
+            targets_down: number;
+        };
+        MapLink: components["schemas"]["MapMark"] & {
+            /** @description Ids in `devices`. */
+            from: string;
+            /** @description Ids of shared risks that it takes part in, and of the LAG that it is a member of. */
+            groups?: string[];
+            /** @example r1--r2 */
+            id: string;
+            /**
+             * @description `link`, `lag` or `agent_uplink`.
+             * @example link
+             */
+            kind: string;
+            /** @example physical */
+            role?: string | null;
+            to: string;
+        };
+        /** @description What is shown of an element. */
+        MapMark: {
+            /** @description Numbers of open incidents that name it, or what stands there. */
+            incidents?: number[];
+            part?: components["schemas"]["MapPart"] | null;
+            state: components["schemas"]["Verdict"];
+            targets?: components["schemas"]["MapCounts"] | null;
+            /** @example 2 of 4 targets down */
+            why: string;
+        };
+        /**
+         * @description What an incident says of it.
+         * @enum {string}
+         */
+        MapPart: "cause" | "suspect" | "hit";
+        /** @description A site, or a device that stands at none. */
+        MapSite: components["schemas"]["MapMark"] & {
+            /** @description Names of agents that stand there. */
+            agents?: string[];
+            /** @example fra */
+            id: string;
+            /**
+             * @description `site`, or `device` for one that stands at none.
+             * @example site
+             */
+            kind: string;
+            /**
+             * Format: double
+             * @description Its own, or the middle of its devices; left out if nobody said.
+             */
+            latitude?: number | null;
+            /** Format: double */
+            longitude?: number | null;
+            /** @description Of targets that stand there; at most 50. */
+            tags?: string[];
+        };
+        MapTarget: {
+            /** @description Id of the device that it stands at. */
+            device: string;
+            /** Format: int64 */
+            id: number;
+            is_paused: boolean;
+            name: string;
+            since: components["schemas"]["Timestamp"];
+            verdict: components["schemas"]["Verdict"];
+        };
+        /** @description The targets of a site or a device, the worst first. */
+        MapTargets: {
+            /** @description At most 500. */
+            items: components["schemas"]["MapTarget"][];
+            total: number;
+        };
         MetricBucket: {
             cause: components["schemas"]["Cause"] | null;
             /**
@@ -5892,6 +6081,78 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MaintenancePreview"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    map_get: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A moment of the last 7 days; now, if left out. Sites, devices and links are those that are
+                 *     described now.
+                 */
+                at?: components["schemas"]["Timestamp"];
+                /** @description The `version` of an answer: only what changed since. Not together with `at`. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The map */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Map"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    map_targets: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Id of a site or a device.
+                 * @example fra
+                 */
+                of?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The targets */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapTargets"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

@@ -9,6 +9,7 @@
 //! what people were told goes on by [`Standing::restore`].
 
 mod alerts;
+mod atlas;
 mod facts;
 mod kept;
 mod ledger;
@@ -21,6 +22,7 @@ mod vigil;
 mod voice;
 
 pub use alerts::Out;
+pub use atlas::{Atlas, Blamed, Counts, Line, Mark, Marks, Node, Part, Place as AtlasPlace, Seen};
 pub use facts::{
     Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
 };

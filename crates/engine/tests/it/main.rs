@@ -1,5 +1,6 @@
 //! The engine as its driver sees it: scripts in, decisions out.
 
+mod atlas;
 mod case;
 mod consensus;
 #[cfg(feature = "seeded-defects")]

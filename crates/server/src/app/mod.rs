@@ -21,6 +21,7 @@ pub mod keys;
 pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod maintenance;
+pub(crate) mod map;
 pub mod password;
 pub(crate) mod prom;
 pub(crate) mod readiness;
@@ -49,6 +50,7 @@ use attempts::Attempts;
 use backup::Backups;
 use diagnosis::Diagnosis;
 use export::Exports;
+use map::Maps;
 use prom::Queries;
 use readiness::Readiness;
 use storage::Measured;
@@ -68,6 +70,7 @@ pub struct App {
     backups: Arc<Backups>,
     exports: Exports,
     topologies: Topologies,
+    maps: Maps,
     queries: Queries,
     measured: Arc<Measured>,
     pub(crate) traces: Traces,
@@ -287,6 +290,7 @@ impl App {
             backups: Arc::default(),
             exports: Exports::default(),
             topologies: Topologies::default(),
+            maps: Maps::default(),
             queries: Queries::default(),
             measured: Arc::default(),
             traces: Traces::default(),

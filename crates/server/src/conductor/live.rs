@@ -273,7 +273,8 @@ impl LiveStream {
         }
     }
 
-    fn take(&mut self) -> Option<LiveItem> {
+    /// The next event that was told already; `None` if there is none yet.
+    pub(crate) fn take(&mut self) -> Option<LiveItem> {
         let ring = self.live.lock();
         let kept = self.next_index.filter(|&index| ring.first_index <= index);
         let Some(index) = kept else {

@@ -22,6 +22,7 @@ mod import;
 mod incidents;
 mod live;
 mod maintenance;
+mod map;
 mod openapi;
 mod overview;
 mod packed;

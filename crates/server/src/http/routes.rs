@@ -14,8 +14,9 @@ use utoipa_axum::routes;
 
 use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, facts, health, histories,
-    import, incidents, live, maintenance, openapi, overview, permission::Permission, plan, probes,
-    prom, rounds, session, summary, targets, tiers, topology, traces, users, webhooks, whatif,
+    import, incidents, live, maintenance, map, openapi, overview, permission::Permission, plan,
+    probes, prom, rounds, session, summary, targets, tiers, topology, traces, users, webhooks,
+    whatif,
 };
 use crate::app::App;
 
@@ -134,6 +135,8 @@ fn network() -> Vec<Route> {
         route!(topology::topology_target_delete, Needs(P::TopologyWrite)),
         route!(whatif::what_if_get, Needs(P::TopologyRead)),
         route!(whatif::single_points_get, Needs(P::TopologyRead)),
+        route!(map::map_get, Needs(P::TopologyRead)),
+        route!(map::map_targets, Needs(P::TopologyRead)),
         route!(diagnosis::paths_get, Needs(P::TopologyRead)),
         route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
     ]

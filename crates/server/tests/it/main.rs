@@ -9,6 +9,7 @@ mod harness;
 mod http;
 mod ingest;
 mod maintenance;
+mod map;
 mod notify;
 mod overload;
 mod postgres;
