@@ -25,7 +25,8 @@
 //! 10 - While some of what is out answers again, it is said as it was: that rounds fall out of the
 //!     window is no doubt. One that is over is said as it was at its worst.
 //! 11 - After a restart, and after the monitor did not see, an incident goes on, and nobody is told
-//!     of it again. It closes only once every pair of it was heard and answers.
+//!     of it again. It closes only once every pair of it was heard and answers; once its evidence
+//!     would be whole again, as any other does: what died by itself meanwhile keeps nothing open.
 
 mod restore;
 
@@ -639,16 +640,15 @@ impl Incident {
             asked += 1;
         }
         if asked == 0 && !is_blind {
-            let is_known = self.is_told && !self.finding.pairs.is_empty();
+            // After a restart those pairs are left out that the inventory no longer has.
+            let impact = &self.finding.impact;
+            let is_hit = 0 < impact.targets_down + impact.targets_degraded;
+            let is_known = self.is_told && (is_hit || !self.finding.pairs.is_empty());
             let change = if is_known { Change::Unasked } else { Change::Resolved };
             return (is_lost && (is_whole || is_known)).then_some(change);
         }
         let is_back = 0 < answering && asked == answering;
-        resolved(if self.awaited_since.is_some() {
-            is_back && (!is_answered || is_whole)
-        } else {
-            let is_nearly = 0 < answering && missing * STRAGGLER_PAIRS <= asked;
-            (is_back && !is_answered) || (is_lost && (is_nearly || !self.is_told))
-        })
+        let is_nearly = 0 < answering && missing * STRAGGLER_PAIRS <= asked;
+        resolved((is_back && !is_answered) || (is_whole && is_lost && (is_nearly || !self.is_told)))
     }
 }

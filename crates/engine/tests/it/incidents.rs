@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{
     graph::ElementIx,
-    rca::{Assessment, Change, Finding, Heard, Impact, Incidents, RankedCause},
+    rca::{Assessment, Change, Finding, Heard, Impact, Incidents, Known, RankedCause},
 };
 use expect_test::{Expect, expect};
 use model::{ElementKind, FaultMode, UtcMicros};
@@ -23,8 +23,7 @@ fn finding(text: &str, at: i64) -> Finding {
     let percent: f64 = words.next().expect("how likely").parse().expect("a number");
     let rest: Vec<&str> = words.collect();
     let loses = rest.contains(&"loses");
-    let hits = rest.iter().filter_map(|word| word.parse::<u32>().ok());
-    let pairs: Vec<_> = hits.map(|target| (ElementIx(900), ElementIx(1_000 + target))).collect();
+    let pairs: Vec<_> = pairs(&rest.join(" ")).collect();
     let cause = RankedCause {
         elements: vec![ElementIx(number.parse().expect("a number"))],
         kind,
@@ -55,6 +54,23 @@ fn finding(text: &str, at: i64) -> Finding {
     }
 }
 
+/// Pairs of the agent and these targets.
+fn pairs(targets: &str) -> impl Iterator<Item = (ElementIx, ElementIx)> {
+    let targets = targets.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
+    targets.map(|target| (ElementIx(900), ElementIx(1_000 + target)))
+}
+
+/// What is kept of incidents over a restart, but for pairs that are gone.
+fn known(incidents: &Incidents, gone: &BTreeSet<(ElementIx, ElementIx)>) -> Vec<Known> {
+    let mut known: Vec<Known> = Vec::new();
+    for incident in incidents.list() {
+        let mut finding = incident.finding.clone();
+        finding.pairs.retain(|pair| !gone.contains(pair));
+        known.push(Known { revision: incident.revision, finding, closed_at: None });
+    }
+    known
+}
+
 /// Plays assessments and compares what people are told.
 #[track_caller]
 fn check(script: &str, expected: Expect) {
@@ -62,26 +78,36 @@ fn check(script: &str, expected: Expect) {
 }
 
 /// Plays assessments, `SECONDS | finding; finding`; returns what people are told, and the incidents
-/// as they are then. A target answers in an assessment that has it in no finding, but in `silence`.
+/// as they are then. A target answers in an assessment that has it in no finding, but in `silence`,
+/// or if it is `silent 1 2`. `restart` keeps what people know and nothing else, and of its pairs
+/// those whose target is not `gone`.
 fn play(script: &str) -> (String, Incidents) {
     let mut incidents = Incidents::default();
     let mut told = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (at, findings) = line.split_once('|').expect("a time and findings");
         let at: i64 = at.trim().parse().expect("seconds");
-        let is_silent = findings.trim() == "silence";
-        let findings = if is_silent { "" } else { findings };
-        let texts = findings.split(';').map(str::trim).filter(|text| !text.is_empty());
-        let assessment = Assessment {
-            at: UtcMicros(at * SECOND),
-            findings: texts.map(|text| finding(text, at)).collect(),
-            ..Assessment::default()
-        };
-        let out: BTreeSet<_> =
-            assessment.findings.iter().flat_map(|finding| finding.pairs.clone()).collect();
+        let mut out = BTreeSet::new();
+        let (mut found, mut is_silent) = (Vec::new(), false);
+        for text in findings.split(';').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.split_once(' ').unwrap_or((text, "")) {
+                ("silence", _) => is_silent = true,
+                ("silent", targets) => out.extend(pairs(targets)),
+                ("restart", rest) => {
+                    let gone = rest.strip_prefix("gone ").unwrap_or_default();
+                    let gone: BTreeSet<_> = pairs(gone).collect();
+                    incidents =
+                        Incidents::restore(known(&incidents, &gone), UtcMicros(at * SECOND));
+                }
+                _ => found.push(finding(text, at)),
+            }
+        }
+        out.extend(found.iter().flat_map(|finding| finding.pairs.clone()));
+        let at_us = UtcMicros(at * SECOND);
+        let assessment = Assessment { at: at_us, findings: found, ..Assessment::default() };
         let heard = |pair| {
             let is_silent = out.contains(&pair) || is_silent;
-            if is_silent { Heard::Silent } else { Heard::Answered(UtcMicros(at * SECOND)) }
+            if is_silent { Heard::Silent } else { Heard::Answered(at_us) }
         };
         for message in incidents.take(&assessment, &heard) {
             let change = match message.change {
@@ -254,4 +280,28 @@ fn the_beginning_is_never_found_to_be_later() {
     let first = incidents.list().next().expect("it is open");
     assert_eq!(first.finding.causes[0].kind, ElementKind::Link, "the cause is another");
     assert_eq!(first.finding.onset.1, UtcMicros(10 * SECOND));
+}
+
+#[test]
+fn after_a_restart_what_died_by_itself_meanwhile_keeps_no_outage_open() {
+    // For as long as the evidence is not whole, 2 may be what is left of the outage.
+    check(
+        "
+          0 | link1 90 hits 1 2 3 4 5 6 7 8 9 10
+         10 | restart; silent 2
+        100 | silent 2
+        900 | silent 2
+        910 | silent 2
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            910 s: 1 resolved
+        "#]],
+    );
+}
+
+#[test]
+fn what_nobody_asks_any_more_is_not_said_to_answer() {
+    let told = play("0 | link1 90 hits 1 2\n10 | restart gone 1 2\n20 |\n30 |").0;
+    assert_eq!(told, "0 s: 1 opened\n20 s: 1 asked by nobody\n");
 }
