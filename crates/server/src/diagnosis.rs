@@ -26,7 +26,10 @@ use engine::{
     rca::REOPEN_US,
 };
 use model::{AgentId, IncidentId, LogPosition, OrgId, UtcMicros};
-use store::{FactRow, FactsLive, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError, TargetsOut};
+use store::{
+    FactRow, FactsLive, IncidentKept, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError,
+    TargetsOut,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -237,6 +240,8 @@ struct Desk {
     /// What a process before left, and since when people know that it was blind; taken once there
     /// is a topology to go on in.
     kept: BTreeMap<OrgId, (IncidentsKept, Option<UtcMicros>)>,
+    /// Of those the ones that wait for a topology that can be read.
+    apart: BTreeMap<OrgId, Vec<IncidentKept>>,
     books: BTreeMap<OrgId, Book>,
     /// What was reported lately, by when it began.
     facts: BTreeMap<OrgId, Vec<Reported>>,
@@ -272,6 +277,7 @@ impl Desk {
             changed: BTreeSet::new(),
             standings: BTreeMap::new(),
             kept: BTreeMap::new(),
+            apart: BTreeMap::new(),
             books: BTreeMap::new(),
             facts: BTreeMap::new(),
             facts_cut: BTreeSet::new(),
@@ -376,7 +382,8 @@ impl Desk {
         }
         let known = |org: &OrgId| self.windows.get(org);
         let is_due = |org: &OrgId| known(org).is_none_or(|windows| windows.is_due(self.now));
-        let due: Vec<OrgId> = self.drafts.keys().copied().filter(is_due).collect();
+        let orgs = self.drafts.keys().chain(self.bad.keys()).copied();
+        let due: BTreeSet<OrgId> = orgs.filter(is_due).collect();
         for org in due {
             match Windows::read(store, &Scope::system(org), self.now).await {
                 Ok(windows) => drop(self.windows.insert(org, windows)),
@@ -436,15 +443,27 @@ impl Desk {
                 self.drafts.insert(org, (version, Arc::new(draft)));
                 self.changed.insert(org);
             }
-            Ok(Err(faults)) => self.note_bad(org, &faults),
-            Err(_) => self.bad.insert(org, "reading it panicked".to_owned()).map_or((), drop),
+            Ok(Err(faults)) => {
+                let first = faults.first().map(Fault::to_string).unwrap_or_default();
+                self.note_bad(org, first);
+            }
+            Err(_) => self.note_bad(org, "reading it panicked".to_owned()),
         }
         Ok(())
     }
 
-    fn note_bad(&mut self, org: OrgId, faults: &[Fault]) {
-        let first = faults.first().map(Fault::to_string).unwrap_or_default();
-        self.bad.insert(org, first);
+    /// Keeps why a topology cannot be followed; says it once.
+    fn note_bad(&mut self, org: OrgId, reason: String) {
+        if self.bad.get(&org) != Some(&reason) {
+            tracing::error!(
+                org = org.0,
+                reason,
+                "the topology that is stored cannot be read: no cause is named by it; targets that \
+                 are down are told all the same. Remedy: import the whole topology again with \
+                 `faultline topology import --replace`, or restore a backup"
+            );
+        }
+        self.bad.insert(org, reason);
     }
 
     /// Stores what changed of incidents, in order; what fails waits for the next time.
@@ -474,7 +493,7 @@ impl Desk {
                 }
                 Err(problems) => {
                     let first = problems.first().map(ToString::to_string).unwrap_or_default();
-                    self.bad.insert(org, first);
+                    self.note_bad(org, first);
                 }
             }
         }
@@ -527,18 +546,25 @@ impl Desk {
         };
         let none = Windows::default();
         let windows = self.windows.get(&org).unwrap_or(&none);
-        let standing = self.standings.get_mut(&org)?;
+        let standing = self.standings.entry(org).or_insert_with(|| Standing::new(org));
         let has_network = standing.net().is_some();
-        if !has_network && self.bad.contains_key(&org) {
-            return None;
-        }
         standing.set_works(&windows.open(self.now));
-        if let Some((kept, blind_since)) = self.kept.remove(&org) {
+        let is_unreadable = !has_network && self.bad.contains_key(&org);
+        if let Some((mut kept, blind_since)) = self.kept.remove(&org) {
             standing.restore_blind(blind_since);
+            if is_unreadable {
+                // What has a cause waits for a topology to find it in.
+                let has_cause = |one: &mut IncidentKept| !one.body.causes.is_empty();
+                let apart = kept.incidents.extract_if(.., has_cause).collect();
+                self.apart.insert(org, apart);
+            }
             self.books
                 .insert(org, Book::open((self.run, self.public.clone()), &kept, standing, judged));
         }
         let book = self.books.get_mut(&org)?;
+        if !is_unreadable && let Some(apart) = self.apart.remove(&org) {
+            book.admit(&apart, standing, judged);
+        }
         let hearing = Hearing {
             now: self.now,
             roster: &self.roster,

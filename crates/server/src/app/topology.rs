@@ -96,6 +96,19 @@ impl Held {
         })
     }
 
+    /// One that cannot be read, to be replaced: nothing is known but what its parts are called.
+    /// What they are is not: no part that is written anew is as it was.
+    fn unread(mut row: store::TopologyRow) -> Result<Held, AppError> {
+        let part = |part: TopologyPart| {
+            let key = PartKey { section: Section::parse(&part.section)?, id: part.id };
+            Some(Part { key, kind: ElementKind::Target, json: part.body })
+        };
+        let stored = std::mem::take(&mut row.parts).into_iter();
+        let mut parts: Vec<Part> = stored.filter_map(part).collect();
+        parts.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Held { parts, ..Held::of(&row)? })
+    }
+
     pub(crate) fn part(&self, key: &PartKey) -> Option<&Part> {
         let at = self.parts.binary_search_by(|part| part.key.cmp(key)).ok()?;
         self.parts.get(at)
@@ -105,7 +118,10 @@ impl Held {
 /// The database holds a topology that was never stored by us.
 fn damaged(faults: &[Fault]) -> AppError {
     let first = faults.first().map(Fault::to_string).unwrap_or_default();
-    AppError::internal(format!("the stored topology cannot be read: {first}"))
+    AppError::internal(format!(
+        "the stored topology cannot be read: {first}. Remedy: import the whole topology again with \
+         `faultline topology import --replace`, or restore a backup"
+    ))
 }
 
 fn invalid(faults: &[Fault]) -> AppError {
@@ -155,7 +171,13 @@ impl App {
     ) -> Result<TopologyImport, AppError> {
         let order = Arc::clone(&self.topologies.order);
         let _order = order.lock().await;
-        let held = self.topology(scope).await?;
+        let held = match self.topology(scope).await {
+            // What cannot be read is replaced all the same: that is the way back.
+            Err(_) if mode == ImportMode::Replace => {
+                Arc::new(Held::unread(self.store.topology(scope).await?)?)
+            }
+            held => held?,
+        };
         let basis = Arc::clone(&held);
         let known = self.known_names(scope).await?;
         let planned = aside(move || Ok(plan(&held, &known, (format, &text), mode))).await?;

@@ -102,10 +102,16 @@ impl Book {
             public,
             waiting: VecDeque::new(),
         };
-        let known: Vec<Kept> = kept.incidents.iter().map(known).collect();
+        book.admit(&kept.incidents, standing, judged);
+        book
+    }
+
+    /// Goes on with further ones that are stored; the engine has none with causes yet.
+    pub(super) fn admit(&mut self, kept: &[IncidentKept], standing: &mut Standing, judged: Judged) {
+        let known: Vec<Kept> = kept.iter().map(known).collect();
         let ids = standing.restore(&known, judged.at);
         let mut gone = Vec::new();
-        for (one, id) in kept.incidents.iter().zip(ids) {
+        for (one, id) in kept.iter().zip(ids) {
             let followed = Followed {
                 said: Said::of_body(&one.body, one.row.severity),
                 last: last(one),
@@ -119,15 +125,14 @@ impl Book {
                     .map(|of| Silence::of(of.window)),
             };
             match id {
-                Some(id) => drop(book.followed.insert(id, followed)),
+                Some(id) => drop(self.followed.insert(id, followed)),
                 None if one.row.is_followed => {
-                    gone.push(followed.end(LEFT_TOPOLOGY, judged, book.public.as_ref()))
+                    gone.push(followed.end(LEFT_TOPOLOGY, judged, self.public.as_ref()))
                 }
                 None => {}
             }
         }
-        book.put(gone, Vec::new(), judged);
-        book
+        self.put(gone, Vec::new(), judged);
     }
 
     /// Takes a judgement: what changes with it waits to be stored.

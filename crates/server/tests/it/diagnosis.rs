@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use model::{ProbeId, Tick};
 use serde_json::{Value, json};
 use server::clock::Clock;
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tokio::time::Instant;
 use wire::{rounds::RoundRow, v1};
 
@@ -572,4 +573,51 @@ async fn without_a_topology_a_target_that_is_down_is_told_all_the_same_and_once(
     incident_until(&server, |row| row["state"] == "resolved").await;
     assert_eq!(messages(&server).await, ["incident.opened", "incident.resolved"]);
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_topology_that_cannot_be_read_targets_are_told_and_incidents_wait_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    to_nobody(&server).await;
+    let mut probes = described(&server).await;
+    let identities = cut(&server, &probes).await;
+    incident_until(&server, |row| row["state"] == "open").await;
+    server.kill().await;
+    damage_topology(dir.path()).await;
+    clocks.pass(Duration::from_secs(1));
+
+    let server = Server::start_again_by(dir.path(), Clock::over(clocks.clone())).await;
+    let is_unreadable = |diagnosis: &Value| diagnosis["state"] == "bad_topology";
+    until(&server, is_unreadable).await;
+    judged_thrice(&server, &clocks).await;
+    let body = json!({"name": "lone", "address": "192.0.2.1", "tier_id": 2});
+    let lone = server.post("/targets", &body).await["probe_id"].as_u64().unwrap();
+    let lone = ProbeId(u32::try_from(lone).unwrap());
+    probes.push(lone);
+    let mut link = identities[0].clone().at(&server).link_once_free().await;
+    link.assigned(&probes).await;
+    report((&server, &clocks, &link), [lone, probes[0]], 1..=3, answered).await;
+    report((&server, &clocks, &link), [lone, probes[0]], 4..=12, lost).await;
+    incident_until(&server, |row| row["id"] == 2).await;
+    let said = server.get("/incidents/2").await["sentence"].clone();
+    assert!(said.as_str().unwrap().starts_with("target lone is down"), "{said}");
+    assert_eq!(messages(&server).await, ["incident.opened", "incident.opened"]);
+
+    server.post("/topology/import?mode=replace", &network()).await;
+    let went_on = |diagnosis: &Value| open(diagnosis).iter().any(|one| one["incident"] == 1);
+    until(&server, went_on).await;
+    assert_eq!(messages(&server).await, ["incident.opened", "incident.opened"], "nothing ended");
+    server.stop().await;
+}
+
+/// Half of what is stored of r2 is lost.
+async fn damage_topology(data_dir: &std::path::Path) {
+    let options = SqliteConnectOptions::new().filename(data_dir.join("faultline.db"));
+    let mut connection = options.connect().await.unwrap();
+    let half = "UPDATE topology_part SET body_json = '{\"id\": \"r2' WHERE id = 'r2'";
+    let changed = sqlx::query(half).execute(&mut connection).await.unwrap().rows_affected();
+    assert_eq!(changed, 2, "the device and the target");
+    connection.close().await.unwrap();
 }
