@@ -302,10 +302,13 @@ impl Window {
         all.filter(touches).take(max.min(OCCURRENCES_MAX)).collect()
     }
 
-    /// The occurrence that runs, the one that ends last if several do.
-    pub fn running(&self, now: UtcMicros) -> Option<Occurrence> {
-        let running = self.occurrences((now, UtcMicros(now.0.saturating_add(1))), OCCURRENCES_MAX);
-        running.into_iter().max_by_key(|one| one.end)
+    /// The occurrences that run, the one that ends last at the end: a window that is longer than
+    /// its pause runs twice at once.
+    pub fn running(&self, now: UtcMicros) -> Vec<Occurrence> {
+        let moment = (now, UtcMicros(now.0.saturating_add(1)));
+        let mut running = self.occurrences(moment, OCCURRENCES_MAX);
+        running.sort_by_key(|one| one.end);
+        running
     }
 
     /// The end of the last occurrence; `None` of a window that recurs without end. One that was
@@ -524,11 +527,19 @@ mod tests {
                 "2026-06-04T22:00:00+02:00 2026-06-04T23:00:00+02:00",
             ]
         );
-        assert_eq!(daily.running(at("2026-06-01T20:30:00Z")), None, "it ended then");
-        assert!(daily.running(at("2026-06-02T22:59:59Z")).is_some());
+        assert_eq!(daily.running(at("2026-06-01T20:30:00Z")), [], "it ended then");
+        assert_eq!(daily.running(at("2026-06-02T22:59:59Z")).len(), 1);
         assert_eq!(daily.next(at("2026-06-04T21:00:00Z")), None);
         let last = daily.last(at("2026-06-20T00:00:00Z")).map(|one| one.end);
         assert_eq!(last, Some(at("2026-06-04T21:00:00Z")));
+    }
+
+    #[test]
+    fn one_that_is_longer_than_its_pause_runs_twice_at_once() {
+        let long = window("2026-06-01T20:00:00Z", "2026-06-03T02:00:00Z", "FREQ=DAILY", &[]);
+        let ends = long.expect("a window").running(at("2026-06-02T21:00:00Z"));
+        let ends: Vec<_> = ends.iter().map(|one| one.end).collect();
+        assert_eq!(ends, [at("2026-06-03T02:00:00Z"), at("2026-06-04T02:00:00Z")]);
     }
 
     #[test]

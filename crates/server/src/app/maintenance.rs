@@ -14,9 +14,9 @@ use model::{
     UtcMicros, Window,
     maintenance::{AMENDED_MAX, DURATION_MAX},
 };
-use store::{MaintenanceDraft, MaintenanceRow, Scope};
+use store::{MaintenanceDraft, MaintenanceRow, Scope, TargetRow};
 
-use super::{App, AppError, FieldError, Fields, diagnosis::ShownState, topology::Held};
+use super::{App, AppError, FieldError, Fields, aside, diagnosis::ShownState, topology::Held};
 
 /// Occurrences that a preview shows.
 const NEXT_MAX: usize = 10;
@@ -156,7 +156,7 @@ impl App {
         self.maintenance_put(scope, &before, &draft, "maintenance.cancel", now).await
     }
 
-    /// Ends the occurrence that runs: at `until`, or now.
+    /// Lets what runs of it end at `until`, or now: then all that runs ends.
     pub(crate) async fn maintenance_end_at(
         &self,
         scope: &Scope,
@@ -166,9 +166,13 @@ impl App {
         let now = self.clock.now();
         let before = self.store.maintenance_get(scope, id).await?;
         let window = &before.draft.window;
-        let Some(running) = window.running(now) else {
+        let mut ended = window.running(now);
+        let Some(running) = ended.last().copied() else {
             return Err(conflict("it is not open now"));
         };
+        if until.is_some() {
+            ended = vec![running];
+        }
         let end = until.unwrap_or(now);
         let mut fields = Fields::default();
         if until.is_some() && end <= running.end {
@@ -179,11 +183,11 @@ impl App {
         }
         fields.check()?;
         let mut amended = window.amendments().to_vec();
-        amended.retain(|one| one.start != running.start);
-        if AMENDED_MAX <= amended.len() {
+        amended.retain(|one| ended.iter().all(|ended| ended.start != one.start));
+        if AMENDED_MAX < amended.len() + ended.len() {
             return Err(conflict("it was ended early or extended 1,000 times: plan another one"));
         }
-        amended.push(Amended { start: running.start, end });
+        amended.extend(ended.iter().map(|one| Amended { start: one.start, end }));
         let window = window.clone().amended(amended, window.cancelled_at());
         let draft = MaintenanceDraft { window, ..before.draft.clone() };
         let action = if until.is_some() { "maintenance.extend" } else { "maintenance.end" };
@@ -297,23 +301,29 @@ impl App {
     ) -> Result<Vec<Span>, AppError> {
         let row = self.store.target_get(scope, target).await?;
         let held = self.topology(scope).await.ok();
-        let mut spans = Vec::new();
-        for window in self.store.maintenance_within(scope, time).await? {
-            let covers = &window.draft.covers;
-            if !is_covered(covers, row.name.as_str(), &row.tags, held.as_deref()) {
-                continue;
-            }
-            let times = window.draft.window.occurrences((time.start, time.end), usize::MAX);
-            let title = window.draft.title;
-            spans.extend(times.into_iter().map(|time| Span {
-                id: window.id,
-                title: title.clone(),
-                time,
-            }));
-        }
-        spans.sort_by_key(|span| (span.time, span.id));
-        Ok(spans)
+        let windows = self.store.maintenance_within(scope, time).await?;
+        aside(move || Ok(spans_of(&row, &windows, held.as_deref(), time))).await
     }
+}
+
+/// When these windows cover a target.
+fn spans_of(
+    row: &TargetRow,
+    windows: &[MaintenanceRow],
+    held: Option<&Held>,
+    time: Occurrence,
+) -> Vec<Span> {
+    let covers = |window: &&MaintenanceRow| {
+        is_covered(&window.draft.covers, row.name.as_str(), &row.tags, held)
+    };
+    let spans = windows.iter().filter(covers).flat_map(|window| {
+        let MaintenanceDraft { window: times, title, .. } = &window.draft;
+        let times = times.occurrences((time.start, time.end), usize::MAX);
+        times.into_iter().map(|time| Span { id: window.id, title: title.clone(), time })
+    });
+    let mut spans: Vec<Span> = spans.collect();
+    spans.sort_by_key(|span| (span.time, span.id));
+    spans
 }
 
 /// A window without its time.

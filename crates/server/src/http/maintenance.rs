@@ -144,7 +144,7 @@ pub(crate) struct MaintenanceView {
 impl MaintenanceView {
     fn of(row: &MaintenanceRow, now: UtcMicros) -> MaintenanceView {
         let window = &row.draft.window;
-        let open = window.running(now);
+        let open = window.running(now).pop();
         let state = match (window.cancelled_at(), open, window.ends()) {
             (Some(_), _, _) => StateView::Cancelled,
             (None, Some(_), _) => StateView::Open,

@@ -158,6 +158,20 @@ async fn a_window_is_planned_opens_is_extended_ends_and_is_in_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_window_that_runs_twice_at_once_ends_both() {
+    let site = Site::start().await;
+    let mut body = window(json!([{"kind": "all"}]));
+    // A day has 1,440 minutes: it begins anew while it runs.
+    body["end"] = json!(minutes(60 + 1_500));
+    body["rule"] = json!("FREQ=DAILY;COUNT=2");
+    site.post("/maintenance", body).await;
+    site.clocks.pass(Duration::from_secs(60 * (60 + 1_450)));
+    assert_eq!(site.get("/maintenance").await["items"][0]["state"], "open");
+    let ended = site.expect(StatusCode::OK, Method::POST, "/maintenance/1/end", None).await;
+    assert_eq!((&ended["state"], &ended["amended_total"]), (&json!("over"), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_a_window_is_named() {
     let site = Site::start().await;
     let body = json!({"title": "", "covers": [{"kind": "router", "name": "r1"}, {"kind": "tag"}],
