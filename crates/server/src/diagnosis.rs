@@ -205,7 +205,7 @@ fn note_unstored(is_unstored: &mut bool, stored: Result<(), StoreError>) {
     *is_unstored = stored.is_err();
 }
 
-fn reported(row: FactRow) -> Reported {
+pub(crate) fn reported(row: FactRow) -> Reported {
     Reported {
         source: row.source.into(),
         element: row.element,

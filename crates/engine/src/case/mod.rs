@@ -13,4 +13,4 @@ mod write;
 pub use expect::{Expected, ExpectedCause};
 pub use play::{Player, Step};
 pub use read::{CASE_BYTES_MAX, Case, CaseError, Counted, Seen};
-pub use write::{AskedTarget, CaseDraft};
+pub use write::{AskedTarget, CaseDraft, CaseFact};

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ElementKind, UtcMicros};
+use model::{ElementKind, FactKind, UtcMicros};
 use serde_json::{Map, Value, json};
 
 use super::expect::ExpectedCause;
@@ -26,6 +26,20 @@ pub struct AskedTarget {
     pub asks: Vec<(String, Ask)>,
 }
 
+/// Something that was reported, by ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseFact {
+    pub element: String,
+    /// Whose side of a link.
+    pub end: Option<String>,
+    /// From which agent.
+    pub agent: Option<String>,
+    pub kind: FactKind,
+    pub at: UtcMicros,
+    pub until: Option<UtcMicros>,
+    pub value: Option<f64>,
+}
+
 /// What goes into a case file.
 #[derive(Clone, Debug, Default)]
 pub struct CaseDraft {
@@ -35,6 +49,7 @@ pub struct CaseDraft {
     /// Name and interval in microseconds.
     pub tiers: BTreeMap<String, i64>,
     pub asked: Vec<AskedTarget>,
+    pub facts: Vec<CaseFact>,
     /// After the last step.
     pub expected: Vec<ExpectedCause>,
 }
@@ -59,6 +74,7 @@ impl CaseDraft {
             "targets": self.targets(),
             "paths": self.paths(),
             "rounds": rounds,
+            "facts": self.facts.iter().map(fact).collect::<Vec<_>>(),
             "heartbeats": heartbeats,
             "expected": { "causes": self.expected.iter().map(cause).collect::<Vec<_>>() },
         });
@@ -177,6 +193,22 @@ impl CaseDraft {
     }
 }
 
+fn fact(fact: &CaseFact) -> Value {
+    let mut told = Map::new();
+    for (key, value) in [
+        ("element", Some(json!(fact.element))),
+        ("end", fact.end.as_ref().map(|end| json!(end))),
+        ("agent", fact.agent.as_ref().map(|agent| json!(agent))),
+        ("kind", Some(json!(fact.kind.as_str()))),
+        ("at_us", Some(json!(fact.at.0))),
+        ("until_us", fact.until.map(|until| json!(until.0))),
+        ("value", fact.value.map(|value| json!(value))),
+    ] {
+        told.extend(value.map(|value| (key.to_owned(), value)));
+    }
+    Value::Object(told)
+}
+
 fn cause(cause: &ExpectedCause) -> Value {
     json!({
         "elements": cause.elements,
@@ -192,6 +224,8 @@ mod tests {
     use super::*;
     use crate::{
         case::{Case, Player},
+        graph::document::Document,
+        live::{Reported, for_case},
         rca::Change,
     };
 
@@ -233,6 +267,7 @@ mod tests {
             topology: Draft { elements, targets, dependencies: vec![need] },
             tiers: BTreeMap::from([("fast".to_owned(), 10_000_000)]),
             asked: vec![asked("r1", 999), asked("r2", 999), asked("r3", 150), asked("new", 999)],
+            facts: Vec::new(),
             expected: vec![ExpectedCause {
                 elements: ["l23", "r3"].map(str::to_owned).into(),
                 kind: None,
@@ -252,6 +287,43 @@ mod tests {
         assert_eq!(player.step().unwrap().messages, [], "all is well at first");
         let last = player.step().unwrap();
         assert!(last.messages.iter().any(|told| told.change == Change::Opened), "{last:#?}");
+        let expected = case.expected.as_ref().unwrap();
+        let differences =
+            expected.differences(&case.topology, player.incidents(), &last.assessment, 1);
+        assert_eq!(differences, Vec::<String>::new());
+    }
+    #[test]
+    fn what_was_reported_is_in_it_as_it_was_known_then() {
+        let mut field = field();
+        let topology = Document::from(field.topology.clone()).build().unwrap();
+        let at = |s: i64| UtcMicros(s * 1_000_000);
+        let reported = |element: &str, source: &str, since: i64, seen: i64| Reported {
+            source: source.into(),
+            element: element.to_owned(),
+            end: None,
+            agent: None,
+            kind: FactKind::InterfaceDown,
+            value: None,
+            since: at(since),
+            seen: at(seen),
+            until: Some(at(400)),
+        };
+        let reported = [
+            // Twice the same, seen once more after the last step, and over long after it.
+            reported("l23", "snmp", 149, 390),
+            reported("l23", "syslog", 150, 150),
+            reported("nowhere", "snmp", 149, 190),
+            reported("l12", "snmp", 300, 390),
+        ];
+        let facts = for_case(&topology, &reported, at(191));
+        let told: Vec<_> = facts.iter().map(|of| (of.element.as_str(), of.at, of.until)).collect();
+        assert_eq!(told, [("l23", at(149), None)]);
+        field.facts = facts;
+        field.expected[0].elements = ["l23".to_owned()].into();
+
+        let case = Case::read(field.write().as_bytes()).unwrap();
+        let mut player = Player::new(&case, None);
+        let last = std::iter::from_fn(|| player.step()).last().unwrap();
         let expected = case.expected.as_ref().unwrap();
         let differences =
             expected.differences(&case.topology, player.incidents(), &last.assessment, 1);

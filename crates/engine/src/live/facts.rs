@@ -17,6 +17,7 @@ use std::{
 use model::{ElementKind, FactKind, UtcMicros};
 
 use crate::{
+    case::CaseFact,
     graph::{ElementIx, PathBook, Topology},
     rca::{self, Ask, Fact, Pair, Pairs, text},
 };
@@ -113,6 +114,35 @@ pub(super) fn evidence(
         }
     }
     told
+}
+
+/// What a judgement of `now` would have had of these reports, as a case file tells it: what was
+/// said later is taken back, what counts no more is left out.
+pub fn for_case(topology: &Topology, reported: &[Reported], now: UtcMicros) -> Vec<CaseFact> {
+    let agents = topology.of_kind(ElementKind::Agent).filter_map(|ix| {
+        let element = topology.get(ix)?;
+        Some((element.name.as_deref().unwrap_or(&element.id).to_owned(), ix))
+    });
+    let agents: BTreeMap<String, ElementIx> = agents.collect();
+    let then = |of: &Reported| Reported {
+        seen: of.seen.min(now),
+        until: of.until.filter(|until| *until <= now),
+        ..of.clone()
+    };
+    let then: Vec<Reported> = reported.iter().map(then).collect();
+    let id = |ix: ElementIx| topology.id(ix).to_owned();
+    let told = evidence(topology, &agents, &then, now).into_iter().filter_map(|fact| {
+        Some(CaseFact {
+            element: id(fact.element),
+            end: fact.end.map(id),
+            agent: fact.agent.map(id),
+            kind: fact.kind?,
+            at: fact.at,
+            until: fact.until,
+            value: fact.value,
+        })
+    });
+    told.collect()
 }
 
 fn fact(

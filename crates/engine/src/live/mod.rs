@@ -24,7 +24,7 @@ mod voice;
 pub use alerts::Out;
 pub use atlas::{Atlas, Blamed, Counts, Line, Mark, Marks, Node, Part, Place as AtlasPlace, Seen};
 pub use facts::{
-    Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight,
+    Contradiction, FACT_FRESH_US, FACT_STALE_US, FactTold, HOLD_US, Reported, fact_weight, for_case,
 };
 pub use kept::{Kept, PAIRS_KEPT_MAX};
 pub use ledger::{ASKS_TOTAL_MAX, Ledger, ask};

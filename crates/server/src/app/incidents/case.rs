@@ -7,15 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     case::{AskedTarget, CaseDraft, ExpectedCause},
-    live::ask,
+    live::{FACT_STALE_US, Reported, ask, for_case},
 };
 use model::{IncidentId, UtcMicros};
 use store::{
-    IncidentFull, IncidentQuery, IncidentRevision, MINUTES_MAX, PAGE_ROWS_MAX, ROUNDS_MAX,
-    RoundQuery, Scope, TargetQuery, TargetRow,
+    FactQuery, IncidentFull, IncidentQuery, IncidentRevision, MINUTES_MAX, PAGE_ROWS_MAX,
+    ROUNDS_MAX, RoundQuery, Scope, TargetQuery, TargetRow,
 };
 
 use super::super::{App, AppError, aside};
+use crate::diagnosis::reported;
 
 /// Rounds of a pair that a judgement looks at: so many before the incident are needed.
 const ROUNDS_BEFORE: i64 = 32;
@@ -27,6 +28,8 @@ const MINUTES_OPEN: i64 = 6 * 60;
 const CASE_ROUNDS_MAX: usize = 400_000;
 /// Targets of one file.
 const CASE_TARGETS_MAX: usize = 20_000;
+/// Reports of devices that are looked at for one file.
+const CASE_FACTS_MAX: usize = 10_000;
 const MINUTE_US: i64 = 60_000_000;
 /// Other incidents that were open at its end.
 const OTHERS_MAX: u32 = 50;
@@ -58,9 +61,14 @@ impl App {
         let interval = |row: &TargetRow| i64::try_from(row.interval.as_micros()).unwrap_or(0);
         let tiers: BTreeMap<String, i64> =
             targets.iter().map(|row| (row.tier.name.to_string(), interval(row))).collect();
-        let topology = self.topology(scope).await?.draft.clone();
-        let draft = CaseDraft { steps, topology, tiers, asked, expected };
-        let text = aside(move || Ok(draft.write())).await?;
+        let held = self.topology(scope).await?;
+        let reported = self.case_facts(scope, (first, last), &mut notes).await?;
+        let text = aside(move || {
+            let facts = for_case(&held.topology, &reported, last);
+            let topology = held.draft.clone();
+            Ok(CaseDraft { steps, topology, tiers, asked, facts, expected }.write())
+        })
+        .await?;
         Ok(CaseFile { text, notes })
     }
 
@@ -88,6 +96,35 @@ impl App {
             });
         }
         Ok(causes)
+    }
+
+    /// What had been reported by the last step and may count at one of them.
+    async fn case_facts(
+        &self,
+        scope: &Scope,
+        (first, last): (UtcMicros, UtcMicros),
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Reported>, AppError> {
+        let mut query = FactQuery {
+            since: Some(UtcMicros(first.0.saturating_sub(FACT_STALE_US))),
+            until: Some(UtcMicros(last.0.saturating_add(1))),
+            limit: PAGE_ROWS_MAX,
+            ..FactQuery::default()
+        };
+        let mut facts = Vec::new();
+        loop {
+            let rows = self.store.fact_list(scope, &query).await?;
+            let is_last = rows.len() < PAGE_ROWS_MAX as usize;
+            query.before_id = rows.last().map(|row| row.id);
+            facts.extend(rows.into_iter().filter(|row| row.received_at <= last).map(reported));
+            if is_last {
+                return Ok(facts);
+            }
+            if CASE_FACTS_MAX <= facts.len() {
+                notes.push(format!("only the last {CASE_FACTS_MAX} reports of devices are in it"));
+                return Ok(facts);
+            }
+        }
     }
 
     /// Every target, those that the incident names first.
