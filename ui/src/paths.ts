@@ -19,6 +19,7 @@ export const paths = {
   webhooks: '/webhooks',
   webhook: '/webhooks/$id',
   audit: '/audit',
+  desk: '/demo',
   signIn: '/sign-in',
 } as const
 
@@ -35,6 +36,7 @@ export interface NavEntry {
     | '/api-keys'
     | '/webhooks'
     | '/audit'
+    | '/demo'
   label: string
   icon: IconName
   /** Pressed after `g`. */
@@ -62,6 +64,11 @@ export const NAV: readonly NavEntry[] = [
   { to: paths.agents, label: 'Agents', icon: 'agents', key: 'a', needs: 'agent_read' },
   { to: paths.tiers, label: 'Tiers', icon: 'tiers', key: 'i', needs: 'tier_read' },
   { to: paths.health, label: 'Health', icon: 'health', key: 'h', needs: 'health_read' },
+]
+
+/** What only a demo has. */
+export const NAV_DEMO: readonly NavEntry[] = [
+  { to: paths.desk, label: 'Fault desk', icon: 'fault', key: 'f', needs: 'topology_read' },
 ]
 
 export const NAV_ADMIN: readonly NavEntry[] = [

@@ -9,6 +9,7 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
+  notFound,
   redirect,
 } from '@tanstack/react-router'
 
@@ -17,6 +18,7 @@ import {
   agentsQuery,
   apiKeysQuery,
   auditQuery,
+  deskQuery,
   healthQuery,
   incidentQuery,
   incidentsQuery,
@@ -297,6 +299,19 @@ const auditRoute = createRoute({
   component: lazyRouteComponent(() => import('./pages/people/AuditPage')),
 })
 
+/** Only a demo has a fault desk: elsewhere there is no such page. */
+const deskRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.desk,
+  beforeLoad: async ({ context: { queryClient } }) => {
+    const session = await queryClient.ensureQueryData(sessionQuery)
+    // eslint-disable-next-line @typescript-eslint/only-throw-error -- as the router wants it
+    if (session?.is_demo !== true) throw notFound()
+  },
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(deskQuery),
+  component: lazyRouteComponent(() => import('./pages/demo/DeskPage')),
+})
+
 /** The overview has the shortest address; people also type its name. */
 const overviewNamedRoute = createRoute({
   getParentRoute: () => insideRoute,
@@ -331,6 +346,7 @@ const routeTree = rootRoute.addChildren([
     webhooksRoute,
     webhookRoute,
     auditRoute,
+    deskRoute,
     overviewNamedRoute,
     unknownRoute,
   ]),

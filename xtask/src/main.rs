@@ -38,6 +38,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Build everything and show a made-up provider with faults to set; nothing is kept.
+    Demo {
+        /// Passed on to `faultline demo`, for example --scale 1000.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Run every check there is; what CI runs.
     Test {
         /// Leave out what needs minutes: browser tests, lab drills, long simulations.
@@ -77,6 +83,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Up { rest } => up::run(&rest),
+        Task::Demo { rest } => up::demo(&rest),
         Task::Test { quick, only } => test::run(quick, &only),
         Task::Tidy => tidy::run(),
         Task::Codegen { check } => codegen::run(check),

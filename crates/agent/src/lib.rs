@@ -36,7 +36,7 @@ mod generated {
 }
 
 pub use dial::DialError;
-pub use run::{RunError, STOP_MAX, lock_state_dir, run};
+pub use run::{Networks, RunError, STOP_MAX, lock_state_dir, run, run_in};
 pub use spool::{SpoolError, SpoolLimits};
 pub use token::{Token, TokenError};
 

@@ -19,7 +19,7 @@ use model::{Tick, UtcMicros};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use sdnotify::Notifier;
-use sense::RoundRecord;
+use sense::{Network, RoundRecord, TraceNetwork};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -133,13 +133,46 @@ pub fn lock_state_dir(dir: &Path) -> Result<File, RunError> {
 pub async fn run(config: &Config, stop: &CancellationToken) -> Result<(), RunError> {
     let _lock = lock_state_dir(&config.state_dir)?;
     let manager = Notifier::from_environment().map_err(RunError::Manager)?;
-    let mut agent = Agent::new(config, manager, Probing::start)?;
+    let agent = Agent::new(config, manager, Probing::start, None)?;
     tracing::info!(
         agent = %agent.identity.agent_name,
         version = crate::VERSION,
         backlog_batches = agent.spool.backlog_batches(),
         "agent started"
     );
+    work(agent, stop).await
+}
+
+/// The networks that an agent asks in instead of its host's.
+pub struct Networks {
+    pub probes: Box<dyn Network + Send>,
+    pub traces: Box<dyn TraceNetwork>,
+}
+
+impl std::fmt::Debug for Networks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Networks(..)")
+    }
+}
+
+/// The same in another network than the host's, beside others in one process: no service manager
+/// is told of it.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_in(
+    networks: Networks,
+    config: &Config,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let _lock = lock_state_dir(&config.state_dir)?;
+    let Networks { probes, traces } = networks;
+    let start = |clock, rounds| Probing::start_in(probes, clock, rounds);
+    work(Agent::new(config, Notifier::default(), start, Some(traces))?, stop).await
+}
+
+async fn work(mut agent: Agent, stop: &CancellationToken) -> Result<(), RunError> {
     agent.resume_assignment();
     agent.manager.ready(&format!("agent {}", agent.identity.agent_name));
     let conducted = agent.conduct(stop).await;
@@ -247,6 +280,7 @@ impl Agent {
         config: &Config,
         manager: Notifier,
         start: impl FnOnce(Clock, mpsc::Sender<Vec<RoundRecord>>) -> Probing,
+        trace_network: Option<Box<dyn TraceNetwork>>,
     ) -> Result<Agent, RunError> {
         let identity = Identity::load(&config.state_dir)?;
         let clock = Clock::new();
@@ -255,7 +289,7 @@ impl Agent {
         let (sender, rounds) = mpsc::channel(ROUNDS_QUEUE_MAX);
         let mut flush = interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (traces, trace_reports) = Traces::start(clock);
+        let (traces, trace_reports) = Traces::start(clock, trace_network);
         Ok(Agent {
             traces,
             trace_reports,
@@ -445,7 +479,7 @@ mod tests {
         let config = enrolled(dir.path());
         let (socket, notifier) = manager(dir.path());
         let mut agent =
-            Agent::new(&config, notifier, |_, sender| Probing::ended(sender)).expect("makes");
+            Agent::new(&config, notifier, |_, sender| Probing::ended(sender), None).expect("makes");
         agent.tell_alive();
         agent.tell_alive();
         socket.set_nonblocking(true).expect("sets");
@@ -455,7 +489,7 @@ mod tests {
         std::fs::remove_file(dir.path().join("notify")).expect("removes");
         let (socket, notifier) = manager(dir.path());
         let stop = CancellationToken::new();
-        let mut agent = Agent::new(&config, notifier, Probing::start).expect("makes");
+        let mut agent = Agent::new(&config, notifier, Probing::start, None).expect("makes");
         let heard = tokio::task::spawn_blocking(move || {
             let mut bytes = [0; 64];
             let length = socket.recv(&mut bytes).expect("hears");
@@ -475,12 +509,12 @@ mod tests {
         let stop = CancellationToken::new();
         let none = Notifier::default;
         let panicking = |_, sender| Probing::panicking(sender);
-        let mut agent = Agent::new(&config, none(), panicking).expect("makes");
+        let mut agent = Agent::new(&config, none(), panicking, None).expect("makes");
         assert!(matches!(agent.conduct(&stop).await, Err(RunError::Probing)));
         drop(agent);
         // One that could not start says so as its impediment, and the agent goes on to tell.
         let ended = |_, sender| Probing::ended(sender);
-        let mut agent = Agent::new(&config, none(), ended).expect("makes");
+        let mut agent = Agent::new(&config, none(), ended, None).expect("makes");
         assert!(agent.handle_probing_ended().is_ok());
     }
 }

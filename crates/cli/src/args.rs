@@ -11,8 +11,9 @@ use engine::graph::document::Format;
 use model::{KeptDays, Tier, plan::Question};
 
 use crate::{
+    demo::DemoArgs,
     maintenance::MaintenanceCommand,
-    serve,
+    serve::{self, ServerArgs},
     trace::{TraceArgs, TracesArgs},
 };
 
@@ -25,6 +26,7 @@ pub(crate) const API_KEY_VARIABLE: &str = "FAULTLINE_API_KEY";
 const EXAMPLES: &str = "\
 Examples:
   faultline up                             a server and a local agent, data in ./data
+  faultline demo                           a made-up provider to look at and break
   faultline target add core1 192.0.2.1     watch an address
   faultline target list --verdict down     what is down, and why
   faultline history core1 --last 6h        how it was
@@ -88,6 +90,11 @@ pub(crate) enum Command {
     /// started again if it dies; one that was stopped on purpose stays so until this command is
     /// typed again, in another terminal. Ctrl-C stops both.
     Up(UpArgs),
+    /// Show a made-up provider with 120 routers and 5,000 targets, with faults for you to set.
+    ///
+    /// Real agents and a real server watch a virtual network: no root, no network, nothing kept.
+    /// Prints where the console is and its password. Ctrl-C ends it and removes everything.
+    Demo(DemoArgs),
     /// Start the server alone, in the foreground, as a service manager wants it.
     Server(ServerArgs),
     /// Create, list, pause and cut off agents.
@@ -174,21 +181,6 @@ pub(crate) struct UpArgs {
     /// Start the server without a local agent.
     #[arg(long)]
     pub(crate) no_agent: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ServerArgs {
-    #[command(flatten)]
-    pub(crate) listen: ListenArgs,
-    /// Check the configuration and exit.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Print the configuration in force, with its defaults, and exit.
-    #[arg(long)]
-    pub(crate) print_config: bool,
-    /// When ready, print one line of JSON for the process that started this one.
-    #[arg(long, hide = true)]
-    pub(crate) announce_json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod commands;
 mod compare;
+mod demo;
 mod diagnose;
 mod doctor;
 mod fact;
@@ -20,6 +21,7 @@ mod pin;
 mod plan;
 mod record;
 mod serve;
+mod signals;
 mod table;
 mod topology;
 mod trace;
@@ -76,6 +78,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
     let ran = runtime.block_on(async {
         match args.command {
             Command::Up(up) => up::run(args.connection, up).await?,
+            Command::Demo(demo) => demo::run(args.connection, demo).await?,
             Command::Server(server) => serve::run(args.connection.data_dir, server).await?,
             Command::Openapi => print_openapi(),
             Command::Diagnose(_) => {} // Done before: it needs no runtime.

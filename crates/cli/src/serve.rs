@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::Args as ClapArgs;
 use sdnotify::Notifier;
 use serde_json::json;
 use server::{
@@ -20,9 +21,24 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::{
-    args::{ListenArgs, ServerArgs},
+    args::ListenArgs,
     memory::{GIVE_BACK_INTERVAL, Untouched},
 };
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Check the configuration and exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the configuration in force, with its defaults, and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// When ready, print one line of JSON for the process that started this one.
+    #[arg(long, hide = true)]
+    pub(crate) announce_json: bool,
+}
 
 pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::Result<()> {
     let config = configuration(data_dir, args.listen)?;
@@ -34,7 +50,7 @@ pub(crate) async fn run(data_dir: Option<PathBuf>, args: ServerArgs) -> anyhow::
         say("the configuration is good\n");
         return Ok(());
     }
-    start_logging(config.log_format);
+    start_logging(config.log_format, LevelFilter::INFO);
     let data_dir = config.data_dir.clone();
     let manager = Notifier::from_environment()
         .context("cannot tell the service manager anything: check NOTIFY_SOCKET")?;
@@ -106,9 +122,10 @@ async fn next(beat: &mut Option<Interval>) {
     }
 }
 
-fn start_logging(format: LogFormat) {
+/// Logs to standard error what is of this level or worse, unless `RUST_LOG` says otherwise.
+pub(crate) fn start_logging(format: LogFormat, level: LevelFilter) {
     // A default, not a directive: that would stand above the level which `RUST_LOG` asks for.
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    let filter = EnvFilter::builder().with_default_directive(level.into());
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter.from_env_lossy());

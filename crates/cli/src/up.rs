@@ -28,13 +28,13 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::UnixStream,
     process::{Child, Command},
-    signal::unix::{SignalKind, signal},
     time::{Instant, interval, timeout},
 };
 
 use crate::{
     args::{Connection, ListenArgs, UpArgs},
     client, serve,
+    signals::Signals,
 };
 use bell::{Answer, Bell};
 use local_agent::LocalAgent;
@@ -150,26 +150,6 @@ fn is_same(given: &str, used: SocketAddr) -> bool {
     given.parse::<SocketAddr>().is_ok_and(|given| {
         given.ip() == used.ip() && (given.port() == 0 || given.port() == used.port())
     })
-}
-
-/// Every way to be told to stop: Ctrl-C, a service manager, a terminal that was closed.
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        let of = |kind: SignalKind| signal(kind);
-        let (hangup, terminate) = (of(SignalKind::hangup())?, of(SignalKind::terminate())?);
-        Ok(Signals([of(SignalKind::interrupt())?, terminate, hangup]))
-    }
-
-    async fn told(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-            _ = hangup.recv() => (),
-        }
-    }
 }
 
 /// Waits for a second `up`.

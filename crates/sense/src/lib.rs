@@ -21,6 +21,7 @@ pub mod icmp;
 pub mod key;
 mod lag;
 mod names;
+mod network;
 mod prober;
 mod receive;
 pub mod schedule;
@@ -37,6 +38,7 @@ pub use icmp::Family;
 pub use key::Key;
 pub use lag::SendLag;
 pub use names::{RESOLVE_PATIENCE, RESOLVE_RETRY, ResolveFailure, STALE_MAX, TTL_MAX, TTL_MIN};
+pub use network::{Network, NetworkState, Received, Sent, TraceNetwork, TracePacket};
 pub use prober::{Config, Counters, Prober, SEND_LAG_MAX, TURN_EVENTS_MAX, Token, Transmit};
 
 /// Probes that one agent takes: what the memory of a small host and a 32-bit slot carry with ease.

@@ -37,12 +37,14 @@ mod tasks;
 mod trouble;
 pub mod verify;
 
-pub use app::App;
+pub use app::{App, desk};
 pub use config::{Config, LogFormat, Overrides};
 pub use first::{FirstError, FirstStart, reset_password};
 pub use home::{FIRST_PASSWORD_FILE, HomeError, is_in_use};
 pub use log::LogUnavailable;
-pub use serve::{HTTP_CERTIFICATE_FILE, Ready, STOP_MAX, ServeError, Turning, serve, serve_with};
+pub use serve::{
+    HTTP_CERTIFICATE_FILE, Ready, STOP_MAX, ServeError, Turning, serve, serve_demo, serve_with,
+};
 pub use store::DatabaseUrl;
 
 pub(crate) use app::chain;

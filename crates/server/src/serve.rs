@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::App,
+    app::{App, desk::Desk},
     authority::{Authority, AuthorityError, ServerCertificate},
     clock::Clock,
     conductor::{CatchUpError, Conductor, Replay, ReplayError},
@@ -139,14 +139,39 @@ pub async fn serve(
     serve_with(config, Clock::system(), stop, ready).await
 }
 
+/// Runs the server of a demo: with a desk for breaking the network that it watches.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_demo(
+    config: Config,
+    clock: Clock,
+    desk: Arc<dyn Desk>,
+    stop: CancellationToken,
+    ready: oneshot::Sender<Ready>,
+) -> Result<(), ServeError> {
+    run(config, clock, Some(desk), stop, ready).await
+}
+
 /// Runs a server by any clock.
 ///
 /// # Errors
 ///
 /// As [`serve`].
 pub async fn serve_with(
+    config: Config,
+    clock: Clock,
+    stop: CancellationToken,
+    ready: oneshot::Sender<Ready>,
+) -> Result<(), ServeError> {
+    run(config, clock, None, stop, ready).await
+}
+
+async fn run(
     mut config: Config,
     clock: Clock,
+    desk: Option<Arc<dyn Desk>>,
     stop: CancellationToken,
     ready: oneshot::Sender<Ready>,
 ) -> Result<(), ServeError> {
@@ -171,6 +196,7 @@ pub async fn serve_with(
     let sender = Sender::new().map_err(|source| ServeError::Sender { source })?;
     let notifier = Notifier { store: store.clone(), secrets, clock, sender };
     let app = App::new(store, core.conductor.clone(), authority, Arc::clone(&config), notifier);
+    let app = app.with_desk(desk);
     app.traces_begin()
         .await
         .map_err(|source| ServeError::Store { database: config.database(), source })?;

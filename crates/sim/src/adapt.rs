@@ -43,7 +43,7 @@ pub(crate) fn transmit(
 }
 
 /// What a host answers to an ICMPv4 echo request: the same, with another type (RFC 792).
-fn reply(request: &[u8]) -> Vec<u8> {
+pub(crate) fn reply(request: &[u8]) -> Vec<u8> {
     let mut reply = request.to_vec();
     if let Some((header, _)) = reply.split_first_chunk_mut::<4>() {
         *header = [0; 4];

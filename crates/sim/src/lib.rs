@@ -8,6 +8,8 @@
 
 mod adapt;
 mod agent;
+pub mod grow;
+pub mod isp;
 mod net;
 mod oracle;
 mod rng;
@@ -19,6 +21,7 @@ mod uplink;
 mod world;
 
 pub use oracle::Violation;
+pub use rng::{Rng, hash};
 pub use run::{Report, run, run_restarting};
 pub use scenario::{Fault, FaultKind, Scenario};
 pub use shrink::shrink;

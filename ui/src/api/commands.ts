@@ -6,7 +6,7 @@ import { importType } from '../domain/importing'
 import type { CauseCode } from '../domain/incident'
 import { api, sent } from './client'
 import { incidentQuery, keys } from './queries'
-import type { MaintenanceBody, Role, TargetBody, TierBody, TraceBody } from './types'
+import type { FaultOrder, MaintenanceBody, Role, TargetBody, TierBody, TraceBody } from './types'
 
 interface Where {
   /** It is called from a menu or a row: a refusal is told beside the page. */
@@ -74,6 +74,27 @@ export const useTierDelete = () =>
     (id: number) => sent(api.DELETE('/api/v1/tiers/{id}', { params: { path: { id } } })),
     [keys.tiers],
   )
+
+const BROKEN: readonly QueryKey[] = [keys.desk, keys.incidents]
+
+export const useFaultsBreak = () =>
+  useCommand(
+    (faults: FaultOrder[]) => sent(api.POST('/api/v1/demo/faults', { body: { faults } })),
+    BROKEN,
+  )
+
+const mended = (id: number) =>
+  sent(api.DELETE('/api/v1/demo/faults/{id}', { params: { path: { id } } }))
+
+export const useFaultMend = () => useCommand(mended, BROKEN, { hasNoForm: true })
+
+export const useFaultsMend = () =>
+  useCommand(async (ids: number[]) => {
+    await Promise.all(ids.map(mended))
+  }, BROKEN)
+
+export const useFaultsMendAll = () =>
+  useCommand(async () => sent(api.DELETE('/api/v1/demo/faults')), BROKEN)
 
 const FLEET: readonly QueryKey[] = [keys.agents, keys.overview]
 

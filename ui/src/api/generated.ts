@@ -259,6 +259,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/demo/desk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The fault desk
+         * @description Only in a demo: elsewhere there is no such path.
+         *
+         *     Needs the permission `topology_read`.
+         */
+        get: operations["desk_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/demo/faults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Break something
+         * @description Only in a demo: elsewhere there is no such path.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        post: operations["fault_begin"];
+        /**
+         * Mend everything
+         * @description Only in a demo: elsewhere there is no such path.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        delete: operations["fault_mend_all"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/demo/faults/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Mend one thing
+         * @description Only in a demo: elsewhere there is no such path.
+         *
+         *     Needs the permission `topology_write`.
+         */
+        delete: operations["fault_mend"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/diagnosis": {
         parameters: {
             query?: never;
@@ -2309,6 +2381,74 @@ export interface components {
             /** Format: int64 */
             took_us: number;
         };
+        /** @description What can be broken, what is broken, and a tour. */
+        Desk: {
+            /** @description The oldest first. */
+            active: components["schemas"]["DeskFault"][];
+            /**
+             * Format: int64
+             * @description From a change until routing has gone round it.
+             */
+            convergence_s: number;
+            /** @description Whose the network's data are. */
+            credit: string;
+            kinds: components["schemas"]["DeskKind"][];
+            places: components["schemas"]["DeskPlace"][];
+            tour: components["schemas"]["DeskStop"][];
+        };
+        /** @description Something that is broken. */
+        DeskFault: {
+            element: string;
+            /** Format: int64 */
+            id: number;
+            /** @description Of what flaps, whether it is down at this moment; true of everything else. */
+            is_bad_now: boolean;
+            kind: string;
+            since: components["schemas"]["Timestamp"];
+            /** Format: int64 */
+            size: number | null;
+            /** @description What is the matter, in words. */
+            words: string;
+        };
+        /** @description A way to break something. */
+        DeskKind: {
+            /**
+             * @description The kind of element that it happens to.
+             * @example link
+             */
+            element: string;
+            /** @description An element that shows it well. */
+            example: string;
+            /** @example link-cut */
+            kind: string;
+            size: components["schemas"]["DeskSize"] | null;
+        };
+        /** @description Something that can be broken. */
+        DeskPlace: {
+            id: string;
+            kind: string;
+            role: string | null;
+            site: string | null;
+        };
+        DeskSize: {
+            /** Format: int64 */
+            default: number;
+            /**
+             * Format: int64
+             * @description From 1.
+             */
+            max: number;
+            /** @example % of packets */
+            unit: string;
+        };
+        /** @description One stop of the guided tour. */
+        DeskStop: {
+            faults: components["schemas"]["FaultOrder"][];
+            says: string;
+            story: string;
+            title: string;
+            watch: string;
+        };
         /** @description What was found last. People are told of it as incidents; no verdict follows from it. */
         Diagnosis: {
             at: components["schemas"]["Timestamp"] | null;
@@ -2597,6 +2737,21 @@ export interface components {
              */
             unknown_elements: string[];
             unknown_elements_total: number;
+        };
+        FaultOrder: {
+            /** @description Id of an element of the topology. */
+            element: string;
+            /** @example link-cut */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Percent of packets, or milliseconds; as usual if left out.
+             */
+            size?: number | null;
+        };
+        /** @description What breaks at once: all of it or nothing. */
+        FaultsBody: {
+            faults: components["schemas"]["FaultOrder"][];
         };
         Gap: {
             agent: components["schemas"]["Ref"] | null;
@@ -3791,6 +3946,8 @@ export interface components {
         Session: {
             /** @description To be sent as `x-csrf-token` with everything that changes something. */
             csrf_token: string;
+            /** @description Whether this is a demo, with a desk for breaking its network. */
+            is_demo: boolean;
             /** @description What this person may do. */
             permissions: components["schemas"]["Permission"][];
             user: components["schemas"]["SessionUser"];
@@ -5139,6 +5296,124 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["DeliveryDetail"];
                 };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    desk_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The desk */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Desk"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fault_begin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FaultsBody"];
+            };
+        };
+        responses: {
+            /** @description The desk, with what is broken now */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Desk"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fault_mend_all: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Mended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fault_mend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Mended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
             default: {

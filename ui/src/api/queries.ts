@@ -35,6 +35,7 @@ const DIAGNOSIS_POLL_MS = 3_000
 export const keys = {
   session: ['session'],
   overview: ['overview'],
+  desk: ['desk'],
   diagnosis: ['diagnosis'],
   incidents: ['incidents'],
   incident: (id: number) => ['incident', id],
@@ -78,6 +79,16 @@ export const overviewQuery = queryOptions({
   refetchIntervalInBackground: true,
 })
 
+/** What flaps changes by itself; everything else when somebody presses something. */
+const DESK_POLL_MS = 2_000
+
+/** The demo's fault desk; no other server has one. */
+export const deskQuery = queryOptions({
+  queryKey: keys.desk,
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/demo/desk', { signal })),
+  refetchInterval: DESK_POLL_MS,
+})
+
 /** What is the matter with the network. It is judged anew every second or so. */
 export const diagnosisQuery = queryOptions({
   queryKey: keys.diagnosis,
@@ -111,6 +122,22 @@ export const incidentsQuery = (filter: IncidentFilter) =>
     placeholderData: keepPreviousData,
     refetchInterval: INCIDENT_POLL_MS,
   })
+
+/** As many as fit beside what is broken. */
+const LATEST_INCIDENTS = 5
+
+/** The latest ones, also those that are over. */
+export const latestIncidentsQuery = queryOptions({
+  queryKey: [...keys.incidents, 'latest'],
+  queryFn: ({ signal }) =>
+    sent(
+      api.GET('/api/v1/incidents', {
+        params: { query: { state: 'open,resolved', limit: LATEST_INCIDENTS } },
+        signal,
+      }),
+    ),
+  refetchInterval: DIAGNOSIS_POLL_MS,
+})
 
 /** How many are open: for the navigation. */
 export const openIncidentsQuery = queryOptions({

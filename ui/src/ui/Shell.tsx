@@ -10,7 +10,7 @@ import { useEffect, useState } from 'react'
 
 import { openIncidentsQuery, overviewQuery, sessionQuery } from '../api/queries'
 import { count } from '../domain/units'
-import { NAV, NAV_ADMIN, type NavEntry } from '../paths'
+import { NAV, NAV_ADMIN, NAV_DEMO, type NavEntry } from '../paths'
 import { Account } from './Account'
 import { Banners } from './Banners'
 import { KeyHelp } from './KeyHelp'
@@ -21,13 +21,18 @@ import { useKeys } from './keys'
 
 /** As many fit beside each other under a thumb. */
 const TABS = 4
+/** Pages that are not among them. */
+const IN_MORE: readonly string[] = ['/tiers', '/maintenance', '/health']
 
 export function Shell() {
   const [isHelpOpen, setHelpOpen] = useState(false)
   const [isMenuOpen, setMenuOpen] = useState(false)
   const { pathname } = useLocation()
   const live = useLive()
+  const { data: session } = useQuery(sessionQuery)
+  const isDemo = session?.is_demo ?? false
   const entries = useAllowed(NAV)
+  const demo = useAllowed(isDemo ? NAV_DEMO : [])
   const admin = useAllowed(NAV_ADMIN)
   useKeys(() => {
     setHelpOpen(true)
@@ -43,6 +48,8 @@ export function Shell() {
         <Brand />
         <nav aria-label="Pages" className={css.nav}>
           <NavList entries={entries} />
+          {demo.length > 0 && <p className={css.navHead}>Demo</p>}
+          <NavList entries={demo} />
           {admin.length > 0 && <p className={css.navHead}>Administration</p>}
           <NavList entries={admin} />
         </nav>
@@ -65,21 +72,18 @@ export function Shell() {
         <Outlet />
       </main>
       <nav aria-label="Pages" className={css.tabs}>
-        {entries
-          .filter((entry) => entry.to !== '/tiers' && entry.to !== '/maintenance')
-          .slice(0, TABS)
-          .map((entry) => (
-            <Link
-              key={entry.to}
-              to={entry.to}
-              activeOptions={{ exact: entry.to === '/' }}
-              className={css.tab}
-            >
-              <Icon name={entry.icon} size={20} />
-              {entry.label}
-              {entry.to === '/incidents' && <OpenCount />}
-            </Link>
-          ))}
+        {tabsOf(entries, demo).map((entry) => (
+          <Link
+            key={entry.to}
+            to={entry.to}
+            activeOptions={{ exact: entry.to === '/' }}
+            className={css.tab}
+          >
+            <Icon name={entry.icon} size={20} />
+            {entry.label}
+            {entry.to === '/incidents' && <OpenCount />}
+          </Link>
+        ))}
         <UnstyledButton
           className={css.tab}
           aria-expanded={isMenuOpen}
@@ -112,7 +116,7 @@ export function Shell() {
           }}
         >
           <nav aria-label="More pages">
-            <NavList entries={[...entries, ...admin]} />
+            <NavList entries={[...entries, ...demo, ...admin]} />
           </nav>
           <WallClock />
           <Account />
@@ -128,6 +132,12 @@ export function Shell() {
   )
 }
 
+/** The pages under a thumb; of a demo its desk is one of them. */
+function tabsOf(entries: readonly NavEntry[], demo: readonly NavEntry[]): NavEntry[] {
+  const shown = entries.filter((entry) => !IN_MORE.includes(entry.to))
+  return [...shown.slice(0, TABS - demo.length), ...demo]
+}
+
 function useAllowed(entries: readonly NavEntry[]): NavEntry[] {
   const { data } = useQuery(sessionQuery)
   return entries.filter((entry) => data?.permissions.includes(entry.needs))
@@ -137,7 +147,9 @@ function useAllowed(entries: readonly NavEntry[]): NavEntry[] {
 function useTitle() {
   const { data } = useQuery(overviewQuery)
   const { pathname } = useLocation()
-  const page = [...NAV, ...NAV_ADMIN].findLast((entry) => pathname.startsWith(entry.to))
+  const page = [...NAV, ...NAV_ADMIN, ...NAV_DEMO].findLast((entry) =>
+    pathname.startsWith(entry.to),
+  )
   const down = data?.targets.down ?? 0
   useEffect(() => {
     document.title = `${down > 0 ? `${down} down · ` : ''}${page?.label ?? 'Overview'} · Faultline`

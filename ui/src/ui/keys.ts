@@ -1,9 +1,11 @@
 /** The keys that work on every page. Keys of a list live with the list. */
 
+import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useEffect, useEffectEvent } from 'react'
 
-import { NAV, NAV_ADMIN } from '../paths'
+import { sessionQuery } from '../api/queries'
+import { NAV, NAV_ADMIN, NAV_DEMO } from '../paths'
 
 /** The second key of `g t` must follow within this. */
 const CHORD_MS = 1_200
@@ -42,12 +44,14 @@ function isTyping(target: EventTarget | null): boolean {
 
 export function useKeys(onHelp: () => void): void {
   const navigate = useNavigate()
+  const { data: session } = useQuery(sessionQuery)
   const onKey = useEffectEvent((event: KeyboardEvent, chordAt: number): number => {
     if (event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return 0
     if (document.querySelector('[aria-modal="true"]') !== null) return 0
     if (event.key === 'g') return event.timeStamp
     if (event.timeStamp - chordAt < CHORD_MS) {
-      const entry = [...NAV, ...NAV_ADMIN].find(({ key }) => key === event.key)
+      const demo = session?.is_demo === true ? NAV_DEMO : []
+      const entry = [...NAV, ...NAV_ADMIN, ...demo].find(({ key }) => key === event.key)
       if (entry !== undefined) void navigate({ to: entry.to })
       return 0
     }

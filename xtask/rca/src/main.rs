@@ -6,8 +6,6 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod baselines;
-mod dice;
-mod grow;
 mod net;
 mod paths;
 mod quiet;
@@ -23,8 +21,9 @@ use clap::Parser;
 use engine::{case::Player, graph::ElementIx, rca::text};
 use serde_json::{Value, json};
 
+use sim::{Rng as Dice, hash};
+
 use crate::{
-    dice::{Dice, hash},
     net::Net,
     scenario::{Cell, Failure, Phase, Scenario},
     score::{Answer, Tally, share},
@@ -43,7 +42,7 @@ struct Args {
     topologies: Option<PathBuf>,
     /// Grow a network of this size instead, and measure time and memory too.
     #[arg(long, ignore_case = true, conflicts_with = "topologies")]
-    size: Option<grow::Size>,
+    size: Option<sim::grow::Size>,
     /// Of a grown network, only this kind of failure: `access`, `agentblind`.
     #[arg(long, requires = "size")]
     failure: Option<String>,

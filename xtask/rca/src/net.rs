@@ -9,7 +9,7 @@ use anyhow::Context;
 use engine::graph::{Draft, ElementDraft, TargetDraft, Topology, import};
 use model::ElementKind;
 
-use crate::dice::Dice;
+use sim::Rng as Dice;
 
 /// Smaller ones have no choice of cause, larger ones are grown instead.
 const NODES: std::ops::RangeInclusive<usize> = 15..=200;

@@ -12,7 +12,7 @@ use model::{
     UtcMicros,
 };
 
-use crate::dice::Dice;
+use sim::Rng as Dice;
 
 const AGENTS: usize = 100;
 const DEVICES: usize = 5_000;

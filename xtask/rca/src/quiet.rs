@@ -8,11 +8,12 @@ use engine::{
 use model::{ElementKind, UtcMicros};
 use serde_json::json;
 
-use crate::{
-    dice::Dice,
+use sim::{
+    Rng as Dice,
     grow::{self, Size},
-    scenario::{BREAK, INTERVAL_US},
 };
+
+use crate::scenario::{BREAK, INTERVAL_US};
 
 const AGENTS: usize = 3;
 /// Of each packet, independently.

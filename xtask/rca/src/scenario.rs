@@ -9,7 +9,7 @@ use engine::{
 };
 use model::{ElementKind, ElementRole, FactKind, PathSource, UtcMicros};
 
-use crate::dice::Dice;
+use sim::Rng as Dice;
 
 /// When it breaks.
 pub(crate) const BREAK: i64 = 1_760_000_000_000_000;

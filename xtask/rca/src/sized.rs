@@ -11,10 +11,14 @@ use engine::{
 use model::UtcMicros;
 use serde_json::json;
 
+use sim::{
+    Rng as Dice,
+    grow::{self, Size},
+    hash,
+};
+
 use crate::{
     Args,
-    dice::{Dice, hash},
-    grow::{self, Size},
     scenario::{self, Cell, Failure, Phase, Scenario},
     score::{Answer, Tally, share},
 };

@@ -11,11 +11,13 @@ use engine::{
 use model::{ElementKind, FactKind, UtcMicros};
 use serde_json::json;
 
-use crate::{
-    dice::{Dice, hash},
+use sim::{
+    Rng as Dice,
     grow::{self, Size},
-    scenario::{self, BREAK, Failure, INTERVAL_US, NOISE},
+    hash,
 };
+
+use crate::scenario::{self, BREAK, Failure, INTERVAL_US, NOISE};
 
 const SECOND_US: i64 = 1_000_000;
 /// Judged from here on.

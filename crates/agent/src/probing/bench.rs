@@ -6,7 +6,10 @@ use model::{Address, Outcome, ProbeId, RoundFlags, Subject, Tier, TierId};
 use nix::sys::resource::{UsageWho, getrusage};
 use sense::{Assignment, ProbeTask, TierTiming};
 
-use super::driver::{Driver, sleep};
+use super::{
+    driver::{Driver, sleep},
+    sockets,
+};
 use crate::clock::Clock;
 
 /// The first address asked; the others follow it.
@@ -55,7 +58,7 @@ pub struct SteadyReport {
 pub fn run_steady(steady: Steady) -> SteadyReport {
     let clock = Clock;
     let mut report = SteadyReport::default();
-    let Ok(mut driver) = Driver::new(clock) else {
+    let Ok(mut driver) = Driver::new(clock, sockets::reach(clock)) else {
         return report;
     };
     let (_held, woken) = std::sync::mpsc::sync_channel::<()>(1);
@@ -93,7 +96,7 @@ pub fn run_steady(steady: Steady) -> SteadyReport {
 /// the permission to send; without it no probe asks and the report says so.
 pub fn run(targets: u32) -> BurstReport {
     let clock = Clock;
-    let Ok(mut driver) = Driver::new(clock) else {
+    let Ok(mut driver) = Driver::new(clock, sockets::reach(clock)) else {
         return BurstReport::default();
     };
     let interval = Tier::INTERVAL_MIN.max(TARGET_SHARE * targets);
@@ -174,7 +177,7 @@ mod tests {
             assert!(status.expect("ip").success(), "ip {line}");
         }
         let clock = Clock;
-        let mut driver = Driver::new(clock).expect("random numbers");
+        let mut driver = Driver::new(clock, sockets::reach(clock)).expect("random numbers");
         let mut assignment = assignment(FIRST, 3, Tier::INTERVAL_MIN);
         for tier in &mut assignment.tiers {
             tier.payload_bytes = Tier::PAYLOAD_BYTES_MAX;

@@ -13,17 +13,12 @@ use std::{
 };
 
 use model::Tick;
-use sense::{Config, Key, Prober, RoundRecord};
+use sense::{Config, Key, Network, Prober, RoundRecord};
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 use super::{
-    Shared,
-    host::Host,
-    lock,
-    ports::Ports,
-    receive::Receiver,
+    Shared, lock,
     resolver::{Answer, Resolver},
-    transmit::{SEND_BATCH_MAX, Transmitter},
 };
 use crate::clock::Clock;
 
@@ -37,19 +32,13 @@ const HAND_OVER_INTERVAL: Duration = Duration::from_millis(200);
 const ROUNDS_BATCH_MAX: usize = 4096;
 /// Rounds held back while nobody takes them: a few seconds at the highest rates.
 const ROUNDS_HELD_MAX: usize = 1 << 17;
-/// Between two looks at the host's routes and addresses.
-const HOST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Everything that the probing thread owns.
 pub(super) struct Driver {
     pub(super) clock: Clock,
     pub(super) prober: Prober,
-    pub(super) ports: Ports,
-    transmitter: Transmitter,
-    receiver: Receiver,
+    network: Box<dyn Network>,
     resolver: Option<Resolver>,
-    host: Host,
-    host_read_at: Tick,
     rounds: Vec<RoundRecord>,
     handed_over_at: Tick,
     results_dropped: u64,
@@ -60,11 +49,12 @@ pub(super) struct Driver {
 /// Runs until `woken` has no sender any more.
 pub(super) fn run(
     clock: Clock,
+    reach: Reach,
     shared: &Mutex<Shared>,
     woken: &StdReceiver<()>,
     rounds: &Sender<Vec<RoundRecord>>,
 ) {
-    let mut driver = match Driver::new(clock) {
+    let mut driver = match Driver::new(clock, reach) {
         Ok(driver) => driver,
         Err(error) => {
             tracing::error!(%error, "cannot start probing");
@@ -105,51 +95,45 @@ pub(super) fn sleep(woken: &StdReceiver<()>, wait: Duration) -> bool {
     slept != Err(true)
 }
 
+/// Makes a network for a prober whose requests have this identifier.
+pub(super) type Reach = Box<dyn FnOnce(u16) -> Box<dyn Network> + Send>;
+
 impl Driver {
     /// Opens what can be opened.
     ///
     /// # Errors
     ///
     /// If the system gives no random key.
-    pub(super) fn new(clock: Clock) -> Result<Driver, getrandom::Error> {
+    pub(super) fn new(clock: Clock, reach: Reach) -> Result<Driver, getrandom::Error> {
         let (mut key, mut ident) = ([0_u8; 16], [0_u8; 2]);
         getrandom::fill(&mut key)?;
         getrandom::fill(&mut ident)?;
         let ident = u16::from_be_bytes(ident);
         let mut prober = Prober::new(Config { ident }, Key::new(key));
         let now = clock.tick();
-        let ports = Ports::open(ident, &mut prober, now);
-        let mut driver = Driver {
+        let mut network = reach(ident);
+        network.refresh(&mut prober, now);
+        Ok(Driver {
             clock,
             prober,
-            ports,
-            transmitter: Transmitter::new(),
-            receiver: Receiver::new(),
+            network,
             resolver: None,
-            host: Host::default(),
-            host_read_at: now,
             rounds: Vec::new(),
             handed_over_at: now,
             results_dropped: 0,
             kernel_drops: 0,
             socket_errors: 0,
-        };
-        driver.read_host(now);
-        Ok(driver)
+        })
     }
 
     /// Does one turn of bounded work and returns how long to sleep.
     pub(super) fn turn(&mut self) -> Duration {
         let now = self.clock.tick();
-        self.ports.refresh(&mut self.prober, now);
-        if HOST_INTERVAL <= now.since(self.host_read_at) {
-            self.read_host(now);
-        }
-        let received = self.receiver.receive(&mut self.prober, &mut self.ports, self.clock);
+        self.network.refresh(&mut self.prober, now);
+        let received = self.network.receive(&mut self.prober, now);
         self.kernel_drops += received.drops;
         self.prober.handle_timeout(now);
-        let sent =
-            self.transmitter.transmit(&mut self.prober, &self.ports, self.host.gateway, self.clock);
+        let sent = self.network.transmit(&mut self.prober, now);
         self.socket_errors += received.errors + sent.errors;
         self.resolve();
         while self.rounds.len() < ROUNDS_HELD_MAX {
@@ -161,7 +145,7 @@ impl Driver {
         while self.prober.poll_round().is_some() {
             self.results_dropped += 1;
         }
-        if sent.packets == SEND_BATCH_MAX {
+        if sent.is_full {
             return Duration::ZERO; // More may be due already.
         }
         let next = self.prober.poll_timeout();
@@ -172,16 +156,6 @@ impl Driver {
     /// Takes the rounds that came out so far.
     pub(super) fn take_rounds(&mut self) -> Vec<RoundRecord> {
         std::mem::take(&mut self.rounds)
-    }
-
-    fn read_host(&mut self, now: Tick) {
-        self.host_read_at = now;
-        let host = Host::read();
-        let (v4, v6) = host.families();
-        self.prober.set_families(v4, v6);
-        self.prober.set_local_addresses(host.addresses.clone());
-        self.prober.set_gateway(host.gateway.map(|gateway| gateway.address), now);
-        self.host = host;
     }
 
     fn resolve(&mut self) {
@@ -249,8 +223,9 @@ impl Driver {
         vitals.socket_errors = self.socket_errors;
         vitals.results_dropped = self.results_dropped;
         vitals.probes = u32::try_from(self.prober.probe_count()).unwrap_or(u32::MAX);
-        vitals.impediment = self.ports.impediment();
-        vitals.icmp_v4 = self.ports.v4.is_ok();
-        vitals.icmp_v6 = self.ports.v6.is_ok();
+        let state = self.network.state();
+        vitals.impediment = state.impediment;
+        vitals.icmp_v4 = state.has_v4;
+        vitals.icmp_v6 = state.has_v6;
     }
 }

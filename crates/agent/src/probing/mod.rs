@@ -13,6 +13,7 @@ mod ports;
 mod receive;
 pub(crate) mod resolver;
 pub(crate) mod socket;
+mod sockets;
 pub(crate) mod transmit;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
     thread,
 };
 
-use sense::{Assignment, Counters, RoundRecord, SendLag};
+use sense::{Assignment, Counters, Network, RoundRecord, SendLag};
 
 use crate::clock::Clock;
 
@@ -85,13 +86,30 @@ impl Probing {
     /// remedy, and the sockets are tried again until it works. `rounds` is bounded by its maker;
     /// rounds that find it full for long are dropped and counted.
     pub fn start(clock: Clock, rounds: tokio::sync::mpsc::Sender<Vec<RoundRecord>>) -> Probing {
+        Probing::begin(clock, sockets::reach(clock), rounds)
+    }
+
+    /// The same in any network.
+    pub(crate) fn start_in(
+        network: Box<dyn Network + Send>,
+        clock: Clock,
+        rounds: tokio::sync::mpsc::Sender<Vec<RoundRecord>>,
+    ) -> Probing {
+        Probing::begin(clock, Box::new(|_| network), rounds)
+    }
+
+    fn begin(
+        clock: Clock,
+        reach: driver::Reach,
+        rounds: tokio::sync::mpsc::Sender<Vec<RoundRecord>>,
+    ) -> Probing {
         let shared = Arc::new(Mutex::new(Shared::default()));
         // One pending wake-up is enough: the thread looks at everything when it wakes.
         let (wake, woken) = mpsc::sync_channel(1);
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("probing".to_owned())
-            .spawn(move || driver::run(clock, &theirs, &woken, &rounds));
+            .spawn(move || driver::run(clock, reach, &theirs, &woken, &rounds));
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {

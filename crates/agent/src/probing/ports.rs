@@ -37,22 +37,26 @@ pub(super) struct Ports {
     pub(super) v6: Result<Port, OpenError>,
     ident: u16,
     reopen_at: Tick,
+    /// Whether the prober knows of what kind the sockets are.
+    is_announced: bool,
 }
 
 impl Ports {
-    pub(super) fn open(ident: u16, prober: &mut Prober, now: Tick) -> Ports {
-        let mut ports = Ports {
+    pub(super) fn open(ident: u16, now: Tick) -> Ports {
+        Ports {
             v4: open_port(Family::V4, ident),
             v6: open_port(Family::V6, ident),
             ident,
             reopen_at: now + REOPEN_INTERVAL,
-        };
-        ports.announce(prober);
-        ports
+            is_announced: false,
+        }
     }
 
     /// Tries again, from time to time, what is not open.
     pub(super) fn refresh(&mut self, prober: &mut Prober, now: Tick) {
+        if !self.is_announced {
+            self.announce(prober);
+        }
         if now < self.reopen_at || (self.v4.is_ok() && self.v6.is_ok()) {
             return;
         }
@@ -67,6 +71,7 @@ impl Ports {
     }
 
     fn announce(&mut self, prober: &mut Prober) {
+        self.is_announced = true;
         for (family, port) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
             let is_foreign = port.as_ref().is_ok_and(|port| port.kind == Kind::Datagram);
             prober.set_ident_foreign(family, is_foreign);

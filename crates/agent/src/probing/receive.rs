@@ -23,7 +23,7 @@ use nix::{
         time::TimeSpec,
     },
 };
-use sense::{Family, Prober, icmp};
+use sense::{Family, Prober, Received, icmp};
 
 use super::{ports::Port, ports::Ports, socket::Kind};
 use crate::clock::Clock;
@@ -47,14 +47,6 @@ const READINGS_MAX: usize = 4;
 pub(super) struct Receiver {
     buffers: Vec<[u8; PACKET_BYTES_MAX]>,
     stamps: Stamps,
-}
-
-/// What one turn of receiving came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Received {
-    pub(super) errors: u64,
-    /// Packets that the kernel threw away since the last turn.
-    pub(super) drops: u64,
 }
 
 impl Receiver {

@@ -12,7 +12,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, sendmmsg},
 };
-use sense::{Prober, Token};
+use sense::{Prober, Sent, Token};
 
 use super::{
     host::Gateway,
@@ -43,13 +43,6 @@ pub(super) struct Transmitter {
     v4: Batch<SockaddrIn>,
     v6: Batch<SockaddrIn6>,
     scratch: Vec<u8>,
-}
-
-/// What one turn of sending came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sent {
-    pub(super) packets: usize,
-    pub(super) errors: u64,
 }
 
 impl Transmitter {
@@ -85,7 +78,7 @@ impl Transmitter {
         }
         let errors =
             self.v4.flush(prober, &ports.v4, clock) + self.v6.flush(prober, &ports.v6, clock);
-        Sent { packets, errors }
+        Sent { errors, is_full: packets == SEND_BATCH_MAX }
     }
 }
 

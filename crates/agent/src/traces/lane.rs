@@ -4,31 +4,24 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::mpsc::{Receiver, TryRecvError},
     time::Duration,
 };
 
-use model::{Address, Hostname, NotAsked, Tick, TraceEnd, TraceOptions, TraceProtocol};
-use nix::errno::Errno;
+use model::{Address, Hostname, NotAsked, Tick, TraceEnd, TraceOptions};
 use sense::{
     Family, Key,
     trace::{self, End, Marks, Plan, Trace},
 };
-use socket2::Socket;
 use tokio::sync::mpsc::Sender;
 use wire::v1::CommandState;
 
 use super::{
     Order, Report, TRACES_MAX,
-    ports::{self, Ports},
+    ports::{Flow, Ports},
 };
-use crate::{
-    clock::Clock,
-    files,
-    probing::{resolver::Resolver, transmit},
-};
+use crate::{clock::Clock, files, probing::resolver::Resolver};
 
 /// Between two packets of whichever trace: a hundred a second, which no host and no probe notices.
 pub(super) const PACKET_SPACING: Duration = Duration::from_millis(10);
@@ -49,7 +42,7 @@ struct Run {
 
 enum Stage {
     Resolving { name: Hostname, options: TraceOptions },
-    Tracing { trace: Box<Trace>, flows: Vec<Socket> },
+    Tracing { trace: Box<Trace>, flows: Vec<Flow> },
     Over,
 }
 
@@ -66,11 +59,11 @@ struct Lane {
 }
 
 /// Runs until nobody can order any more.
-pub(super) fn run(clock: Clock, orders: &Receiver<Order>, reports: &Sender<Report>) {
+pub(super) fn run(clock: Clock, ports: Ports, orders: &Receiver<Order>, reports: &Sender<Report>) {
     let now = clock.tick();
     let mut lane = Lane {
         clock,
-        ports: Ports::new(),
+        ports,
         resolver: None,
         runs: BTreeMap::new(),
         turn_of: 0,
@@ -79,7 +72,7 @@ pub(super) fn run(clock: Clock, orders: &Receiver<Order>, reports: &Sender<Repor
     };
     loop {
         if lane.runs.is_empty() {
-            lane.ports = Ports::new();
+            lane.ports.close();
             let Ok(order) = orders.recv() else { return };
             lane.handle_order(order);
         }
@@ -150,7 +143,7 @@ impl Lane {
         }
     }
 
-    fn open(&mut self, plan: Plan) -> Result<(Trace, Vec<Socket>), String> {
+    fn open(&mut self, plan: Plan) -> Result<(Trace, Vec<Flow>), String> {
         plan.check().map_err(|error| error.to_string())?;
         let mut key = [0_u8; 16];
         getrandom::fill(&mut key).map_err(|e| format!("the system gives no random key: {e}"))?;
@@ -162,7 +155,7 @@ impl Lane {
             number: u32::from_ne_bytes(files::random()),
             sequence_first: u16::from_ne_bytes(files::random()),
             checksum_first: u16::from_ne_bytes(files::random()),
-            source_ports: flows.iter().map(ports::port_of).collect(),
+            source_ports: flows.iter().map(|flow| flow.port).collect(),
         };
         let trace = Trace::new(plan, marks, Key::new(key), self.clock.tick());
         trace.map(|trace| (trace, flows)).map_err(|error| error.to_string())
@@ -209,8 +202,7 @@ impl Lane {
 
     fn receive(&mut self) {
         let (clock, runs) = (self.clock, &mut self.runs);
-        self.ports.receive(|from, message| {
-            let at = clock.tick();
+        self.ports.receive(clock, |from, message, at| {
             let Some(answer) = trace::parse(from, message) else { return };
             for run in runs.values_mut() {
                 if let Stage::Tracing { trace, .. } = &mut run.stage
@@ -234,18 +226,12 @@ impl Lane {
             let Some(run) = self.runs.get_mut(id) else { return };
             let Stage::Tracing { trace, flows } = &mut run.stage else { continue };
             let Some(transmit) = trace.poll_transmit(now, &mut self.packet) else { continue };
-            let socket = flows.get(usize::from(transmit.flow));
+            // Of ICMP there are no flows of their own.
+            let flow = flows.get(usize::from(transmit.flow)).map(|flow| (flow, transmit.port));
             let before = self.clock.tick();
-            let sent = match (trace.plan().options.protocol, socket) {
-                (TraceProtocol::Udp, Some(socket)) => {
-                    let to = SocketAddr::new(transmit.to, transmit.port);
-                    ports::send(socket, to, transmit.ttl, &self.packet)
-                }
-                (TraceProtocol::Icmp | TraceProtocol::Udp, _) => {
-                    self.ports.send(transmit.to, transmit.ttl, &self.packet)
-                }
-            };
-            trace.handle_sent(transmit.token, sent.map(|()| before).map_err(|e| why(&e)));
+            let to = (transmit.to, transmit.ttl);
+            let sent = self.ports.send(flow, to, &self.packet, before);
+            trace.handle_sent(transmit.token, sent.map(|()| before));
             self.turn_of = *id;
             self.send_at = now + PACKET_SPACING;
             return;
@@ -348,12 +334,5 @@ fn said(end: End) -> (TraceEnd, String) {
             };
             (TraceEnd::NotAsked, words.to_owned())
         }
-    }
-}
-
-fn why(error: &io::Error) -> NotAsked {
-    match error.raw_os_error() {
-        Some(code) => transmit::reason(Errno::from_raw(code)),
-        None => NotAsked::Socket,
     }
 }

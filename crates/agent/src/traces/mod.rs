@@ -18,7 +18,7 @@ use std::{
 };
 
 use model::{TraceEnd, TraceHop};
-use sense::Family;
+use sense::{Family, TraceNetwork};
 use tokio::sync::mpsc;
 use wire::{
     trace::{TRACE, TraceOrder, TraceReport},
@@ -89,10 +89,17 @@ pub(crate) struct Traces {
 
 impl Traces {
     /// Starts the thread; reports come out of the receiver.
-    pub(crate) fn start(clock: Clock) -> (Traces, mpsc::Receiver<Report>) {
+    ///
+    /// They go through this host's sockets unless there is another network.
+    pub(crate) fn start(
+        clock: Clock,
+        network: Option<Box<dyn TraceNetwork>>,
+    ) -> (Traces, mpsc::Receiver<Report>) {
+        let impediment = network.is_none().then(impediment).flatten();
+        let ports = ports::Ports::new(network);
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let (orders, ordered) = sync_channel(ORDERS_MAX);
-        let run = move || lane::run(clock, &ordered, &reports);
+        let run = move || lane::run(clock, ports, &ordered, &reports);
         let thread = match thread::Builder::new().name("traces".to_owned()).spawn(run) {
             Ok(thread) => Some(thread),
             Err(error) => {
@@ -100,7 +107,7 @@ impl Traces {
                 None
             }
         };
-        (Traces { orders: Some(orders), thread, impediment: impediment() }, reported)
+        (Traces { orders: Some(orders), thread, impediment }, reported)
     }
 
     /// Whether this host lets us trace. It is asked once: a process does not get a capability
@@ -204,7 +211,7 @@ mod tests {
     /// Which of both is expected depends on what this host permits, not on what tracing does.
     #[test]
     fn loopback_is_the_first_hop_or_the_impediment_says_what_is_missing() {
-        let (traces, mut reports) = Traces::start(Clock);
+        let (traces, mut reports) = Traces::start(Clock, None);
         for (id, address) in [(1, "127.0.0.1"), (2, "::1"), (3, "localhost")] {
             for protocol in [TraceProtocol::Icmp, TraceProtocol::Udp] {
                 let begun = traces.handle_command(&command(id, address, protocol));
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_with_a_reason() {
-        let (traces, _reports) = Traces::start(Clock);
+        let (traces, _reports) = Traces::start(Clock, None);
         let other =
             v1::Command { kind: "reboot".to_owned(), ..command(1, "::1", TraceProtocol::Icmp) };
         let refused = traces.handle_command(&other);
@@ -243,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_trace_ends_when_it_is_cancelled_when_its_time_is_over_and_when_there_are_too_many() {
-        let (traces, mut reports) = Traces::start(Clock);
+        let (traces, mut reports) = Traces::start(Clock, None);
         if !traces.can_trace() {
             return;
         }

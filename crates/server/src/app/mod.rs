@@ -10,6 +10,7 @@ pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod buckets;
+pub mod desk;
 pub(crate) mod digest;
 pub(crate) mod export;
 pub(crate) mod facts;
@@ -76,6 +77,8 @@ pub struct App {
     pub(crate) traces: Traces,
     pub(crate) diagnosis: Diagnosis,
     pub(crate) notifier: Notifier,
+    /// Only in a demo.
+    desk: Option<Arc<dyn desk::Desk>>,
     /// Held from a commit until the conductor has it, so that changes arrive in their order.
     inventory_order: Arc<Mutex<()>>,
     /// Changes under way. They end even if the caller hangs up between commit and hand-over.
@@ -296,6 +299,7 @@ impl App {
             traces: Traces::default(),
             diagnosis: Diagnosis::default(),
             notifier,
+            desk: None,
             inventory_order: Arc::default(),
             changes: TaskTracker::new(),
         }

@@ -12,6 +12,7 @@ mod backup;
 mod caller;
 mod columns;
 mod console;
+mod desk;
 mod diagnosis;
 mod export;
 mod extract;

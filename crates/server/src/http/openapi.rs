@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use axum::response::Response;
+use axum::{extract::State, response::Response};
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use serde_json::Value;
 use utoipa::{
@@ -17,7 +17,7 @@ use utoipa::{
     },
 };
 
-use crate::app::webhooks::message_schema_json;
+use crate::app::{App, webhooks::message_schema_json};
 
 use super::{
     caller::SESSION_COOKIE,
@@ -40,9 +40,12 @@ const API_KEY: &str = "api_key";
     get, path = "/api/v1/openapi.json", tag = "server",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(crate) async fn openapi_get(headers: HeaderMap) -> Response {
-    static PACKED: LazyLock<Packed> = LazyLock::new(|| Packed::new(openapi_json()));
-    let mut response = PACKED.answer(&headers);
+pub(crate) async fn openapi_get(State(app): State<App>, headers: HeaderMap) -> Response {
+    static OF_DEMO: LazyLock<Packed> = LazyLock::new(|| Packed::new(openapi_json()));
+    // A server says of itself what it has.
+    static PACKED: LazyLock<Packed> = LazyLock::new(|| Packed::new(written(false)));
+    let packed = if app.has_desk() { &OF_DEMO } else { &PACKED };
+    let mut response = packed.answer(&headers);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -54,8 +57,8 @@ pub(crate) async fn openapi_get(headers: HeaderMap) -> Response {
     get, path = "/openapi/v1.json", tag = "server",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(crate) async fn openapi_file(headers: HeaderMap) -> Response {
-    openapi_get(headers).await
+pub(crate) async fn openapi_file(state: State<App>, headers: HeaderMap) -> Response {
+    openapi_get(state, headers).await
 }
 
 /// The JSON schema of webhooks' messages
@@ -75,9 +78,13 @@ pub(crate) async fn message_schema_get(headers: HeaderMap) -> Response {
     response
 }
 
-/// Returns the OpenAPI document of this program as text, with sorted keys.
+/// Returns the OpenAPI document of this program as text, with sorted keys and the demo's routes.
 pub fn openapi_json() -> String {
-    let value = serde_json::to_value(document()).map(sorted).unwrap_or_default();
+    written(true)
+}
+
+fn written(is_demo: bool) -> String {
+    let value = serde_json::to_value(document(is_demo)).map(sorted).unwrap_or_default();
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text
@@ -107,7 +114,7 @@ fn widen(schema: &mut BTreeMap<String, Value>) {
     }
 }
 
-fn document() -> OpenApi {
+fn document(is_demo: bool) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Faultline")
         // Of the API, not of the program: the document must not change with each release.
@@ -120,7 +127,8 @@ fn document() -> OpenApi {
     add_security(&mut components);
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
-    for mut route in routes::table() {
+    let has = |route: &routes::Route| is_demo || !route.is_of_demo;
+    for mut route in routes::table().into_iter().filter(has) {
         schemas.append(&mut route.schemas);
         for (path, mut item) in route.paths.paths {
             let methods = methods(&item);

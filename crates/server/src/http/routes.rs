@@ -13,10 +13,10 @@ use utoipa::openapi::{
 use utoipa_axum::routes;
 
 use super::{
-    agent_metrics, agents, api_keys, audit, backup, caller, diagnosis, facts, health, histories,
-    import, incidents, live, maintenance, map, openapi, overview, permission::Permission, plan,
-    probes, prom, rounds, session, summary, targets, tiers, topology, traces, users, webhooks,
-    whatif,
+    agent_metrics, agents, api_keys, audit, backup, caller, desk, diagnosis, facts, health,
+    histories, import, incidents, live, maintenance, map, openapi, overview,
+    permission::Permission, plan, probes, prom, rounds, session, summary, targets, tiers, topology,
+    traces, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -48,13 +48,16 @@ pub(crate) struct Route {
     pub(crate) paths: Paths,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
     body_bytes_max: usize,
+    /// Whether only a demo has it.
+    pub(crate) is_of_demo: bool,
     handler: MethodRouter<App>,
 }
 
 macro_rules! route {
     ($handler:path, $access:expr) => {{
         let (schemas, paths, handler) = routes!($handler);
-        Route { access: $access, paths, schemas, body_bytes_max: BODY_BYTES_MAX, handler }
+        let (access, body_bytes_max, is_of_demo) = ($access, BODY_BYTES_MAX, false);
+        Route { access, paths, schemas, body_bytes_max, is_of_demo, handler }
     }};
 }
 
@@ -115,7 +118,21 @@ pub(crate) fn table() -> Vec<Route> {
     all.extend(traces().into_iter().chain(maintenance()));
     all.extend(webhooks());
     all.extend(prometheus());
+    all.extend(demo());
     all
+}
+
+/// What breaks the demo's network: no other server has it.
+fn demo() -> Vec<Route> {
+    let read = Access::Needs(Permission::TopologyRead);
+    let write = Access::Needs(Permission::TopologyWrite);
+    let all = [
+        route!(desk::desk_get, read),
+        route!(desk::fault_begin, write),
+        route!(desk::fault_mend_all, write),
+        route!(desk::fault_mend, write),
+    ];
+    all.map(|route| Route { is_of_demo: true, ..route }).into()
 }
 
 /// The topology, and what follows from it.
@@ -274,9 +291,10 @@ fn plain_method(method: &HttpMethod) -> Method {
     }
 }
 
-/// Puts every route behind its gate.
+/// Puts every route that this server has behind its gate.
 pub(crate) fn add_all(router: Router<App>, app: &App) -> Router<App> {
-    table().into_iter().fold(router, |router, route| {
+    let has = |route: &Route| !route.is_of_demo || app.has_desk();
+    table().into_iter().filter(has).fold(router, |router, route| {
         let path = route.paths.paths.keys().next().cloned().unwrap_or_default();
         let gate = middleware::from_fn_with_state((app.clone(), route.access), caller::gate);
         let handler = route

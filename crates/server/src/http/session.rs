@@ -40,6 +40,8 @@ pub(crate) struct SessionView {
     permissions: Vec<PermissionView>,
     /// To be sent as `x-csrf-token` with everything that changes something.
     csrf_token: String,
+    /// Whether this is a demo, with a desk for breaking its network.
+    is_demo: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,7 +63,7 @@ pub(crate) struct PasswordBody {
 }
 
 impl SessionView {
-    fn new(user: &UserRow, csrf_token: String) -> SessionView {
+    fn new(app: &App, user: &UserRow, csrf_token: String) -> SessionView {
         let permissions = permission::permissions(user.role);
         SessionView {
             user: SessionUserView {
@@ -71,6 +73,7 @@ impl SessionView {
             },
             permissions: permissions.iter().map(|&permission| permission.into()).collect(),
             csrf_token,
+            is_demo: app.has_desk(),
         }
     }
 }
@@ -89,7 +92,7 @@ pub(crate) async fn session_create(
 ) -> Result<Response, ApiError> {
     let signed_in = app.sign_in(&body.name, body.password, peer).await?;
     let cookie = session_cookie(&app, &headers, &signed_in.token.text, sessions::AGE_MAX);
-    let view = SessionView::new(&signed_in.user, signed_in.csrf_token);
+    let view = SessionView::new(&app, &signed_in.user, signed_in.csrf_token);
     Ok(([(SET_COOKIE, cookie)], Json(view)).into_response())
 }
 
@@ -98,9 +101,12 @@ pub(crate) async fn session_create(
     get, path = "/api/v1/session", tag = "session",
     responses((status = 200, description = "The session", body = SessionView))
 )]
-pub(crate) async fn session_get(caller: Caller) -> Result<Json<SessionView>, ApiError> {
+pub(crate) async fn session_get(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<SessionView>, ApiError> {
     let (_, person) = caller.person()?;
-    Ok(Json(SessionView::new(&person.user, person.csrf_token)))
+    Ok(Json(SessionView::new(&app, &person.user, person.csrf_token)))
 }
 
 /// Sign out

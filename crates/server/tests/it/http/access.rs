@@ -1,16 +1,44 @@
 //! Every route against every kind of caller, as the table says.
 
+use std::sync::Arc;
+
 use model::Role;
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
-use server::http::{
-    permission::allows,
-    routes::{Access, catalogue},
+use server::{
+    desk::{Desk, DeskRefusal, DeskState, FaultOrder},
+    http::{
+        permission::allows,
+        routes::{Access, catalogue},
+    },
 };
 
 use super::{Session, Site, read};
 
 const PASSWORD: &str = "a long enough password";
+
+/// A desk with nothing to break.
+#[derive(Debug)]
+struct NoDesk;
+
+impl Desk for NoDesk {
+    fn state(&self) -> DeskState {
+        DeskState::default()
+    }
+
+    fn begin(&self, _: &[FaultOrder]) -> Result<(), DeskRefusal> {
+        let reason = "there is nothing to break".to_owned();
+        Err(DeskRefusal { index: 0, field: "element", reason, is_conflict: false })
+    }
+
+    fn mend(&self, _: u32) -> bool {
+        false
+    }
+
+    fn mend_all(&self) -> usize {
+        0
+    }
+}
 
 enum Kind {
     Anonymous,
@@ -58,7 +86,8 @@ async fn session(site: &Site, role: Role) -> Session {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_open_to_whom_the_table_says() {
-    let site = Site::start().await;
+    // A demo has all the routes there are.
+    let site = Site::start_as(Some(Arc::new(NoDesk))).await;
     users(&site).await;
     let mut kinds = vec![Kind::Anonymous];
     kinds.extend(Role::ALL.map(Kind::Session));
@@ -107,8 +136,31 @@ async fn every_route_is_open_to_whom_the_table_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_demo_has_a_fault_desk() {
+    let ordinary = Site::start().await;
+    let demo = Site::start_as(Some(Arc::new(NoDesk))).await;
+    for (site, is_demo) in [(&ordinary, false), (&demo, true)] {
+        let (status, _) = site.send(Method::GET, "/demo/desk", None).await;
+        assert_eq!(status == StatusCode::OK, is_demo, "{status}");
+        let body = json!({"faults": [{"kind": "link-cut", "element": "a--b"}]});
+        let (status, refused) = site.send(Method::POST, "/demo/faults", Some(body)).await;
+        if is_demo {
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+            assert_eq!(refused["errors"][0]["field"], "faults[0].element", "{refused}");
+        } else {
+            assert_eq!(status, StatusCode::NOT_FOUND, "{refused}");
+        }
+        let (_, document) = site.send(Method::GET, "/openapi.json", None).await;
+        assert_eq!(document["paths"]["/api/v1/demo/desk"].is_object(), is_demo);
+        let body = json!({"name": "admin", "password": site.admin_password});
+        let (_, session) = site.send(Method::POST, "/session", Some(body)).await;
+        assert_eq!(session["is_demo"], json!(is_demo));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_browser_sends_unasked_changes_nothing() {
-    let site = Site::start().await;
+    let site = Site::start_as(Some(Arc::new(NoDesk))).await;
     let session = session(&site, Role::Admin).await;
     for (method, path, access) in catalogue() {
         if access == Access::Public || method == Method::GET {

@@ -25,6 +25,7 @@ use serde_json::Value;
 use server::{
     Config, Overrides,
     clock::{Clock, ReadClocks, Reading},
+    desk::Desk,
 };
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinSet};
@@ -65,6 +66,11 @@ impl TestClocks {
 
 impl Site {
     async fn start() -> Site {
+        Site::start_as(None).await
+    }
+
+    /// Starts a demo if there is a desk.
+    async fn start_as(desk: Option<Arc<dyn Desk>>) -> Site {
         // Every test of the process installs it; only the first can.
         rustls::crypto::ring::default_provider().install_default().unwrap_or(());
         let dir = TempDir::new().expect("a directory");
@@ -80,7 +86,11 @@ impl Site {
         let (ready, is_ready) = oneshot::channel();
         let mut running = JoinSet::new();
         running.spawn(async move {
-            let ended = server::serve_with(config, clock, CancellationToken::new(), ready).await;
+            let stop = CancellationToken::new();
+            let ended = match desk {
+                Some(desk) => server::serve_demo(config, clock, desk, stop, ready).await,
+                None => server::serve_with(config, clock, stop, ready).await,
+            };
             ended.expect("the server runs");
         });
         let ready = is_ready.await.expect("the server starts");
