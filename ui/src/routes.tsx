@@ -305,7 +305,6 @@ const deskRoute = createRoute({
   path: paths.desk,
   beforeLoad: async ({ context: { queryClient } }) => {
     const session = await queryClient.ensureQueryData(sessionQuery)
-    // eslint-disable-next-line @typescript-eslint/only-throw-error -- as the router wants it
     if (session?.is_demo !== true) throw notFound()
   },
   loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(deskQuery),

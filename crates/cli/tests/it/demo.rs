@@ -3,12 +3,14 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::program::{Running, faultline};
 
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Until targets are seen: a round of the slowest tier, and what two cores need to start it all.
 const ALIVE_MAX: Duration = Duration::from_secs(120);
 /// Until a cut is named: two rounds of the fast tier and the reports of its devices take some
@@ -60,13 +62,7 @@ impl Demo {
         answer
     }
 
-    /// What happens, as it happens.
-    async fn live(&self) -> Response {
-        let request = self.http.get(format!("{}/live", self.url)).bearer_auth(&self.key);
-        request.send().await.unwrap()
-    }
-
-    /// Looks at each thing that happens until it is so.
+    /// Looks again and again until it is so, at most for `within`.
     async fn until<T>(
         &self,
         what: &str,
@@ -74,12 +70,12 @@ impl Demo {
         mut look: impl AsyncFnMut(&Demo) -> Option<T>,
     ) -> T {
         let waited = timeout(within, async {
-            let mut live = self.live().await;
+            let mut again = interval(LOOK_INTERVAL);
             loop {
+                again.tick().await;
                 if let Some(found) = look(self).await {
                     return found;
                 }
-                live.chunk().await.unwrap().expect("the server goes on");
             }
         });
         match waited.await {

@@ -140,7 +140,7 @@ pub struct Fault {
 /// Why something is not broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    #[error("there is no {kind} `{element}` in the demo's network: GET the desk to see what there is", kind = kind.as_str())]
+    #[error("there is no {kind} `{element}` in the demo's network; its fault desk lists what is")]
     NoSuch { kind: ElementKind, element: String },
     #[error("must be from 1 to {max} {unit}")]
     Size { max: u32, unit: &'static str },

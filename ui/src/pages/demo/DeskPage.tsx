@@ -67,7 +67,11 @@ export default function DeskPage() {
       </div>
       <div className={css.columns}>
         <Tour desk={desk} mayBreak={mayBreak} />
-        {mayBreak && <Breaker desk={desk} />}
+        {mayBreak && (
+          <div className={css.aside}>
+            <Breaker desk={desk} />
+          </div>
+        )}
       </div>
       <p className={css.credit}>{desk.credit}</p>
     </>
