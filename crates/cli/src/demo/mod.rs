@@ -185,6 +185,7 @@ impl Demo {
             self.start_agent(watcher, &token, &folder.join(&watcher.name)).await?;
         }
         setup::network(&client, &plan).await?;
+        setup::maintenance(&client, self.clock.wall()).await?;
         let (isp, clock) = (Arc::clone(&self.isp), self.clock);
         self.helpers.spawn(collector::run(isp, clock, client));
         Ok(ready)

@@ -1,7 +1,10 @@
 //! What the demo's server is told, over its API, as an operator would.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use engine::graph::document::{self, Format};
+use model::UtcMicros;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sim::isp::{Pace, Plan, Watcher};
@@ -42,6 +45,20 @@ pub(super) async fn agent(client: &Client, watcher: &Watcher) -> anyhow::Result<
     let made: Value = client.send(Method::POST, "/agents", &body).await?;
     let token = made.get("token").and_then(Value::as_str);
     Ok(token.context("the server gave no token for an agent")?.to_owned())
+}
+
+/// Plans work on a city, in the night to come: half a day from now, for two hours.
+pub(super) async fn maintenance(client: &Client, now: UtcMicros) -> anyhow::Result<()> {
+    let hours = |hours: u64| (now + Duration::from_secs(hours * 3_600)).to_string();
+    let body = json!({
+        "title": "Router upgrade in Sacramento",
+        "note": "New software for sacramento-core1. Its customers were told.",
+        "covers": [{ "kind": "element", "name": "sacramento" }],
+        "start": hours(12),
+        "end": hours(14),
+    });
+    let _: Value = client.send(Method::POST, "/maintenance", &body).await?;
+    Ok(())
 }
 
 /// Imports the targets and the topology.

@@ -87,8 +87,9 @@ impl Demo {
 
 /// The first incident whose cause is the link, or a class with it.
 fn of_the_link(incidents: &Value) -> Option<Value> {
-    let items = incidents["items"].as_array().unwrap().iter();
-    items.filter(|incident| incident["sentence"].as_str().unwrap().contains(LINK)).cloned().next()
+    let says =
+        |incident: &&Value| incident["sentence"].as_str().is_some_and(|it| it.contains(LINK));
+    incidents["items"].as_array()?.iter().find(says).cloned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
