@@ -12,6 +12,7 @@ const PAGES = [
   '/',
   '/incidents',
   '/incidents?show=all',
+  '/map',
   '/targets',
   '/agents',
   '/tiers',

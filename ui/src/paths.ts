@@ -5,6 +5,7 @@ import type { IconName } from './ui/Icon'
 
 export const paths = {
   overview: '/',
+  map: '/map',
   incidents: '/incidents',
   incident: '/incidents/$id',
   maintenance: '/maintenance',
@@ -26,6 +27,7 @@ export const paths = {
 export interface NavEntry {
   to:
     | '/'
+    | '/map'
     | '/incidents'
     | '/maintenance'
     | '/targets'
@@ -53,6 +55,7 @@ export const NAV: readonly NavEntry[] = [
     key: 'n',
     needs: 'incident_read',
   },
+  { to: paths.map, label: 'Map', icon: 'map', key: 'p', needs: 'topology_read' },
   { to: paths.targets, label: 'Targets', icon: 'targets', key: 't', needs: 'target_read' },
   {
     to: paths.maintenance,

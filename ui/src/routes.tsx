@@ -22,6 +22,7 @@ import {
   healthQuery,
   incidentQuery,
   incidentsQuery,
+  mapQuery,
   maintenancePastQuery,
   maintenanceQuery,
   maintenanceReachQuery,
@@ -38,6 +39,7 @@ import {
 } from './api/queries'
 import { type TargetFilter, parseFilter } from './domain/filter'
 import { type IncidentFilter, parseIncidentFilter } from './domain/incident'
+import { parseMapSearch } from './domain/mapSearch'
 import { COMPARISONS, type Comparison, RANGES, type Range } from './domain/view'
 import type { DeliveryState } from './domain/webhook'
 import { PageFailure } from './ui/Failure'
@@ -107,6 +109,14 @@ function dialogOf<T extends string>(
 ): T | undefined {
   return known.find((name) => name === search['dialog'])
 }
+
+const mapRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.map,
+  validateSearch: parseMapSearch,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(mapQuery),
+  component: lazyRouteComponent(() => import('./pages/map/MapPage')),
+})
 
 const incidentsRoute = createRoute({
   getParentRoute: () => insideRoute,
@@ -331,6 +341,7 @@ const routeTree = rootRoute.addChildren([
   signInRoute,
   insideRoute.addChildren([
     overviewRoute,
+    mapRoute,
     incidentsRoute,
     incidentRoute,
     maintenanceRoute,

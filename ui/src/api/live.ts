@@ -28,6 +28,8 @@ const FLUSH_MS = 1_000
  * Lists with more pages than this are patched in place; fetching all pages anew would be a storm.
  */
 export const REFETCH_PAGES_MAX = 3
+/** The map of the past does not change. */
+const MAP_NOW = [...keys.map, 'now'] as const
 /** A page in the background stops listening after this; the last one ends the connection. */
 const HIDDEN_MAX_MS = 2_000
 
@@ -120,17 +122,17 @@ export class Live {
       case 'verdict': {
         const event = data as VerdictEvent
         if (event.agent === null) this.#patch(event)
-        this.#age(keys.target(event.target), keys.overview)
+        this.#age(keys.target(event.target), keys.overview, MAP_NOW)
         break
       }
       case 'agent':
         this.#age(keys.agents, keys.overview, keys.health)
         break
       case 'inventory':
-        this.#age(keys.overview, keys.targets, keys.tiers, keys.agents, ['target'])
+        this.#age(keys.overview, keys.targets, keys.tiers, keys.agents, ['target'], MAP_NOW)
         break
       case 'incident':
-        this.#age(keys.incidents, keys.incident((data as IncidentEvent).incident))
+        this.#age(keys.incidents, keys.incident((data as IncidentEvent).incident), MAP_NOW)
         break
       case 'trace':
         this.#age(keys.traces, keys.trace((data as TraceEvent).trace))

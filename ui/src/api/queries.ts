@@ -6,6 +6,7 @@ import type { TargetFilter } from '../domain/filter'
 import { type Track, type Tracks, tracksOf } from '../domain/history'
 import { type IncidentFilter, incidentParams } from '../domain/incident'
 import { LOOK_BACK_MS, STEP_MIN } from '../domain/metric'
+import { type NetMap, merged } from '../domain/netmap'
 import { MINUTE_MS, minuteOf } from '../domain/time'
 import type { DeliveryState } from '../domain/webhook'
 import { Problem, api, sent, sentJson, setCsrfToken } from './client'
@@ -37,6 +38,7 @@ export const keys = {
   overview: ['overview'],
   desk: ['desk'],
   diagnosis: ['diagnosis'],
+  map: ['map'],
   incidents: ['incidents'],
   incident: (id: number) => ['incident', id],
   traces: ['traces'],
@@ -95,6 +97,63 @@ export const diagnosisQuery = queryOptions({
   queryFn: ({ signal }) => sent(api.GET('/api/v1/diagnosis', { signal })),
   refetchInterval: DIAGNOSIS_POLL_MS,
 })
+
+/** How old a map may get without an event. */
+const MAP_POLL_MS = 10_000
+
+/** The network as it is now; after the first time only what changed is sent. */
+export const mapQuery = queryOptions({
+  queryKey: [...keys.map, 'now'],
+  queryFn: async ({ signal, client }): Promise<NetMap> => {
+    const before = client.getQueryData<NetMap>([...keys.map, 'now'])
+    const query = before === undefined ? {} : { after: before.version }
+    return merged(before, await sent(api.GET('/api/v1/map', { params: { query }, signal })))
+  },
+  refetchInterval: MAP_POLL_MS,
+  // It is put together here, and large.
+  structuralSharing: false,
+})
+
+/** The network as it was at the start of a minute. */
+export const mapAtQuery = (at: number | null) =>
+  queryOptions({
+    queryKey: [...keys.map, 'at', at],
+    queryFn: async ({ signal, client }): Promise<NetMap> => {
+      const query = { at: new Date(at ?? 0).toISOString() }
+      const answer = await sent(api.GET('/api/v1/map', { params: { query }, signal }))
+      // What it looks like is as it is now.
+      const shape = client.getQueryData<NetMap>([...keys.map, 'now'])
+      return merged(shape, { ...answer, is_whole: true })
+    },
+    enabled: at !== null,
+    placeholderData: keepPreviousData,
+    structuralSharing: false,
+    staleTime: Infinity,
+    gcTime: 5 * MINUTE_MS,
+  })
+
+/** The targets of a site or a device, the worst first. */
+export const mapTargetsQuery = (of: string) =>
+  queryOptions({
+    queryKey: [...keys.map, 'targets', of],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/map/targets', { params: { query: { of } }, signal })),
+    placeholderData: keepPreviousData,
+  })
+
+/** Incidents that were open at some moment of a span: the marks of a time line. */
+export const incidentsSinceQuery = (since: number) =>
+  queryOptions({
+    queryKey: [...keys.incidents, 'since', since],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/incidents', {
+          params: { query: { since: new Date(since).toISOString(), limit: 200 } },
+          signal,
+        }),
+      ),
+    placeholderData: keepPreviousData,
+  })
 
 /** Rows of a page of incidents: some screens full. */
 const INCIDENT_PAGE_LENGTH = 100

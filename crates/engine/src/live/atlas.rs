@@ -640,7 +640,7 @@ fn place_mark(named: &[(Part, &Blamed)], devices: &[(&str, &Mark)]) -> Mark {
         let of = devices.len();
         if 0 < down && up + degraded == 0 {
             let why = if down == of {
-                format!("all {of} devices are down")
+                format!("all of its {of} devices are down")
             } else {
                 format!("{down} of {of} devices down, the others unknown")
             };
@@ -651,7 +651,7 @@ fn place_mark(named: &[(Part, &Blamed)], devices: &[(&str, &Mark)]) -> Mark {
             (Verdict::Degraded, format!("degraded: {}", names(Verdict::Degraded)))
         } else if 0 < up {
             let why = if up == of {
-                format!("all of {of} devices up")
+                format!("all of its {of} devices up")
             } else {
                 format!("{up} of {of} devices up, the others unknown")
             };

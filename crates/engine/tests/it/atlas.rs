@@ -88,7 +88,7 @@ fn what_answers_is_up_and_what_nobody_asks_is_unknown() {
         &ALL_UP,
         &[],
         expect![[r#"
-            @fra     up: all of 3 devices up
+            @fra     up: all of its 3 devices up
             @ber     up: 2 targets up
             @ham     unknown: nothing that is watched is at it or behind it
             @r5      unknown: nothing that is watched is at it or behind it
@@ -139,7 +139,7 @@ fn a_cause_is_down_and_what_it_cuts_off_says_so() {
         &["t1 up", "t2 up", "t3 down", "t3b down"],
         &blames,
         expect![[r#"
-            @fra     up: all of 2 devices up
+            @fra     up: all of its 2 devices up
             @ber     down HIT: none of its 2 targets answers
             @ham     unknown: nothing that is watched is at it or behind it
             @r5      unknown: nothing that is watched is at it or behind it
@@ -165,7 +165,7 @@ fn of_several_that_nothing_tells_apart_none_is_down() {
         &["t1 up", "t2 up", "t3 down", "t3b down"],
         &blames,
         expect![[r#"
-            @fra     up: all of 2 devices up
+            @fra     up: all of its 2 devices up
             @ber     down SUSPECT: none of its 2 targets answers
             @ham     unknown: nothing that is watched is at it or behind it
             @r5      unknown: nothing that is watched is at it or behind it

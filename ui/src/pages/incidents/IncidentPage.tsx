@@ -36,6 +36,7 @@ export default function IncidentPage() {
   const { id } = route.useParams()
   const { data: incident } = useSuspenseQuery(incidentQuery(id))
   const mayManage = useCan('incident_manage')
+  const maySeeMap = useCan('topology_read')
   const [cause] = incident.causes
   return (
     <>
@@ -50,6 +51,11 @@ export default function IncidentPage() {
             <MarkLabel mark={stateMark(incident)} />
             <span>#{incident.id}</span>
             {cause !== undefined && <span>probability {percent(cause.probability)}</span>}
+            {maySeeMap && (
+              <Link to="/map" search={{ incident: incident.id }}>
+                Show on the map
+              </Link>
+            )}
           </span>
         }
         actions={<IncidentActions incident={incident} mayManage={mayManage} />}

@@ -1,0 +1,137 @@
+/**
+ * The network on a map: sites where they are, a table that says the same, the past, and a network
+ * as large as any.
+ */
+
+import AxeBuilder from '@axe-core/playwright'
+import type { Page } from '@playwright/test'
+
+import { RUN, expect, test } from './console'
+
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']
+const SITES = [
+  { id: `ams-${RUN}`, latitude: 52.37, longitude: 4.9 },
+  { id: `fra-${RUN}`, latitude: 50.11, longitude: 8.68 },
+  { id: `vie-${RUN}`, latitude: 48.21, longitude: 16.37 },
+  { id: `nowhere-${RUN}` },
+]
+
+async function describeNetwork(page: Page): Promise<void> {
+  const link = (a: number, b: number, end: string) => ({
+    id: `${SITES[a]?.id}--${SITES[b]?.id}${end}`,
+    kind: 'link',
+    ends: [`r-${SITES[a]?.id}`, `r-${SITES[b]?.id}`],
+  })
+  const elements = [
+    ...SITES.map((site) => ({ kind: 'site', ...site })),
+    ...SITES.map(({ id }) => ({ id: `r-${id}`, kind: 'device', role: 'core', site: id })),
+    link(0, 1, ''),
+    link(0, 1, '-2'),
+    link(1, 2, ''),
+    link(2, 3, ''),
+  ]
+  await page.evaluate(
+    async (body) => {
+      const session = (await (await fetch('/api/v1/session')).json()) as { csrf_token: string }
+      const answer = await fetch('/api/v1/topology/import', {
+        method: 'POST',
+        headers: { 'x-csrf-token': session.csrf_token, 'content-type': 'application/json' },
+        body,
+      })
+      if (!answer.ok) throw new Error(await answer.text())
+    },
+    JSON.stringify({ elements, targets: [] }),
+  )
+}
+
+async function expectAccessible(page: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze()
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)).toEqual([])
+}
+
+test('the map says what its table says, and is used without a mouse', async ({
+  console: page,
+}) => {
+  await describeNetwork(page)
+  const outside: string[] = []
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== new URL(page.url()).origin) outside.push(request.url())
+  })
+  await page.goto('/map')
+  const map = page.getByRole('application', { name: /^Map\. .*sites/ })
+  await expect(map).toBeVisible()
+  await map.focus()
+  await page.keyboard.press('n')
+  const panel = page.getByRole('complementary', { name: /^About/ })
+  await expect(panel.getByRole('heading', { level: 2 })).toBeVisible()
+  await expect(page).toHaveURL(/site=/)
+  await page.keyboard.press('Escape')
+  await expect(panel).toBeHidden()
+  for (const key of ['+', '-', 'ArrowLeft', 'ArrowUp', '0']) await page.keyboard.press(key)
+
+  await page.getByText('Table', { exact: true }).click()
+  const table = page.getByRole('table', { name: 'Sites' })
+  const row = table.getByRole('row').filter({ hasText: `ams-${RUN}` })
+  await expect(row).toContainText('Unknown')
+  await expect(row).toContainText('nothing that is watched is at it or behind it')
+  await table.getByRole('button', { name: 'Site', exact: true }).click()
+  await expect(table.getByRole('columnheader', { name: 'Site' })).toHaveAttribute(
+    'aria-sort',
+    'ascending',
+  )
+  await row.getByRole('button', { name: `ams-${RUN}` }).click()
+  await expect(panel).toContainText(`r-ams-${RUN}`)
+  await expect(panel).toContainText(`ams-${RUN}--fra-${RUN}-2`)
+
+  await page.getByText('Table', { exact: true }).click()
+  await page.getByText(/^Links \d/).click()
+  const links = page.getByRole('table', { name: 'Links' })
+  await expect(
+    links.getByRole('row').filter({ hasText: `ams-${RUN}--fra-${RUN}-2` }),
+  ).toContainText('no watched target is behind it')
+
+  // A filter shows less of both.
+  await page.goto('/map?view=table&tag=nobody-has-it')
+  await expect(page.getByText('Nothing is found')).toBeVisible()
+  expect(outside).toEqual([])
+})
+
+test('the map goes back in time, and says so', async ({ console: page }) => {
+  await page.goto('/map')
+  const slider = page.getByRole('slider', { name: 'Moment of the last 24 hours' })
+  await expect(slider).toHaveAttribute('aria-valuetext', 'Now')
+  await slider.focus()
+  await page.keyboard.press('Home')
+  await expect(page).toHaveURL(/at=20/)
+  await expect(page.getByRole('region', { name: 'Time' })).toContainText('ago')
+  await expect(page.getByRole('heading', { level: 1 })).toContainText('unknown')
+  await page.getByRole('button', { name: 'Back to now' }).click()
+  await expect(slider).toHaveAttribute('aria-valuetext', 'Now')
+  await page.getByRole('button', { name: 'Play' }).click()
+  await expect(page.getByRole('button', { name: 'Pause' })).toBeVisible()
+  await page.getByRole('button', { name: 'Pause' }).click()
+  await page.goto('/map?at=2020-01-01T00:00:00Z')
+  await expect(page.getByText(/more than 7 days ago/)).toBeVisible()
+})
+
+for (const scheme of ['light', 'dark'] as const) {
+  test(`the map is accessible and fits a phone in the ${scheme}`, async ({ console: page }) => {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+    for (const width of [1440, 390]) {
+      await page.setViewportSize({ width, height: 844 })
+      for (const path of [
+        `/map?site=ams-${RUN}`,
+        '/map?view=table',
+        '/map?view=table&of=links',
+      ]) {
+        await page.goto(path)
+        await expect(page.getByRole('heading', { level: 1 })).toContainText('site')
+        await expectAccessible(page)
+        const overflow = await page.evaluate(
+          () => document.documentElement.scrollWidth - innerWidth,
+        )
+        expect(overflow, path).toBeLessThanOrEqual(0)
+      }
+    }
+  })
+}
