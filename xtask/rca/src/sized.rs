@@ -24,6 +24,9 @@ use crate::{
 };
 
 const SECOND_US: i64 = 1_000_000;
+/// Judgements of one scenario that are measured, a second apart, after the first: before the last
+/// rounds, so that rounds come in each of these seconds.
+const MEASURED_S: std::ops::Range<i64> = 3..8;
 
 fn cells() -> Vec<Cell> {
     let cell = |failure, has_telemetry| Cell { failure, phase: Phase::Computed, has_telemetry };
@@ -51,7 +54,7 @@ struct Measured {
     /// Milliseconds from the rounds of the last second on, when everything before was judged: what
     /// they change in the picture is in it.
     times: Vec<f64>,
-    /// And from nothing, a second earlier.
+    /// And from nothing, before those.
     times_anew: Vec<f64>,
     unseen: u32,
     cut_short: u32,
@@ -81,11 +84,11 @@ pub(crate) fn run(size: Size, args: &Args) -> anyhow::Result<()> {
             };
             // The first one computes the paths; it is measured by itself.
             if first_ms.is_none() {
-                first_ms = Some(judge(&topology, &scenario, &mut book).1[0]);
+                first_ms = Some(judge(&topology, &scenario, &mut book).1);
             }
-            let (assessment, [anew_ms, ms]) = judge(&topology, &scenario, &mut book);
+            let (assessment, anew_ms, times) = judge(&topology, &scenario, &mut book);
             result.times_anew.push(anew_ms);
-            result.times.push(ms);
+            result.times.extend(times);
             result.cut_short += u32::from(assessment.is_cut_short);
             result.tally.count(&scenario, &answer(&assessment));
         }
@@ -108,16 +111,24 @@ pub(crate) fn run(size: Size, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Judges what is seen of a scenario a second before its end, with an empty board, and at its end,
-/// and says how long each took.
-fn judge(topology: &Topology, scenario: &Scenario, book: &mut PathBook) -> (Assessment, [f64; 2]) {
+/// Judges what is seen of a scenario some seconds before its end, with an empty board, then every
+/// second, and at its end; says how long the first took, and each of the seconds.
+fn judge(
+    topology: &Topology,
+    scenario: &Scenario,
+    book: &mut PathBook,
+) -> (Assessment, f64, Vec<f64>) {
     let case = &scenario.case;
     let now = case.steps.last().copied().unwrap_or_default();
     let mut board = Board::default();
-    let mut at = |now| judge_at(case, topology, book, &mut board, now);
-    let (_, anew_ms) = at(UtcMicros(now.0 - SECOND_US));
-    let (assessment, ms) = at(now);
-    (assessment, [anew_ms, ms])
+    let mut at = |before_s: i64| {
+        let now = UtcMicros(now.0 - before_s * SECOND_US);
+        judge_at(case, topology, book, &mut board, now)
+    };
+    let (_, anew_ms) = at(MEASURED_S.end);
+    let times = MEASURED_S.rev().map(|before_s| at(before_s).1).collect();
+    let (assessment, _) = at(0);
+    (assessment, anew_ms, times)
 }
 
 fn judge_at(
@@ -232,7 +243,7 @@ mod tests {
             for nth in 0..4 {
                 let mut dice = dice.fork(hash(&format!("{cell:?} {nth}")));
                 if let Some(scenario) = scenario::draw(&topology, cell, &mut dice) {
-                    let (assessment, _) = judge(&topology, &scenario, &mut book);
+                    let (assessment, ..) = judge(&topology, &scenario, &mut book);
                     tally.count(&scenario, &answer(&assessment));
                 }
             }

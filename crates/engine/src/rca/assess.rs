@@ -17,12 +17,12 @@ use std::{
 use model::{ElementKind, FaultMode, UtcMicros};
 
 use super::{
-    board::{Board, Sum},
+    board::{Board, Gone, Sum},
     class,
     noise::LEVELS,
     picture::Picture,
     prior, rows,
-    score::{self, Cover, Scorer},
+    score::{self, ALTERNATIVE_MIN, Cover, Scorer},
     search::Search,
     targets::{self, Dead},
     telemetry::Telemetry,
@@ -31,8 +31,6 @@ use crate::graph::ElementIx;
 
 /// Elements weighed in one channel: the worst ones, if there are more.
 const CANDIDATES_MAX: usize = 400;
-/// Covers that explain this much less than nothing are not kept as alternatives.
-const ALTERNATIVE_MIN: f64 = -12.0;
 /// The share of pairs that lose a round of the window by noise, at least and at most.
 const NOISE_MIN: f64 = 0.005;
 const NOISE_MAX: f64 = 0.03;
@@ -53,6 +51,14 @@ const LOSS_SUM_MIN: f64 = -20.0;
 pub(super) struct Channel {
     pub(super) covers: Vec<Cover>,
     pub(super) chosen: Vec<usize>,
+}
+
+impl Channel {
+    /// Whether a chosen cover says anything of a row.
+    fn touches(&self, row: u32) -> bool {
+        let mut chosen = self.chosen.iter().filter_map(|at| self.covers.get(*at));
+        chosen.any(|cover| cover.effects.binary_search_by_key(&row, |effect| effect.row).is_ok())
+    }
 }
 
 /// Everything that the text and the impact are made of.
@@ -244,7 +250,7 @@ fn outage_covers(scorer: &Scorer<'_, '_>) -> Vec<Cover> {
     let bands = targets::bands(scorer, &all).into_iter();
     let among_good = bands.filter(|band| band.is_among_good(scorer));
     covers.extend(among_good.filter_map(|band| band.cover(scorer, ALTERNATIVE_MIN)));
-    let confirmed = all.iter().filter(|dead| is_confirmed(scorer, dead.lots));
+    let confirmed = all.iter().filter(|dead| is_confirmed(dead));
     let confirmed = confirmed.take(CANDIDATES_MAX);
     covers.extend(confirmed.filter_map(|dead| dead.cover(scorer, ALTERNATIVE_MIN)));
     kept(covers)
@@ -310,19 +316,15 @@ impl Taken {
         if is_group || is_told || scorer.noted(element).any(|ratio| 0.0 < ratio) {
             return false;
         }
-        let (mut left, mut all, mut densest) = (Sum::default(), 0, 0.0);
-        for at in scorer.board.rows_of(element).map(|at| at as usize) {
-            let (Some(row), Some(known)) = (scorer.board.rows.get(at), self.0.get(at)) else {
-                continue;
-            };
-            let part = row.parts.binary_search_by_key(&element, |(of, _)| *of).ok();
-            let share = part.and_then(|at| row.parts.get(at)).map_or(0, |(_, share)| *share);
-            let lots = row.lots.len() as i64;
-            left.lots += share * (lots - i64::from(known.lots)).max(0);
-            left.pairs += share * row.pairs() as i64;
-            all += share * lots;
+        let sum = scorer.board.sums().get(element.index()).copied().unwrap_or_default();
+        let (mut left, mut densest) = (sum, 0.0);
+        for (cross, row) in scorer.board.loud_over(element) {
+            let Some(known) = self.0.get(cross.row as usize) else { continue };
+            let lots = i64::from(known.lots).min(row.lots.len() as i64);
+            left.lots -= rows::part_of(&cross.of) * lots;
             densest = f64::max(densest, known.share);
         }
+        let all = sum.lots;
         let density = all as f64 / left.pairs.max(1) as f64;
         density * THINNER < densest && !is_beyond_noise(&left, noise)
     }
@@ -389,42 +391,37 @@ fn is_chosen(channel: &Channel, element: ElementIx) -> bool {
     chosen.map(|cover| &cover.fate).any(|fate| fate.binary_search(&element).is_ok())
 }
 
-/// Lots that are out, by target: row, and place in the row.
+/// Pairs that are out, by target.
 struct DeadLots {
-    lots: Vec<(u32, usize)>,
+    lots: Vec<Gone>,
     of: Vec<(ElementIx, Range<usize>)>,
 }
 
-/// Lots that are out now and that no chosen cover explains, by target.
+/// Pairs that are out now and that no chosen cover explains, by target.
 fn dead_lots(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> DeadLots {
     let mut dead = DeadLots { lots: Vec::new(), of: Vec::new() };
-    for (target, (row, at)) in scorer.board.dead() {
-        if channels.iter().any(|channel| explains(channel, row, at)) {
+    for gone in scorer.board.dead() {
+        let is_explained = |channel: &&Channel| {
+            channel.touches(gone.row)
+                && scorer.board.lot_of(gone).is_some_and(|(_, at)| explains(channel, gone.row, at))
+        };
+        if channels.iter().any(is_explained) {
             continue;
         }
-        dead.lots.push((row, at));
+        dead.lots.push(*gone);
         let end = dead.lots.len();
-        match dead.of.last_mut().filter(|(of, _)| *of == target) {
+        match dead.of.last_mut().filter(|(of, _)| *of == gone.target) {
             Some((_, range)) => range.end = end,
-            None => dead.of.push((target, end - 1..end)),
+            None => dead.of.push((gone.target, end - 1..end)),
         }
     }
     dead
 }
 
-fn pairs_of(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> BTreeSet<usize> {
-    let pair =
-        |(row, at): &(u32, usize)| Some(scorer.board.rows.get(*row as usize)?.lots.get(*at)?.pair);
-    lots.iter().filter_map(pair).collect()
-}
-
 /// A second agent or a second round says so too.
-fn is_confirmed(scorer: &Scorer<'_, '_>, lots: &[(u32, usize)]) -> bool {
-    let rounds = lots.iter().filter_map(|(row, at)| {
-        Some(scorer.board.rows.get(*row as usize)?.lots.get(*at)?.regime.lost_rounds)
-    });
-    (1 < lots.len() && 1 < pairs_of(scorer, lots).len())
-        || rounds.max().is_some_and(|rounds| 1 < rounds)
+fn is_confirmed(dead: &Dead<'_>) -> bool {
+    let first = dead.lots.first().map(|gone| gone.pair);
+    dead.lots.iter().any(|gone| 1 < gone.lost || Some(gone.pair) != first)
 }
 
 fn dead(dead: &DeadLots) -> impl Iterator<Item = Dead<'_>> {
@@ -437,7 +434,7 @@ fn dead(dead: &DeadLots) -> impl Iterator<Item = Dead<'_>> {
 /// Pairs that are out and that no chosen cover explains: targets on their own, and the rest.
 fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec<usize>) {
     let left = dead_lots(scorer, channels);
-    let confirmed = dead(&left).filter(|dead| is_confirmed(scorer, dead.lots));
+    let confirmed = dead(&left).filter(is_confirmed);
     let confirmed: Vec<Dead<'_>> = confirmed.collect();
     let bands = targets::bands(scorer, &confirmed);
     let single = confirmed.iter().filter(|dead| !bands.iter().any(|band| band.has(dead.target)));
@@ -448,7 +445,8 @@ fn leftovers(scorer: &Scorer<'_, '_>, channels: &[&Channel]) -> (Vec<Cover>, Vec
     let is_told =
         |target: &ElementIx| covers.iter().any(|cover| cover.fate.binary_search(target).is_ok());
     let rest = dead(&left).filter(|dead| !is_told(&dead.target));
-    let unexplained: BTreeSet<usize> = rest.flat_map(|dead| pairs_of(scorer, dead.lots)).collect();
+    let pairs = rest.flat_map(|dead| dead.lots.iter().map(|gone| gone.pair as usize));
+    let unexplained: BTreeSet<usize> = pairs.collect();
     (covers, unexplained.into_iter().collect())
 }
 
@@ -470,13 +468,8 @@ impl Scorer<'_, '_> {
     /// How suspicious rows that lost rounds, and what is no round, make an element.
     fn suspicion(&self, element: ElementIx) -> f64 {
         let mut sum: f64 = self.noted(element).filter(|ratio| 0.0 < *ratio).sum();
-        for row in self.board.rows_of(element) {
-            let Some(row) = self.board.rows.get(row as usize).filter(|row| row.is_bad) else {
-                continue;
-            };
-            let set = row.set.and_then(|set| self.picture.paths.get(set));
-            let share = set.and_then(|set| set.crossing(element)).map_or(0.0, |c| c.share);
-            sum += (0.2 + f64::from(row.dead)) * share;
+        for (cross, row) in self.board.loud_over(element).filter(|(_, row)| row.is_bad) {
+            sum += (0.2 + f64::from(row.dead)) * cross.of.share;
         }
         sum
     }

@@ -22,9 +22,9 @@ use super::{
     noise::LEVELS,
     picture::{Ask, Pair, Pairs, Picture},
     regime::{self, Regime},
-    rows::{self, Blind, Changes, Counted, Losses, Lot, Note, Out, Row},
+    rows::{self, Blind, Changes, Counted, Ends, Losses, Lot, Note, Out, Row},
 };
-use crate::graph::{ElementIx, PathBook, Pieces, SetIx, Topology};
+use crate::graph::{Crossing, ElementIx, PathBook, Pieces, SetIx, Topology};
 
 /// Rounds of one pair that are looked at: a longer history changes nothing at its end.
 const ASKS_MAX: usize = 32;
@@ -92,6 +92,26 @@ pub(super) struct Sum {
     pub(super) pairs: i64,
 }
 
+/// A pair that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) target: ElementIx,
+    pub(super) row: u32,
+    pub(super) pair: u32,
+    /// Its first lost round, and the last answered one before it.
+    pub(super) since: i64,
+    pub(super) good_before: i64,
+    /// Rounds that it lost since.
+    pub(super) lost: u32,
+}
+
+/// A row that an element has a part in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cross {
+    pub(super) row: u32,
+    pub(super) of: Crossing,
+}
+
 /// All rows of a picture.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
@@ -115,13 +135,15 @@ pub struct Board {
     taken_at: Option<UtcMicros>,
     pub(super) blind: Vec<Blind>,
     /// Rows that each element has a part in, in order; those of one judgement apart.
-    of_element: Vec<Vec<u32>>,
+    of_element: Vec<Vec<Cross>>,
+    /// By row, a bit: whether a pair on it lost a round.
+    loud: Vec<u64>,
     noted: BTreeMap<ElementIx, Vec<u32>>,
     /// Pairs that ask each target, by its index, and how many each agent has.
     of_target: Vec<Vec<u32>>,
     of_agent: BTreeMap<ElementIx, u32>,
-    /// Pairs that are out now, by target, with their row.
-    dead: BTreeMap<ElementIx, BTreeSet<(u32, u32)>>,
+    /// Pairs that are out now, by target, row and number.
+    dead: BTreeMap<(ElementIx, u32, u32), Gone>,
     sums: Vec<Sum>,
     /// Of rows that lost so few that nothing on their way is broken.
     pub(super) noise: Sum,
@@ -160,6 +182,7 @@ impl Board {
             let parts = rows::parts(paths, set);
             let Some(row) = self.rows.get_mut(at as usize) else { continue };
             row.set = Some(set);
+            row.ends = paths.get(set).map(|set| Ends::of(topology, set));
             if row.parts != parts {
                 let before = std::mem::replace(&mut row.parts, parts);
                 let counted = std::mem::take(&mut row.counted);
@@ -206,16 +229,44 @@ impl Board {
 
     /// Rows that an element has a part in, in order.
     pub(super) fn rows_of(&self, element: ElementIx) -> impl Iterator<Item = u32> + '_ {
-        let noted = self.noted.get(&element).into_iter().flatten();
-        self.kept_rows_of(element).iter().chain(noted).copied()
+        let kept = self.crossed_by(element).iter().map(|cross| cross.row);
+        kept.chain(self.noted_rows_of(element).iter().copied())
     }
 
     pub(super) fn rows_count(&self, element: ElementIx) -> usize {
-        self.kept_rows_of(element).len() + self.noted.get(&element).map_or(0, Vec::len)
+        self.crossed_by(element).len() + self.noted_rows_of(element).len()
     }
 
-    fn kept_rows_of(&self, element: ElementIx) -> &[u32] {
+    /// Rows of rounds that an element has a part in, in order.
+    pub(super) fn crossed_by(&self, element: ElementIx) -> &[Cross] {
         self.of_element.get(element.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is no round and speaks of an element, in order.
+    pub(super) fn noted_rows_of(&self, element: ElementIx) -> &[u32] {
+        self.noted.get(&element).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a row may speak for a cause: a pair on it lost a round, or it is no round.
+    pub(super) fn is_loud(&self, row: u32) -> bool {
+        let word = self.loud.get(row as usize / 64).copied().unwrap_or(0);
+        self.kept <= row as usize || word >> (row % 64) & 1 == 1
+    }
+
+    /// Rows of rounds over an element on which a pair lost one, in order.
+    pub(super) fn loud_over(&self, element: ElementIx) -> impl Iterator<Item = (&Cross, &Row)> {
+        let loud = self.crossed_by(element).iter().filter(|cross| self.is_loud(cross.row));
+        loud.filter_map(|cross| Some((cross, self.rows.get(cross.row as usize)?)))
+    }
+
+    fn set_loud(&mut self, row: u32, is_loud: bool) {
+        let at = row as usize / 64;
+        if self.loud.len() <= at {
+            self.loud.resize(at + 1, 0);
+        }
+        if let Some(word) = self.loud.get_mut(at) {
+            *word = *word & !(1 << (row % 64)) | u64::from(is_loud) << (row % 64);
+        }
     }
 
     /// Elements that something beside rounds speaks of, with the rows of that.
@@ -240,23 +291,23 @@ impl Board {
         row.lots.get(place).map(|lot| &lot.regime)
     }
 
-    /// Pairs that are out now, by target, each with its row and its place in the row.
-    pub(super) fn dead(&self) -> impl Iterator<Item = (ElementIx, (u32, usize))> + '_ {
-        let lots = |(target, lots)| std::iter::repeat(target).zip(lots);
-        self.dead.iter().flat_map(lots).filter_map(|(target, (ix, pair)): (_, &(u32, u32))| {
-            let row = self.rows.get(*ix as usize)?;
-            let at = row.lots.binary_search_by_key(&(*pair as usize), |lot| lot.pair).ok()?;
-            Some((*target, (*ix, at)))
-        })
+    /// Pairs that are out now, by target.
+    pub(super) fn dead(&self) -> impl Iterator<Item = &Gone> {
+        self.dead.values()
     }
 
-    /// Pairs of a target that are out now, in order.
-    pub(super) fn out_of(&self, target: ElementIx) -> Vec<usize> {
-        let lots = self.dead.get(&target).into_iter().flatten();
-        let mut pairs: Vec<usize> = lots.map(|(_, pair)| *pair as usize).collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        pairs
+    /// The lot of a pair that is out.
+    pub(super) fn lot_of(&self, gone: &Gone) -> Option<(&Row, usize)> {
+        let row = self.rows.get(gone.row as usize)?;
+        let pair = gone.pair as usize;
+        let at = row.lots.binary_search_by_key(&pair, |lot| lot.pair).ok()?;
+        Some((row, at))
+    }
+
+    /// Numbers of the pairs of a target that are out now, by row.
+    pub(super) fn out_of(&self, target: ElementIx) -> impl Iterator<Item = usize> + Clone + '_ {
+        let all = self.dead.range((target, 0, 0)..=(target, u32::MAX, u32::MAX));
+        all.map(|(_, gone)| gone.pair as usize)
     }
 
     /// What the topology falls into without each of its links and devices.
@@ -478,14 +529,8 @@ impl Board {
         for row in self.spread.remove(&at).unwrap_or_else(|| vec![row]) {
             self.loosen(row);
             let Some(of) = self.rows.get_mut(row as usize) else { continue };
-            if let Some(lot) = of.remove(at)
-                && lot.is_out()
-            {
-                let Some(out) = self.dead.get_mut(&lot.target) else { continue };
-                out.remove(&(row, at));
-                if out.is_empty() {
-                    self.dead.remove(&lot.target);
-                }
+            if let Some(lot) = of.remove(at) {
+                self.dead.remove(&(lot.target, row, at));
             }
         }
     }
@@ -518,6 +563,7 @@ impl Board {
         }
         let mut row = Row::new(agent, Some(set), Note::Rounds);
         row.parts = rows::parts(picture.paths, set);
+        row.ends = picture.paths.get(set).map(|set| Ends::of(picture.topology, set));
         let at = match self.free.pop() {
             Some(at) => at,
             None => u32::try_from(self.rows.len()).unwrap_or(NOWHERE),
@@ -582,8 +628,11 @@ impl Board {
             regime: regime.clone(),
         };
         let target = pair.target;
+        let since = regime.dead_since().unwrap_or_default().0;
+        let good_before = regime.good_before.map_or(i64::MIN, |at| at.0);
+        let gone = Gone { target, row, pair: at, since, good_before, lost: regime.lost_rounds };
         if of.add_lot(lot, &mut self.losses) {
-            self.dead.entry(target).or_default().insert((row, at));
+            self.dead.insert((target, row, at), gone);
         }
     }
 
@@ -614,6 +663,7 @@ impl Board {
                     row.parts = parts;
                 }
             }
+            self.set_loud(at, 0 < after.lots);
             self.losses.forget(&before);
             self.losses.add(&after);
             if is_shifted {
@@ -643,24 +693,26 @@ impl Board {
     }
 
     /// Writes a row into, or out of, the lists of the elements that it crosses.
-    fn index(&mut self, at: u32, parts: &[(ElementIx, i64)], is_there: bool) {
-        for (element, _) in parts {
+    fn index(&mut self, at: u32, parts: &[Crossing], is_there: bool) {
+        for of in parts {
+            let element = of.element;
             if self.of_element.len() <= element.index() {
                 self.of_element.resize(element.index() + 1, Vec::new());
             }
             let Some(rows) = self.of_element.get_mut(element.index()) else { continue };
-            match (rows.binary_search(&at), is_there) {
-                (Err(place), true) => rows.insert(place, at),
+            match (rows.binary_search_by_key(&at, |cross| cross.row), is_there) {
+                (Err(place), true) => rows.insert(place, Cross { row: at, of: *of }),
                 (Ok(place), false) => drop(rows.remove(place)),
                 (Ok(_), true) | (Err(_), false) => {}
             }
         }
     }
 
-    fn add_up(&mut self, parts: &[(ElementIx, i64)], before: &Counted, after: &Counted) {
+    fn add_up(&mut self, parts: &[Crossing], before: &Counted, after: &Counted) {
         let lots = i64::from(after.lots) - i64::from(before.lots);
         let pairs = i64::from(after.pairs) - i64::from(before.pairs);
-        for (element, share) in parts {
+        for of in parts {
+            let (element, share) = (of.element, rows::part_of(of));
             if self.sums.len() <= element.index() {
                 self.sums.resize(element.index() + 1, Sum::default());
             }

@@ -1,6 +1,6 @@
 //! Who is affected by a cause, and what one more failure would do.
 
-use std::collections::BTreeSet;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 use model::{ElementKind, FaultMode};
 
@@ -25,11 +25,14 @@ pub struct Impact {
 pub(super) fn of(
     picture: &Picture<'_>,
     board: &Board,
+    before: &Before,
     cover: &Cover,
     pairs: &[(ElementIx, ElementIx)],
 ) -> Impact {
     let topology = picture.topology;
-    let asked: BTreeSet<ElementIx> = pairs.iter().map(|(_, target)| *target).collect();
+    let mut asked: Vec<ElementIx> = pairs.iter().map(|(_, target)| *target).collect();
+    asked.sort_unstable();
+    asked.dedup();
     let mut impact = Impact::default();
     let is_outage = !matches!(cover.mode, FaultMode::Lossy | FaultMode::Slow);
     for target in &asked {
@@ -48,29 +51,87 @@ pub(super) fn of(
         ElementKind::Agent | ElementKind::AgentUplink | ElementKind::Target
     );
     if is_outage && !is_own {
-        let roots = roots(picture);
+        let whole = before.whole(picture);
         let fate = topology.downfall(&cover.fate);
-        impact.devices = cut_off(topology, &roots, &fate);
-        impact.devices_exposed = exposed(topology, &roots, &fate, &impact.devices);
+        impact.devices = whole.cut_off(topology, &fate);
+        impact.devices_exposed = whole.exposed(topology, &fate, &impact.devices);
     }
     impact
 }
 
 /// Whether a pair of a target is out, and whether one is not.
 fn seen(picture: &Picture<'_>, board: &Board, target: ElementIx) -> (bool, bool) {
-    let out = board.out_of(target);
+    let mut out = board.out_of(target);
     let mut others = board.pairs_of(target).iter().map(|at| *at as usize);
     let is_fine = others.any(|at| {
-        out.binary_search(&at).is_err()
+        out.clone().all(|out| out != at)
             && picture.pair(at).is_some_and(|pair| !pair.asks.is_empty())
     });
-    (!out.is_empty(), is_fine)
+    (out.next().is_some(), is_fine)
 }
 
-/// Where the agents stand.
-fn roots(picture: &Picture<'_>) -> Vec<ElementIx> {
-    let agents = picture.topology.of_kind(ElementKind::Agent);
-    agents.filter_map(|agent| picture.topology.host(agent)).collect()
+/// What was reached before anything broke, once somebody asked.
+#[derive(Debug, Default)]
+pub(super) struct Before(OnceCell<Whole>);
+
+impl Before {
+    fn whole(&self, picture: &Picture<'_>) -> &Whole {
+        self.0.get_or_init(|| {
+            let agents = picture.topology.of_kind(ElementKind::Agent);
+            let roots = agents.filter_map(|agent| picture.topology.host(agent)).collect();
+            Whole::new(picture.topology, roots)
+        })
+    }
+}
+
+/// What agents reach while nothing is broken.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Where they stand.
+    roots: Vec<ElementIx>,
+    cut: Cut,
+    bridges: Bridges,
+}
+
+impl Whole {
+    pub(super) fn new(topology: &Topology, roots: Vec<ElementIx>) -> Whole {
+        let (cut, bridges) = (Cut::new(topology, &[]), Bridges::new(topology, &roots, &[]));
+        Whole { roots, cut, bridges }
+    }
+
+    fn cut_off(&self, topology: &Topology, fate: &[ElementIx]) -> Vec<ElementIx> {
+        newly_cut_off(topology, &self.roots, &self.cut, fate)
+    }
+
+    /// Devices that survive the loss of `fate`, and that one failure more would cut off which they
+    /// would have survived before: of a link, or of the last of several that replace each other.
+    pub(super) fn exposed(
+        &self,
+        topology: &Topology,
+        fate: &[ElementIx],
+        lost: &[ElementIx],
+    ) -> Vec<ElementIx> {
+        if self.roots.is_empty() {
+            return Vec::new();
+        }
+        let after = Bridges::new(topology, &self.roots, fate);
+        let is_lost = |device: &ElementIx| lost.binary_search(device).is_ok();
+        let devices = topology.devices().iter().copied();
+        let mut all: BTreeSet<ElementIx> = devices
+            .filter(|device| after.is_reached(*device))
+            .filter(|device| self.bridges.before(*device) < after.before(*device))
+            .collect();
+        for last in topology.last_of(fate) {
+            let mut more = fate.to_vec();
+            more.extend(topology.fate(last));
+            let more = topology.downfall(&more);
+            // What hangs on the last one alone was always one failure from the end.
+            let alone = self.cut_off(topology, &topology.downfall(&topology.fate(last)));
+            let taken = self.cut_off(topology, &more);
+            all.extend(taken.into_iter().filter(|device| alone.binary_search(device).is_err()));
+        }
+        all.into_iter().filter(|device| !is_lost(device)).collect()
+    }
 }
 
 /// Devices that are gone, or that no agent's device reaches any more though one did before.
@@ -80,42 +141,21 @@ pub(crate) fn cut_off(
     roots: &[ElementIx],
     fate: &[ElementIx],
 ) -> Vec<ElementIx> {
-    let before = Cut::new(topology, &[]);
-    let after = Cut::new(topology, fate);
-    let devices = topology.devices().iter().filter(|device| {
-        let reached = |cut: &Cut| roots.iter().any(|root| cut.is_connected(*root, **device));
-        fate.binary_search(device).is_ok() || (reached(&before) && !reached(&after))
-    });
-    devices.copied().collect()
+    newly_cut_off(topology, roots, &Cut::new(topology, &[]), fate)
 }
 
-/// Devices that survive the loss of `fate`, and that one failure more would cut off which they
-/// would have survived before: of a link, or of the last of several that replace each other.
-pub(super) fn exposed(
+fn newly_cut_off(
     topology: &Topology,
     roots: &[ElementIx],
+    before: &Cut,
     fate: &[ElementIx],
-    lost: &[ElementIx],
 ) -> Vec<ElementIx> {
-    if roots.is_empty() {
-        return Vec::new();
-    }
-    let before = Bridges::new(topology, roots, &[]);
-    let after = Bridges::new(topology, roots, fate);
-    let is_lost = |device: &ElementIx| lost.binary_search(device).is_ok();
-    let devices = topology.devices().iter().copied();
-    let mut all: BTreeSet<ElementIx> = devices
-        .filter(|device| after.is_reached(*device))
-        .filter(|device| before.before(*device) < after.before(*device))
-        .collect();
-    for last in topology.last_of(fate) {
-        let mut more = fate.to_vec();
-        more.extend(topology.fate(last));
-        let more = topology.downfall(&more);
-        // What hangs on the last one alone was always one failure from the end.
-        let alone = cut_off(topology, roots, &topology.downfall(&topology.fate(last)));
-        let taken = cut_off(topology, roots, &more);
-        all.extend(taken.into_iter().filter(|device| alone.binary_search(device).is_err()));
-    }
-    all.into_iter().filter(|device| !is_lost(device)).collect()
+    let after = Cut::new(topology, fate);
+    let reached =
+        |cut: &Cut, device: ElementIx| roots.iter().any(|root| cut.is_connected(*root, device));
+    let is_lost = |device: &ElementIx| {
+        fate.binary_search(device).is_ok()
+            || (!reached(&after, *device) && reached(before, *device))
+    };
+    topology.devices().iter().copied().filter(is_lost).collect()
 }

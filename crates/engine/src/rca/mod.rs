@@ -27,6 +27,7 @@ mod steps;
 mod targets;
 mod telemetry;
 pub mod text;
+mod ways;
 mod whatif;
 
 pub use board::Board;

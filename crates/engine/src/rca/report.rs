@@ -7,7 +7,8 @@ use model::{ElementKind, FaultMode, UtcMicros};
 use super::{
     assess::{Channel, Judgement},
     board::Board,
-    class, evidence, impact,
+    class, evidence,
+    impact::{self, Before},
     picture::{Pair, Picture},
     rows::{Lot, Note, Row},
     score::Cover,
@@ -144,14 +145,15 @@ pub struct RankedCause {
 /// Says it all.
 pub(super) fn report(picture: &Picture<'_>, judgement: &Judgement<'_>) -> Assessment {
     let mut findings = Vec::new();
+    let before = Before::default();
     let channels = [&judgement.outages, &judgement.losses, &judgement.delays];
     for channel in channels {
         for place in 0..channel.chosen.len() {
-            findings.extend(finding(picture, judgement, channel, place));
+            findings.extend(finding(picture, judgement, &before, (channel, place)));
         }
     }
     for cover in &judgement.targets {
-        findings.extend(target_finding(picture, judgement, cover));
+        findings.extend(target_finding(picture, judgement, &before, cover));
     }
     // The strongest first: it is read first.
     findings.sort_by(|a, b| b.strength().total_cmp(&a.strength()));
@@ -194,8 +196,8 @@ fn blinded(picture: &Picture<'_>, board: &Board, finding: &Finding) -> Vec<Eleme
 fn finding(
     picture: &Picture<'_>,
     judgement: &Judgement<'_>,
-    channel: &Channel,
-    place: usize,
+    before: &Before,
+    (channel, place): (&Channel, usize),
 ) -> Option<Finding> {
     let search = Search::of(&channel.covers, &channel.chosen);
     let chosen = channel.covers.get(*channel.chosen.get(place)?)?;
@@ -229,7 +231,7 @@ fn finding(
     Some(Finding {
         other: (1.0 - said).max(0.0),
         onset: chosen.onset_span(judgement.board),
-        impact: impact::of(picture, judgement.board, chosen, &pairs),
+        impact: impact::of(picture, judgement.board, before, chosen, &pairs),
         suppressed: Vec::new(),
         explained: explained_by,
         is_announced: causes.first().is_some_and(|cause| is_announced(picture, cause)),
@@ -507,6 +509,7 @@ fn lasting(judgement: &Judgement<'_>, cover: &Cover) -> f64 {
 fn target_finding(
     picture: &Picture<'_>,
     judgement: &Judgement<'_>,
+    before: &Before,
     cover: &Cover,
 ) -> Option<Finding> {
     // Nothing else explains it: against it stands that nothing is wrong.
@@ -521,7 +524,7 @@ fn target_finding(
         causes: vec![cause],
         other,
         onset: cover.onset_span(judgement.board),
-        impact: impact::of(picture, judgement.board, cover, &pairs),
+        impact: impact::of(picture, judgement.board, before, cover, &pairs),
         suppressed: Vec::new(),
         explained: 1.0 - other,
         pairs,
@@ -544,30 +547,33 @@ fn suppress(picture: &Picture<'_>, judgement: &Judgement<'_>, findings: &mut [Fi
     };
     let sure: Vec<bool> = findings.iter().map(is_sure).collect();
     let hit = findings.iter().zip(&sure).filter(|(_, sure)| **sure);
-    let hit: BTreeSet<ElementIx> =
-        hit.flat_map(|(finding, _)| finding.pairs.iter().map(|(_, target)| *target)).collect();
+    let targets = hit.flat_map(|(finding, _)| finding.pairs.iter().map(|(_, target)| *target));
+    let mut hit: Vec<ElementIx> = targets.collect();
+    hit.sort_unstable();
+    hit.dedup();
     for target in hit {
-        let out = judgement.board.out_of(target).into_iter();
-        let agents: Vec<ElementIx> = out.filter_map(|at| Some(picture.pair(at)?.agent)).collect();
-        let by = |agent: &ElementIx| {
-            let explains =
-                |finding: &Finding| finding.pairs.binary_search(&(*agent, target)).is_ok();
-            findings.iter().zip(&sure).position(|(finding, sure)| *sure && explains(finding))
+        let explains = |agent: ElementIx| {
+            let of = |finding: &Finding| finding.pairs.binary_search(&(agent, target)).is_ok();
+            findings.iter().zip(&sure).position(|(finding, sure)| *sure && of(finding))
         };
-        let found: Vec<Option<usize>> = agents.iter().map(by).collect();
-        let is_agents_only = found.iter().flatten().all(|at| {
-            let cause = findings.get(*at).and_then(|finding| finding.causes.first());
+        let is_agents = |at: usize| {
+            let cause = findings.get(at).and_then(|finding| finding.causes.first());
             cause.is_some_and(|cause| {
                 matches!(cause.kind, ElementKind::Agent | ElementKind::AgentUplink)
             })
+        };
+        let (mut first, mut is_agents_only) = (None, true);
+        let is_all = judgement.board.out_of(target).all(|at| {
+            let agent = picture.pairs.get(at).map(|pair| pair.agent);
+            let found = agent.and_then(explains);
+            is_agents_only &= found.is_none_or(is_agents);
+            first = [first, found].into_iter().flatten().min();
+            found.is_some() || agent.is_none()
         });
-        if found.iter().any(Option::is_none)
-            || (is_agents_only && is_answering(picture, judgement.board, target))
-        {
+        if !is_all || (is_agents_only && is_answering(picture, judgement.board, target)) {
             continue;
         }
-        if let Some(finding) = found.into_iter().flatten().min().and_then(|at| findings.get_mut(at))
-        {
+        if let Some(finding) = first.and_then(|at| findings.get_mut(at)) {
             finding.suppressed.push(target);
         }
     }

@@ -14,7 +14,7 @@ use super::{
     picture::{Ask, Beat, Picture},
     regime::Regime,
 };
-use crate::graph::{ElementIx, PathBook, SetIx};
+use crate::graph::{Crossing, ElementIx, PathBook, PathSet, SetIx, Topology};
 
 /// Convergence and stragglers beside two intervals: how far back evidence reaches.
 const WINDOW_SLACK_US: i64 = 60_000_000;
@@ -54,6 +54,18 @@ impl Lot {
         let last = self.asks.last().map(|ask| ask.at);
         self.regime.is_dead && last.is_some_and(|at| self.regime.dead_since() <= Some(at))
     }
+
+    /// When it went out, or lost its first round.
+    fn first_lost(&self) -> Option<i64> {
+        let dead = || self.asks.iter().find(|ask| ask.is_dead()).map(|ask| ask.at);
+        self.regime.dead_since().or_else(dead).map(|at| at.0)
+    }
+
+    /// The first answer after its last lost round.
+    fn back_at(&self) -> Option<UtcMicros> {
+        let last_dead = self.asks.iter().rposition(Ask::is_dead)?;
+        self.asks.get(last_dead + 1).map(|ask| ask.at)
+    }
 }
 
 /// An answered round of a pair that lost none.
@@ -78,8 +90,9 @@ pub(super) struct Row {
     pub(super) set: Option<SetIx>,
     /// When the set began to hold, if that was told.
     pub(super) since: Option<UtcMicros>,
-    /// What it crosses, with the share in parts of [`SHARE_ONE`].
-    pub(super) parts: Vec<(ElementIx, i64)>,
+    pub(super) ends: Option<Ends>,
+    /// What it crosses.
+    pub(super) parts: Vec<Crossing>,
     /// Pairs without a lost round, and their rounds by time.
     pub(super) quiet_lots: u32,
     pub(super) quiet: VecDeque<Quiet>,
@@ -93,6 +106,11 @@ pub(super) struct Row {
     lot_ends: Vec<(usize, Out)>,
     /// When rounds of lots were asked, sorted.
     pub(super) lot_times: Vec<i64>,
+    /// When each lot went out, or lost its first round; and when each was answered again.
+    pub(super) firsts: Vec<i64>,
+    pub(super) backs: Vec<UtcMicros>,
+    /// Of many lots, what bounds them without a look at each.
+    pub(super) many: Option<Many>,
     /// Lots that are out.
     pub(super) dead: u32,
     /// Some lot lost a round on this set.
@@ -133,10 +151,124 @@ impl Counted {
     }
 }
 
-/// What a set crosses, with the share in parts of [`SHARE_ONE`].
-pub(super) fn parts(paths: &PathBook, set: SetIx) -> Vec<(ElementIx, i64)> {
-    let crossings = paths.get(set).into_iter().flat_map(|set| &set.crossings);
-    crossings.map(|c| (c.element, (c.share * SHARE_ONE).round() as i64)).collect()
+/// The share of flows that cross an element, in parts of [`SHARE_ONE`].
+pub(super) fn part_of(crossing: &Crossing) -> i64 {
+    (crossing.share * SHARE_ONE).round() as i64
+}
+
+/// What a set crosses.
+pub(super) fn parts(paths: &PathBook, set: SetIx) -> Vec<Crossing> {
+    paths.get(set).map_or_else(Vec::new, |set| set.crossings.clone())
+}
+
+/// Between which nodes rounds go, and how surely that way is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ends {
+    pub(super) source: PathSource,
+    pub(super) host: Option<ElementIx>,
+    /// What the target stands behind, and the node of that.
+    pub(super) end: Option<ElementIx>,
+    pub(super) end_node: Option<ElementIx>,
+}
+
+impl Ends {
+    pub(super) fn of(topology: &Topology, set: &PathSet) -> Ends {
+        Ends {
+            source: set.source,
+            host: topology.host(set.agent),
+            end: set.end,
+            end_node: set.end.map(|end| topology.node_of(end)),
+        }
+    }
+}
+
+/// The rounds of all lots of a row by time: what they say together at least and at most, without a
+/// look at each lot.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Many {
+    /// Before this, rounds that are not looked at count as well.
+    from: i64,
+    /// Sorted: first lost rounds of last outages, all lost ones, all answered ones.
+    outs: Vec<i64>,
+    lost: Vec<i64>,
+    answered: Vec<i64>,
+    /// Log ratios of the quietest and the loudest lost round, and of the most telling answered one.
+    lost_least: f64,
+    lost_most: f64,
+    answered_least: f64,
+}
+
+/// From so many lots on.
+const MANY: usize = 8;
+
+impl Many {
+    fn of(lots: &[Lot]) -> Option<Many> {
+        if lots.len() < MANY {
+            return None;
+        }
+        let mut many = Many { from: i64::MIN, lost_least: f64::INFINITY, ..Many::default() };
+        for lot in lots {
+            let first = lot.asks.first().map_or(lot.out.since, |ask| lot.out.since.min(ask.at.0));
+            if lot.out.answered_every_us.is_some() {
+                many.from = many.from.max(first);
+            }
+            for ask in &lot.asks {
+                let ratio = noise::dead_ratio(ask);
+                if 0.0 < ratio {
+                    many.lost.push(ask.at.0);
+                    many.lost_least = many.lost_least.min(ratio);
+                    many.lost_most = many.lost_most.max(ratio);
+                    if ask.at.0 == lot.out.since {
+                        many.outs.push(ask.at.0);
+                    }
+                } else {
+                    many.answered.push(ask.at.0);
+                    many.answered_least = many.answered_least.min(ratio);
+                }
+            }
+        }
+        many.outs.sort_unstable();
+        many.lost.sort_unstable();
+        many.answered.sort_unstable();
+        Some(many)
+    }
+
+    /// What all lots say at least and at most, were a whole path gone from one moment until another
+    /// and then whole again or not; `None` if that needs a look at each.
+    pub(super) fn bounds(
+        &self,
+        (from, until): (i64, i64),
+        is_healed: bool,
+        log_share: f64,
+        cap: f64,
+    ) -> Option<(f64, f64)> {
+        if from < self.from {
+            return None;
+        }
+        let within = |times: &[i64]| {
+            let end = if until == i64::MAX {
+                times.len()
+            } else {
+                times.partition_point(|at| *at < until)
+            };
+            end.saturating_sub(times.partition_point(|at| *at < from)) as f64
+        };
+        let (mut after_least, mut after_most) = (0.0, 0.0);
+        if is_healed {
+            let after = self.lost.len() - self.lost.partition_point(|at| *at < until);
+            (after_least, after_most) =
+                (after as f64 * self.lost_least, after as f64 * self.lost_most);
+        }
+        let outs = within(&self.outs);
+        let out =
+            if 0.0 < outs { outs * (self.lost_least.min(cap) + log_share.min(0.0)) } else { 0.0 };
+        let answered = within(&self.answered) * self.answered_least;
+        let lost = within(&self.lost);
+        let most = if 0.0 < lost { lost * self.lost_most } else { 0.0 };
+        let (after_least, after_most) =
+            if is_healed && self.lost.is_empty() { (0.0, 0.0) } else { (after_least, after_most) };
+        Some((out + answered - after_most, most - after_least))
+    }
 }
 
 /// The rounds of one lot.
@@ -321,6 +453,7 @@ impl Row {
             agent,
             set,
             since: None,
+            ends: None,
             parts: Vec::new(),
             quiet_lots: 0,
             quiet: VecDeque::new(),
@@ -329,6 +462,9 @@ impl Row {
             lot_ratios: Vec::new(),
             lot_ends: Vec::new(),
             lot_times: Vec::new(),
+            firsts: Vec::new(),
+            backs: Vec::new(),
+            many: None,
             dead: 0,
             is_bad: false,
             counts: Vec::new(),
@@ -360,6 +496,9 @@ impl Row {
         }
         self.lot_times = self.lot_ratios.iter().map(|(at, _)| *at).collect();
         self.lot_times.sort_unstable();
+        self.firsts = self.lots.iter().filter_map(Lot::first_lost).collect();
+        self.backs = self.lots.iter().filter_map(Lot::back_at).collect();
+        self.many = Many::of(&self.lots);
         let dead = self.lots.iter().filter(|lot| lot.regime.is_dead).count();
         self.dead = u32::try_from(dead).unwrap_or(u32::MAX);
         self.is_bad = self.lots.iter().any(|lot| lot.asks.iter().any(Ask::is_dead));
@@ -406,6 +545,12 @@ impl Row {
     pub(super) fn all_pairs(&self) -> impl Iterator<Item = usize> + '_ {
         let quiet = self.quiet.iter().map(|quiet| quiet.pair as usize);
         quiet.chain(self.lots.iter().map(|lot| lot.pair))
+    }
+
+    /// When the last round of a quiet pair before a moment was; before all if there was none.
+    pub(super) fn quiet_before(&self, at: i64) -> i64 {
+        let asked = self.quiet.partition_point(|quiet| quiet.at < at).checked_sub(1);
+        asked.and_then(|at| self.quiet.get(at)).map_or(i64::MIN, |quiet| quiet.at)
     }
 
     /// Rounds of quiet pairs, at a moment or since.

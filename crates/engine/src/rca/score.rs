@@ -3,17 +3,20 @@
 //! The onset, the way a link fails and the moment of convergence are not known; each is tried over
 //! a few values and the best is kept, at a price.
 
+use std::cell::OnceCell;
+
 use model::{ElementKind, FactKind, FaultMode, PathSource, UtcMicros};
 
 use super::{
     board::Board,
     noise::{self, LEVELS},
-    picture::{Ask, Fact, Picture},
+    picture::{Fact, Picture},
     prior,
     rows::{self, Lot, LotRatios, Note, Row},
     telemetry::Telemetry,
+    ways::{After, Cause, Course, Crossed, Meeting, Onset, Part, Span, Ways},
 };
-use crate::graph::{Cut, ElementIx, PathSet};
+use crate::graph::{Cut, ElementIx};
 
 /// How surely a row speaks of what each of its packets must cross.
 pub(super) const CERTAIN: f64 = 0.98;
@@ -48,7 +51,9 @@ const SURGE_MIN: usize = 24;
 const FACT_ONSETS_MAX: usize = 4;
 /// The log ratio of what a cover explains without that it speaks for it.
 const ADOPTED: f64 = 1e-6;
-/// Covers that explain this much less than nothing are not looked at further.
+/// Covers that explain this much less than nothing are not kept as alternatives.
+pub(super) const ALTERNATIVE_MIN: f64 = -12.0;
+/// What rounds deny this much is not looked at further, whatever was reported.
 const HOPELESS: f64 = -60.0;
 
 /// What a cause does to one row.
@@ -129,7 +134,7 @@ pub(super) fn row_value(sum: f64, whole: Option<f64>, trust: f64) -> f64 {
 }
 
 /// What a row can say at most for a cause of all of it.
-fn row_value_most(trust: f64) -> f64 {
+pub(super) fn row_value_most(trust: f64) -> f64 {
     -(1.0 - trust).max(1e-6).ln() - ELSEWHERE
 }
 
@@ -144,59 +149,6 @@ pub(super) fn trust(source: PathSource) -> f64 {
     }
 }
 
-/// A moment at which it may have begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Onset {
-    at: UtcMicros,
-    /// A report or an agent's silence says so: nobody picked it.
-    is_told: bool,
-}
-
-/// What became of a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    Lasting,
-    /// Packets that can go round it do so since, after the onset.
-    Converged {
-        us: i64,
-    },
-    Healed {
-        at: UtcMicros,
-    },
-}
-
-/// One story of a failure, and what it costs to believe it.
-#[derive(Clone, Copy, Debug)]
-struct Course {
-    onset: UtcMicros,
-    after: After,
-    price: f64,
-}
-
-/// When rounds over a broken element are lost.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) from: i64,
-    /// Not itself in it.
-    pub(super) until: i64,
-    /// It ended because the element works again.
-    pub(super) is_healed: bool,
-}
-
-impl Span {
-    pub(super) fn contains(&self, at: i64) -> bool {
-        self.from <= at && at < self.until
-    }
-}
-
-/// Which part of a link fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Whole,
-    Forward,
-    Back,
-}
-
 /// Makes covers from one board.
 #[derive(Debug)]
 pub(super) struct Scorer<'a, 'p> {
@@ -205,50 +157,10 @@ pub(super) struct Scorer<'a, 'p> {
     pub(super) telemetry: &'a Telemetry,
 }
 
-/// How a row meets a cause.
-#[derive(Clone, Copy)]
-struct Meeting<'a> {
-    row: u32,
-    evidence: &'a Row,
-    share: f64,
-    trust: f64,
-    /// Another way is open.
-    is_avoidable: bool,
-    /// What it can say for a cause at most.
-    most: f64,
-}
-
-impl Meeting<'_> {
-    /// Whether it can speak for a cause; if not, it can only speak against.
-    fn is_loud(&self) -> bool {
-        !self.evidence.lots.is_empty() || !self.evidence.fixed.is_empty()
-    }
-
-    /// When its rounds are lost; `None` if it says nothing of so short a failure.
-    fn span(&self, course: &Course) -> Option<Span> {
-        let is_fresh = self.evidence.since.is_some_and(|since| course.onset <= since);
-        let until = match course.after {
-            After::Converged { us } if self.is_avoidable && !is_fresh => course.onset.0 + us,
-            After::Healed { at } => at.0,
-            After::Converged { .. } | After::Lasting => i64::MAX,
-        };
-        let is_healed = matches!(course.after, After::Healed { .. });
-        let span = Span { from: course.onset.0, until, is_healed };
-        (span.from < until || !self.evidence.fixed.is_empty()).then_some(span)
-    }
-}
-
-/// The rows that meet a cause in one way of failing.
-struct Ways<'a> {
-    meetings: Vec<Meeting<'a>>,
-    mode: FaultMode,
-    price: f64,
-}
-
 /// The best story of one cause so far.
-struct Guess<'w> {
+struct Guess<'w, 'a> {
     course: Course,
-    ways: &'w Ways<'w>,
+    ways: &'w Ways<'a>,
     own: f64,
     told: f64,
     price: f64,
@@ -257,26 +169,36 @@ struct Guess<'w> {
 }
 
 impl Scorer<'_, '_> {
-    /// The best cover of an element that is down; `None` if it explains nothing.
+    /// The best cover of an element that is down; `None` if it explains nothing, or so little that
+    /// it is not worth to be kept.
     pub(super) fn down(&self, element: ElementIx) -> Option<Cover> {
         let fate = self.picture.topology.fate(element);
-        let mut cut = None;
-        let whole = self.meetings(&fate, Part::Whole, &mut cut);
-        let onsets = self.likely_onsets(&whole, &fate);
+        let cut = OnceCell::new();
+        let of = |part, mode, price| {
+            let cause = Cause { fate: &fate, part, mode, price, cut: &cut };
+            Ways::new(self, cause, self.crossed(&fate), 1)
+        };
+        let whole = of(Part::Whole, FaultMode::Down, 0.0);
+        let onsets = self.likely_onsets(&whole);
         let courses = courses(&whole, &onsets);
-        let all = whole.len();
-        let mut ways = vec![Ways { meetings: whole, mode: FaultMode::Down, price: 0.0 }];
+        let mut ways = Vec::new();
         if self.picture.topology.kind(element) == ElementKind::Link {
             for part in [Part::Forward, Part::Back] {
-                let meetings = self.meetings(&fate, part, &mut cut);
-                if meetings.len() < all {
-                    ways.push(Ways { meetings, mode: FaultMode::OneWay, price: ONE_WAY_PRIOR });
+                let one_way = of(part, FaultMode::OneWay, ONE_WAY_PRIOR);
+                if one_way.len() < whole.len() {
+                    ways.push(one_way);
                 }
             }
         }
-        let mut best: Option<Guess<'_>> = None;
-        for ways in &ways {
-            self.guess(element, &fate, ways, &courses, &mut best);
+        let mut best: Option<Guess<'_, '_>> = None;
+        let known = vec![OnceCell::new(); 2 * onsets.len()];
+        let begun = |course: &Course| {
+            let of = || onsets.get(course.nth).map_or(0.0, |on| whole.begun(*on, course.is_fixed));
+            let known = known.get(2 * course.nth + usize::from(course.is_fixed));
+            known.map_or(0.0, |known: &OnceCell<f64>| *known.get_or_init(of))
+        };
+        for ways in [&whole].into_iter().chain(&ways) {
+            self.guess(element, ways, &courses, &begun, &mut best);
         }
         let Guess { course, ways, own, told, price, alone, .. } = best?;
         let (converged_us, healed_at) = match course.after {
@@ -284,46 +206,47 @@ impl Scorer<'_, '_> {
             After::Converged { us } => (Some(us), None),
             After::Healed { at } => (None, Some(at)),
         };
-        let effects = effects(&ways.meetings, &course, &fate);
-        let (mode, onset) = (ways.mode, course.onset);
+        let effects = ways.effects(&course);
+        let (mode, onset) = (ways.cause.mode, course.onset);
         Some(Cover {
             element,
             mode,
-            fate,
+            effects,
             onset,
             converged_us,
             healed_at,
-            effects,
             own,
             told,
             price,
             alone,
+            fate: fate.clone(),
         })
     }
 
     /// Tries every course, and keeps the best there is.
-    fn guess<'w>(
+    fn guess<'w, 'a>(
         &self,
         element: ElementIx,
-        fate: &[ElementIx],
-        ways: &'w Ways<'_>,
+        ways: &'w Ways<'a>,
         courses: &[Course],
-        best: &mut Option<Guess<'w>>,
+        begun: &dyn Fn(&Course) -> f64,
+        best: &mut Option<Guess<'w, 'a>>,
     ) {
-        let Ways { meetings, mode, price } = ways;
-        let (loud, quiet) = by_loudness(meetings);
         let still_down = self.telemetry.still_down(self.picture, element);
-        let prior = prior::of(self.picture, element, *mode);
+        let Cause { mode, price: of_part, .. } = ways.cause;
+        let prior = prior::of(self.picture, element, mode);
         for course in courses {
             let is_over = matches!(course.after, After::Healed { .. });
             let when = (course.onset, is_over);
-            let told = self.telemetry.ratio(self.picture, element, *mode, when);
+            let told = self.telemetry.ratio(self.picture, element, mode, when);
             let denied = if is_over { STILL_DOWN * still_down } else { 0.0 };
-            let price = course.price + price + denied;
+            let known = best.as_ref().map_or(ALTERNATIVE_MIN, |best| best.score);
+            // That it began just then only costs: most need not be asked for it.
+            let at_best = prior + told + course.price + of_part + denied;
+            let alone = ways.weigh(course, f64::max(known - at_best, HOPELESS), told <= 0.0);
+            let Some(alone) = alone else { continue };
+            let price = course.price + begun(course) + of_part + denied;
             let own = prior + told + price;
-            let known = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.score);
-            let least = f64::max(known - own, HOPELESS);
-            let Some(alone) = weigh((&loud, &quiet), course, fate, least) else { continue };
             if known < alone + own {
                 let score = alone + own;
                 *best = Some(Guess { course: *course, ways, own, told, price, alone, score });
@@ -332,93 +255,51 @@ impl Scorer<'_, '_> {
     }
 
     /// The onsets under which a failure that lasts explains most.
-    fn likely_onsets(&self, meetings: &[Meeting<'_>], fate: &[ElementIx]) -> Vec<Onset> {
-        let onsets = self.onsets(meetings, fate);
+    fn likely_onsets(&self, ways: &Ways<'_>) -> Vec<Onset> {
+        let onsets = self.onsets(&ways.loud, ways.cause.fate);
         if onsets.len() <= ONSETS_BEST {
             return onsets;
         }
         // Of many rows, some say as well as all when it began.
-        let every = meetings.len().div_ceil(ONSET_ROWS_MAX).max(1);
-        let sample: Vec<Meeting<'_>> = meetings.iter().step_by(every).copied().collect();
-        let (loud, quiet) = by_loudness(&sample);
-        let value = |onset: Onset| {
-            let begun = begun(meetings, onset, |_| true);
+        let every = ways.len().div_ceil(ONSET_ROWS_MAX).max(1);
+        let some = (1 < every).then(|| ways.sample(every));
+        let sample = some.as_ref().unwrap_or(ways);
+        let mut best: Vec<(f64, Onset)> = Vec::new();
+        // What began later is denied by less: those that come after it are soon seen to be worse.
+        for onset in onsets.into_iter().rev() {
+            let begun = ways.begun(onset, false);
             // Answers after convergence deny every onset alike: what counts is what is explained.
-            let course = Course { onset: onset.at, after: After::Lasting, price: begun };
-            let explained = weigh((&loud, &quiet), &course, fate, f64::NEG_INFINITY);
-            explained.map_or(f64::NEG_INFINITY, |sum| sum + begun)
-        };
-        let mut valued: Vec<(f64, Onset)> =
-            onsets.into_iter().map(|onset| (value(onset), onset)).collect();
-        valued.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        valued.truncate(ONSETS_BEST);
-        valued.into_iter().map(|(_, onset)| onset).collect()
+            let course = Course::lasting(onset.at);
+            let least = best.get(ONSETS_BEST - 1).map_or(f64::NEG_INFINITY, |(sum, _)| *sum);
+            let explained = sample.weigh(&course, least - begun - 1e-6, false);
+            let value = explained.map_or(f64::NEG_INFINITY, |sum| sum + begun);
+            // Of those that explain as much, the first.
+            let place = best.iter().take_while(|(other, _)| value < *other).count();
+            best.insert(place, (value, onset));
+            best.truncate(ONSETS_BEST);
+        }
+        best.into_iter().map(|(_, onset)| onset).collect()
     }
 
-    /// The rows that cross any of `fate`. `cut` is what stays without it, once somebody asked.
-    fn meetings(&self, fate: &[ElementIx], part: Part, cut: &mut Option<Cut>) -> Vec<Meeting<'_>> {
+    /// What meets `fate` if all of it fails.
+    fn whole<'a>(&'a self, fate: &'a [ElementIx], cut: &'a OnceCell<Cut>) -> Ways<'a> {
+        let (part, mode, price) = (Part::Whole, FaultMode::Down, 0.0);
+        Ways::new(self, Cause { fate, part, mode, price, cut }, self.crossed(fate), 1)
+    }
+
+    /// The rows that cross any of `fate`.
+    fn crossed(&self, fate: &[ElementIx]) -> Crossed<'_> {
+        if let [element] = fate {
+            let board = self.board;
+            return Crossed::One(board.crossed_by(*element), board.noted_rows_of(*element));
+        }
         let mut rows: Vec<u32> = Vec::new();
         for element in fate {
             rows.extend(self.board.rows_of(*element));
         }
         rows.sort_unstable();
         rows.dedup();
-        let topology = self.picture.topology;
-        let mut meetings = Vec::with_capacity(rows.len());
-        for row in rows {
-            let Some(evidence) = self.board.rows.get(row as usize) else { continue };
-            let set = evidence.set.and_then(|set| self.picture.paths.get(set));
-            let Some(set) = set else {
-                let trust = 0.99;
-                let most = row_value_most(trust);
-                let (share, is_avoidable) = (1.0, false);
-                meetings.push(Meeting { row, evidence, share, trust, is_avoidable, most });
-                continue;
-            };
-            let share = share(set, fate, part);
-            if share <= 0.0 {
-                continue;
-            }
-            let is_certain = self.is_certain(set, fate);
-            let trust = if is_certain { CERTAIN } else { trust(set.source) };
-            let root = topology.host(set.agent).unwrap_or(set.agent);
-            let end = set.end.map(|end| topology.node_of(end));
-            let is_avoidable =
-                !is_certain && end.is_some_and(|end| self.is_another_way((root, end), fate, cut));
-            let most = row_value_most(trust);
-            meetings.push(Meeting { row, evidence, share, trust, is_avoidable, most });
-        }
-        meetings
-    }
-
-    /// Whether two nodes are connected without any of `fate`.
-    fn is_another_way(
-        &self,
-        nodes: (ElementIx, ElementIx),
-        fate: &[ElementIx],
-        cut: &mut Option<Cut>,
-    ) -> bool {
-        let topology = self.picture.topology;
-        let told = match fate {
-            [gone] => self
-                .board
-                .pieces(topology)
-                .and_then(|pieces| pieces.is_connected_without(topology, *gone, nodes)),
-            _ => None,
-        };
-        told.unwrap_or_else(|| {
-            let cut = cut.get_or_insert_with(|| Cut::new(topology, fate));
-            cut.is_connected(nodes.0, nodes.1)
-        })
-    }
-
-    /// Whether every path of the pair, known or not, crosses one of `fate`: the agent, its host,
-    /// or where it ends.
-    fn is_certain(&self, set: &PathSet, fate: &[ElementIx]) -> bool {
-        let in_fate = |ix: ElementIx| fate.binary_search(&ix).is_ok();
-        in_fate(set.agent)
-            || set.end.is_some_and(in_fate)
-            || self.picture.topology.host(set.agent).is_some_and(in_fate)
+        Crossed::Many(rows)
     }
 
     /// Moments at which it may have begun: first losses of the lots that cross it.
@@ -426,12 +307,7 @@ impl Scorer<'_, '_> {
         let mut firsts: Vec<i64> = Vec::new();
         let mut noted: Vec<i64> = Vec::new();
         for meeting in meetings {
-            for lot in &meeting.evidence.lots {
-                let first = lot.regime.dead_since().map(|at| at.0);
-                let first =
-                    first.or_else(|| lot.asks.iter().find(|ask| ask.is_dead()).map(|ask| ask.at.0));
-                firsts.extend(first);
-            }
+            firsts.extend(&meeting.evidence.firsts);
             match meeting.evidence.note {
                 Note::Silent { since } | Note::NoGateway { since } => noted.push(since.0),
                 Note::Changed { at, .. } => firsts.push(at.0),
@@ -465,8 +341,9 @@ impl Scorer<'_, '_> {
     /// The best cover of an element that loses packets.
     pub(super) fn lossy(&self, element: ElementIx) -> Option<Cover> {
         let fate = self.picture.topology.fate(element);
-        let meetings = self.meetings(&fate, Part::Whole, &mut None).into_iter();
-        let of_rounds = meetings.filter(|meeting| meeting.evidence.set.is_some());
+        let cut = OnceCell::new();
+        let ways = self.whole(&fate, &cut);
+        let of_rounds = ways.all().filter(|meeting| meeting.evidence.set.is_some());
         let meetings: Vec<_> =
             of_rounds.map(|meeting| (self.board.lossy(meeting.evidence), meeting)).collect();
         let mut best: Option<Cover> = None;
@@ -512,9 +389,10 @@ impl Scorer<'_, '_> {
         const SHIFTED: f64 = 3.7;
         const STEADY: f64 = -1.9;
         let fate = self.picture.topology.fate(element);
+        let cut = OnceCell::new();
         let mut effects = Vec::new();
         let mut alone = 0.0;
-        for meeting in self.meetings(&fate, Part::Whole, &mut None) {
+        for meeting in self.whole(&fate, &cut).all() {
             let row = meeting.evidence;
             let mixed =
                 |ratio: f64| (meeting.share * ratio.exp() + (1.0 - meeting.share).max(0.0)).ln();
@@ -550,7 +428,9 @@ impl Scorer<'_, '_> {
         if cover.mode != FaultMode::Down || cover.healed_at.is_some() {
             return;
         }
-        for meeting in self.meetings(&cover.fate, Part::Whole, &mut None) {
+        let (fate, cut) = (cover.fate.clone(), OnceCell::new());
+        let ways = self.whole(&fate, &cut);
+        for meeting in &ways.loud {
             let is_adopted = |lot: &Lot| {
                 let first = cover.onset.0.saturating_sub(lot.interval_us);
                 lot.regime.dead_since().is_some_and(|since| first <= since.0)
@@ -590,43 +470,12 @@ fn surge(firsts: &[i64]) -> Option<i64> {
     lowest.map(|(_, at)| *at)
 }
 
-/// The log chance that it began just then: the time since the last round over it, against the time
-/// in which it could have begun as well. Who picks his moment explains little.
-fn begun(meetings: &[Meeting<'_>], onset: Onset, counts: impl Fn(&Meeting<'_>) -> bool) -> f64 {
-    const USUAL_US: f64 = 20_000_000.0;
-    const PRICE_MAX: f64 = 3.5;
-    if onset.is_told {
-        return 0.0;
-    }
-    let onset = onset.at;
-    // Nothing later changes what it costs.
-    let enough = onset.0.saturating_sub((USUAL_US * (-PRICE_MAX).exp()) as i64);
-    // A lost round before it counts as well: who puts the onset behind it passes it over.
-    let mut last = i64::MIN;
-    for meeting in meetings.iter().filter(|meeting| counts(meeting)) {
-        if enough <= last {
-            break;
-        }
-        let row = meeting.evidence;
-        let asked = row.quiet.partition_point(|quiet| quiet.at < onset.0).checked_sub(1);
-        last = asked.and_then(|at| row.quiet.get(at)).map_or(last, |quiet| last.max(quiet.at));
-        let asked = row.lot_times.partition_point(|at| *at < onset.0).checked_sub(1);
-        last = asked.and_then(|at| row.lot_times.get(at)).map_or(last, |at| last.max(*at));
-    }
-    let span = onset.0.saturating_sub(last) as f64;
-    (span / USUAL_US).ln().clamp(-PRICE_MAX, 0.0)
-}
-
 /// What may have become of a failure: when it began, and whether it lasts, was gone round, or is
 /// over.
-fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
-    let is_avoidable = meetings.iter().any(|meeting| meeting.is_avoidable);
-    let lots = meetings.iter().flat_map(|meeting| &meeting.evidence.lots);
-    let back = lots.filter_map(|lot| {
-        let last_dead = lot.asks.iter().rposition(Ask::is_dead)?;
-        lot.asks.get(last_dead + 1).map(|ask| ask.at)
-    });
-    let mut back: Vec<UtcMicros> = back.collect();
+fn courses(ways: &Ways<'_>, onsets: &[Onset]) -> Vec<Course> {
+    let is_avoidable = ways.any(|meeting| meeting.is_avoidable);
+    let back = ways.loud.iter().flat_map(|meeting| &meeting.evidence.backs);
+    let mut back: Vec<UtcMicros> = back.copied().collect();
     back.sort_unstable();
     let mut healed: Vec<UtcMicros> = BACK
         .iter()
@@ -637,93 +486,22 @@ fn courses(meetings: &[Meeting<'_>], onsets: &[Onset]) -> Vec<Course> {
     healed.sort_unstable();
     healed.dedup();
     let mut courses = Vec::new();
-    for onset in onsets.iter().copied() {
-        let begun_all = begun(meetings, onset, |_| true);
-        // What goes round it answers all along and says nothing of when it broke.
-        let begun_fixed = begun(meetings, onset, |meeting| !meeting.is_avoidable);
+    for (nth, onset) in onsets.iter().enumerate() {
         let onset = onset.at;
-        let lasting = if is_avoidable { UNCONVERGED_PRIOR } else { 0.0 };
-        courses.push(Course { onset, after: After::Lasting, price: lasting + begun_all });
+        let mut add = |after, price, is_fixed| {
+            courses.push(Course { onset, after, price, nth, is_fixed });
+        };
+        add(After::Lasting, if is_avoidable { UNCONVERGED_PRIOR } else { 0.0 }, false);
         for us in CONVERGED_US.into_iter().filter(|_| is_avoidable) {
-            let after = After::Converged { us };
+            // What goes round it answers all along and says nothing of when it broke.
             let price = if us == 0 { CONVERGED_AT_ONCE_PRIOR } else { CONVERGED_PRIOR };
-            courses.push(Course { onset, after, price: price + begun_fixed });
+            add(After::Converged { us }, price, true);
         }
         for at in healed.iter().copied().filter(|at| onset < *at) {
-            let after = After::Healed { at };
-            courses.push(Course { onset, after, price: HEALED_PRIOR + begun_all });
+            add(After::Healed { at }, HEALED_PRIOR, false);
         }
     }
     courses
-}
-
-/// Those that can speak for a cause, and those that cannot.
-fn by_loudness<'a>(meetings: &[Meeting<'a>]) -> (Vec<Meeting<'a>>, Vec<Meeting<'a>>) {
-    meetings.iter().copied().partition(Meeting::is_loud)
-}
-
-/// What all rows say together; `None` once nothing can bring it to `least` any more: what a row
-/// says for a cause is bounded, and of the quiet ones none speaks for one.
-fn weigh(
-    (loud, quiet): (&[Meeting<'_>], &[Meeting<'_>]),
-    course: &Course,
-    fate: &[ElementIx],
-    least: f64,
-) -> Option<f64> {
-    let mut sum = 0.0;
-    let mut ahead: f64 = loud.iter().map(|meeting| meeting.most).sum();
-    for meeting in loud {
-        // Sums of floating point may be off by a little.
-        if sum + ahead + 1e-6 < least {
-            return None;
-        }
-        ahead -= meeting.most;
-        let Some(span) = meeting.span(course) else { continue };
-        let row = meeting.evidence;
-        let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
-        let lots: f64 = row.lot_ratios().map(|of| lot_ratio(of, &span, meeting.share)).sum();
-        sum += row_value(rest + lots, None, meeting.trust);
-    }
-    for meeting in quiet {
-        if sum < least {
-            return None;
-        }
-        let Some(span) = meeting.span(course) else { continue };
-        let rest = quiet_ratio(meeting.evidence, &span, meeting.share);
-        sum += row_value(rest, None, meeting.trust);
-    }
-    (least <= sum).then_some(sum)
-}
-
-/// What each row says.
-fn effects(meetings: &[Meeting<'_>], course: &Course, fate: &[ElementIx]) -> Vec<Effect> {
-    let mut effects = Vec::new();
-    for meeting in meetings {
-        let row = meeting.evidence;
-        let Some(span) = meeting.span(course) else { continue };
-        let rest = quiet_ratio(row, &span, meeting.share) + fixed_ratio(row, fate);
-        let lots: Vec<f64> =
-            row.lot_ratios().map(|of| lot_ratio(of, &span, meeting.share)).collect();
-        let is_flat = lots.iter().all(|ratio| *ratio == 0.0);
-        if rest == 0.0 && is_flat {
-            continue;
-        }
-        let value = row_value(rest + lots.iter().sum::<f64>(), None, meeting.trust);
-        let lots = if is_flat { Vec::new() } else { lots };
-        let (row, trust) = (meeting.row, meeting.trust);
-        effects.push(Effect { row, trust, rest, lots, whole: None, value });
-    }
-    effects
-}
-
-fn share(set: &PathSet, fate: &[ElementIx], part: Part) -> f64 {
-    match (fate, part) {
-        ([element], Part::Whole) => set.crossing(*element).map_or(0.0, |c| c.share),
-        (_, Part::Whole) => set.share_of_any(fate),
-        ([element], Part::Forward) => set.crossing(*element).map_or(0.0, |c| c.share_forward),
-        ([element], Part::Back) => set.crossing(*element).map_or(0.0, |c| c.share_back),
-        (_, Part::Forward | Part::Back) => 0.0,
-    }
 }
 
 /// What the answered rounds of quiet pairs say, were their path gone during a span.
@@ -780,7 +558,7 @@ pub(super) fn lot_ratio(lot: LotRatios<'_>, span: &Span, share: f64) -> f64 {
 }
 
 /// What a row that is no round says of a fate: the loudest of its members.
-fn fixed_ratio(row: &Row, fate: &[ElementIx]) -> f64 {
+pub(super) fn fixed_ratio(row: &Row, fate: &[ElementIx]) -> f64 {
     let mine = row.fixed.iter().filter(|(element, _)| fate.binary_search(element).is_ok());
     mine.map(|(_, ratio)| *ratio).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0)
 }

@@ -5,13 +5,14 @@
 //! That others behind the same device answer round after round is why it is not the device. How
 //! many of a device's targets share it nobody knows, so each number is as likely as another.
 
-use model::FaultMode;
+use model::{FaultMode, UtcMicros};
 
 use super::{
-    board::Board,
+    board::{Board, Gone},
     noise, prior,
     rows::Row,
-    score::{CERTAIN, Cover, Effect, LOT_MAX, Scorer, Span, lot_ratio, quiet_ratio, row_value},
+    score::{CERTAIN, Cover, Effect, LOT_MAX, Scorer, lot_ratio, quiet_ratio, row_value},
+    ways::Span,
 };
 use crate::graph::ElementIx;
 
@@ -24,11 +25,11 @@ const MEMBERS_MAX: usize = 256;
 /// Moments at which all of a row may have begun that are tried.
 const ONSETS_MAX: usize = 16;
 
-/// A target that is out, with its lots that are: row, and place in the row.
+/// A target that is out, with its pairs that are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dead<'l> {
     pub(super) target: ElementIx,
-    pub(super) lots: &'l [(u32, usize)],
+    pub(super) lots: &'l [Gone],
 }
 
 impl Dead<'_> {
@@ -40,12 +41,8 @@ impl Dead<'_> {
     }
 
     /// The last answered round before it went out, and the first lost one.
-    fn onset(&self, scorer: &Scorer<'_, '_>) -> Option<(i64, i64)> {
-        let lots = self.lots.iter().filter_map(|(row, at)| {
-            let regime = &scorer.board.rows.get(*row as usize)?.lots.get(*at)?.regime;
-            let good = regime.good_before.map_or(i64::MIN, |at| at.0);
-            regime.dead_since().map(|dead| (good, dead.0))
-        });
+    fn onset(&self) -> Option<(i64, i64)> {
+        let lots = self.lots.iter().map(|gone| (gone.good_before, gone.since));
         lots.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)))
     }
 }
@@ -55,9 +52,8 @@ impl Dead<'_> {
 pub(super) struct Band {
     /// In their order.
     members: Vec<ElementIx>,
-    lots: Vec<(u32, usize)>,
-    /// Targets behind the device that are asked.
-    of: usize,
+    lots: Vec<Gone>,
+    device: ElementIx,
     /// When the first of them was lost.
     onset: i64,
 }
@@ -66,7 +62,7 @@ impl Band {
     /// Whether others behind the device answer round after round, or so many do once: a few answers
     /// may have been on their way, or have come by chance.
     pub(super) fn is_among_good(&self, scorer: &Scorer<'_, '_>) -> bool {
-        let mut rows: Vec<u32> = self.lots.iter().map(|(row, _)| *row).collect();
+        let mut rows: Vec<u32> = self.lots.iter().map(|gone| gone.row).collect();
         rows.sort_unstable();
         rows.dedup();
         let rows = rows.into_iter().filter_map(|row| scorer.board.rows.get(row as usize));
@@ -85,10 +81,17 @@ impl Band {
 
     /// The cover of all of them; `None` if it cannot be worth more than `least`.
     pub(super) fn cover(&self, scorer: &Scorer<'_, '_>, least: f64) -> Option<Cover> {
-        let (of, part) = (self.of.max(self.members.len()), self.members.len());
-        let choices: f64 = (1..=part).map(|k| ((of - part + k) as f64 / k as f64).ln()).sum();
-        let prior = prior::UNDRAWN - (of as f64).ln() - choices;
-        cover(scorer, &self.members, &self.lots, prior, least)
+        let part = self.members.len();
+        let prior = |of: usize| {
+            let choices: f64 = (1..=part).map(|k| ((of - part + k) as f64 / k as f64).ln()).sum();
+            prior::UNDRAWN - (of as f64).ln() - choices
+        };
+        // Of all targets behind the device, themselves at least.
+        if is_hopeless(scorer, &self.members, &self.lots, prior(part), least) {
+            return None;
+        }
+        let of = asked_behind(scorer, self.device).max(part);
+        cover(scorer, &self.members, &self.lots, prior(of), least)
     }
 }
 
@@ -97,7 +100,7 @@ pub(super) fn bands(scorer: &Scorer<'_, '_>, dead: &[Dead<'_>]) -> Vec<Band> {
     let topology = scorer.picture.topology;
     let mut placed: Vec<(ElementIx, (i64, i64), Dead<'_>)> = dead
         .iter()
-        .filter_map(|dead| Some((topology.host(dead.target)?, dead.onset(scorer)?, *dead)))
+        .filter_map(|dead| Some((topology.host(dead.target)?, dead.onset()?, *dead)))
         .collect();
     placed.sort_by_key(|(device, (_, first_lost), dead)| (*device, *first_lost, dead.target));
     let mut bands = Vec::new();
@@ -114,8 +117,7 @@ pub(super) fn bands(scorer: &Scorer<'_, '_>, dead: &[Dead<'_>]) -> Vec<Band> {
                 let mut members: Vec<ElementIx> = band.iter().map(|(.., d)| d.target).collect();
                 members.sort_unstable();
                 let lots = band.iter().flat_map(|(.., dead)| dead.lots).copied().collect();
-                let of = asked_behind(scorer, *device);
-                bands.push(Band { members, lots, of, onset: *first_lost });
+                bands.push(Band { members, lots, device: *device, onset: *first_lost });
             }
         }
     }
@@ -126,10 +128,7 @@ pub(super) fn bands(scorer: &Scorer<'_, '_>, dead: &[Dead<'_>]) -> Vec<Band> {
 fn asked_behind(scorer: &Scorer<'_, '_>, device: ElementIx) -> usize {
     let rows = scorer.board.rows_of(device);
     let rows = rows.filter_map(|row| scorer.board.rows.get(row as usize));
-    let ends_there = |row: &&Row| {
-        let set = row.set.and_then(|set| scorer.picture.paths.get(set));
-        set.is_some_and(|set| set.end == Some(device))
-    };
+    let ends_there = |row: &&Row| row.ends.is_some_and(|ends| ends.end == Some(device));
     let mut by_agent: Vec<(ElementIx, usize)> =
         rows.filter(ends_there).map(|row| (row.agent, row.pairs())).collect();
     by_agent.sort_unstable();
@@ -137,34 +136,49 @@ fn asked_behind(scorer: &Scorer<'_, '_>, device: ElementIx) -> usize {
     of_agent.map(|rows| rows.iter().map(|(_, pairs)| pairs).sum()).max().unwrap_or(0)
 }
 
+/// Whether what others get answers to leaves targets that are out no more than `least`.
+fn is_hopeless(
+    scorer: &Scorer<'_, '_>,
+    members: &[ElementIx],
+    lots: &[Gone],
+    prior: f64,
+    least: f64,
+) -> bool {
+    let onset = lots.iter().map(|gone| gone.since).min().unwrap_or_default();
+    let during = Span { from: onset, until: i64::MAX, is_healed: false };
+    let mut left = prior + lots.len() as f64 * LOT_MAX;
+    members.iter().any(|target| {
+        left += answered(scorer, (*target, lots), &during, left - least);
+        left <= least
+    })
+}
+
 /// The cover of targets that are out for one reason, or of one; `None` if what was lost cannot make
 /// it worth more than `least`.
 fn cover(
     scorer: &Scorer<'_, '_>,
     members: &[ElementIx],
-    lots: &[(u32, usize)],
+    lots: &[Gone],
     prior: f64,
     least: f64,
 ) -> Option<Cover> {
-    let board = scorer.board;
-    let firsts = lots
-        .iter()
-        .filter_map(|(row, at)| board.rows.get(*row as usize)?.lots.get(*at)?.regime.dead_since());
-    let onset = firsts.min().unwrap_or(scorer.picture.now);
+    if is_hopeless(scorer, members, lots, prior, least) {
+        return None;
+    }
+    let onset = lots.iter().map(|gone| UtcMicros(gone.since)).min().unwrap_or(scorer.picture.now);
     let during = Span { from: onset.0, until: i64::MAX, is_healed: false };
-    let mut out: Vec<usize> = lots
-        .iter()
-        .filter_map(|(row, at)| Some(board.rows.get(*row as usize)?.lots.get(*at)?.pair))
-        .collect();
-    out.sort_unstable();
-    let good: f64 = members.iter().map(|target| answered(scorer, *target, &out, &during)).sum();
+    let good = members.iter().map(|of| answered(scorer, (*of, lots), &during, f64::INFINITY));
+    let good: f64 = good.sum();
+    let board = scorer.board;
+    let lots: Vec<(u32, usize)> =
+        lots.iter().filter_map(|gone| board.lot_of(gone).map(|(_, at)| (gone.row, at))).collect();
     // What other agents got answers to stands against it, on whatever row.
     let own = prior + good;
     let most: f64 = lots.iter().map(|(row, at)| lost_most(board, *row, *at)).sum();
     if own + most <= least {
         return None;
     }
-    let mut sorted = lots.to_vec();
+    let mut sorted = lots;
     sorted.sort_unstable();
     let mut effects: Vec<Effect> = Vec::new();
     for of_row in sorted.chunk_by(|a, b| a.0 == b.0) {
@@ -223,18 +237,32 @@ fn of_all(row: &Row, onset: i64) -> f64 {
     onsets.into_iter().step_by(every).map(from).fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// What the pairs of a target that are not out say against its being down.
-fn answered(scorer: &Scorer<'_, '_>, target: ElementIx, out: &[usize], during: &Span) -> f64 {
+/// What the pairs of a target that are not out say against its being down; no more of it than it
+/// takes to come to `enough`.
+fn answered(
+    scorer: &Scorer<'_, '_>,
+    (target, out): (ElementIx, &[Gone]),
+    during: &Span,
+    enough: f64,
+) -> f64 {
     let mut good = 0.0;
+    // Its own are side by side.
+    let first = out.iter().position(|gone| gone.target == target).unwrap_or(out.len());
+    let own = out.get(first..).unwrap_or(&[]);
     for at in scorer.board.pairs_of(target).iter().map(|at| *at as usize) {
-        let Some(pair) = scorer.picture.pair(at).filter(|_| out.binary_search(&at).is_err()) else {
+        let mut own = own.iter().take_while(|gone| gone.target == target);
+        if own.any(|gone| gone.pair as usize == at) {
             continue;
-        };
+        }
+        let Some(pair) = scorer.picture.pair(at) else { continue };
         let blind = scorer.board.blind.iter().find(|blind| blind.agent == pair.agent);
         let until = blind.map_or(i64::MAX, |blind| blind.since.0);
         let asks = pair.asks.iter().filter(|ask| during.contains(ask.at.0));
         let sum: f64 = asks.filter(|ask| ask.at.0 < until).map(noise::dead_ratio).sum();
         good += sum.clamp(-LOT_MAX, 0.0);
+        if enough <= -good {
+            break;
+        }
     }
     good
 }

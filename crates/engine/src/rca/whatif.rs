@@ -61,7 +61,8 @@ pub fn what_if(topology: &Topology, elements: &[ElementIx], absent: &[ElementIx]
     });
     Loss {
         weight: weight(topology, &targets),
-        devices_exposed: impact::exposed(topology, &roots, &fate, &devices),
+        devices_exposed: impact::Whole::new(topology, roots.clone())
+            .exposed(topology, &fate, &devices),
         agents: blinded.collect(),
         rerouted,
         split,

@@ -193,13 +193,14 @@ fn content(board: &Board) -> Vec<String> {
     let asked = board.of_target.iter().enumerate().filter(|(_, pairs)| !pairs.is_empty());
     let asked: Vec<_> = asked.collect();
     all.push(format!("{:?} {asked:?} {:?}", board.noise, board.of_agent));
-    let out = board.dead.iter();
-    let out = out.map(|(target, lots)| {
-        let mut lots: Vec<_> = lots.iter().map(|(row, pair)| (name(*row), pair)).collect();
-        lots.sort();
-        format!("{target:?} {lots:?}")
-    });
+    let out = board.dead().map(|gone| format!("{:?}", Gone { row: 0, ..*gone }) + &name(gone.row));
+    let mut out: Vec<String> = out.collect();
+    out.sort();
     all.extend(out);
+    for (row, at) in board.rows.iter().zip(0..) {
+        let is_loud = !row.lots.is_empty() || !row.fixed.is_empty();
+        assert!(row.pairs() == 0 && row.fixed.is_empty() || board.is_loud(at) == is_loud);
+    }
     let mut shifted: Vec<String> = board.shifted.iter().map(|row| name(*row)).collect();
     shifted.sort();
     all.push(format!("{shifted:?} {} {:?}", board.heard, board.blind));
