@@ -13,6 +13,7 @@ const PAGES = [
   '/incidents',
   '/incidents?show=all',
   '/map',
+  '/topology',
   '/targets',
   '/agents',
   '/tiers',

@@ -6,6 +6,8 @@ import type { IconName } from './ui/Icon'
 export const paths = {
   overview: '/',
   map: '/map',
+  topology: '/topology',
+  wall: '/wall',
   incidents: '/incidents',
   incident: '/incidents/$id',
   maintenance: '/maintenance',
@@ -28,6 +30,7 @@ export interface NavEntry {
   to:
     | '/'
     | '/map'
+    | '/topology'
     | '/incidents'
     | '/maintenance'
     | '/targets'
@@ -63,6 +66,13 @@ export const NAV: readonly NavEntry[] = [
     icon: 'wrench',
     key: 'm',
     needs: 'maintenance_read',
+  },
+  {
+    to: paths.topology,
+    label: 'Topology',
+    icon: 'topology',
+    key: 'y',
+    needs: 'topology_read',
   },
   { to: paths.agents, label: 'Agents', icon: 'agents', key: 'a', needs: 'agent_read' },
   { to: paths.tiers, label: 'Tiers', icon: 'tiers', key: 'i', needs: 'tier_read' },

@@ -40,6 +40,7 @@ import {
 import { type TargetFilter, parseFilter } from './domain/filter'
 import { type IncidentFilter, parseIncidentFilter } from './domain/incident'
 import { parseMapSearch } from './domain/mapSearch'
+import { parseTopologySearch } from './domain/topology'
 import { COMPARISONS, type Comparison, RANGES, type Range } from './domain/view'
 import type { DeliveryState } from './domain/webhook'
 import { PageFailure } from './ui/Failure'
@@ -116,6 +117,35 @@ const mapRoute = createRoute({
   validateSearch: parseMapSearch,
   loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(mapQuery),
   component: lazyRouteComponent(() => import('./pages/map/MapPage')),
+})
+
+const topologyRoute = createRoute({
+  getParentRoute: () => insideRoute,
+  path: paths.topology,
+  validateSearch: parseTopologySearch,
+  loader: ({ context: { queryClient } }) => queryClient.ensureQueryData(mapQuery),
+  component: lazyRouteComponent(() => import('./pages/topology/TopologyPage')),
+})
+
+/** Without navigation: nobody presses anything on a wall. */
+const wallRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: paths.wall,
+  beforeLoad: async ({ context, location }) => {
+    if ((await context.queryClient.ensureQueryData(sessionQuery)) === null) {
+      throw redirect({ to: paths.signIn, search: { next: location.href } })
+    }
+    context.live.start()
+  },
+  validateSearch: (search: Record<string, unknown>): { theme?: 'light' } => ({
+    theme: search['theme'] === 'light' ? 'light' : undefined,
+  }),
+  loader: ({ context: { queryClient } }) =>
+    Promise.all([
+      queryClient.ensureQueryData(mapQuery),
+      queryClient.ensureQueryData(overviewQuery),
+    ]),
+  component: lazyRouteComponent(() => import('./pages/wall/WallPage')),
 })
 
 const incidentsRoute = createRoute({
@@ -339,9 +369,11 @@ const unknownRoute = createRoute({
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
+  wallRoute,
   insideRoute.addChildren([
     overviewRoute,
     mapRoute,
+    topologyRoute,
     incidentsRoute,
     incidentRoute,
     maintenanceRoute,

@@ -4,6 +4,7 @@ import { type QueryKey, useMutation, useQueryClient } from '@tanstack/react-quer
 
 import { importType } from '../domain/importing'
 import type { CauseCode } from '../domain/incident'
+import type { TopologyFile } from '../domain/topology'
 import { api, sent } from './client'
 import { incidentQuery, keys } from './queries'
 import type { FaultOrder, MaintenanceBody, Role, TargetBody, TierBody, TraceBody } from './types'
@@ -59,6 +60,20 @@ export const useTargetImport = () =>
       }),
     )
   }, INVENTORY)
+
+/** As `useTargetImport`, of the whole network. */
+export const useTopologyImport = () =>
+  useCommand(
+    ({ text, format, mode, isDry }: TopologyFile & { isDry: boolean }) =>
+      sent(
+        api.POST('/api/v1/topology/import', {
+          params: { query: { format, mode, dry_run: isDry } },
+          body: text as never,
+          bodySerializer: (body: unknown) => body as string,
+        }),
+      ),
+    [keys.topology, keys.map],
+  )
 
 export const useTierSave = () =>
   useCommand(

@@ -129,7 +129,15 @@ export class Live {
         this.#age(keys.agents, keys.overview, keys.health)
         break
       case 'inventory':
-        this.#age(keys.overview, keys.targets, keys.tiers, keys.agents, ['target'], MAP_NOW)
+        this.#age(
+          keys.overview,
+          keys.targets,
+          keys.tiers,
+          keys.agents,
+          ['target'],
+          MAP_NOW,
+          keys.topology,
+        )
         break
       case 'incident':
         this.#age(keys.incidents, keys.incident((data as IncidentEvent).incident), MAP_NOW)

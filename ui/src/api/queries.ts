@@ -39,6 +39,7 @@ export const keys = {
   desk: ['desk'],
   diagnosis: ['diagnosis'],
   map: ['map'],
+  topology: ['topology'],
   incidents: ['incidents'],
   incident: (id: number) => ['incident', id],
   traces: ['traces'],
@@ -139,6 +140,37 @@ export const mapTargetsQuery = (of: string) =>
     queryFn: ({ signal }) =>
       sent(api.GET('/api/v1/map/targets', { params: { query: { of } }, signal })),
     placeholderData: keepPreviousData,
+  })
+
+/** What is described of one kind. */
+export const topologyQuery = (kind: string) =>
+  queryOptions({
+    queryKey: [...keys.topology, 'parts', kind],
+    queryFn: ({ signal }) =>
+      sent(api.GET('/api/v1/topology', { params: { query: { kind } }, signal })),
+    structuralSharing: false,
+  })
+
+/** What is odd about what is described. */
+export const topologyCheckQuery = queryOptions({
+  queryKey: [...keys.topology, 'check'],
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/topology/check', { signal })),
+})
+
+/** Elements whose loss leaves targets that nobody reaches; on a large network it takes seconds. */
+export const singlePointsQuery = queryOptions({
+  queryKey: [...keys.topology, 'single-points'],
+  queryFn: ({ signal }) => sent(api.GET('/api/v1/topology/single-points', { signal })),
+})
+
+export const whatIfQuery = (down: string | null) =>
+  queryOptions({
+    queryKey: [...keys.topology, 'what-if', down],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/topology/what-if', { params: { query: { down: down ?? '' } }, signal }),
+      ),
+    enabled: down !== null,
   })
 
 /** Incidents that were open at some moment of a span: the marks of a time line. */

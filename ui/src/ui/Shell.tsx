@@ -22,7 +22,7 @@ import { useKeys } from './keys'
 /** As many fit beside each other under a thumb. */
 const TABS = 4
 /** Pages that are not among them. */
-const IN_MORE: readonly string[] = ['/tiers', '/maintenance', '/health']
+const IN_MORE: readonly string[] = ['/map', '/topology', '/tiers', '/maintenance', '/health']
 
 export function Shell() {
   const [isHelpOpen, setHelpOpen] = useState(false)

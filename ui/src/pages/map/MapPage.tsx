@@ -48,18 +48,23 @@ export default function MapPage() {
         title={mapSentence(map)}
         lead={<Lead map={map} />}
         actions={
-          <SegmentedControl
-            aria-label="Show as"
-            size="xs"
-            value={isTable ? 'table' : 'map'}
-            data={[
-              { value: 'map', label: 'Map' },
-              { value: 'table', label: 'Table' },
-            ]}
-            onChange={(value) => {
-              set({ view: value === 'table' ? 'table' : undefined })
-            }}
-          />
+          <>
+            <Link to="/wall" className={css.wall}>
+              For a wall
+            </Link>
+            <SegmentedControl
+              aria-label="Show as"
+              size="xs"
+              value={isTable ? 'table' : 'map'}
+              data={[
+                { value: 'map', label: 'Map' },
+                { value: 'table', label: 'Table' },
+              ]}
+              onChange={(value) => {
+                set({ view: value === 'table' ? 'table' : undefined })
+              }}
+            />
+          </>
         }
       />
       <Filters map={map} search={search} set={set} />
@@ -370,7 +375,16 @@ function NoTopology() {
   const mayWrite = useCan('topology_write')
   return (
     <Panel>
-      <Empty title="The network is not described yet">
+      <Empty
+        title="The network is not described yet"
+        action={
+          mayWrite && (
+            <Link to="/topology" search={{ dialog: 'import' }}>
+              Import the topology
+            </Link>
+          )
+        }
+      >
         A map shows sites, devices and links of the topology.{' '}
         {mayWrite ? (
           <>

@@ -6,7 +6,7 @@ import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
 
 import { mapTargetsQuery } from '../../api/queries'
-import type { MapIncident } from '../../api/types'
+import type { MapDevice, MapIncident } from '../../api/types'
 import { type NetMap, bySeverity, worst } from '../../domain/netmap'
 import { count, many } from '../../domain/units'
 import { VERDICTS, type Verdict, verdictMark } from '../../domain/verdict'
@@ -145,6 +145,42 @@ function SiteBody({
           ))}
         </List>
       )}
+    </>
+  )
+}
+
+/** What is told of one device. */
+export function DeviceBody({ map, device }: { map: NetMap; device: MapDevice }) {
+  const links = (map.shape.linksOf.get(device.site) ?? [])
+    .flatMap((id) => map.links.get(id) ?? [])
+    .filter(({ from, to }) => from === device.id || to === device.id)
+    .sort(bySeverity)
+  const named = device.incidents ?? []
+  return (
+    <>
+      <Standing state={device.state} why={device.why} />
+      <p className={css.note}>
+        {[
+          device.role?.replace('_', ' '),
+          `at ${device.site}`,
+          device.customers && `${count(device.customers)} customers`,
+        ]
+          .filter(Boolean)
+          .join(', ')}
+      </p>
+      <Incidents all={map.incidents.filter(({ id }) => named.includes(id))} />
+      <List title={many(links.length, 'link')}>
+        {links.map((link) => (
+          <Row
+            key={link.id}
+            name={link.id}
+            state={link.state}
+            why={link.why}
+            note={`to ${link.from === device.id ? link.to : link.from}`}
+          />
+        ))}
+      </List>
+      <Targets of={device.id} />
     </>
   )
 }
