@@ -7,6 +7,8 @@ const API = process.env['FAULTLINE_API'] ?? 'http://127.0.0.1:7480'
 
 export default defineConfig({
   plugins: [react()],
+  // Workers load the land that they need, when they need it.
+  worker: { format: 'es' },
   build: {
     target: 'es2022',
     // Every file is served from the binary: nothing may become a `data:` URL, which the content

@@ -135,3 +135,126 @@ for (const scheme of ['light', 'dark'] as const) {
     }
   })
 }
+
+/** Sites and links of the largest network that the map is made for. */
+const LARGE = { sites: 2_000, links: 5_000, changesPerSecond: 100 }
+/** A longer task is felt as a stutter. */
+const TASK_MS_MAX = 50
+/** How long it is watched. */
+const WATCHED_MS = 8_000
+
+test('a network of 2,000 sites and 5,000 links that changes all the time stays smooth', async ({
+  page,
+  console: signedIn,
+}) => {
+  test.skip(
+    process.env['FAULTLINE_E2E_SPEED'] === undefined,
+    'times mean something on a quiet machine alone: set FAULTLINE_E2E_SPEED to measure them',
+  )
+  let version = 1
+  // One of forty is not well at a time; who it is changes.
+  const stateOf = (at: number, turn: number) =>
+    at % 40 === turn % 40 ? (['down', 'degraded', 'unknown'] as const)[at % 3] : 'up'
+  // A field of sites; each is linked to some that are near, as fibre is.
+  const COLUMNS = 50
+  const site = (at: number, turn: number) => ({
+    id: `s${at}`,
+    kind: 'site',
+    latitude: 40 + Math.floor(at / COLUMNS) * 0.4 + ((at * 7919) % 31) / 100,
+    longitude: -4 + (at % COLUMNS) * 0.5 + ((at * 104_729) % 43) / 100,
+    state: stateOf(at, turn),
+    why: '3 of 12 targets down',
+    targets: { up: 9, degraded: 0, down: 3, unknown: 0, paused: 0 },
+  })
+  const NEAR = [1, COLUMNS, COLUMNS + 1, 2]
+  const link = (at: number, turn: number) => ({
+    id: `l${at}`,
+    kind: 'link',
+    from: `r${at % LARGE.sites}`,
+    to: `r${(at + (NEAR[Math.floor(at / LARGE.sites)] ?? 1)) % LARGE.sites}`,
+    state: stateOf(at, turn),
+    why: 'answers of 12 targets pass over it',
+  })
+  const all = <T>(length: number, make: (at: number) => T) =>
+    Array.from({ length }, (_, at) => make(at))
+  await page.addInitScript(() => {
+    // As on a browser without shared workers, with events as fast as a bad day has them.
+    Reflect.deleteProperty(window, 'SharedWorker')
+    class Events extends EventTarget {
+      static CLOSED = 2
+      readyState = 1
+      onopen: (() => void) | null = null
+      constructor() {
+        super()
+        setTimeout(() => this.onopen?.(), 0)
+        setInterval(() => {
+          const at = new Date().toISOString()
+          const data = { position: 1, target: 1, probe: 1, agent: 1, from: 'up', to: 'down', at }
+          this.dispatchEvent(new MessageEvent('verdict', { data: JSON.stringify(data) }))
+        }, 10)
+      }
+      close() {
+        this.readyState = 2
+      }
+    }
+    Object.assign(window, { EventSource: Events })
+  })
+  await page.route('**/api/v1/map*', async (route) => {
+    const isWhole = !route.request().url().includes('after=')
+    version += 1
+    const begun = (version * 37) % LARGE.sites
+    const some = <T>(make: (at: number) => T) =>
+      all(LARGE.changesPerSecond / 2, (at) => make((begun + at * 13) % LARGE.sites))
+    await route.fulfill({
+      json: {
+        version: String(version),
+        is_whole: isWhole,
+        at: new Date().toISOString(),
+        is_past: false,
+        is_unrecorded: false,
+        topology_version: 1,
+        targets_outside: 0,
+        incidents: [],
+        sites: isWhole ? all(LARGE.sites, (at) => site(at, 0)) : some((at) => site(at, version)),
+        devices: isWhole
+          ? all(LARGE.sites, (at) => ({
+              ...site(at, 0),
+              id: `r${at}`,
+              kind: 'device',
+              site: `s${at}`,
+            }))
+          : [],
+        links: isWhole ? all(LARGE.links, (at) => link(at, 0)) : some((at) => link(at, version)),
+      },
+    })
+  })
+  await signedIn.goto('/map')
+  const map = page.getByRole('application', { name: /2000 sites/ })
+  await expect(map).toBeVisible()
+  await page.waitForTimeout(3_000)
+  const longest = page.evaluate(
+    (watched) =>
+      new Promise<number[]>((resolve) => {
+        const tasks: number[] = []
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries()) tasks.push(Math.round(entry.duration))
+        }).observe({ type: 'longtask' })
+        setTimeout(() => {
+          resolve(tasks)
+        }, watched)
+      }),
+    WATCHED_MS,
+  )
+  const before = version
+  // Meanwhile somebody looks around.
+  const box = await map.boundingBox()
+  const [x, y] = [(box?.x ?? 0) + 400, (box?.y ?? 0) + 250]
+  await page.mouse.move(x, y)
+  for (let turn = 0; turn < 12; turn += 1) await page.mouse.wheel(0, turn < 6 ? -100 : 100)
+  await page.mouse.down()
+  for (let turn = 0; turn < 20; turn += 1) await page.mouse.move(x + turn * 8, y + turn * 3)
+  await page.mouse.up()
+  const tasks = await longest
+  expect(version, 'it went on changing').toBeGreaterThan(before)
+  expect(tasks.filter((ms) => ms > TASK_MS_MAX)).toEqual([])
+})

@@ -28,6 +28,8 @@ const FLUSH_MS = 1_000
  * Lists with more pages than this are patched in place; fetching all pages anew would be a storm.
  */
 export const REFETCH_PAGES_MAX = 3
+/** Whoever shows when something was heard last is told this often that it is still so. */
+const TOLD_EVERY_MS = 1_000
 /** The map of the past does not change. */
 const MAP_NOW = [...keys.map, 'now'] as const
 /** A page in the background stops listening after this; the last one ends the connection. */
@@ -58,6 +60,7 @@ export class Live {
   #watchTimer: number | undefined
   #hiddenTimer: number | undefined
   #openedAt = 0
+  #toldAt = 0
 
   constructor(private readonly client: QueryClient) {}
 
@@ -202,6 +205,13 @@ export class Live {
     const at = serverTime === undefined ? Number.NaN : Date.parse(serverTime)
     const offsetMs = Number.isNaN(at) ? this.#state.offsetMs : at - now
     setServerOffset(offsetMs)
+    const isSame = this.#state.status === 'live' && offsetMs === this.#state.offsetMs
+    // A hundred events a second are not a hundred pages drawn anew.
+    if (isSame && now - this.#toldAt < TOLD_EVERY_MS) {
+      this.#state.heardAt = now
+      return
+    }
+    this.#toldAt = now
     this.#set({ status: 'live', heardAt: now, offsetMs })
   }
 

@@ -1,6 +1,6 @@
 /**
- * Sites and links on a map that is moved by pointer, touch and keyboard. It draws on a canvas:
- * thousands of sites stay smooth, without WebGL. What it shows is also to be had as a table.
+ * Sites and links on a map that is moved by pointer, touch and keyboard. It is drawn on a
+ * canvas by a worker: thousands of sites stay smooth, without WebGL. What it shows is also to be had as a table.
  */
 
 import { useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from 'react'
@@ -18,17 +18,8 @@ import {
 import { verdictMark } from '../domain/verdict'
 import { Icon } from '../ui/Icon'
 import css from './SiteMap.module.css'
-import {
-  type Drawn,
-  type Ink,
-  type Scene,
-  inkOf,
-  onScreen,
-  paintNetwork,
-  paintWorld,
-  under,
-} from './paint'
-import { FINE_FROM_SCALE, type Land, worldOf } from './world'
+import { type Painter, painterOf } from './painter'
+import { type Drawn, type Ink, type Plan, drawnOf, inkOf, onScreen, planOf, under } from './plan'
 
 interface Props {
   map: NetMap
@@ -54,7 +45,6 @@ const ZOOM_STEP = 1.5
 /** A pointer that moved less than this pressed; more, and it dragged. */
 const SLOP_PX = 4
 const REACH_PX = 10
-const NOTHING: readonly Land[] = []
 
 export function SiteMap({
   map,
@@ -70,8 +60,8 @@ export function SiteMap({
   const frame = useRef<HTMLDivElement>(null)
   const ground = useRef<HTMLCanvasElement>(null)
   const top = useRef<HTMLCanvasElement>(null)
-  const drawn = useRef<readonly Drawn[]>([])
-  const scene = useRef<Scene | null>(null)
+  const painter = useRef<Painter | null>(null)
+  const planned = useRef<Plan | null>(null)
   const [size, setSize] = useState({ width: 0, height: 0 })
   const [ink, setInk] = useState<Ink | null>(null)
   const [moved, setMoved] = useState<View | null>(null)
@@ -97,9 +87,6 @@ export function SiteMap({
     return { clusters: made, home: at }
   }, [layout, step, zoom])
 
-  const isFine = view !== null && view.scale > FINE_FROM_SCALE
-  const lands = useLands(layout.isPlan, isFine)
-
   useEffect(() => {
     const element = frame.current
     if (element === null) return
@@ -121,52 +108,40 @@ export function SiteMap({
   }, [])
 
   useEffect(() => {
-    if (view === null || ink === null || size.width === 0) return
-    scene.current = {
-      map,
-      view,
-      size,
-      zoom,
-      lands,
-      clusters,
-      home,
-      matching,
-      focus,
-      selected,
-      guessed: layout.guessed,
-      ink,
+    const [below, above] = [ground.current, top.current]
+    if (below === null || above === null) return
+    const made = painterOf(below, above)
+    painter.current = made
+    return () => {
+      made.close()
+      painter.current = null
     }
+  }, [])
+
+  useEffect(() => {
+    if (view === null || ink === null || size.width === 0) return
     // As often as the screen shows something, however often something changes.
     const request = requestAnimationFrame(() => {
-      const [below, above] = [ground.current, top.current]
-      if (below === null || above === null || scene.current === null) return
-      const ratio = window.devicePixelRatio
-      const key = `${view.x} ${view.y} ${view.scale} ${size.width} ${size.height} ${lands.length} ${ink.land}`
-      if (below.dataset['key'] !== key) {
-        below.dataset['key'] = key
-        paint(below, size, ratio, (context, of) => {
-          paintWorld(context, of, ratio)
-        })
-      }
-      paint(above, size, ratio, (context, of) => {
-        drawn.current = paintNetwork(context, of, ratio)
+      const plan = planOf({
+        map,
+        view,
+        size,
+        zoom,
+        hasLand: !layout.isPlan,
+        clusters,
+        home,
+        matching,
+        focus,
+        selected,
+        ink,
       })
+      planned.current = plan
+      painter.current?.paint(plan, window.devicePixelRatio)
     })
     return () => {
       cancelAnimationFrame(request)
     }
-    function paint(
-      canvas: HTMLCanvasElement,
-      { width, height }: { width: number; height: number },
-      ratio: number,
-      draw: (context: CanvasRenderingContext2D, of: Scene) => void,
-    ) {
-      const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)]
-      if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h]
-      const context = canvas.getContext('2d')
-      if (context !== null && scene.current !== null) draw(context, scene.current)
-    }
-  }, [map, view, size, zoom, lands, clusters, home, matching, focus, selected, layout, ink])
+  }, [map, view, size, zoom, clusters, home, matching, focus, selected, layout, ink])
 
   const change = useCallback(
     (next: (view: View) => View) => {
@@ -182,10 +157,12 @@ export function SiteMap({
   const look = (factor: number) => {
     change((from) => zoomed(from, factor, center, size))
   }
+  const find = (at: Point) =>
+    planned.current === null ? null : under(drawnOf(planned.current), at, REACH_PX)
   const worstSite = (ids: readonly string[]) =>
     ids.flatMap((id) => map.sites.get(id) ?? []).sort(bySeverity)[0]?.id ?? null
   const press = (at: Point) => {
-    const found = under(drawn.current, at, REACH_PX)
+    const found = find(at)
     if (found === null) return onSelect?.(null)
     if (found.kind === 'links') return onSelect?.(found.bundles[0]?.id ?? null)
     if (found.sites.length === 1) return onSelect?.(found.sites[0] ?? null)
@@ -197,7 +174,7 @@ export function SiteMap({
     else change((from) => ({ ...next, scale: Math.min(next.scale, from.scale * 12) }))
   }
   useGestures(top, isStill, size, change, press, (at) => {
-    const found = at === null ? null : under(drawn.current, at, REACH_PX)
+    const found = at === null ? null : find(at)
     setHovered(found === null || at === null ? null : { drawn: found, at })
   })
 
@@ -212,7 +189,7 @@ export function SiteMap({
     if (next === undefined) return
     onSelect?.(next)
     const place = layout.places.get(next)
-    const of = scene.current
+    const of = planned.current
     if (place === undefined || of === null) return
     const { x, y } = onScreen(of, place)
     const isSeen = x > 40 && y > 40 && x < size.width - 40 && y < size.height - 40
@@ -321,26 +298,6 @@ export function SiteMap({
       {hovered !== null && <Tip map={map} size={size} {...hovered} />}
     </div>
   )
-}
-
-function useLands(isPlan: boolean, isFine: boolean): readonly Land[] {
-  const [coarse, setCoarse] = useState<readonly Land[]>(NOTHING)
-  const [fine, setFine] = useState<readonly Land[]>(NOTHING)
-  useEffect(() => {
-    if (isPlan) return
-    let isGone = false
-    const take = (of: (lands: readonly Land[]) => void) => (lands: readonly Land[]) => {
-      if (!isGone) of(lands)
-    }
-    // Without land the map is still a map.
-    if (isFine) worldOf('fine').then(take(setFine), () => undefined)
-    else worldOf('coarse').then(take(setCoarse), () => undefined)
-    return () => {
-      isGone = true
-    }
-  }, [isPlan, isFine])
-  if (isPlan) return NOTHING
-  return isFine && fine.length > 0 ? fine : coarse.length > 0 ? coarse : fine
 }
 
 interface Pointers {

@@ -1,89 +1,19 @@
-/** Draws a map on a canvas. It knows nothing of React, and keeps what it drew for the pointer. */
+/** Draws what was planned of a map on a canvas: of a page, or of a worker. */
 
-import type { View } from '../domain/layout'
-import {
-  type Bundle,
-  type Cluster,
-  type Focus,
-  type NetMap,
-  type Point,
-  bySeverity,
-  worst,
-} from '../domain/netmap'
+import type { Point } from '../domain/netmap'
 import { type Verdict, verdictMark } from '../domain/verdict'
+import type { Plan, Spot } from './plan'
 import type { Land } from './world'
 
-/** Colours of the theme, as the canvas needs them. */
-export interface Ink {
-  sea: string
-  land: string
-  border: string
-  ink: string
-  ink2: string
-  line: string
-  surface: string
-  accent: string
-  fill: Record<Verdict, string>
-  text: Record<Verdict, string>
-  font: string
-}
+export type Canvas = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D
 
-export interface Scene {
-  map: NetMap
-  view: View
-  size: { width: number; height: number }
-  /** Of the screen, for how it is drawn: 1, or more on a wall. */
-  zoom: number
-  lands: readonly Land[]
-  clusters: readonly Cluster[]
-  /** Cluster by site. */
-  home: ReadonlyMap<string, number>
-  matching: ReadonlySet<string> | null
-  focus: Focus | null
-  /** A site or a bundle. */
-  selected: string | null
-  guessed: ReadonlySet<string>
-  ink: Ink
-}
-
-/** What was drawn where, for the pointer. */
-export type Drawn =
-  | { kind: 'sites'; sites: readonly string[]; at: Point; radius: number }
-  | { kind: 'links'; bundles: readonly Bundle[]; from: Point; to: Point }
-
-export function inkOf(element: Element): Ink {
-  const style = getComputedStyle(element)
-  const of = (name: string) => style.getPropertyValue(name).trim()
-  return {
-    sea: of('--map-sea'),
-    land: of('--map-land'),
-    border: of('--map-border'),
-    ink: of('--ink'),
-    ink2: of('--ink-2'),
-    line: of('--line-strong'),
-    surface: of('--surface'),
-    accent: of('--accent'),
-    fill: {
-      up: of('--map-up'),
-      degraded: of('--warn-fill'),
-      down: of('--bad-fill'),
-      unknown: of('--surface'),
-    },
-    text: { up: '#fff', degraded: '#1a1205', down: '#fff', unknown: of('--muted') },
-    font: style.fontFamily,
-  }
-}
-
-/** Where a point of the plane is on the screen. */
-export function onScreen({ view, size }: Pick<Scene, 'view' | 'size'>, at: Point): Point {
-  return {
-    x: (at.x - view.x) * view.scale + size.width / 2,
-    y: (at.y - view.y) * view.scale + size.height / 2,
-  }
-}
-
-export function paintWorld(context: CanvasRenderingContext2D, scene: Scene, ratio: number): void {
-  const { view, size, lands, ink } = scene
+export function paintWorld(
+  context: Canvas,
+  scene: Plan,
+  lands: readonly Land[],
+  ratio: number,
+): void {
+  const { view, size, ink } = scene
   context.setTransform(ratio, 0, 0, ratio, 0, 0)
   context.fillStyle = ink.sea
   context.fillRect(0, 0, size.width, size.height)
@@ -105,74 +35,13 @@ export function paintWorld(context: CanvasRenderingContext2D, scene: Scene, rati
 
 const FAINT = 0.16
 
-export function paintNetwork(
-  context: CanvasRenderingContext2D,
-  scene: Scene,
-  ratio: number,
-): readonly Drawn[] {
+export function paintNetwork(context: Canvas, scene: Plan, ratio: number): void {
   context.setTransform(ratio, 0, 0, ratio, 0, 0)
   context.clearRect(0, 0, scene.size.width, scene.size.height)
   context.lineCap = 'round'
-  const drawn: Drawn[] = []
-  paintLinks(context, scene, drawn)
-  paintSites(context, scene, drawn)
+  paintLinks(context, scene)
+  paintSites(context, scene)
   context.globalAlpha = 1
-  return drawn
-}
-
-interface Line {
-  bundles: Bundle[]
-  from: Point
-  to: Point
-  count: number
-  state: Verdict
-  isFaint: boolean
-  isCause: boolean
-  isSuspect: boolean
-  isSelected: boolean
-}
-
-function linesOf(scene: Scene): Line[] {
-  const { map, clusters, home, matching, focus, selected } = scene
-  const lines = new Map<string, Line>()
-  for (const bundle of map.shape.bundles) {
-    const [a, b] = [home.get(bundle.from), home.get(bundle.to)]
-    if (a === undefined || b === undefined || a === b) continue
-    const key = a < b ? `${a} ${b}` : `${b} ${a}`
-    const links = bundle.links.flatMap((id) => map.links.get(id) ?? [])
-    const isOut =
-      (matching !== null && !(matching.has(bundle.from) && matching.has(bundle.to))) ||
-      (focus !== null && !bundle.links.some((id) => focus.links.has(id)))
-    const state = worst(links.map((link) => link.state))
-    const line = lines.get(key)
-    const isCause = links.some((link) => link.part === 'cause')
-    const isSuspect = links.some((link) => link.part === 'suspect')
-    if (line !== undefined) {
-      line.bundles.push(bundle)
-      line.count += links.length
-      line.state = worst([line.state, state])
-      line.isFaint &&= isOut
-      line.isCause ||= isCause
-      line.isSuspect ||= isSuspect
-      line.isSelected ||= bundle.id === selected
-      continue
-    }
-    const [from, to] = [clusters[a], clusters[b]]
-    if (from === undefined || to === undefined) continue
-    lines.set(key, {
-      bundles: [bundle],
-      from: onScreen(scene, from.at),
-      to: onScreen(scene, to.at),
-      count: links.length,
-      state,
-      isFaint: isOut,
-      isCause,
-      isSuspect,
-      isSelected: bundle.id === selected,
-    })
-  }
-  const order = { up: 1, unknown: 0, degraded: 2, down: 3 }
-  return [...lines.values()].sort((a, b) => order[a.state] - order[b.state])
 }
 
 const DASH: Record<Verdict, number[]> = {
@@ -182,13 +51,10 @@ const DASH: Record<Verdict, number[]> = {
   down: [3, 4],
 }
 
-function paintLinks(context: CanvasRenderingContext2D, scene: Scene, drawn: Drawn[]): void {
-  const { size, zoom, ink } = scene
-  for (const line of linesOf(scene)) {
+function paintLinks(context: Canvas, scene: Plan): void {
+  const { zoom, ink } = scene
+  for (const line of scene.lines) {
     const { from, to, state } = line
-    if (Math.max(from.x, to.x) < 0 || Math.min(from.x, to.x) > size.width) continue
-    if (Math.max(from.y, to.y) < 0 || Math.min(from.y, to.y) > size.height) continue
-    drawn.push({ kind: 'links', bundles: line.bundles, from, to })
     const isBad = state === 'down' || state === 'degraded'
     const width = (isBad ? 2.4 : 1.3) + Math.min(2.2, Math.log2(line.count) * 0.8)
     context.globalAlpha = line.isFaint ? FAINT : 1
@@ -225,7 +91,7 @@ function paintLinks(context: CanvasRenderingContext2D, scene: Scene, drawn: Draw
   }
 }
 
-function chip(context: CanvasRenderingContext2D, scene: Scene, at: Point, text: string): void {
+function chip(context: Canvas, scene: Plan, at: Point, text: string): void {
   const { ink, zoom } = scene
   context.font = `600 ${10 * zoom}px ${ink.font}`
   context.textAlign = 'center'
@@ -239,8 +105,8 @@ function chip(context: CanvasRenderingContext2D, scene: Scene, at: Point, text: 
 
 /** A mark: colour, shape and letter say the same. */
 export function shape(
-  context: CanvasRenderingContext2D,
-  { ink, zoom }: Pick<Scene, 'ink' | 'zoom'>,
+  context: Canvas,
+  { ink, zoom }: Pick<Plan, 'ink' | 'zoom'>,
   { x, y }: Point,
   radius: number,
   state: Verdict,
@@ -277,51 +143,7 @@ export function shape(
   context.fillText(verdictMark(state).letter, x, y + radius * 0.06)
 }
 
-interface Spot {
-  id: string
-  sites: readonly string[]
-  at: Point
-  state: Verdict
-  radius: number
-  isFaint: boolean
-  part: 'cause' | 'suspect' | 'hit' | null
-  isSelected: boolean
-  links: number
-}
-
-function spotsOf(scene: Scene): Spot[] {
-  const { map, clusters, matching, focus, selected, size, zoom } = scene
-  const spots: Spot[] = []
-  for (const cluster of clusters) {
-    const at = onScreen(scene, cluster.at)
-    if (at.x < -60 || at.x > size.width + 60 || at.y < -60 || at.y > size.height + 60) continue
-    const sites = cluster.sites.flatMap((id) => map.sites.get(id) ?? [])
-    const shown = sites.filter(
-      ({ id }) =>
-        (matching === null || matching.has(id)) && (focus === null || focus.sites.has(id)),
-    )
-    const of = shown.length === 0 ? sites : shown
-    const state = worst(of.map((site) => site.state))
-    const has = (part: string) => of.some((site) => site.part === part)
-    const one = 7 + (state === 'down' || state === 'degraded' ? 1.5 : 0)
-    spots.push({
-      id: cluster.id,
-      sites: cluster.sites,
-      at,
-      state,
-      radius:
-        (cluster.sites.length === 1 ? one : 9 + 2.1 * Math.log2(cluster.sites.length)) * zoom,
-      isFaint: shown.length === 0,
-      part: has('cause') ? 'cause' : has('suspect') ? 'suspect' : has('hit') ? 'hit' : null,
-      isSelected: selected !== null && cluster.sites.includes(selected),
-      links: cluster.sites.reduce((sum, id) => sum + (map.shape.linksOf.get(id)?.length ?? 0), 0),
-    })
-  }
-  // The worst is drawn last, on top.
-  return spots.sort((a, b) => bySeverity(b, a))
-}
-
-function ring(context: CanvasRenderingContext2D, at: Point, radius: number, dash: number[] = []) {
+function ring(context: Canvas, at: Point, radius: number, dash: number[] = []) {
   context.beginPath()
   context.arc(at.x, at.y, radius, 0, Math.PI * 2)
   context.setLineDash(dash)
@@ -329,12 +151,10 @@ function ring(context: CanvasRenderingContext2D, at: Point, radius: number, dash
   context.setLineDash([])
 }
 
-function paintSites(context: CanvasRenderingContext2D, scene: Scene, drawn: Drawn[]): void {
-  const { ink, zoom } = scene
-  const spots = spotsOf(scene)
+function paintSites(context: Canvas, scene: Plan): void {
+  const { ink, zoom, spots } = scene
   for (const spot of spots) {
     const { at, radius, part } = spot
-    drawn.push({ kind: 'sites', sites: spot.sites, at, radius })
     context.globalAlpha = spot.isFaint ? FAINT : 1
     if (part === 'cause' || part === 'suspect') {
       context.strokeStyle = ink.fill.down
@@ -361,15 +181,13 @@ function paintSites(context: CanvasRenderingContext2D, scene: Scene, drawn: Draw
 const RING_ORDER: readonly Verdict[] = ['down', 'degraded', 'unknown', 'up']
 
 /** Several sites: how many, a ring that says how many of them are what, and the worst of them. */
-function paintCluster(context: CanvasRenderingContext2D, scene: Scene, spot: Spot): void {
-  const { ink, zoom, map } = scene
-  const { at, radius } = spot
+function paintCluster(context: Canvas, scene: Plan, spot: Spot): void {
+  const { ink, zoom } = scene
+  const { at, radius, counts } = spot
   context.beginPath()
   context.arc(at.x, at.y, radius, 0, Math.PI * 2)
   context.fillStyle = ink.surface
   context.fill()
-  const counts: Record<Verdict, number> = { down: 0, degraded: 0, unknown: 0, up: 0 }
-  for (const id of spot.sites) counts[map.sites.get(id)?.state ?? 'unknown'] += 1
   let turn = -Math.PI / 2
   context.lineCap = 'butt'
   context.lineWidth = 3.4 * zoom
@@ -396,8 +214,8 @@ function paintCluster(context: CanvasRenderingContext2D, scene: Scene, spot: Spo
 /** More names than this say nothing. */
 const LABELS_MAX = 220
 
-function paintLabels(context: CanvasRenderingContext2D, scene: Scene, spots: Spot[]): void {
-  const { ink, zoom, map } = scene
+function paintLabels(context: Canvas, scene: Plan, spots: readonly Spot[]): void {
+  const { ink, zoom } = scene
   const taken: { left: number; top: number; right: number; bottom: number }[] = spots.map(
     ({ at, radius }) => ({
       left: at.x - radius,
@@ -423,7 +241,8 @@ function paintLabels(context: CanvasRenderingContext2D, scene: Scene, spots: Spo
     const isLoud = spot.state === 'down' || spot.state === 'degraded' || spot.isSelected
     const px = (isLoud ? 12.5 : 11.5) * zoom
     context.font = `${isLoud ? 650 : 500} ${px}px ${ink.font}`
-    const text = labelOf(map, spot)
+    const text = spot.label
+    if (text === '') continue
     const width = context.measureText(text).width
     const gap = spot.radius + (spot.part === null ? 5 : 12) * zoom
     const half = px * 0.62
@@ -454,41 +273,4 @@ function paintLabels(context: CanvasRenderingContext2D, scene: Scene, spots: Spo
     context.fillStyle = isLoud ? ink.ink : ink.ink2
     context.fillText(text, at.x, at.y)
   }
-}
-
-function labelOf(map: NetMap, spot: Spot): string {
-  const bad = spot.sites
-    .flatMap((id) => map.sites.get(id) ?? [])
-    .filter((site) => site.state === 'down' || site.state === 'degraded')
-    .sort(bySeverity)
-  const [first, second] = bad
-  if (spot.sites.length === 1) return spot.id
-  if (first === undefined) return ''
-  return second === undefined ? first.id : `${first.id} +${bad.length - 1}`
-}
-
-/** What is under a point of the screen; sites before links. */
-export function under(drawn: readonly Drawn[], at: Point, reach: number): Drawn | null {
-  let found: Drawn | null = null
-  let nearest = Infinity
-  for (const one of drawn) {
-    if (one.kind !== 'sites') continue
-    const distance = Math.hypot(one.at.x - at.x, one.at.y - at.y) - one.radius
-    if (distance < reach && distance < nearest) [found, nearest] = [one, distance]
-  }
-  if (found !== null) return found
-  for (const one of drawn) {
-    if (one.kind !== 'links') continue
-    const distance = toSegment(at, one.from, one.to)
-    if (distance < Math.min(reach, 8) && distance < nearest) [found, nearest] = [one, distance]
-  }
-  return found
-}
-
-function toSegment(p: Point, a: Point, b: Point): number {
-  const [dx, dy] = [b.x - a.x, b.y - a.y]
-  const length = dx * dx + dy * dy
-  const along = length === 0 ? 0 : ((p.x - a.x) * dx + (p.y - a.y) * dy) / length
-  const t = Math.max(0, Math.min(1, along))
-  return Math.hypot(p.x - a.x - t * dx, p.y - a.y - t * dy)
 }

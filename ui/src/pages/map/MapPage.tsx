@@ -139,7 +139,9 @@ function Lead({ map }: { map: NetMap }) {
 }
 
 function Filters({ map, search, set }: Parts) {
-  const { tags, roles } = useMemo(() => choices(map), [map])
+  // Tags and roles change with the network, not with its states.
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const { tags, roles } = useMemo(() => choices(map), [map.shape])
   const counts = stateCounts(map.sites.values())
   return (
     <div className={css.filters} role="group" aria-label="Filters">
