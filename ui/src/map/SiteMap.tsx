@@ -1,6 +1,6 @@
 /**
- * Sites and links on a map that is moved by pointer, touch and keyboard. It is drawn on a
- * canvas by a worker: thousands of sites stay smooth, without WebGL. What it shows is also to be had as a table.
+ * Sites and links on a map that is moved by pointer, touch and keyboard. It is drawn on a canvas by
+ * a worker: thousands of sites stay smooth, without WebGL. What it shows is also had as a table.
  */
 
 import { useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from 'react'
