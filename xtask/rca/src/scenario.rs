@@ -37,6 +37,10 @@ pub(crate) enum Failure {
     Lossy(u32),
     AgentBlind,
     AgentDead,
+    /// A device that starts again; only over time.
+    Reboot,
+    /// A link that goes down and up; only over time.
+    Flapping,
     Nothing,
 }
 
@@ -164,9 +168,11 @@ pub(crate) fn broken(topology: &Topology, failure: Failure, dice: &mut Dice) -> 
     let hosts: BTreeSet<ElementIx> =
         topology.of_kind(ElementKind::Agent).filter_map(|agent| topology.host(agent)).collect();
     match failure {
-        Failure::Link | Failure::Lossy(_) => dice.some(&of(ElementKind::Link), 1),
+        Failure::Link | Failure::Flapping | Failure::Lossy(_) => {
+            dice.some(&of(ElementKind::Link), 1)
+        }
         Failure::TwoLinks => dice.some(&of(ElementKind::Link), 2),
-        Failure::Device => {
+        Failure::Device | Failure::Reboot => {
             let mut devices = of(ElementKind::Device);
             devices.retain(|device| !hosts.contains(device));
             dice.some(&devices, 1)

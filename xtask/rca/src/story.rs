@@ -33,7 +33,7 @@ const LASTS_MEDIAN_US: f64 = 240e6;
 const LASTS_SPREAD: f64 = 0.7;
 const LASTS_MAX_US: i64 = 1_200 * SECOND_US;
 
-const FAILURES: [Failure; 9] = [
+const FAILURES: [Failure; 11] = [
     Failure::Access,
     Failure::Device,
     Failure::Link,
@@ -42,8 +42,14 @@ const FAILURES: [Failure; 9] = [
     Failure::Conduit,
     Failure::Upstream,
     Failure::AgentDead,
+    Failure::Reboot,
+    Failure::Flapping,
     Failure::Nothing,
 ];
+/// How long a device takes to start again.
+const REBOOT_US: i64 = 90 * SECOND_US;
+/// A link that flaps is down for so long, and up for as long.
+const FLAP_US: i64 = 45 * SECOND_US;
 
 /// One failure and its course.
 struct Story<'a> {
@@ -77,7 +83,11 @@ pub(crate) fn run(size: Size, args: &crate::Args) -> anyhow::Result<()> {
     let dice = Dice::new(seed);
     let topology = grow::grow(size, &dice)?;
     let mut all = Vec::new();
-    for failure in FAILURES {
+    let is_asked = |failure: &Failure| {
+        let name = format!("{failure:?}");
+        args.failure.as_ref().is_none_or(|asked| asked.eq_ignore_ascii_case(&name))
+    };
+    for failure in FAILURES.into_iter().filter(is_asked) {
         let mut told = Told::default();
         for nth in 0..scenarios {
             let dice = dice.fork(hash(&format!("{failure:?} {nth}")));
@@ -103,7 +113,14 @@ fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told, 
     let span = CONVERGED_US.end - CONVERGED_US.start;
     let converged_at = CONVERGED_US.start + dice.below(span as usize) as i64;
     let lasts = (LASTS_MEDIAN_US * (LASTS_SPREAD * normal(&mut dice)).exp()) as i64;
-    let healed_at = lasts.clamp(2 * INTERVAL_US, LASTS_MAX_US);
+    let healed_at = if failure == Failure::Reboot {
+        REBOOT_US
+    } else if failure == Failure::Flapping {
+        // The last thing it does is to come up.
+        (lasts / (2 * FLAP_US)).clamp(2, 6) * 2 * FLAP_US - FLAP_US
+    } else {
+        lasts.clamp(2 * INTERVAL_US, LASTS_MAX_US)
+    };
     let mut story = Story { topology, failure, fate, converged_at, healed_at, dice };
     let Some(case) = story.case() else {
         told.unseen += 1;
@@ -143,6 +160,15 @@ fn tell(topology: &Topology, failure: Failure, mut dice: Dice, told: &mut Told, 
         incident.state == engine::rca::State::Open && is_likely
     };
     told.open_at_end += u32::from(player.incidents().list().any(is_open));
+    if says {
+        let known: BTreeSet<u32> = player.incidents().told().map(|(_, id)| id.0).collect();
+        for incident in player.incidents().list().filter(|incident| is_open(incident)) {
+            let headline = text::headline(topology, &incident.finding);
+            let (id, pairs) = (incident.id.0, incident.finding.pairs.len());
+            let who = if known.contains(&id) { "people know" } else { "nobody was told" };
+            println!("  still open: i{id} {headline}; {pairs} pairs, {who}");
+        }
+    }
 }
 
 /// Prints each message with what it named.
@@ -207,7 +233,13 @@ impl Story<'_> {
                 continue;
             }
             let until = if is_gone { self.healed_at } else { self.converged_at };
-            let is_out = is_hit && (0..until).contains(&us);
+            let is_out = is_hit
+                && if self.failure == Failure::Flapping {
+                    let of_turn = us.rem_euclid(2 * FLAP_US);
+                    (0..self.healed_at).contains(&us) && of_turn < until.min(FLAP_US)
+                } else {
+                    (0..until).contains(&us)
+                };
             let is_lost = if is_out {
                 !self.dice.chance(NOISE.false_good)
             } else {
@@ -236,9 +268,7 @@ impl Story<'_> {
         }
         let mut facts = Vec::new();
         for (link, end) in ports {
-            for (from, kind) in
-                [(0, FactKind::InterfaceDown), (self.healed_at, FactKind::InterfaceUp)]
-            {
+            for (from, kind) in self.turns() {
                 if self.dice.chance(NOISE.telemetry) {
                     let us = from + SECOND_US + self.dice.below(5_000_000) as i64;
                     facts.push(Fact {
@@ -255,8 +285,36 @@ impl Story<'_> {
                 }
             }
         }
+        if self.failure == Failure::Reboot {
+            for device in &self.fate {
+                if self.dice.chance(NOISE.telemetry) {
+                    facts.push(Fact {
+                        element: *device,
+                        end: None,
+                        agent: None,
+                        kind: Some(FactKind::Restarted),
+                        at: at(self.healed_at + SECOND_US),
+                        until: None,
+                        value: None,
+                        weight: 1.0,
+                        by: None,
+                    });
+                }
+            }
+        }
         facts.sort_by_key(|fact| (fact.at, fact.element, fact.end));
         facts
+    }
+
+    /// When ports go down, and up again.
+    fn turns(&self) -> Vec<(i64, FactKind)> {
+        let once =
+            |down: i64, up: i64| [(down, FactKind::InterfaceDown), (up, FactKind::InterfaceUp)];
+        if self.failure != Failure::Flapping {
+            return once(0, self.healed_at).to_vec();
+        }
+        let turns = (0..self.healed_at).step_by(2 * FLAP_US as usize);
+        turns.flat_map(|down| once(down, down + FLAP_US)).collect()
     }
 
     fn beats(&self) -> Vec<Beat> {

@@ -2,7 +2,8 @@
 //! to tell.
 //!
 //! 1 - A finding goes on with the incident whose cause it shares or, if that has no finding of its
-//!     own cause, whose pairs it explains.
+//!     own cause, whose pairs it explains. What is too unlikely to be an incident, and hits few of
+//!     many pairs, is chance: with it none goes on.
 //! 2 - A new finding opens an incident; people are told once its cause is likelier than not, and of
 //!     what nobody feels once it is nearly sure.
 //! 3 - People are told of the opening, and of another cause that is likely and stays so for a
@@ -190,7 +191,7 @@ impl Incidents {
             let is_same = |incident: &Incident| {
                 incident
                     .own(&assessment.findings)
-                    .map_or_else(|| incident.goes_on(finding), |own| ptr::eq(own, finding))
+                    .map_or_else(|| incident.goes_on_now(finding), |own| ptr::eq(own, finding))
             };
             let mut same: Vec<usize> =
                 (0..self.open.len()).filter(|at| self.open.get(*at).is_some_and(is_same)).collect();
@@ -444,6 +445,15 @@ impl Incident {
             let common = common.count();
             0 < common && finding.pairs.len() <= common * 2
         }
+    }
+
+    /// The same of one that is open: a few rounds of many that were lost by chance do not keep it
+    /// so.
+    fn goes_on_now(&self, finding: &Finding) -> bool {
+        let probability = finding.causes.first().map_or(0.0, |cause| cause.probability);
+        let is_few = finding.pairs.len() * STRAGGLER_PAIRS <= self.finding.pairs.len();
+        let is_chance = probability < OPEN_PROBABILITY && is_few && !self.shares_cause(finding);
+        !is_chance && self.goes_on(finding)
     }
 
     /// Whether most of what this explains is explained by the finding.

@@ -251,6 +251,35 @@ fn an_outage_goes_on_with_what_is_out_and_not_with_what_loses_beside_it() {
 }
 
 #[test]
+fn rounds_lost_by_chance_among_many_keep_no_outage_open() {
+    let all = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20";
+    let chance = format!(
+        "0 | device1 99 hits {all}
+        10 | link2 3 hits 5
+        20 | link3 3 hits 7"
+    );
+    check(
+        &chance,
+        expect![[r#"
+            0 s: 1 opened
+            20 s: 1 resolved
+        "#]],
+    );
+    // Of as many as that it is what is left.
+    let left = format!(
+        "0 | device1 99 hits {all}
+        10 | link2 3 hits 5 6 7
+        20 | link2 3 hits 5 6 7"
+    );
+    check(
+        &left,
+        expect![[r#"
+            0 s: 1 opened
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_over_is_said_as_it_was_at_its_worst() {
     let (told, incidents) = play(
         "
