@@ -27,6 +27,7 @@ mod log;
 mod metrics;
 mod notify;
 mod panics;
+pub mod past;
 mod place;
 mod promql;
 pub mod restore;

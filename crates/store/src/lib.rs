@@ -35,6 +35,7 @@ mod metrics;
 mod migrate;
 mod names;
 mod outbox;
+mod past;
 mod repair;
 mod retention;
 mod roll;
@@ -74,6 +75,7 @@ pub use outbox::{
     DELIVERIES_DUE_MAX, DeliveryCount, DeliveryNext, DeliveryRow, DeliveryState, DeliveryTry,
     DueDelivery, NewMessage,
 };
+pub use past::{Past, minute_decided};
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 pub use tables::{RollupDetail, RollupTables};

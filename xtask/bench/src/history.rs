@@ -92,10 +92,10 @@ async fn rounds(args: &Args, path: &Path) -> anyhow::Result<Value> {
         play.compact(Minute(BEGIN.0 + minutes + minute).start()).await?;
     }
     let results = u64::from(probes * AGENTS) * ROUNDS_PER_MINUTE * u64::try_from(minutes)?;
-    let size = play.store.history_size().await?;
+    let size = play.past.store.history_size().await?;
     ensure!(size.rounds.records == results, "{size:?} instead of {results} results");
-    while 0 < play.store.vacuum_step().await? {}
-    play.store.close().await;
+    while 0 < play.past.store.vacuum_step().await? {}
+    play.past.store.close().await;
     let mut all = read_days(args, path).await?;
     let per_result = |bytes: u64| bytes as f64 / results as f64;
     let written = json!({

@@ -7,10 +7,10 @@ use std::{ops::Range, path::Path};
 use anyhow::Context as _;
 use bench::fleet::Chance;
 use model::{
-    AgentId, Cause, Decision, DecisionKind, Entity, LogPosition, Minute, MinuteCounts, MinuteTruth,
-    Name, ProbeId, Round, RoundBatch, UtcMicros, Verdict,
+    AgentId, Cause, Decision, Entity, Minute, MinuteCounts, Name, ProbeId, Round, RoundBatch,
+    UtcMicros, Verdict,
 };
-use store::{Commit, NewAgent, ORG_DEFAULT, Retention, Scope, Store};
+use store::{NewAgent, ORG_DEFAULT, Past, Retention, Scope, Store, minute_decided};
 
 use crate::account;
 
@@ -25,13 +25,12 @@ const STEPS_MAX: u32 = 1_000_000;
 
 /// What is written, minute by minute.
 pub(crate) struct Play {
-    pub(crate) store: Store,
+    pub(crate) past: Past,
     pub(crate) agents: Vec<AgentId>,
     pub(crate) probes: u32,
     pub(crate) chance: Chance,
     /// Of each probe and agent.
     bases_us: Vec<f64>,
-    position: u64,
     pub(crate) commit_cpu_s: f64,
     pub(crate) compact_cpu_s: f64,
 }
@@ -49,8 +48,8 @@ impl Play {
         let mut chance = Chance(seed.max(1));
         let bases_us = (0..probes * AGENTS).map(|_| chance.base_rtt_us()).collect();
         let (commit_cpu_s, compact_cpu_s) = (0.0, 0.0);
-        let position = 0;
-        Ok(Play { store, agents, probes, chance, bases_us, position, commit_cpu_s, compact_cpu_s })
+        let past = Past::new(store);
+        Ok(Play { past, agents, probes, chance, bases_us, commit_cpu_s, compact_cpu_s })
     }
 
     /// Commits what all agents asked in some minutes, and the truth of them, once they are over.
@@ -65,19 +64,8 @@ impl Play {
             RoundBatch::new(*agent, rounds)
         });
         let batches: Vec<RoundBatch> = batches.collect();
-        self.position += 1;
-        let commit = Commit {
-            position: LogPosition(self.position),
-            inventory_version: 1,
-            decisions: &decisions,
-            rounds: &batches,
-            highwaters: &[],
-            gaps: &[],
-            metrics: &[],
-            checkpoint: None,
-        };
         let before = account::cpu_s(std::process::id())?;
-        self.store.commit(&commit, minutes.end.start()).await?;
+        self.past.commit(&decisions, &batches, minutes.end.start()).await?;
         self.commit_cpu_s += account::cpu_s(std::process::id())? - before;
         self.compact(minutes.end.start()).await
     }
@@ -123,37 +111,23 @@ impl Play {
     /// Forgets what is too old, and gives its space back.
     pub(crate) async fn forget(&self, retention: &Retention) -> anyhow::Result<()> {
         for _ in 0..STEPS_MAX {
-            if self.store.retain(retention).await?.is_done {
+            if self.past.store.retain(retention).await?.is_done {
                 break;
             }
         }
-        while 0 < self.store.vacuum_step().await? {}
+        while 0 < self.past.store.vacuum_step().await? {}
         Ok(())
     }
 
     /// Does all that is due by now.
     pub(crate) async fn compact(&mut self, at: UtcMicros) -> anyhow::Result<()> {
         let before = account::cpu_s(std::process::id())?;
-        for _ in 0..STEPS_MAX {
-            if self.store.compact(at).await?.is_done {
-                break;
-            }
-        }
+        self.past.compact(at).await?;
         self.compact_cpu_s += account::cpu_s(std::process::id())? - before;
         Ok(())
     }
 }
 
 fn said(entity: Entity, minute: Minute, counts: MinuteCounts) -> Decision {
-    let truth = MinuteTruth {
-        entity,
-        minute,
-        verdict: Verdict::Up,
-        cause: Cause::Answering,
-        counts,
-        revision: 0,
-        said_first: None,
-    };
-    let kind = DecisionKind::Minute(truth);
-    Decision { org: ORG_DEFAULT, decided_at: minute.end(), kind }
+    minute_decided(ORG_DEFAULT, entity, minute, (Verdict::Up, Cause::Answering), counts)
 }

@@ -68,6 +68,7 @@ const LINES: [Line; 2] = [
             "promql",
             "app",
             "first",
+            "past",
             "ingest",
             "tasks",
             "http",

@@ -7,6 +7,7 @@
 mod agents;
 mod collector;
 mod desk;
+mod past;
 mod setup;
 
 use std::{
@@ -38,6 +39,7 @@ const FOLDER_PREFIX: &str = "faultline-demo-";
 const PORT_USUAL: u16 = 7480;
 const TARGETS_DEFAULT: usize = 5_000;
 const SEED_DEFAULT: u64 = 7;
+const PAST_DAYS_DEFAULT: u16 = 14;
 /// A start is a matter of seconds; on a machine that is busy with something else, of some more.
 const READY_MAX: Duration = Duration::from_secs(120);
 /// The longest scenario that is read.
@@ -53,6 +55,10 @@ pub(crate) struct DemoArgs {
     /// How many targets are watched, from 200 to 50,000.
     #[arg(long, value_name = "N", default_value_t = TARGETS_DEFAULT, value_parser = parse_scale)]
     scale: usize,
+    /// How many days of history are made up behind it, 0 to 14.
+    #[arg(long, value_name = "DAYS", default_value_t = PAST_DAYS_DEFAULT)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=14))]
+    past: u16,
     /// Faults at given times (TOML; docs/demo.md says how it looks).
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -160,6 +166,7 @@ impl Demo {
     async fn begin(&mut self, args: &DemoArgs, folder: &Path) -> anyhow::Result<Ready> {
         let data_dir = folder.join("server");
         let config = configuration(args, &data_dir)?;
+        past::write(&self.isp, self.clock, &config, args.past).await?;
         let (ready, is_ready) = oneshot::channel();
         let desk = FaultDesk { isp: Arc::clone(&self.isp), clock: self.clock };
         let (system, stop) = (server::clock::Clock::system(), self.stop_server.clone());
@@ -180,8 +187,10 @@ impl Demo {
         })?;
         let plan = lock(&self.isp).plan().clone();
         setup::tiers(&client).await?;
+        let ids = setup::agents(&client).await?;
         for watcher in &plan.watchers {
-            let token = setup::agent(&client, watcher).await?;
+            let id = ids.get(&watcher.name).context("an agent of the past is missing")?;
+            let token = setup::agent(&client, watcher, *id).await?;
             self.start_agent(watcher, &token, &folder.join(&watcher.name)).await?;
         }
         setup::network(&client, &plan).await?;

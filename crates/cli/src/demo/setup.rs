@@ -1,6 +1,6 @@
 //! What the demo's server is told, over its API, as an operator would.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, bail};
 use engine::graph::document::{self, Format};
@@ -12,7 +12,7 @@ use sim::isp::{Pace, Plan, Watcher};
 use crate::client::Client;
 
 /// Agents that ask each target.
-const AGENTS_PER_TARGET: u8 = 3;
+pub(super) const AGENTS_PER_TARGET: u8 = 3;
 /// Names of the tiers that the demo's targets are in.
 const FAST: &str = "fast";
 const STANDARD: &str = "standard";
@@ -38,11 +38,24 @@ pub(super) async fn tiers(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates an agent and returns its token.
-pub(super) async fn agent(client: &Client, watcher: &Watcher) -> anyhow::Result<String> {
+/// Numbers of the agents that the server knows, by name.
+pub(super) async fn agents(client: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
+    let list: Value = client.get("/agents").await?;
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let of = |agent: &Value| {
+        let name = agent.get("name").and_then(Value::as_str)?.to_owned();
+        Some((name, agent.get("id")?.as_u64()?))
+    };
+    Ok(items.filter_map(of).collect())
+}
+
+/// Lets an agent know what proves that it sees, and returns its token.
+pub(super) async fn agent(client: &Client, watcher: &Watcher, id: u64) -> anyhow::Result<String> {
     let witnesses: Vec<String> = watcher.witnesses.iter().map(ToString::to_string).collect();
-    let body = json!({ "name": watcher.name, "witnesses": witnesses });
-    let made: Value = client.send(Method::POST, "/agents", &body).await?;
+    let body = json!({ "witnesses": witnesses });
+    let _: Value = client.send(Method::PATCH, &format!("/agents/{id}"), &body).await?;
+    let path = format!("/agents/{id}/token");
+    let made: Value = client.send(Method::POST, &path, &Value::Null).await?;
     let token = made.get("token").and_then(Value::as_str);
     Ok(token.context("the server gave no token for an agent")?.to_owned())
 }

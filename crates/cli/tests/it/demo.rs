@@ -31,7 +31,8 @@ struct Demo {
 
 impl Demo {
     fn start(folder: &Path) -> Demo {
-        let mut command = faultline(&["demo", "--json", "--scale", "200", "--seed", "3"]);
+        let mut command =
+            faultline(&["demo", "--json", "--scale", "200", "--seed", "3", "--past", "0"]);
         command.args(["--http-listen", "127.0.0.1:0"]).env("TMPDIR", folder);
         let mut running = Running::start(command.stderr(Stdio::inherit()));
         let said: Value = serde_json::from_str(&running.line_with("http_url")).unwrap();
@@ -134,7 +135,8 @@ fn a_scenario_that_cannot_be_is_refused_with_a_reason_and_leaves_nothing() {
     let file = folder.path().join("faults.toml");
     let refused = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        let mut command = faultline(&["demo", "--json", "--scale", "200", "--scenario"]);
+        let mut command =
+            faultline(&["demo", "--json", "--scale", "200", "--past", "0", "--scenario"]);
         command.arg(&file).env("TMPDIR", folder.path());
         let told = crate::program::complaint(&mut command);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the scenario");

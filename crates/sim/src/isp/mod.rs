@@ -7,6 +7,7 @@
 
 mod fault;
 mod net;
+mod past;
 mod plan;
 mod reach;
 mod scenario;
@@ -15,6 +16,7 @@ mod traffic;
 
 pub use fault::{Fault, FaultError, FaultKind, Size as FaultSize};
 pub use net::{Active, CONVERGENCE, FAULTS_MAX, Isp, Report};
+pub use past::Climate;
 pub use plan::{Asked, Pace, Plan, Watcher};
 pub use reach::{Reach, TraceReach};
 pub use scenario::{Timed, Timetable};

@@ -484,6 +484,13 @@ impl Isp {
         Fate::Answered { after_us: path.base_us + path.extra_us + place.line_us + queue_us }
     }
 
+    /// What a round trip of an agent takes as long as nothing is broken and nothing queues.
+    pub fn round_trip_us(&mut self, agent: &str, to: IpAddr) -> Option<u32> {
+        let (agent, place) = (self.topology.find(agent)?, self.place(to)?);
+        let path = self.path(agent, place.end, flow_of(agent, to, 0))?;
+        Some(path.base_us + place.line_us)
+    }
+
     /// How busy the network is.
     pub(super) fn busy(&self, at: Tick) -> f64 {
         traffic::busy(self.wall(at))

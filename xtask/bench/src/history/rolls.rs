@@ -69,7 +69,7 @@ fn results_per_pair() -> f64 {
 pub(crate) async fn run(folder: &Path, days: u32, reads: u32, seed: u64) -> anyhow::Result<Rolls> {
     let path = folder.join(DATABASE);
     let mut play = Play::new(&path, PROBES, seed).await?;
-    let empty = play.store.size_bytes().await?;
+    let empty = play.past.store.size_bytes().await?;
     let end = BEGIN.0 + i64::from(days) * DAY_MINUTES;
     for minute in (BEGIN.0..end).step_by(COMMIT_MINUTES as usize) {
         play.minutes(Minute(minute)..Minute(minute + COMMIT_MINUTES)).await?;
@@ -80,8 +80,8 @@ pub(crate) async fn run(folder: &Path, days: u32, reads: u32, seed: u64) -> anyh
     // What the last day's chunks were made of is given back within ten minutes.
     play.compact(Minute(end + 120).start()).await?;
     play.forget(&retention(Minute(end + 120).start())).await?;
-    let size = play.store.history_size().await?;
-    play.store.close().await;
+    let size = play.past.store.history_size().await?;
+    play.past.store.close().await;
     let levels = levels(&size);
     let bytes: u64 = levels.iter().map(|level| level.kept.bytes).sum();
     // What a database has of itself is little where there is more than one group.

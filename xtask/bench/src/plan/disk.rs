@@ -33,14 +33,14 @@ pub(super) async fn run(days: u32, seed: u64) -> anyhow::Result<Vec<Compared>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("faultline.db");
     let mut play = Play::new(&path, PROBES, seed).await?;
-    let empty = play.store.size_bytes().await?;
+    let empty = play.past.store.size_bytes().await?;
     let end = BEGIN.0 + i64::from(days) * DAY_MINUTES;
     for minute in (BEGIN.0..end).step_by(COMMIT_MINUTES as usize) {
         play.minutes(Minute(minute)..Minute(minute + COMMIT_MINUTES)).await?;
     }
-    while 0 < play.store.vacuum_step().await? {}
-    let at_midnight = play.store.history_size().await?;
-    let file = play.store.size_bytes().await?.saturating_sub(empty);
+    while 0 < play.past.store.vacuum_step().await? {}
+    let at_midnight = play.past.store.history_size().await?;
+    let file = play.past.store.size_bytes().await?.saturating_sub(empty);
     // Quiet after each step before the next, and long enough for the longest spans.
     for after in [120, 1_000, 2_000] {
         play.compact(Minute(end + after).start()).await?;
@@ -48,8 +48,8 @@ pub(super) async fn run(days: u32, seed: u64) -> anyhow::Result<Vec<Compared>> {
     for days_after in [40, 80, 500, 1_000] {
         play.compact(Minute(end + days_after * DAY_MINUTES).start()).await?;
     }
-    let merged = play.store.history_size().await?;
-    play.store.close().await;
+    let merged = play.past.store.history_size().await?;
+    play.past.store.close().await;
     compare(days, &at_midnight, &merged, file)
 }
 
