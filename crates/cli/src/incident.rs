@@ -206,7 +206,9 @@ fn told(incident: &Value) -> String {
     let entry = |entry: &Value| {
         let [at, kind, note] = ["/at", "/kind", "/note"].map(|field| cell(entry, field));
         let who = entry.get("actor").and_then(Value::as_str).unwrap_or("faultline").to_owned();
-        vec![at, who, kind.replace('_', " "), note.replace('\n', " ")]
+        let trace = entry.get("trace").and_then(Value::as_u64);
+        let trace = trace.map(|id| format!(" (faultline traces {id})")).unwrap_or_default();
+        vec![at, who, kind.replace('_', " "), note.replace('\n', " ") + &trace]
     };
     let began = vec![field("/onset_until"), String::new(), "first symptom".to_owned()];
     let entries = list_of(incident, "timeline").iter().map(entry);

@@ -51,6 +51,9 @@ pub(crate) struct TracesArgs {
     /// Only from this agent.
     #[arg(long)]
     pub(crate) agent: Option<String>,
+    /// Only those that were made by themselves.
+    #[arg(long)]
+    pub(crate) automatic: bool,
     /// At most so many, the last ones.
     #[arg(long, default_value_t = LIST_DEFAULT)]
     pub(crate) limit: u32,
@@ -77,6 +80,9 @@ pub(crate) async fn list(connection: Connection, args: TracesArgs) -> anyhow::Re
     if let Some(name) = &args.agent {
         path += &format!("&agent={}", id_of(&client, "/agents", "agent", name).await?);
     }
+    if args.automatic {
+        path += "&automatic=true";
+    }
     let page: Value = client.get(&path).await?;
     if connection.json {
         return say_json(&page);
@@ -89,7 +95,8 @@ pub(crate) async fn list(connection: Connection, args: TracesArgs) -> anyhow::Re
         let field = |pointer| cell(trace, pointer);
         let (id, at) = (field("/id"), field("/created_at"));
         let who = (field("/agent/name"), field("/target/name"), field("/asker"));
-        vec![id, at, who.0, who.1, field("/protocol"), outcome(trace), who.2]
+        let asker = if who.2 == "-" { field("/why").replace('_', " ") } else { who.2 };
+        vec![id, at, who.0, who.1, field("/protocol"), outcome(trace), asker]
     };
     let rows: Vec<Vec<String>> = items(&page).iter().map(row).collect();
     let headers = ["ID", "AT", "AGENT", "TARGET", "BY", "OUTCOME", "ASKED BY"];
@@ -167,6 +174,10 @@ fn told(trace: &Value) -> String {
         field("/traced"),
         field("/protocol")
     );
+    let why = field("/why_note");
+    if !why.is_empty() && why != "-" {
+        text += &format!("made by itself: {why}\n");
+    }
     let is_parted = trace.get("flows").and_then(Value::as_u64).is_some_and(|flows| 1 < flows);
     let hops = trace.get("hops").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut rows = Vec::new();

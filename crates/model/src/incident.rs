@@ -96,6 +96,18 @@ words! {
         Closed = "closed",
         /// It was kept silent while somebody worked, and was not back when they were done.
         NotBack = "not_back",
+        /// A trace of something that it hits came to its end.
+        Traced = "traced",
+        /// Packets take another way to something that it hits.
+        PathChanged = "path_changed",
+    }
+}
+
+impl EntryKind {
+    /// Whether it says more of an incident that stands where it stood: nobody who did something
+    /// with what he saw before did it to another.
+    pub fn is_detail(self) -> bool {
+        matches!(self, EntryKind::Revised | EntryKind::Traced | EntryKind::PathChanged)
     }
 }
 

@@ -60,7 +60,7 @@ pub use times::{RttSteps, Rtts, Times};
 pub use topology::{ElementKind, ElementRole, FactKind, FaultMode, PathSource};
 pub use trace::{
     HopAnswer, HopEnding, HopNote, TraceEnd, TraceHop, TraceOptions, TraceOptionsError,
-    TraceProtocol, TraceState,
+    TraceProtocol, TraceState, TraceWhy,
 };
 pub use verdict::{
     AgentState, AgentStateChange, Cause, Decision, DecisionKind, Entity, MinuteCounts, MinuteTruth,

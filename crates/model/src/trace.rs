@@ -53,6 +53,29 @@ words! {
     }
 }
 
+words! {
+    /// Why a trace is made.
+    TraceWhy {
+        /// Somebody asked for it.
+        Asked = "asked",
+        /// A pair went bad.
+        WentBad = "went_bad",
+        /// A pair that was traced when it went bad answers again.
+        Healed = "healed",
+        /// A pair that answers, to hold beside one that went bad.
+        Reference = "reference",
+        /// It tells two causes apart that nothing else does.
+        TellApart = "tell_apart",
+    }
+}
+
+impl TraceWhy {
+    /// Whether the software asked for it by itself.
+    pub fn is_automatic(self) -> bool {
+        self != TraceWhy::Asked
+    }
+}
+
 impl TraceState {
     /// Whether nothing will change any more.
     pub fn is_over(self) -> bool {

@@ -9,6 +9,7 @@
 
 mod book;
 pub(crate) mod message;
+mod scouts;
 mod windows;
 
 use std::{
@@ -30,15 +31,17 @@ use store::{
     FactRow, FactsLive, IncidentKept, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError,
     TargetsOut,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    conductor::{Conductor, Heard},
+    conductor::{Conductor, Heard, LiveStream},
     config::PublicUrl,
 };
 use book::{Book, Judged, WAITING_MAX};
+pub(crate) use scouts::{About, TraceTold, TraceWish};
+use scouts::{Patrol, TOLD_MAX, WISHES_MAX};
 use windows::{Meanwhile, Windows};
 
 /// Not more often: what a person reads does not change faster.
@@ -93,6 +96,10 @@ pub(crate) struct Diagnosis {
     reported: Arc<Mutex<BTreeSet<OrgId>>>,
     /// Whose maintenance windows are others than those that were read last.
     replanned: Arc<Mutex<BTreeSet<OrgId>>>,
+    /// What is to be traced, and whom that wakes.
+    wishes: Arc<(Mutex<Vec<TraceWish>>, Notify)>,
+    /// Traces that came to their end.
+    traced: Arc<Mutex<Vec<TraceTold>>>,
 }
 
 impl Diagnosis {
@@ -109,6 +116,41 @@ impl Diagnosis {
     /// A maintenance window of an organisation was changed: the next judgement reads them.
     pub(crate) fn maintenance_changed(&self, org: OrgId) {
         self.replanned.lock().unwrap_or_else(PoisonError::into_inner).insert(org);
+    }
+
+    /// A trace came to its end, or was not made.
+    pub(crate) fn trace_ended(&self, told: TraceTold) {
+        let mut traced = self.traced.lock().unwrap_or_else(PoisonError::into_inner);
+        if traced.len() < TOLD_MAX {
+            traced.push(told);
+        }
+    }
+
+    /// Waits for what is to be traced.
+    pub(crate) async fn wishes(&self) -> Vec<TraceWish> {
+        let (wishes, wake) = &*self.wishes;
+        loop {
+            let taken = std::mem::take(&mut *wishes.lock().unwrap_or_else(PoisonError::into_inner));
+            if !taken.is_empty() {
+                return taken;
+            }
+            wake.notified().await;
+        }
+    }
+
+    fn wish(&self, new: Vec<TraceWish>) {
+        if new.is_empty() {
+            return;
+        }
+        let (wishes, wake) = &*self.wishes;
+        let mut wishes = wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wishes.extend(new);
+        wishes.truncate(WISHES_MAX);
+        wake.notify_one();
+    }
+
+    fn take_traced(&self) -> Vec<TraceTold> {
+        std::mem::take(&mut *self.traced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take_replanned(&self) -> BTreeSet<OrgId> {
@@ -129,13 +171,16 @@ impl Diagnosis {
         stop: CancellationToken,
     ) {
         let mut heard = conductor.listen();
+        let mut live = conductor.live().subscribe(None);
         let mut desk = Desk::new(clock.now(), public.clone());
         let mut pause = PAUSE_MIN;
         let (mut is_behind, mut is_unstored) = (false, false);
         loop {
-            if !desk.hear(&mut heard, &conductor, pause, &stop).await {
+            if !desk.hear((&mut heard, &mut live), &conductor, pause, &stop).await {
                 return;
             }
+            // Before what was reported: the facts of a trace are stored before its end is told.
+            desk.patrol.handle_ends(self.take_traced());
             desk.unheard.extend(self.take_reported());
             desk.now = clock.now();
             for org in self.take_replanned() {
@@ -180,6 +225,8 @@ impl Diagnosis {
             let took = clock.now().since(begun);
             conductor.metrics().diagnosis_seconds.observe(took.as_secs_f64());
             self.show(shown, took);
+            self.wish(desk.patrol.take_wishes());
+            conductor.metrics().traces_left.inc_by(desk.patrol.take_left());
             pause = (took * PAUSE_PARTS).clamp(PAUSE_MIN, PAUSE_MAX);
         }
     }
@@ -250,6 +297,8 @@ struct Desk {
     /// Whose facts are to be read.
     unheard: BTreeSet<OrgId>,
     windows: BTreeMap<OrgId, Windows>,
+    /// What is traced by itself.
+    patrol: Patrol,
     /// Names this desk: its turns are no other's.
     run: u64,
     bad: BTreeMap<OrgId, String>,
@@ -283,6 +332,7 @@ impl Desk {
             facts_cut: BTreeSet::new(),
             unheard: BTreeSet::new(),
             windows: BTreeMap::new(),
+            patrol: Patrol::default(),
             run: u64::try_from(now.0).unwrap_or(0),
             bad: BTreeMap::new(),
             out: BTreeMap::new(),
@@ -311,7 +361,7 @@ impl Desk {
     /// Takes what comes for a while; whether to go on.
     async fn hear(
         &mut self,
-        heard: &mut mpsc::Receiver<Heard>,
+        (heard, live): (&mut mpsc::Receiver<Heard>, &mut LiveStream),
         conductor: &Conductor,
         pause: Duration,
         stop: &CancellationToken,
@@ -322,6 +372,8 @@ impl Desk {
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = &mut over => return true,
+                // Without an end: once the server stops, `stop` says so.
+                Some(item) = live.next() => self.patrol.hear(&item.event),
                 next = heard.recv() => {
                     let Some(heard) = next else { return false };
                     let is_behind = !self.unread.is_empty()
@@ -471,7 +523,10 @@ impl Desk {
         for (org, book) in &mut self.books {
             while let Some(turn) = book.waiting() {
                 store.incidents_take(&Scope::system(*org), turn).await?;
-                turn.saves.iter().for_each(|save| conductor.tell_incident(*org, save.id));
+                let of_saves = turn.saves.iter().map(|save| save.id);
+                let of_traces = turn.traced.iter().map(|traced| traced.incident);
+                let told: BTreeSet<_> = of_saves.chain(of_traces).collect();
+                told.into_iter().for_each(|id| conductor.tell_incident(*org, id));
                 book.is_stored();
             }
         }
@@ -575,6 +630,7 @@ impl Desk {
             budget: Some(COVERS_MAX),
         };
         let report = standing.judge(&hearing);
+        self.patrol.go_on(org, standing, book, &hearing);
         book.take(Meanwhile { now: self.now, report: &report, windows }, standing, judged);
         has_network.then_some(report)
     }

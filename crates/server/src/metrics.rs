@@ -66,6 +66,12 @@ pub(crate) struct Metrics {
     pub(crate) diagnosis_missed: Counter,
     /// Times that there were more facts than a diagnosis looks at.
     pub(crate) diagnosis_facts_cut: Counter,
+    /// Traces that were begun by themselves.
+    pub(crate) traces_automatic: Counter,
+    /// Pairs that went bad or healed and found no room to be traced.
+    pub(crate) traces_left: Counter,
+    /// Reports of traces that came faster than they are taken.
+    pub(crate) trace_reports_dropped: Counter,
     pub(crate) diagnosis_seconds: Histogram,
     pub(crate) messages_sent: Counter,
     pub(crate) message_failures: Counter,
@@ -196,6 +202,9 @@ impl Default for Metrics {
             task_failures: Counter::default(),
             diagnosis_missed: Counter::default(),
             diagnosis_facts_cut: Counter::default(),
+            traces_automatic: Counter::default(),
+            traces_left: Counter::default(),
+            trace_reports_dropped: Counter::default(),
             diagnosis_seconds: seconds(),
             messages_sent: Counter::default(),
             message_failures: Counter::default(),
@@ -311,6 +320,17 @@ impl Metrics {
                 "diagnosis_facts_cut",
                 "Times that facts were read of which there were more than a diagnosis looks at",
                 &self.diagnosis_facts_cut,
+            ),
+            ("traces_automatic", "Traces that were begun by themselves", &self.traces_automatic),
+            (
+                "traces_left",
+                "Pairs that went bad or healed and found no room to be traced",
+                &self.traces_left,
+            ),
+            (
+                "trace_reports_dropped",
+                "Reports of traces that came faster than they are taken",
+                &self.trace_reports_dropped,
             ),
             ("messages_sent", "Messages that webhooks took", &self.messages_sent),
             ("message_failures", "Tries to deliver a message that failed", &self.message_failures),

@@ -53,6 +53,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("facts", "0017_facts.sql"),
     step!("traces", "0019_traces.sql"),
     step!("maintenance", "0018_maintenance.sql"),
+    step!("paths", "0020_paths.sql"),
 ];
 
 const SCHEMA_STEP: &str = "

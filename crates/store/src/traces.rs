@@ -5,8 +5,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use model::{
-    Address, AgentId, HopAnswer, HopEnding, HopNote, Name, TargetId, TraceEnd, TraceHop, TraceId,
-    TraceOptions, TraceProtocol, TraceState, UtcMicros,
+    Address, AgentId, HopAnswer, HopEnding, HopNote, IncidentId, Name, TargetId, TraceEnd,
+    TraceHop, TraceId, TraceOptions, TraceProtocol, TraceState, TraceWhy, UtcMicros,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,6 +32,9 @@ pub struct NewTrace {
     pub target_name: Name,
     pub address: Address,
     pub options: TraceOptions,
+    pub why: TraceWhy,
+    /// The same in a sentence, of what the software asked for by itself; empty else.
+    pub why_note: String,
 }
 
 /// What became of a trace.
@@ -56,6 +59,8 @@ pub struct TraceRow {
     pub asker_name: String,
     pub created_at: UtcMicros,
     pub ended_at: Option<UtcMicros>,
+    /// The incident whose timeline it stands in.
+    pub incident: Option<IncidentId>,
 }
 
 /// Which traces are asked for.
@@ -63,6 +68,10 @@ pub struct TraceRow {
 pub struct TraceQuery {
     pub target: Option<TargetId>,
     pub agent: Option<AgentId>,
+    /// Those that the software asked for by itself, or those that people did.
+    pub is_automatic: Option<bool>,
+    /// Those that stand in the timeline of this incident.
+    pub incident: Option<IncidentId>,
     pub before: Option<TraceId>,
     pub limit: u32,
 }
@@ -110,8 +119,8 @@ struct AnswerJson {
 const ADD: &str = "
     INSERT INTO trace (
         org_id, agent_id, agent_name, target_id, target_name, address, options_json, state, reason,
-        ending, resolved, hops_json, asker_kind, asker_name, created_at
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', '[]', $9, $10, $11)
+        ending, resolved, hops_json, asker_kind, asker_name, created_at, why, why_note
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', '', '[]', $9, $10, $11, $12, $13)
     RETURNING id";
 const END: &str = "
     UPDATE trace
@@ -126,13 +135,15 @@ const INTERRUPT: &str = "
      WHERE ended_at IS NULL";
 const GET: &str = "
     SELECT id, agent_id, agent_name, target_id, target_name, address, options_json, state, reason,
-           ending, resolved, hops_json, asker_kind, asker_name, created_at, ended_at
+           ending, resolved, hops_json, asker_kind, asker_name, created_at, ended_at,
+           why, why_note, incident_number
       FROM trace
      WHERE org_id = $1
        AND id = $2";
 const LIST: &str = "
     SELECT id, agent_id, agent_name, target_id, target_name, address, options_json, state, reason,
-           ending, resolved, '[]' AS hops_json, asker_kind, asker_name, created_at, ended_at
+           ending, resolved, '[]' AS hops_json, asker_kind, asker_name, created_at, ended_at,
+           why, why_note, incident_number
       FROM trace
      WHERE org_id = ";
 const WHO: &str = "
@@ -186,6 +197,8 @@ impl Store {
             .bind(scope.actor.kind())
             .bind(scope.actor.name())
             .bind(now.0)
+            .bind(new.why.as_str())
+            .bind(new.why_note.as_str())
             .scalar(&mut tx)
             .await?;
         let entry = AuditEntry {
@@ -200,6 +213,7 @@ impl Store {
                 "protocol": new.options.protocol,
                 "flows": new.options.flows,
                 "rounds": new.options.rounds,
+                "why": new.why,
             })),
         };
         audit::record(&mut tx, scope, &entry, now).await?;
@@ -218,6 +232,7 @@ impl Store {
             asker_name: scope.actor.name().to_owned(),
             created_at: now,
             ended_at: None,
+            incident: None,
         })
     }
 
@@ -282,6 +297,13 @@ impl Store {
         }
         if let Some(agent) = query.agent {
             text.push(" AND agent_id = ").value(agent.0);
+        }
+        if let Some(is_automatic) = query.is_automatic {
+            text.push(if is_automatic { " AND why <> " } else { " AND why = " });
+            text.value(TraceWhy::Asked.as_str());
+        }
+        if let Some(incident) = query.incident {
+            text.push(" AND incident_number = ").value(incident.0);
         }
         let before = query.before.map_or(i64::MAX, |id| big(id.0.into()));
         text.push(" AND id < ").value(before);
@@ -411,6 +433,8 @@ fn trace_row(row: &DbRow) -> Result<TraceRow, StoreError> {
             target_name: row.name("target_name")?,
             address: row.address("address")?,
             options: options_of(row.value("options_json")?)?,
+            why: row.parsed("why", TraceWhy::parse)?,
+            why_note: row.value("why_note")?,
         },
         done: TraceDone {
             state: row.parsed("state", TraceState::parse)?,
@@ -426,6 +450,7 @@ fn trace_row(row: &DbRow) -> Result<TraceRow, StoreError> {
         asker_name: row.value("asker_name")?,
         created_at: row.at("created_at")?,
         ended_at: row.at_opt("ended_at")?,
+        incident: row.number_opt("incident_number")?.map(IncidentId),
     })
 }
 
@@ -447,6 +472,8 @@ mod tests {
             target_name: name,
             address: Address::parse("192.0.2.1").unwrap(),
             options: TraceOptions::default(),
+            why: TraceWhy::Asked,
+            why_note: String::new(),
         };
         let done = TraceDone {
             state: TraceState::Done,

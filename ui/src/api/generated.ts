@@ -3167,9 +3167,20 @@ export interface components {
             is_told: boolean;
             kind: components["schemas"]["IncidentEntryKind"];
             note: string;
+            /**
+             * Format: int64
+             * @description The trace that it tells of, of entries of the kind `traced` or `path_changed`; null also
+             *     once that is not kept any more.
+             */
+            trace: number | null;
+            /**
+             * Format: int64
+             * @description The target of that trace.
+             */
+            trace_target: number | null;
         };
         /** @enum {string} */
-        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed" | "not_back";
+        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed" | "not_back" | "traced" | "path_changed";
         IncidentEvent: {
             /**
              * Format: int64
@@ -4599,6 +4610,11 @@ export interface components {
             hops_max: number;
             /** Format: int64 */
             id: number;
+            /**
+             * Format: int64
+             * @description The incident whose timeline it stands in.
+             */
+            incident: number | null;
             protocol: components["schemas"]["TraceProtocol"];
             /** @description Why it is so, where that needs words. */
             reason: string;
@@ -4609,6 +4625,12 @@ export interface components {
             target: components["schemas"]["Ref"];
             /** @description What was traced; null while a name has no address. */
             traced: string | null;
+            why: components["schemas"]["TraceWhy"];
+            /**
+             * @description The same in a sentence; empty of what somebody asked for.
+             * @example edge7 is down from fra1
+             */
+            why_note: string;
         };
         /** @description One hop of one flow. */
         TraceHop: {
@@ -4654,6 +4676,8 @@ export interface components {
         TraceProtocol: "icmp" | "udp";
         /** @enum {string} */
         TraceState: "ordered" | "running" | "done" | "failed" | "cancelled" | "expired";
+        /** @enum {string} */
+        TraceWhy: "asked" | "went_bad" | "healed" | "reference" | "tell_apart";
         Unwatched: {
             from: components["schemas"]["Timestamp"];
             to: components["schemas"]["Timestamp"];
@@ -8301,6 +8325,10 @@ export interface operations {
                 target?: number;
                 /** @description Only from this agent, by its id. */
                 agent?: number;
+                /** @description Only those that were made by themselves, or only those that somebody asked for. */
+                automatic?: boolean;
+                /** @description Only those in the timeline of this incident, by its number. */
+                incident?: number;
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description 1 to 500; 100 if left out. */

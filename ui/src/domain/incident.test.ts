@@ -22,6 +22,8 @@ const entry = (part: Partial<IncidentEntry>): IncidentEntry => ({
   actor: null,
   note: '',
   is_told: false,
+  trace: null,
+  trace_target: null,
   ...part,
 })
 

@@ -140,6 +140,10 @@ export function entryWords({ kind, actor, note }: IncidentEntry): string {
       return `${who} closed it`
     case 'not_back':
       return 'Not back after maintenance'
+    case 'traced':
+      return 'Traced'
+    case 'path_changed':
+      return 'Another path'
   }
 }
 

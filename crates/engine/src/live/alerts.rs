@@ -212,6 +212,11 @@ impl Alerts {
         self.shown.iter().map(|alert| alert.told(self.total))
     }
 
+    /// The open one that tells of a target.
+    pub(super) fn of(&self, target: &str) -> Option<u32> {
+        self.open().find(|alert| alert.targets.contains_key(target)).map(|alert| alert.id)
+    }
+
     /// Every target that one tells of now.
     pub(super) fn names_of(&self, id: u32) -> Vec<String> {
         let alert = self.shown.iter().find(|alert| alert.id == id);

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Address, AgentId, ElementKind, InventoryChange, OrgId, ProbeId, ProbeSpec, TierId};
+use model::{
+    Address, AgentId, ElementKind, InventoryChange, OrgId, ProbeId, ProbeSpec, TargetId, TierId,
+};
 
 use crate::graph::{Draft, ElementDraft, TargetDraft};
 
@@ -14,6 +16,7 @@ const INTERVAL_US: i64 = 30_000_000;
 struct Probe {
     org: OrgId,
     target: Box<str>,
+    target_id: TargetId,
     address: Address,
     tier: TierId,
     paused: bool,
@@ -85,7 +88,14 @@ impl Roster {
         let target = spec.target_name.as_str();
         let address = spec.address.clone();
         let (tier, paused) = (spec.tier, spec.paused);
-        let probe = Probe { org: spec.org, target: target.into(), address, tier, paused };
+        let probe = Probe {
+            org: spec.org,
+            target: target.into(),
+            target_id: spec.target,
+            address,
+            tier,
+            paused,
+        };
         let before = place.replace(probe);
         let is_other = before.as_ref().is_some_and(|before| before.tier != spec.tier);
         self.tempo += u64::from(is_other);
@@ -117,6 +127,23 @@ impl Roster {
     /// Whether it is to be asked.
     pub(super) fn is_asked(&self, probe: ProbeId) -> bool {
         self.probe(probe).is_some_and(|probe| !probe.paused)
+    }
+
+    /// The target that a probe asks, and what that is called.
+    pub fn target_of(&self, probe: ProbeId) -> Option<(TargetId, &str)> {
+        self.probe(probe).map(|probe| (probe.target_id, &*probe.target))
+    }
+
+    /// A probe of a target.
+    pub fn probe_of(&self, org: OrgId, target: TargetId) -> Option<ProbeId> {
+        let is_one = |probe: &Probe| probe.org == org && probe.target_id == target;
+        let at = self.probes.iter().position(|probe| probe.as_ref().is_some_and(is_one))?;
+        Some(ProbeId(u32::try_from(at).ok()?))
+    }
+
+    /// What an agent is called.
+    pub fn agent_name(&self, agent: AgentId) -> Option<&str> {
+        self.agents.get(&agent).map(|agent| &*agent.name)
     }
 
     pub fn has_agent(&self, agent: AgentId) -> bool {

@@ -48,12 +48,12 @@ pub struct Hearing<'a> {
 #[derive(Clone, Debug)]
 pub struct Standing {
     org: OrgId,
-    net: Option<Net>,
-    incidents: Incidents,
-    alerts: Alerts,
+    pub(super) net: Option<Net>,
+    pub(super) incidents: Incidents,
+    pub(super) alerts: Alerts,
     vigil: Vigil,
-    agents: BTreeMap<AgentId, ElementIx>,
-    probes: BTreeMap<ProbeId, ElementIx>,
+    pub(super) agents: BTreeMap<AgentId, ElementIx>,
+    pub(super) probes: BTreeMap<ProbeId, ElementIx>,
     /// Targets that stand behind nothing.
     unplaced: usize,
     /// Agents by what they are called.
@@ -61,19 +61,19 @@ pub struct Standing {
     /// Since when nothing passes an element whose sessions are up.
     silent: BTreeMap<String, UtcMicros>,
     announced: Announced,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
 /// The ledger as it was read last.
 #[derive(Clone, Debug, Default)]
-struct Seen {
-    board: Board,
+pub(super) struct Seen {
+    pub(super) board: Board,
     /// Edition of the ledger and tempo of the roster.
     of: Option<(u64, u64)>,
     /// How much of what was written is read.
     position: u64,
     /// Who asks whom, by page; `None` of who stands nowhere, or of a further probe of the same.
-    pairs: Vec<Option<Named>>,
+    pub(super) pairs: Vec<Option<Named>>,
     /// The page that counts, as a target may have several probes.
     first: BTreeMap<(ElementIx, ElementIx), u32>,
     rounds: usize,
@@ -81,9 +81,9 @@ struct Seen {
 
 /// A page of the ledger by elements.
 #[derive(Clone, Copy, Debug)]
-struct Named {
-    agent: ElementIx,
-    target: ElementIx,
+pub(super) struct Named {
+    pub(super) agent: ElementIx,
+    pub(super) target: ElementIx,
     interval_us: i64,
     rounds: usize,
 }

@@ -4,8 +4,13 @@
 //! nothing else; how many at once and how many a minute is bounded for an organisation as a whole,
 //! and the agent has limits of its own.
 //!
+//! Some are made by themselves, as [`engine::live::Scout`] chooses: they take none of what people
+//! may ask for, and where an agent makes as many as it can, one of them gives way.
+//!
 //! What is under way is here, in memory; what is written is that it was asked, and its end. Each
 //! has one end: whichever comes first of what the agent says, a person who cancels, and the time.
+
+mod found;
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +20,8 @@ use std::{
 };
 
 use model::{
-    Address, AgentId, OrgId, TargetId, TraceHop, TraceId, TraceOptions, TraceState, UtcMicros,
+    Address, AgentId, OrgId, TargetId, TraceHop, TraceId, TraceOptions, TraceProtocol, TraceState,
+    TraceWhy, UtcMicros,
 };
 use store::{AuditEntry, NewTrace, Scope, StoreError, TraceDone, TraceQuery, TraceRow};
 use tokio::sync::mpsc;
@@ -25,21 +31,40 @@ use wire::{
 };
 
 use super::{App, AppError, FieldError};
+use crate::diagnosis::{About, TraceTold, TraceWish};
 
 /// Traces under way of one organisation: a few people who look at one outage.
 const UNDER_WAY_MAX: usize = 8;
 /// Traces under way at one agent: as many as it makes at once.
 const AGENT_UNDER_WAY_MAX: usize = 4;
+/// Of those that are made by themselves, beside [`UNDER_WAY_MAX`]; and of them at one agent.
+const AUTOMATIC_MAX: usize = 4;
+const AUTOMATIC_AGENT_MAX: usize = 2;
 /// One trace of an organisation costs five seconds, and a minute may be owed: twelve at once, then
 /// twelve a minute.
 const COST: Duration = Duration::from_secs(5);
 const BURST: Duration = Duration::from_secs(60);
 /// Orders on their way to one agent: each of its traces, and to cancel each.
 const ORDERS_MAX: usize = 16;
+/// How one is made that nobody asked for: a few packets, slowly, so that no person's waits.
+const AUTOMATIC: TraceOptions = TraceOptions {
+    protocol: TraceProtocol::Icmp,
+    flows: 1,
+    hops_max: 30,
+    rounds: 3,
+    timeout: Duration::from_secs(1),
+    interval: Duration::from_secs(1),
+    silent_max: 5,
+};
 /// What a trace may take beside its rounds and silences.
 const TIME_SPARE: Duration = Duration::from_secs(15);
 /// For a last word that is on its way when the agent's time is over.
 const GRACE: Duration = Duration::from_secs(15);
+/// Reports of one agent within a second: five of each of its traces, and as many again.
+const REPORTS_A_SECOND_MAX: u32 = 40;
+const SECOND: Duration = Duration::from_secs(1);
+/// Told of one that is made by itself and was in a person's way.
+const GAVE_WAY: &str = "it was made by itself, and gave way to one that a person asked for";
 /// Told to the asker of a trace that ended with the process before this one.
 const INTERRUPTED: &str = "the server was stopped while it was under way: run it again";
 
@@ -83,6 +108,9 @@ struct Book {
     lines: BTreeMap<AgentId, Line>,
     lines_total: u64,
     under_way: BTreeMap<TraceId, UnderWay>,
+    /// Those that are about to be under way: counted, and not written yet.
+    begun: BTreeMap<u64, (OrgId, AgentId, TraceWhy)>,
+    begun_total: u64,
     /// Until when what an organisation asked for is paid.
     paid: BTreeMap<OrgId, UtcMicros>,
 }
@@ -93,6 +121,8 @@ struct Line {
     number: u64,
     can_trace: bool,
     commands: mpsc::Sender<TraceCommand>,
+    /// Reports within the second that began then.
+    reports: (UtcMicros, u32),
 }
 
 #[derive(Debug)]
@@ -101,6 +131,22 @@ struct UnderWay {
     row: TraceRow,
     revision: u64,
     expires_at: UtcMicros,
+    /// Its end is about to be written.
+    is_writing: bool,
+    about: Option<About>,
+}
+
+/// A place among those under way, until the trace itself is, or is not made.
+#[derive(Debug)]
+struct Begun {
+    traces: Traces,
+    number: u64,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.traces.lock().begun.remove(&self.number);
+    }
 }
 
 /// A session's place among the agents that can be told to trace; it ends when this is dropped.
@@ -143,9 +189,18 @@ impl Traces {
         let mut book = self.lock();
         book.lines_total += 1;
         let number = book.lines_total;
-        book.lines.insert(agent, Line { number, can_trace, commands });
+        let reports = (UtcMicros(0), 0);
+        book.lines.insert(agent, Line { number, can_trace, commands, reports });
         drop(book);
         TraceLine { traces: self.clone(), agent, number, commands: told }
+    }
+
+    /// Takes a place for one that is allowed: as long as that is held, it counts as under way.
+    fn begin(&self, book: &mut Book, (org, agent, why): (OrgId, AgentId, TraceWhy)) -> Begun {
+        book.begun_total += 1;
+        let number = book.begun_total;
+        book.begun.insert(number, (org, agent, why));
+        Begun { traces: self.clone(), number }
     }
 }
 
@@ -163,18 +218,37 @@ impl Book {
         }
     }
 
-    /// Whether an organisation may ask for one more; it is paid for then.
-    fn pay(&mut self, org: OrgId, agent: AgentId, now: UtcMicros) -> Result<(), AppError> {
+    /// Organisation, agent and reason of those under way; one that has its end only waits to be
+    /// written.
+    fn open(&self) -> impl Iterator<Item = (OrgId, AgentId, TraceWhy)> {
+        let open = self.under_way.values().filter(|trace| trace.row.ended_at.is_none());
+        let open = open.map(|trace| (trace.org, trace.row.new.agent, trace.row.new.why));
+        open.chain(self.begun.values().copied())
+    }
+
+    /// Whether an organisation may ask for one more; it is paid for then. Says which of those that
+    /// are made by themselves gives way, if one has to.
+    fn pay(
+        &mut self,
+        org: OrgId,
+        agent: AgentId,
+        now: UtcMicros,
+    ) -> Result<Option<TraceId>, AppError> {
         let busy = |detail: String, retry_after| Err(AppError::Busy { detail, retry_after });
-        // One that has its end only waits to be written.
-        let open = || self.under_way.values().filter(|trace| trace.row.ended_at.is_none());
-        let of_org = open().filter(|trace| trace.org == org).count();
-        if UNDER_WAY_MAX <= of_org {
+        let asked = self.open().filter(|(_, _, why)| !why.is_automatic());
+        if UNDER_WAY_MAX <= asked.filter(|(of, _, _)| *of == org).count() {
             let detail =
                 format!("{UNDER_WAY_MAX} traces are under way: wait for one, or cancel it");
             return busy(detail, COST);
         }
-        if AGENT_UNDER_WAY_MAX <= open().filter(|trace| trace.row.new.agent == agent).count() {
+        let is_full = AGENT_UNDER_WAY_MAX <= self.open().filter(|(_, of, _)| *of == agent).count();
+        let mut newest = self.under_way.iter().rev();
+        let is_one = |trace: &UnderWay| {
+            let row = &trace.row;
+            row.new.agent == agent && row.new.why.is_automatic() && row.ended_at.is_none()
+        };
+        let gives_way = newest.find(|(_, trace)| is_full && is_one(trace)).map(|(id, _)| *id);
+        if is_full && gives_way.is_none() {
             let detail = format!(
                 "the agent makes {AGENT_UNDER_WAY_MAX} traces already: wait for one, or cancel it"
             );
@@ -190,7 +264,36 @@ impl Book {
             return busy(detail, over);
         }
         self.paid.insert(org, paid);
-        Ok(())
+        Ok(gives_way)
+    }
+
+    /// Tells an agent to end a trace. One that cannot be told ends it when its time is over.
+    fn cancel(&self, id: TraceId, agent: AgentId) {
+        let cancel = TraceCommand::Cancel(v1::CommandCancel { id: id.0.into() });
+        if let Some(line) = self.lines.get(&agent)
+            && line.commands.try_send(cancel).is_err()
+        {
+            tracing::debug!(trace = id.0, "the agent is not told that a trace is cancelled");
+        }
+    }
+
+    /// Whether one may be made by itself, beside those of people.
+    fn has_spare(&self, org: OrgId, agent: AgentId) -> bool {
+        let own = || self.open().filter(|(_, _, why)| why.is_automatic());
+        own().filter(|(of, _, _)| *of == org).count() < AUTOMATIC_MAX
+            && own().filter(|(_, of, _)| *of == agent).count() < AUTOMATIC_AGENT_MAX
+            && self.open().filter(|(_, of, _)| *of == agent).count() < AGENT_UNDER_WAY_MAX
+    }
+
+    /// Whether an agent's report is taken: one of so many a second.
+    fn takes_report(&mut self, agent: AgentId, now: UtcMicros) -> bool {
+        let Some(line) = self.lines.get_mut(&agent) else { return true };
+        let (since, count) = &mut line.reports;
+        if SECOND <= now.since(*since) {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= REPORTS_A_SECOND_MAX
     }
 }
 
@@ -226,36 +329,108 @@ impl App {
             agent_name: agent.name,
             ..self.subject(scope, subject, options).await?
         };
-        let now = self.clock.now();
-        {
+        let (begun, gives_way) = {
             let mut book = self.traces.lock();
             let line = book.check_line(new.agent);
             line.map_err(|reason| AppError::Conflict(FieldError::new("agent", reason)))?;
-            book.pay(scope.org, new.agent, now)?;
+            let gives_way = book.pay(scope.org, new.agent, self.clock.now())?;
+            if let Some(id) = gives_way {
+                // In the order of the commands, its place at the agent is free by then.
+                book.cancel(id, new.agent);
+            }
+            (self.traces.begin(&mut book, (scope.org, new.agent, new.why)), gives_way)
+        };
+        if let Some(id) = gives_way {
+            self.trace_finish(id, TraceState::Cancelled, GAVE_WAY);
         }
+        // It is ordered, or ends, even if the caller hangs up meanwhile.
+        let (app, own) = (self.clone(), scope.clone());
+        let task = self.changes.spawn(async move { app.order(&own, new, begun, None).await });
+        let id = task.await.map_err(AppError::internal)??;
+        self.trace(scope, id).await
+    }
+
+    /// Makes a trace that nobody asked for; whether it is under way.
+    pub(crate) async fn trace_automatic(&self, wish: TraceWish) {
+        let scope = Scope::system(wish.org);
+        let about = wish.about;
+        let (org, agent, target) = (wish.org, wish.agent, wish.target);
+        let why = wish.why;
+        let made = self.automatic(&scope, wish).await;
+        match made {
+            Ok(()) => drop(self.conductor.metrics().traces_automatic.inc()),
+            Err(reason) => {
+                tracing::debug!(agent = agent.0, target = target.0, reason, "it is not traced");
+                let (at, entries) = (self.clock.now(), Vec::new());
+                let about = Some(about);
+                let told = TraceTold { org, agent, target, at, why, about, entries };
+                self.diagnosis.trace_ended(told);
+            }
+        }
+    }
+
+    async fn automatic(&self, scope: &Scope, wish: TraceWish) -> Result<(), String> {
+        let said = |error: StoreError| crate::chain(&error).to_string();
+        let agent = self.store.agent_get(scope, wish.agent).await.map_err(said)?;
+        let target = self.store.target_get(scope, wish.target).await.map_err(said)?;
+        let new = NewTrace {
+            agent: agent.id,
+            agent_name: agent.name,
+            target: target.id,
+            target_name: target.name,
+            address: target.address,
+            options: AUTOMATIC,
+            why: wish.why,
+            why_note: wish.note,
+        };
+        let begun = {
+            let mut book = self.traces.lock();
+            book.check_line(new.agent)?;
+            if !book.has_spare(scope.org, new.agent) {
+                return Err("the agent makes as many traces as it may by itself".to_owned());
+            }
+            self.traces.begin(&mut book, (scope.org, new.agent, new.why))
+        };
+        let (app, own, about) = (self.clone(), scope.clone(), Some(wish.about));
+        let task = self.changes.spawn(async move { app.order(&own, new, begun, about).await });
+        task.await.map_err(|error| error.to_string())?.map(drop).map_err(said)
+    }
+
+    /// Writes a trace and tells its agent.
+    async fn order(
+        &self,
+        scope: &Scope,
+        new: NewTrace,
+        begun: Begun,
+        about: Option<About>,
+    ) -> Result<TraceId, StoreError> {
+        let now = self.clock.now();
         let row = self.store.trace_add(scope, &new, now).await?;
-        let within = time_of(&options);
-        let order = TraceOrder { address: new.address, options };
+        let id = row.id;
+        let within = time_of(&new.options);
+        let order = TraceOrder { address: new.address, options: new.options };
         let command = v1::Command {
-            id: row.id.0.into(),
+            id: id.0.into(),
             kind: TRACE.to_owned(),
             arguments: order.encode(),
             deadline_ms: u32::try_from(within.as_millis()).unwrap_or(u32::MAX),
         };
         let told = {
             let mut book = self.traces.lock();
+            book.begun.remove(&begun.number);
             let expires_at = now + within + GRACE;
-            let (org, revision) = (scope.org, 0);
-            book.under_way.insert(row.id, UnderWay { org, row: row.clone(), revision, expires_at });
+            let (org, revision, is_writing) = (scope.org, 0, false);
+            let trace = UnderWay { org, row, revision, expires_at, is_writing, about };
+            book.under_way.insert(id, trace);
             let line = book.lines.get(&new.agent);
             line.is_some_and(|line| line.commands.try_send(TraceCommand::Run(command)).is_ok())
         };
         if !told {
             let reason = "the agent went away before it could be told";
-            self.trace_finish(row.id, TraceState::Failed, reason).await;
+            self.trace_finish(id, TraceState::Failed, reason);
         }
-        self.conductor.tell_trace(scope.org, row.id);
-        self.trace(scope, row.id).await
+        self.conductor.tell_trace(scope.org, id);
+        Ok(id)
     }
 
     /// Finds the target that is to be traced: nothing else is.
@@ -289,13 +464,31 @@ impl App {
             }
         };
         let (agent, agent_name) = (AgentId(0), target_name.clone());
-        Ok(NewTrace { agent, agent_name, target, target_name, address, options })
+        let (why, why_note) = (TraceWhy::Asked, String::new());
+        Ok(NewTrace { agent, agent_name, target, target_name, address, options, why, why_note })
     }
 
     /// Takes what an agent says of a trace. Of one that is over, or none of its own, it is left.
-    pub(crate) async fn trace_hear(&self, agent: AgentId, update: v1::CommandUpdate) {
+    /// What comes faster than [`REPORTS_A_SECOND_MAX`] is dropped, but the last word of a trace:
+    /// that says all of it.
+    pub(crate) fn trace_hear(&self, agent: AgentId, update: v1::CommandUpdate) {
         let Ok(id) = u32::try_from(update.id).map(TraceId) else { return };
         let state = update.state();
+        let is_last = !matches!(state, v1::CommandState::Accepted | v1::CommandState::Progress);
+        let now = self.clock.now();
+        {
+            let mut book = self.traces.lock();
+            let known = book.under_way.get(&id);
+            let is_own =
+                |trace: &UnderWay| trace.row.new.agent == agent && trace.row.ended_at.is_none();
+            if !known.is_some_and(is_own) {
+                return;
+            }
+            if !book.takes_report(agent, now) && !is_last {
+                self.conductor.metrics().trace_reports_dropped.inc();
+                return;
+            }
+        }
         let report = TraceReport::decode(&update.output);
         let (org, ended) = {
             let mut book = self.traces.lock();
@@ -315,7 +508,7 @@ impl App {
             (trace.org, ended)
         };
         match ended {
-            Some((state, reason)) => self.trace_finish(id, state, &reason).await,
+            Some((state, reason)) => self.trace_finish(id, state, &reason),
             None => self.conductor.tell_trace(org, id),
         }
     }
@@ -343,21 +536,15 @@ impl App {
         self.store.audit_append(scope, &entry, now).await?;
         {
             let book = self.traces.lock();
-            let cancel = TraceCommand::Cancel(v1::CommandCancel { id: id.0.into() });
-            // An agent that cannot be told ends it by itself when its time is over.
-            if let Some(line) = book.lines.get(&traced.row.new.agent)
-                && line.commands.try_send(cancel).is_err()
-            {
-                tracing::debug!(trace = id.0, "the agent is not told that a trace is cancelled");
-            }
+            book.cancel(id, traced.row.new.agent);
         }
         let reason = format!("cancelled by {}", scope.actor.source());
-        self.trace_finish(id, TraceState::Cancelled, &reason).await;
+        self.trace_finish(id, TraceState::Cancelled, &reason);
         self.trace(scope, id).await
     }
 
     /// Ends what its agent did not end in time, and writes ends that could not be written.
-    pub(crate) async fn traces_turn(&self, now: UtcMicros) {
+    pub(crate) fn traces_turn(&self, now: UtcMicros) {
         let mut due = Vec::new();
         {
             let book = self.traces.lock();
@@ -373,15 +560,15 @@ impl App {
             }
         }
         for (id, reason) in due {
-            self.trace_finish(id, TraceState::Expired, reason).await;
+            self.trace_finish(id, TraceState::Expired, reason);
         }
     }
 
-    /// Gives a trace its end, if it has none, and writes it; what cannot be written stays for the
-    /// next turn.
-    async fn trace_finish(&self, id: TraceId, state: TraceState, reason: &str) {
+    /// Gives a trace its end, if it has none, and lets it be written: nobody waits for that. What
+    /// cannot be written stays for the next turn.
+    fn trace_finish(&self, id: TraceId, state: TraceState, reason: &str) {
         let now = self.clock.now();
-        let (org, done, ended_at) = {
+        let org = {
             let mut book = self.traces.lock();
             let Some(trace) = book.under_way.get_mut(&id) else { return };
             let row = &mut trace.row;
@@ -390,12 +577,38 @@ impl App {
                 row.done.reason = reason.to_owned();
                 trace.revision += 1;
             }
-            (trace.org, row.done.clone(), row.ended_at.unwrap_or(now))
-        };
-        match self.store.trace_end(&Scope::system(org), id, &done, ended_at).await {
-            Ok(()) => {
-                self.traces.lock().under_way.remove(&id);
+            if std::mem::replace(&mut trace.is_writing, true) {
+                return;
             }
+            trace.org
+        };
+        self.conductor.tell_trace(org, id);
+        let app = self.clone();
+        self.changes.spawn(async move { app.trace_write(id).await });
+    }
+
+    /// Writes the end of a trace, and tells those who wait for it.
+    async fn trace_write(&self, id: TraceId) {
+        let found = {
+            let book = self.traces.lock();
+            let trace = book.under_way.get(&id);
+            trace.map(|trace| (trace.org, trace.row.clone(), trace.about))
+        };
+        let Some((org, row, about)) = found else { return };
+        let (scope, at) = (Scope::system(org), row.ended_at.unwrap_or(self.clock.now()));
+        let written = self.store.trace_end(&scope, id, &row.done, at).await;
+        {
+            let mut book = self.traces.lock();
+            match &written {
+                Ok(()) => drop(book.under_way.remove(&id)),
+                Err(_) => {
+                    let trace = book.under_way.get_mut(&id);
+                    trace.into_iter().for_each(|trace| trace.is_writing = false);
+                }
+            }
+        }
+        match written {
+            Ok(()) => self.trace_tell(&scope, &row, about).await,
             Err(error) => {
                 let error = crate::chain(&error);
                 tracing::warn!(trace = id.0, %error, "the end of a trace is not written yet");
@@ -438,7 +651,7 @@ impl App {
     }
 
     /// Who stands at the addresses of hops, as far as targets and topology know.
-    async fn known_hops(
+    pub(super) async fn known_hops(
         &self,
         scope: &Scope,
         hops: &[TraceHop],

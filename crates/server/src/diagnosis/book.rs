@@ -23,7 +23,7 @@ use engine::{
 use model::{FaultMode, IncidentId, LogPosition, MaintenanceId, Severity, UtcMicros};
 use store::{
     CauseBody, EvidenceBody, ImpactBody, IncidentBody, IncidentKept, IncidentSave, IncidentStep,
-    IncidentTurn, IncidentsKept, Maintained, NewMessage, SuppressedBody,
+    IncidentTraced, IncidentTurn, IncidentsKept, Maintained, NewMessage, SuppressedBody,
 };
 
 use super::{message, windows::Meanwhile};
@@ -54,6 +54,8 @@ struct Followed {
     over_at: Option<UtcMicros>,
     /// That people do not know it.
     silence: Option<Silence>,
+    /// What a trace said that was to tell its causes apart: the next judgement is made with it.
+    because: Option<String>,
 }
 
 /// What makes a revision when it changes.
@@ -84,6 +86,8 @@ pub(super) struct Book {
     /// What messages link to.
     public: Option<PublicUrl>,
     waiting: VecDeque<IncidentTurn>,
+    /// What traces told, which goes with the next turn.
+    traced: Vec<IncidentTraced>,
 }
 
 impl Book {
@@ -101,6 +105,7 @@ impl Book {
             followed: BTreeMap::new(),
             public,
             waiting: VecDeque::new(),
+            traced: Vec::new(),
         };
         book.admit(&kept.incidents, standing, judged);
         book
@@ -123,6 +128,7 @@ impl Book {
                     .maintenance
                     .filter(|of| of.is_silent)
                     .map(|of| Silence::of(of.window)),
+                because: None,
             };
             match id {
                 Some(id) => drop(self.followed.insert(id, followed)),
@@ -203,8 +209,21 @@ impl Book {
         self.followed.get(&id).map(|followed| followed.last.id)
     }
 
+    /// Puts what a trace told into the timeline of an incident, with the next turn.
+    pub(super) fn note_trace(&mut self, traced: IncidentTraced) {
+        self.traced.push(traced);
+    }
+
+    /// A trace was to tell causes of an incident apart: what is believed with it is a revision.
+    pub(super) fn revise_because(&mut self, id: u32, said: String) {
+        if let Some(followed) = self.followed.get_mut(&id) {
+            followed.because = Some(said);
+        }
+    }
+
     fn put(&mut self, saves: Vec<IncidentSave>, tells: Vec<NewMessage>, judged: Judged) {
-        if saves.is_empty() && tells.is_empty() {
+        let traced = std::mem::take(&mut self.traced);
+        if saves.is_empty() && tells.is_empty() && traced.is_empty() {
             return;
         }
         self.turn += 1;
@@ -217,6 +236,7 @@ impl Book {
             next: self.next,
             saves,
             tells,
+            traced,
         });
     }
 
@@ -311,6 +331,11 @@ impl Book {
             save.message = message::in_voice(voice, &save, judged.at, self.public.as_ref());
             return Some(save);
         }
+        if let Some(because) = followed.because.take() {
+            let mut save = followed.revise(told, IncidentStep::Revised, standing, judged.at);
+            save.note = because;
+            return Some(save);
+        }
         if is_other || is_due {
             return Some(followed.revise(told, IncidentStep::Revised, standing, judged.at));
         }
@@ -356,6 +381,7 @@ impl Followed {
             saved_at: at,
             over_at: None,
             silence: None,
+            because: None,
         }
     }
 

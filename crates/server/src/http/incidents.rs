@@ -188,6 +188,13 @@ pub(crate) struct IncidentEntryView {
     note: String,
     /// Whether a message went out.
     is_told: bool,
+    /// The trace that it tells of, of entries of the kind `traced` or `path_changed`; null also
+    /// once that is not kept any more.
+    #[schema(required)]
+    trace: Option<u32>,
+    /// The target of that trace.
+    #[schema(required)]
+    trace_target: Option<u32>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -351,6 +358,8 @@ impl From<&IncidentEntry> for IncidentEntryView {
             actor: actor(entry),
             note: entry.note.clone(),
             is_told: entry.is_told,
+            trace: entry.trace.map(|(trace, _)| trace.0),
+            trace_target: entry.trace.map(|(_, target)| target.0),
         }
     }
 }

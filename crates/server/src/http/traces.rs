@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use axum::extract::State;
 use http::StatusCode;
 use model::{
-    Address, AgentId, HopEnding, HopNote, TargetId, TraceEnd, TraceHop, TraceId, TraceOptions,
-    TraceProtocol, TraceState,
+    Address, AgentId, HopEnding, HopNote, IncidentId, TargetId, TraceEnd, TraceHop, TraceId,
+    TraceOptions, TraceProtocol, TraceState, TraceWhy,
 };
 use serde::{Deserialize, Serialize};
 use store::{TraceQuery, TraceRow};
@@ -64,6 +64,11 @@ word_view!(
 word_view!(
     /// Where a trace stands. All but `ordered` and `running` are final.
     TraceStateView, TraceState, "TraceState"
+);
+word_view!(
+    /// Why a trace was made: somebody asked for it; a pair went bad, or healed; to hold beside one
+    /// that went bad; or to tell two causes of an incident apart.
+    TraceWhyView, TraceWhy, "TraceWhy"
 );
 word_view!(
     /// What the end of a trace was: the target answered; a router refused; nobody answers beyond;
@@ -139,6 +144,13 @@ pub(crate) struct TraceHeadView {
     /// Who asked for it; null if it was the software itself.
     #[schema(required)]
     asker: Option<String>,
+    why: TraceWhyView,
+    /// The same in a sentence; empty of what somebody asked for.
+    #[schema(example = "edge7 is down from fra1")]
+    why_note: String,
+    /// The incident whose timeline it stands in.
+    #[schema(required)]
+    incident: Option<u32>,
     created_at: Timestamp,
     /// Null while it is under way.
     #[schema(required)]
@@ -217,6 +229,12 @@ pub(crate) struct TracesQuery {
     /// Only from this agent, by its id.
     #[param(value_type = Option<u32>)]
     agent: Option<String>,
+    /// Only those that were made by themselves, or only those that somebody asked for.
+    #[param(value_type = Option<bool>)]
+    automatic: Option<String>,
+    /// Only those in the timeline of this incident, by its number.
+    #[param(value_type = Option<u32>)]
+    incident: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
     /// 1 to 500; 100 if left out.
@@ -245,6 +263,9 @@ impl From<&TraceRow> for TraceHeadView {
             end: done.end.map(TraceEndView::from),
             reason: done.reason.clone(),
             asker: Some(row.asker_name.clone()).filter(|name| !name.is_empty()),
+            why: new.why.into(),
+            why_note: new.why_note.clone(),
+            incident: row.incident.map(|incident| incident.0),
             created_at: row.created_at.into(),
             ended_at: row.ended_at.map(Timestamp::from),
         }
@@ -366,10 +387,15 @@ pub(crate) async fn trace_list(
     let id = |text: &str| text.parse::<u32>().map_err(|_| "must be an id");
     let target = fields.take_some("target", query.target.as_deref().map(id));
     let agent = fields.take_some("agent", query.agent.as_deref().map(id));
+    let incident = fields.take_some("incident", query.incident.as_deref().map(id));
+    let is = |text: &str| text.parse::<bool>().map_err(|_| "must be true or false");
+    let is_automatic = fields.take_some("automatic", query.automatic.as_deref().map(is));
     fields.check()?;
     let query = TraceQuery {
         target: target.map(TargetId),
         agent: agent.map(AgentId),
+        is_automatic,
+        incident: incident.map(IncidentId),
         before: before.map(|id| TraceId(u32::try_from(id).unwrap_or(u32::MAX))),
         limit: limit + 1,
     };

@@ -376,7 +376,7 @@ impl Session {
                 Ok(())
             }
             Some(v1::agent_frame::Kind::CommandUpdate(update)) => {
-                self.shared.app.trace_hear(self.identity.agent, update).await;
+                self.shared.app.trace_hear(self.identity.agent, update);
                 Ok(())
             }
             Some(v1::agent_frame::Kind::Hello(_)) => self.count_refusal("hello"),

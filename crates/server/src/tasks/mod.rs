@@ -83,6 +83,7 @@ pub(crate) fn start(
     let renewal = Renewal { app: app.clone(), certificate: Arc::clone(certificate) };
     tasks.spawn(every(RENEW_INTERVAL, stop.clone(), renewal, "renewal", Renewal::renew));
     tasks.spawn(diagnose(app.clone(), stop.clone()));
+    tasks.spawn(trace(app.clone(), stop.clone()));
     tasks.spawn(notify(app.clone(), stop.clone()));
     if let Some(every) = app.config.digest {
         let digest = Digest { app: app.clone(), every, done: None };
@@ -189,6 +190,25 @@ async fn diagnose(app: App, stop: CancellationToken) {
     }
 }
 
+/// Makes the traces that nobody asked for; after a panic, anew after a pause.
+async fn trace(app: App, stop: CancellationToken) {
+    loop {
+        let run = async {
+            loop {
+                for wish in app.diagnosis.wishes().await {
+                    app.trace_automatic(wish).await;
+                }
+            }
+        };
+        let panics = &app.conductor.metrics().panics;
+        let ended = stop.run_until_cancelled(panics.catch("traces", run)).await;
+        let pause = stop.run_until_cancelled(tokio::time::sleep(RESTART_AFTER_MAX));
+        if ended.is_none() || pause.await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Runs `act` on `state` at once and then each `period`; after a panic, with growing pauses.
 async fn every<S, A, F>(
     period: Duration,
@@ -284,7 +304,7 @@ impl Pulse {
             self.note_step(forward, by, now).await;
         }
         conductor.pulse(now, clock.wall_ahead_us(), self.app.disk_impediment());
-        self.app.traces_turn(now).await;
+        self.app.traces_turn(now);
         self.count += 1;
         if self.count.is_multiple_of(PULSES_PER_TICK) {
             conductor.tell_tick(now);

@@ -508,7 +508,7 @@ async fn a_topology_that_is_taken_away_while_the_monitor_is_blind_ends_nothing_u
 }
 
 /// The first judgement takes what is stored, and the second one reads the verdicts.
-async fn judged_thrice(server: &Server, clocks: &TestClocks) {
+pub(crate) async fn judged_thrice(server: &Server, clocks: &TestClocks) {
     for _ in 0..3 {
         let at = server.get("/diagnosis").await["at_us"].as_i64();
         clocks.pass(Duration::from_secs(1));
@@ -518,7 +518,7 @@ async fn judged_thrice(server: &Server, clocks: &TestClocks) {
 
 /// An agent at its pace: in each batch a round of the first probe, and one of the second, which
 /// answers.
-async fn report(
+pub(crate) async fn report(
     (server, clocks, link): (&Server, &TestClocks, &Link),
     [probe, well]: [ProbeId; 2],
     batches: std::ops::RangeInclusive<u64>,

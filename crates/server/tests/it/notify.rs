@@ -248,6 +248,7 @@ async fn an_incident(dir: &Path, (turn, at): (u64, UtcMicros), steps: &[(Inciden
         next: 2,
         saves: steps.iter().map(save).collect(),
         tells: Vec::new(),
+        traced: Vec::new(),
     };
     let store = Store::open(&dir.join("faultline.db")).await.unwrap();
     store.incidents_take(&Scope::system(ORG_DEFAULT), &turn).await.unwrap();

@@ -12,7 +12,9 @@ use wire::{
 };
 
 use crate::{
-    harness::{Identity, Link, Server, enrol, soon},
+    diagnosis::{judged_thrice, report, until},
+    harness::{Identity, Link, Server, answered, enrol, lost, soon},
+    http::TestClocks,
     restart::Moved,
 };
 
@@ -247,5 +249,169 @@ async fn a_trace_that_was_under_way_when_the_server_stopped_has_failed() {
     let ended = server.get(&format!("/traces/{}", asked["id"])).await;
     assert_eq!(ended["state"], "failed");
     assert!(ended["reason"].as_str().unwrap().contains("server"), "{ended}");
+    server.stop().await;
+}
+
+/// Waits for an order, whatever else comes.
+async fn next_order(link: &mut Link) -> (u64, TraceOrder) {
+    loop {
+        if let v1::server_frame::Kind::Command(command) = link.answer().await.unwrap() {
+            return (command.id, TraceOrder::decode(&command.arguments).unwrap());
+        }
+    }
+}
+
+/// Targets at the devices of the network of `diagnosis`, each with an address of its own.
+async fn placed(server: &Server) -> Vec<model::ProbeId> {
+    let link = |a: &str, b: &str| {
+        let id = format!("{a}--{b}");
+        json!({"id": id, "kind": "link", "ends": [a, b], "cost": 10})
+    };
+    let mut elements: Vec<Value> =
+        ["r1", "r2", "r3", "r4"].map(|id| json!({"id": id, "kind": "device"})).to_vec();
+    elements.extend([link("r1", "r2"), link("r2", "r3"), link("r2", "r4")]);
+    elements.push(json!({"id": "fra1", "kind": "agent", "device": "r1"}));
+    elements.push(json!({"id": "ber1", "kind": "agent", "device": "r4"}));
+    let names = ["r1", "r2", "r3", "r4"];
+    let targets = names.map(|id| json!({"id": id, "device": id}));
+    let body = json!({"elements": elements, "targets": targets});
+    server.post("/topology/import", &body).await;
+    let mut probes = Vec::new();
+    for (at, name) in names.into_iter().enumerate() {
+        let address = format!("192.0.2.{}", at + 1);
+        let made =
+            server.post("/targets", &json!({"name": name, "address": address, "tier_id": 2})).await;
+        probes.push(model::ProbeId(u32::try_from(made["probe_id"].as_u64().unwrap()).unwrap()));
+    }
+    probes
+}
+
+/// An agent that can trace and that asks r3 and r4, which answer it at first; then r3 does not.
+async fn cut(server: &Server, clocks: &TestClocks) -> Link {
+    let probes = placed(server).await;
+    let (_, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().able(&ABLE).link().await.unwrap();
+    link.assigned(&probes).await;
+    judged_thrice(server, clocks).await;
+    let pair = [probes[2], probes[3]];
+    // One batch a judgement: time that passes while one is made would count as its own.
+    for batch in 1..=9 {
+        let at = server.get("/diagnosis").await["at_us"].as_i64();
+        let row = if batch < 3 { answered } else { lost };
+        report((server, clocks, &link), pair, batch..=batch, row).await;
+        until(server, |diagnosis| at < diagnosis["at_us"].as_i64()).await;
+    }
+    link
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_goes_bad_is_traced_by_itself_and_what_was_found_stands_in_its_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    let mut link = cut(&server, &clocks).await;
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let (id, order) = next_order(&mut link).await;
+        let address = order.address.to_string();
+        let is_bad = address == "192.0.2.3";
+        let mut hops =
+            vec![hop(1, "192.0.2.1", 3, HopNote::Clean), hop(2, "192.0.2.2", 3, HopNote::Clean)];
+        if !is_bad {
+            hops[1].ending = Some(HopEnding::Reached);
+        }
+        let end = Some(if is_bad { TraceEnd::Silent } else { TraceEnd::Reached });
+        let report = TraceReport { hops, end, ..TraceReport::default() };
+        say(&link, id, CommandState::Done, report).await;
+        addresses.push((is_bad, id));
+    }
+    addresses.sort_unstable();
+    let [(false, _), (true, bad)] = addresses[..] else { panic!("{addresses:?}") };
+    let timeline = soon(async {
+        loop {
+            let incidents = server.get("/incidents").await;
+            if let Some(number) = incidents["items"][0]["id"].as_u64() {
+                let incident = server.get(&format!("/incidents/{number}")).await;
+                let entries = incident["timeline"].as_array().unwrap().clone();
+                let traced: Vec<Value> =
+                    entries.into_iter().filter(|entry| entry["kind"] == "traced").collect();
+                if traced.iter().any(|entry| entry["trace"] == json!(bad)) {
+                    return traced;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let entry = timeline.iter().find(|entry| entry["trace"] == json!(bad)).unwrap();
+    assert_eq!(entry["note"], "trace from fra1 to r3: last answer from r2, hop 2");
+    let trace = server.get(&format!("/traces/{bad}")).await;
+    assert_eq!((&trace["why"], &trace["asker"]), (&json!("went_bad"), &Value::Null));
+    assert_eq!(
+        (&trace["why_note"], &trace["incident"]),
+        (&json!("r3 is down from fra1"), &json!(1))
+    );
+    let automatic = server.get("/traces?automatic=true&incident=1").await;
+    assert!(!automatic["items"].as_array().unwrap().is_empty());
+    assert_eq!(server.get("/traces?automatic=false").await["items"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_traced_by_itself_gives_way_to_a_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let clocks = Arc::new(TestClocks::default());
+    let server = Server::start_by(dir.path(), Clock::over(clocks.clone())).await;
+    let mut link = cut(&server, &clocks).await;
+    let first = next_order(&mut link).await.0;
+    let second = next_order(&mut link).await.0;
+    let (agent, target) = (server.get(&format!("/traces/{first}")).await["agent"]["id"].clone(), 1);
+    let body = json!({ "agent": agent, "target": target });
+    // Two more are room for; then one that nobody asked for ends for each.
+    for _ in 0..4 {
+        server.post("/traces", &body).await;
+    }
+    for id in [first, second] {
+        let ended = reaches(&server, &json!(id), "cancelled").await;
+        assert!(ended["reason"].as_str().unwrap().contains("gave way"), "{ended}");
+    }
+    let (status, _) = server.try_post("/traces", &body).await;
+    assert_eq!(status, 429, "four are people's");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_ask_at_the_same_moment_start_no_more_than_one_after_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, target, agent, identity) = site(dir.path()).await;
+    let _link = identity.able(&ABLE).link().await.unwrap();
+    let body = json!({ "agent": agent, "target": target });
+    let ask = async || server.try_post("/traces", &body).await.0;
+    let (a, b, c, d, e, f, g, h) =
+        tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
+    let made = [a, b, c, d, e, f, g, h].iter().filter(|status| **status == 201).count();
+    assert_eq!(made, 4);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_come_faster_than_a_person_reads_are_dropped_but_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let moved = Arc::new(Moved::default());
+    let server = Server::start_by(dir.path(), Clock::over(moved)).await;
+    let (target, _) = server.new_target("edge1", "192.0.2.9").await;
+    let (agent, token) = server.new_agent("fra1").await;
+    let mut link = enrol(&token).await.unwrap().able(&ABLE).link().await.unwrap();
+    let asked = server.post("/traces", &json!({ "agent": agent, "target": target })).await;
+    let id = ordered(&mut link).await.id;
+    for _ in 0..300 {
+        let hops = vec![hop(1, "192.0.2.1", 3, HopNote::Clean)];
+        say(&link, id, CommandState::Progress, TraceReport { hops, ..TraceReport::default() })
+            .await;
+    }
+    say(&link, id, CommandState::Done, TraceReport::default()).await;
+    let done = reaches(&server, &asked["id"], "done").await;
+    let revision = done["revision"].as_u64().unwrap();
+    assert!(revision < 200, "each of 300 was taken: {revision}");
     server.stop().await;
 }

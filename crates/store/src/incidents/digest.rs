@@ -35,6 +35,7 @@ const FIRST: &str = "
        AND id > $2
        AND at > $3
        AND is_told = 0
+       AND kind NOT IN ('traced', 'path_changed')
      ORDER BY id
      LIMIT 1";
 const LAST: &str = "
@@ -51,6 +52,7 @@ const HAPPENED: &str = "
      WHERE +org_id = $1
        AND id >= $2
        AND id <= $3
+       AND kind NOT IN ('traced', 'path_changed')
      GROUP BY kind, is_told, actor_kind";
 const CHANGED_COUNT: &str = "
     SELECT count(DISTINCT number)

@@ -11,7 +11,7 @@ mod turn;
 
 use model::{
     CauseCode, EntryKind, IncidentId, IncidentState, LogPosition, MaintenanceId, OrgId, Severity,
-    UtcMicros,
+    TargetId, TraceId, UtcMicros,
 };
 use serde::de::DeserializeOwned;
 
@@ -42,11 +42,13 @@ const COLUMNS: &str = "
            updated_at, maintenance_id, is_silent";
 const HEAD: &str = "SELECT next_number FROM incident_head WHERE org_id = $1";
 const ENTRIES: &str = "
-    SELECT id, at, kind, actor_kind, actor_name, note, is_told
-      FROM incident_entry
-     WHERE org_id = $1
-       AND number = $2
-     ORDER BY id
+    SELECT entry.id, entry.at, entry.kind, entry.actor_kind, entry.actor_name, entry.note,
+           entry.is_told, trace.id AS trace_id, trace.target_id
+      FROM incident_entry AS entry
+      LEFT JOIN trace ON trace.id = entry.trace_id AND trace.org_id = entry.org_id
+     WHERE entry.org_id = $1
+       AND entry.number = $2
+     ORDER BY entry.id
      LIMIT $3";
 const REVISIONS: &str = "
     SELECT revision, at, why, sentence, body_json, inventory_version, log_position
@@ -229,5 +231,9 @@ fn entry_row(row: &DbRow) -> Result<IncidentEntry, StoreError> {
         actor_name: row.value("actor_name")?,
         note: row.value("note")?,
         is_told: row.is("is_told")?,
+        trace: row
+            .number_opt("trace_id")?
+            .map(TraceId)
+            .zip(row.number_opt("target_id")?.map(TargetId)),
     })
 }

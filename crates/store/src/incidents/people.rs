@@ -81,7 +81,7 @@ impl Store {
         let checked = check_seen(&before, seen).and_then(|()| check(&before, act));
         checked.map_err(|source| StoreError::ActRefused { source })?;
         let (kind, note) = apply(&mut tx, scope, &before.row, act, now).await?;
-        let entry = Entry { kind, note: &note, is_told: false };
+        let entry = Entry { kind, note: &note, is_told: false, trace: None };
         add_entry(&mut tx, scope, id, &entry, now).await?;
         let after = full(&mut tx, scope, id).await?;
         let entry = AuditEntry {
@@ -158,7 +158,7 @@ fn is_done(scope: &Scope, full: &IncidentFull, act: &IncidentAct, now: UtcMicros
 /// Condition 2.
 fn check_seen(full: &IncidentFull, seen: Option<u64>) -> Result<(), ActRefused> {
     let Some(seen) = seen else { return Ok(()) };
-    let is_since = |entry: &&IncidentEntry| entry.kind != EntryKind::Revised && seen < entry.id;
+    let is_since = |entry: &&IncidentEntry| !entry.kind.is_detail() && seen < entry.id;
     let Some(entry) = full.entries.iter().rfind(is_since) else { return Ok(()) };
     let did = match entry.kind {
         EntryKind::Assigned => format!("assigned it {}", entry.note),
@@ -172,6 +172,8 @@ fn check_seen(full: &IncidentFull, seen: Option<u64>) -> Result<(), ActRefused> 
         | EntryKind::Resolved
         | EntryKind::Reopened
         | EntryKind::Acknowledged
+        | EntryKind::Traced
+        | EntryKind::PathChanged
         | EntryKind::Unacknowledged => format!("{} it", entry.kind.as_str()),
     };
     Err(ActRefused::Changed { by: who(entry), did, at: entry.at })

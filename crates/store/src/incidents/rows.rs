@@ -2,7 +2,7 @@
 
 use model::{
     CauseCode, ElementKind, EntryKind, FaultMode, IncidentId, IncidentState, LogPosition,
-    MaintenanceId, Name, Severity, UserId, UtcMicros,
+    MaintenanceId, Name, Severity, TargetId, TraceId, UserId, UtcMicros,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,8 @@ pub struct IncidentEntry {
     pub note: String,
     /// Whether people outside were told.
     pub is_told: bool,
+    /// The trace that it tells of, if that is still kept, and of which target it is.
+    pub trace: Option<(TraceId, TargetId)>,
 }
 
 /// An incident with everything about it.
@@ -136,7 +138,7 @@ impl IncidentFull {
     /// Names what a person sees of it: another one as soon as somebody did something to it, or it
     /// stands elsewhere. New figures alone leave it as it is.
     pub fn version(&self) -> u64 {
-        let steps = self.entries.iter().filter(|entry| entry.kind != EntryKind::Revised);
+        let steps = self.entries.iter().filter(|entry| !entry.kind.is_detail());
         steps.map(|entry| entry.id).max().unwrap_or(0)
     }
 
@@ -238,6 +240,18 @@ pub struct IncidentTurn {
     pub saves: Vec<IncidentSave>,
     /// What people outside are told beside incidents.
     pub tells: Vec<NewMessage>,
+    /// What traces told of incidents that are written already.
+    pub traced: Vec<IncidentTraced>,
+}
+
+/// What a trace told of an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncidentTraced {
+    pub incident: IncidentId,
+    pub trace: TraceId,
+    pub kind: EntryKind,
+    pub at: UtcMicros,
+    pub note: String,
 }
 
 /// One incident as a judgement leaves it.

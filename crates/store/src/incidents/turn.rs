@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::{EntryKind, IncidentId, IncidentState, UtcMicros};
+use model::{EntryKind, IncidentId, IncidentState, TraceId, UtcMicros};
 use serde_json::to_string;
 
 use super::{
-    ENTRIES_MAX, IncidentBody, IncidentSave, IncidentStep, IncidentTurn, REVISIONS_MAX, get,
+    ENTRIES_MAX, IncidentBody, IncidentSave, IncidentStep, IncidentTraced, IncidentTurn,
+    REVISIONS_MAX, get,
 };
 use crate::{
     Scope, Store, StoreError,
@@ -65,8 +66,9 @@ const REVISIONS_OVER: &str = "
        AND revision <= $3";
 const ENTRY_ADD: &str = "
     INSERT INTO incident_entry (
-        org_id, number, at, kind, actor_kind, actor_id, actor_name, note, is_told
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        org_id, number, at, kind, actor_kind, actor_id, actor_name, note, is_told, trace_id
+    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const TRACE_SET: &str = "UPDATE trace SET incident_number = $3 WHERE org_id = $1 AND id = $2";
 const ENTRY_COUNT: &str = "SELECT count(*) FROM incident_entry WHERE org_id = $1 AND number = $2";
 /// The oldest that the software made, but the first.
 const ENTRIES_OVER: &str = "
@@ -107,6 +109,17 @@ impl Store {
         }
         for save in &turn.saves {
             write(&mut tx, scope, turn, save).await?;
+        }
+        for traced in &turn.traced {
+            let IncidentTraced { incident, trace, kind, at, note } = traced;
+            let entry = Entry { kind: *kind, note, is_told: false, trace: Some(*trace) };
+            add_entry(&mut tx, scope, *incident, &entry, *at).await?;
+            sql(TRACE_SET)
+                .bind(scope.org.0)
+                .bind(trace.0)
+                .bind(incident.0)
+                .execute(&mut tx)
+                .await?;
         }
         for message in &turn.tells {
             outbox::put(&mut tx, scope, message, turn.at).await?;
@@ -153,7 +166,7 @@ async fn write(
     let is_told = save.step != IncidentStep::Worsened || kind == EntryKind::Reopened;
     let message = save.message.as_ref().filter(|_| is_told);
     let is_told = message.is_some() || save.step == IncidentStep::NotBack;
-    let entry = Entry { kind, note: &save.note, is_told };
+    let entry = Entry { kind, note: &save.note, is_told, trace: None };
     add_entry(tx, scope, save.id, &entry, turn.at).await?;
     // The one place where people outside are told of an incident.
     if let Some(message) = message {
@@ -201,7 +214,7 @@ async fn stand(
             if get(tx, scope, save.id).await?.state != IncidentState::Open {
                 sql(AGAIN).bind(org).bind(id).execute(tx).await?;
                 let note = "what it was closed as is no longer its cause";
-                let entry = Entry { kind: EntryKind::Reopened, note, is_told: false };
+                let entry = Entry { kind: EntryKind::Reopened, note, is_told: false, trace: None };
                 add_entry(tx, scope, save.id, &entry, at).await?;
             }
             EntryKind::CauseChanged
@@ -259,6 +272,7 @@ pub(super) struct Entry<'a> {
     pub(super) kind: EntryKind,
     pub(super) note: &'a str,
     pub(super) is_told: bool,
+    pub(super) trace: Option<TraceId>,
 }
 
 /// Adds to a timeline, under the name of the scope's actor.
@@ -287,6 +301,7 @@ pub(super) async fn add_entry(
         .bind(scope.actor.name())
         .bind(entry.note)
         .bind(entry.is_told)
+        .bind(entry.trace.map(|trace| trace.0))
         .execute(tx)
         .await?;
     Ok(())

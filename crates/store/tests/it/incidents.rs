@@ -74,6 +74,7 @@ fn turn(turn: u64, saves: Vec<IncidentSave>) -> IncidentTurn {
         next: 4,
         saves,
         tells: Vec::new(),
+        traced: Vec::new(),
     }
 }
 

@@ -104,6 +104,7 @@ async fn an_incident_keeps_its_window_and_whether_it_is_silent() {
             next: 2,
             saves,
             tells: Vec::new(),
+            traced: Vec::new(),
         };
         f.store.incidents_take(&f.scope, &turn).await.unwrap();
         let full = f.store.incident_get(&f.scope, IncidentId(1)).await.unwrap();

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use model::{
     AgentId, HopAnswer, HopEnding, HopNote, TargetId, TraceEnd, TraceHop, TraceId, TraceOptions,
-    TraceProtocol, TraceState,
+    TraceProtocol, TraceState, TraceWhy,
 };
 use store::{NewTrace, ORG_DEFAULT, Scope, StoreError, TraceDone, TraceQuery};
 
@@ -18,6 +18,8 @@ fn new(target: u32) -> NewTrace {
         target_name: name("edge"),
         address: address("host.example.net"),
         options: TraceOptions { protocol: TraceProtocol::Udp, flows: 3, ..TraceOptions::default() },
+        why: TraceWhy::Asked,
+        why_note: String::new(),
     }
 }
 

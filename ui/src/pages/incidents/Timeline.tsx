@@ -1,6 +1,7 @@
 /** From the first symptom to the all-clear: what was seen, what was told, and what people did. */
 
 import { Button } from '@mantine/core'
+import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 
 import type { IncidentDetail } from '../../api/types'
@@ -34,6 +35,15 @@ export function Timeline({ incident }: { incident: IncidentDetail }) {
             <b>{entryWords(entry)}</b>
             {entry.is_told && <span className={css.told}>people were told</span>}
             {entryNote(entry) !== '' && <p>{entryNote(entry)}</p>}
+            {entry.trace !== null && entry.trace_target !== null && (
+              <Link
+                to="/targets/$id"
+                params={{ id: entry.trace_target }}
+                search={{ trace: entry.trace }}
+              >
+                Trace {entry.trace}
+              </Link>
+            )}
           </li>
         )
       })}
