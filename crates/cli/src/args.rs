@@ -14,7 +14,7 @@ use crate::{
     demo::DemoArgs,
     maintenance::MaintenanceCommand,
     serve::{self, ServerArgs},
-    trace::{TraceArgs, TracesArgs},
+    trace::{PathsArgs, TraceArgs, TracesArgs},
 };
 
 /// Where a server is reached unless said otherwise.
@@ -129,6 +129,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// List traces, or show one.
     Traces(TracesArgs),
+    /// List which way packets take to a target, since when, and what changed.
+    Paths(PathsArgs),
     /// Plan, list, extend and end maintenance: what is worked on, and so silent.
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),

@@ -95,6 +95,7 @@ fn run(args: Args) -> anyhow::Result<bool> {
             Command::Fact(fact) => fact::send(args.connection, fact).await?,
             Command::Trace(trace) => return trace::run(args.connection, trace).await,
             Command::Traces(traces) => trace::list(args.connection, traces).await?,
+            Command::Paths(paths) => trace::paths(args.connection, paths).await?,
             Command::Maintenance(command) => maintenance::run(args.connection, command).await?,
             Command::History(history) => record::history(args.connection, history).await?,
             Command::Plan(plan) => plan::run(&args.connection, &plan)?,

@@ -62,6 +62,64 @@ pub(crate) struct TracesArgs {
     pub(crate) id: Option<u32>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct PathsArgs {
+    /// Only to this target.
+    pub(crate) target: Option<String>,
+    /// Only from this agent.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// At most so many, those that began last.
+    #[arg(long, default_value_t = LIST_DEFAULT)]
+    pub(crate) limit: u32,
+}
+
+/// Lists which way packets take, since when, and what changed.
+pub(crate) async fn paths(connection: Connection, args: PathsArgs) -> anyhow::Result<()> {
+    let client = Client::new(&connection)?;
+    let mut path = format!("/paths?limit={}", args.limit.clamp(1, PAGE_MAX));
+    if let Some(name) = &args.target {
+        path += &format!("&target={}", target_id(&client, name).await?);
+    }
+    if let Some(name) = &args.agent {
+        path += &format!("&agent={}", id_of(&client, "/agents", "agent", name).await?);
+    }
+    let page: Value = client.get(&path).await?;
+    if connection.json {
+        return say_json(&page);
+    }
+    if items(&page).is_empty() {
+        say("no path is known: the first trace that is answered makes one\n");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = items(&page).iter().map(path_row).collect();
+    let headers = ["AGENT", "TARGET", "SINCE", "SEEN", "TRACE", "WAY", "CHANGE"];
+    say(&table::render(&headers, &rows));
+    Ok(())
+}
+
+fn path_row(path: &Value) -> Vec<String> {
+    let field = |pointer| cell(path, pointer);
+    let hops = path.get("hops").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let who = |answer: &Value| match (cell(answer, "/element"), cell(answer, "/target/name")) {
+        (element, _) if element != "-" => element,
+        (_, name) if name != "-" => name,
+        _ => cell(answer, "/address"),
+    };
+    let way = hops.iter().map(|hop| {
+        let answers = hop.get("answers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut names: Vec<String> = answers.iter().map(who).collect();
+        names.dedup();
+        if names.is_empty() { "*".to_owned() } else { names.join("/") }
+    });
+    let way: Vec<String> = way.collect();
+    // Agent and target stand beside it.
+    let change = field("/change");
+    let change = change.split_once(" changed ").map_or("-", |(_, what)| what).to_owned();
+    let (agent, target) = (field("/agent/name"), field("/target/name"));
+    vec![agent, target, field("/since"), field("/seen"), field("/trace"), way.join(" > "), change]
+}
+
 /// Lists traces, or shows one.
 pub(crate) async fn list(connection: Connection, args: TracesArgs) -> anyhow::Result<()> {
     let client = Client::new(&connection)?;

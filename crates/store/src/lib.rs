@@ -36,6 +36,7 @@ mod migrate;
 mod names;
 mod outbox;
 mod past;
+mod paths;
 mod repair;
 mod retention;
 mod roll;
@@ -76,6 +77,7 @@ pub use outbox::{
     DueDelivery, NewMessage,
 };
 pub use past::{Past, minute_decided};
+pub use paths::{NewPath, PATHS_KEPT_MAX, PathHops, PathQuery, PathRow, PathSeen};
 pub use rows::*;
 pub use scope::{Actor, ORG_DEFAULT, Scope};
 pub use tables::{RollupDetail, RollupTables};

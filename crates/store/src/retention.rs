@@ -13,7 +13,7 @@ use crate::{
     db::{Tx, sql},
     facts,
     forget::{self, Horizons, Tiers},
-    metrics, traces,
+    metrics, paths, traces,
 };
 
 /// Rows of one table deleted by one step: some tens of milliseconds.
@@ -240,6 +240,11 @@ impl Store {
             let traces_over = (org, i64::from(traces::TRACES_KEPT_MAX));
             for (text, bound) in
                 [(traces::SWEEP, (org, changes_before)), (traces::OVER, traces_over)]
+            {
+                retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
+            }
+            let paths_over = (org, i64::from(paths::PATHS_KEPT_MAX));
+            for (text, bound) in [(paths::SWEEP, (org, changes_before)), (paths::OVER, paths_over)]
             {
                 retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }

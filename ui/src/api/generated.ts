@@ -968,12 +968,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read the paths of a pair
-         * @description Which elements the packets of an agent cross to a target, equal ways as alternatives.
+         * Paths
+         * @description Which way traces saw packets take, since when, and what changed. A hop that nobody answers is
+         *     no change, nor is a trace that ends early.
          *
-         *     Needs the permission `topology_read`.
+         *     Needs the permission `trace_read`.
          */
-        get: operations["paths_get"];
+        get: operations["path_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4678,6 +4679,53 @@ export interface components {
         TraceState: "ordered" | "running" | "done" | "failed" | "cancelled" | "expired";
         /** @enum {string} */
         TraceWhy: "asked" | "went_bad" | "healed" | "reference" | "tell_apart";
+        /** @description A way that packets took. */
+        TracedPath: {
+            after: components["schemas"]["Timestamp"] | null;
+            agent: components["schemas"]["Ref"];
+            /**
+             * @description What it is other in than the path before; empty of the first.
+             * @example path from fra1 to edge7 changed at hop 4: was core2, is core3, since between 14:01:02 and 14:03:10
+             */
+            change: string;
+            /** @description From the first on. */
+            hops: components["schemas"]["TracedPathHop"][];
+            /** Format: int64 */
+            id: number;
+            /** @description No other was seen since. */
+            is_latest: boolean;
+            /** @description When it was seen last. */
+            seen: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many traces saw it.
+             */
+            seen_count: number;
+            /** @description When it was seen first. */
+            since: components["schemas"]["Timestamp"];
+            target: components["schemas"]["Ref"];
+            /**
+             * Format: int64
+             * @description The trace that saw it last.
+             */
+            trace: number;
+        };
+        TracedPathAnswer: {
+            address: string;
+            /** @description The element of the topology that it stands behind. */
+            element: string | null;
+            target: components["schemas"]["Ref"] | null;
+        };
+        /** @description Who answered at one hop; nobody, if it is silent. */
+        TracedPathHop: {
+            answers: components["schemas"]["TracedPathAnswer"][];
+            hop: number;
+        };
+        TracedPathPage: {
+            /** @description Those that began last first. */
+            items: components["schemas"]["TracedPath"][];
+            next_cursor: string | null;
+        };
         Unwatched: {
             from: components["schemas"]["Timestamp"];
             to: components["schemas"]["Timestamp"];
@@ -6523,13 +6571,17 @@ export interface operations {
             };
         };
     };
-    paths_get: {
+    path_list: {
         parameters: {
             query?: {
-                /** @description Name of an agent. */
-                agent?: string;
-                /** @description Name of a target. */
-                target?: string;
+                /** @description Only to this target, by its id. */
+                target?: number;
+                /** @description Only from this agent, by its id. */
+                agent?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -6537,13 +6589,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The paths */
+            /** @description A page of paths */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Paths"];
+                    "application/json": components["schemas"]["TracedPathPage"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */

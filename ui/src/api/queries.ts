@@ -549,6 +549,18 @@ export const targetTracesQuery = (target: number) =>
       ),
   })
 
+export const targetPathsQuery = (target: number) =>
+  queryOptions({
+    queryKey: [...keys.traces, target, 'paths'],
+    queryFn: ({ signal }) =>
+      sent(
+        api.GET('/api/v1/paths', {
+          params: { query: { target, limit: TRACE_PAGE_LENGTH } },
+          signal,
+        }),
+      ),
+  })
+
 export const traceQuery = (id: number) =>
   queryOptions({
     queryKey: keys.trace(id),

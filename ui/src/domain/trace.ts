@@ -1,6 +1,6 @@
 /** What a trace says, in words. */
 
-import type { Trace, TraceHead, TraceHop } from '../api/types'
+import type { Trace, TraceHead, TraceHop, TracedPath } from '../api/types'
 import { loss } from './units'
 
 /** One row of the table of hops: an address that answered, or the silence in its place. */
@@ -86,4 +86,20 @@ export function traceWords(trace: TraceHead): { words: string; isBad: boolean } 
 /** Whether it can still change. */
 export function isUnderWay(trace: Pick<Trace, 'ended_at'>): boolean {
   return trace.ended_at === null
+}
+
+/** The hops of a path by what stands there; a hop that nobody answers is a star. */
+export function wayWords({ hops }: TracedPath): string {
+  const names = hops.map(({ answers }) => {
+    const of = answers.map((answer) => answer.element ?? answer.target?.name ?? answer.address)
+    return of.length === 0 ? '*' : [...new Set(of)].join('/')
+  })
+  return names.join(' › ')
+}
+
+/** What a path is other in than the one before it. */
+export function pathWords({ change, seen_count }: TracedPath): string {
+  const at = change.indexOf(' changed ')
+  if (0 <= at) return change.slice(at + ' changed '.length)
+  return seen_count === 1 ? 'seen once' : `seen ${seen_count} times`
 }

@@ -22,6 +22,7 @@ mod survey;
 mod told;
 mod vigil;
 mod voice;
+mod ways;
 
 pub use alerts::Out;
 pub use atlas::{Atlas, Blamed, Counts, Line, Mark, Marks, Node, Part, Place as AtlasPlace, Seen};
@@ -38,3 +39,4 @@ pub use standing::{Hearing, Standing};
 pub use told::{Blame, Clue, Hit, Report, Sight, Told, told};
 pub use vigil::MonitorChange;
 pub use voice::{Place, RETURN_US, Silence, Voice, voice};
+pub use ways::{WAY_HOPS_MAX, WayChange, WayHops};

@@ -660,6 +660,15 @@ impl App {
         let mut addresses: Vec<IpAddr> = answers.map(|answer| answer.from).collect();
         addresses.sort_unstable();
         addresses.dedup();
+        self.known_at(scope, addresses).await
+    }
+
+    /// Who stands at addresses.
+    async fn known_at(
+        &self,
+        scope: &Scope,
+        addresses: Vec<IpAddr>,
+    ) -> Result<BTreeMap<IpAddr, KnownHop>, AppError> {
         let addresses: Vec<Address> = addresses.into_iter().map(Address::Ip).collect();
         let targets = self.store.targets_at(scope, &addresses).await?;
         if targets.is_empty() {
@@ -726,4 +735,22 @@ fn time_of(options: &TraceOptions) -> Duration {
     let silences =
         u32::from(options.hops_max.max(options.silent_max)) / 2 + u32::from(options.flows);
     TIME_SPARE + options.interval * rounds + options.timeout * silences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_that_come_faster_than_a_person_reads_are_not_taken_until_the_next_second() {
+        let traces = Traces::default();
+        let agent = AgentId(1);
+        let _line = traces.enter(agent, true);
+        let at = |ms: i64| UtcMicros(10_000_000 + ms * 1_000);
+        let mut book = traces.lock();
+        let taken = (0..300).filter(|ms| book.takes_report(agent, at(*ms))).count();
+        assert_eq!(taken, 40);
+        assert!(!book.takes_report(agent, at(999)));
+        assert!(book.takes_report(agent, at(1_000)));
+    }
 }

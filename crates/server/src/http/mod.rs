@@ -27,6 +27,7 @@ mod map;
 mod openapi;
 mod overview;
 mod packed;
+mod paths;
 pub mod permission;
 mod plan;
 mod probes;

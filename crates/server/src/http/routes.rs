@@ -16,7 +16,7 @@ use super::{
     agent_metrics, agents, api_keys, audit, backup, caller, desk, diagnosis, facts, health,
     histories, import, incidents, live, maintenance, map, openapi, overview,
     permission::Permission, plan, probes, prom, rounds, session, summary, targets, tiers, topology,
-    traces, users, webhooks, whatif,
+    traced_paths, traces, users, webhooks, whatif,
 };
 use crate::app::App;
 
@@ -209,6 +209,7 @@ fn traces() -> Vec<Route> {
         route!(traces::trace_run, run),
         route!(traces::trace_get, read),
         route!(traces::trace_cancel, run),
+        route!(paths::path_list, read),
     ]
 }
 

@@ -395,23 +395,45 @@ async fn those_that_ask_at_the_same_moment_start_no_more_than_one_after_another(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_that_come_faster_than_a_person_reads_are_dropped_but_the_last() {
+async fn another_way_is_told_with_its_hop_and_who_answers_nothing_is_none() {
     let dir = tempfile::tempdir().unwrap();
-    let moved = Arc::new(Moved::default());
-    let server = Server::start_by(dir.path(), Clock::over(moved)).await;
-    let (target, _) = server.new_target("edge1", "192.0.2.9").await;
-    let (agent, token) = server.new_agent("fra1").await;
-    let mut link = enrol(&token).await.unwrap().able(&ABLE).link().await.unwrap();
-    let asked = server.post("/traces", &json!({ "agent": agent, "target": target })).await;
-    let id = ordered(&mut link).await.id;
-    for _ in 0..300 {
-        let hops = vec![hop(1, "192.0.2.1", 3, HopNote::Clean)];
-        say(&link, id, CommandState::Progress, TraceReport { hops, ..TraceReport::default() })
+    let (server, target, agent, identity) = site(dir.path()).await;
+    server.new_target("core1", "192.0.2.1").await;
+    let mut link = identity.able(&ABLE).link().await.unwrap();
+    let body = json!({ "agent": agent, "target": target });
+    let path = format!("/paths?target={target}&agent={agent}");
+    let mut seen = Vec::new();
+    for second in [Some("192.0.2.2"), None, Some("192.0.2.3")] {
+        server.post("/traces", &body).await;
+        let id = ordered(&mut link).await.id;
+        let mut hops = vec![hop(1, "192.0.2.1", 5, HopNote::Clean)];
+        hops.extend(second.map(|address| hop(2, address, 5, HopNote::Clean)));
+        let end = Some(TraceEnd::Silent);
+        say(&link, id, CommandState::Done, TraceReport { hops, end, ..TraceReport::default() })
             .await;
+        // What was seen of it is kept before the next one is made.
+        let is_seen = |page: &Value| page["items"][0]["trace"] == json!(id);
+        let page = soon(async {
+            loop {
+                let page = server.get(&path).await;
+                if is_seen(&page) {
+                    return page;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        seen.push(page["items"].as_array().unwrap().len());
     }
-    say(&link, id, CommandState::Done, TraceReport::default()).await;
-    let done = reaches(&server, &asked["id"], "done").await;
-    let revision = done["revision"].as_u64().unwrap();
-    assert!(revision < 200, "each of 300 was taken: {revision}");
+    assert_eq!(seen, [1, 1, 2]);
+    let page = server.get(&path).await;
+    let change = page["items"][0]["change"].as_str().unwrap();
+    let begins = "path from fra1 to edge1 changed at hop 2: was 192.0.2.2, is 192.0.2.3, since";
+    assert!(change.starts_with(begins), "{change}");
+    assert_eq!(page["items"][0]["hops"][0]["answers"][0]["target"]["name"], "core1");
+    assert_eq!(
+        (&page["items"][1]["seen_count"], &page["items"][1]["is_latest"]),
+        (&json!(2), &json!(false))
+    );
     server.stop().await;
 }

@@ -20,6 +20,7 @@ mod maintenance;
 mod metrics;
 mod open;
 mod outbox;
+mod paths;
 mod people;
 mod postgres;
 mod rollups;

@@ -5,7 +5,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 
 import { useTraceCancel, useTraceRun } from '../../api/commands'
-import { targetTracesQuery, traceQuery } from '../../api/queries'
+import { targetPathsQuery, targetTracesQuery, traceQuery } from '../../api/queries'
 import type { TargetStatus, TraceHead } from '../../api/types'
 import {
   type HopRow,
@@ -13,7 +13,9 @@ import {
   hopRows,
   hopWords,
   isUnderWay,
+  pathWords,
   traceWords,
+  wayWords,
 } from '../../domain/trace'
 import { NONE, rtt } from '../../domain/units'
 import { type Column, DataTable } from '../../ui/DataTable'
@@ -46,6 +48,7 @@ export function TracePanel({
     <Panel title="Path" isFlush>
       {mayRun && <TraceForm status={status} onBegun={onChoose} />}
       <Traces target={status.target.id} chosen={chosen} onChoose={onChoose} mayRun={mayRun} />
+      <Paths target={status.target.id} onChoose={onChoose} />
     </Panel>
   )
 }
@@ -180,9 +183,38 @@ function TraceLine({
       </UnstyledButton>
       <span>
         from {trace.agent.name}, {trace.protocol.toUpperCase()}
+        {trace.why_note !== '' && `, by itself: ${trace.why_note}`}
       </span>
       <span className={isBad ? css.bad : undefined}>{words}</span>
     </li>
+  )
+}
+
+/** Which ways packets took, as traces saw them: a change is told, and what it was before. */
+function Paths({ target, onChoose }: { target: number; onChoose: (trace: number) => void }) {
+  const { data, error } = useQuery(targetPathsQuery(target))
+  if (error) return <Failure error={error} />
+  const items = data?.items ?? []
+  if (items.length === 0) return null
+  return (
+    <ul className={css.list} aria-label="Paths to this target">
+      {items.map((path) => (
+        <li key={path.id} aria-current={path.is_latest || undefined}>
+          <UnstyledButton
+            aria-label={`Trace ${path.trace}, which saw it last`}
+            onClick={() => {
+              onChoose(path.trace)
+            }}
+          >
+            <Moment at={path.since} />
+          </UnstyledButton>
+          <span>
+            from {path.agent.name}: {wayWords(path)}
+          </span>
+          <span>{pathWords(path)}</span>
+        </li>
+      ))}
+    </ul>
   )
 }
 
@@ -204,6 +236,7 @@ function TraceTable({ id, mayRun }: { id: number; mayRun: boolean }) {
         <p data-bad={isBad || undefined} role="status">
           {words}
         </p>
+        {trace.why_note !== '' && <p>Made by itself: {trace.why_note}</p>}
         {mayRun && isUnderWay(trace) && (
           <Button
             size="compact-xs"
