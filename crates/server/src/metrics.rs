@@ -226,6 +226,7 @@ impl Default for Metrics {
         metrics.register_ingest();
         metrics.register_engine();
         metrics.register_rest();
+        metrics.register_traces();
         metrics.register_levels();
         metrics
     }
@@ -321,17 +322,6 @@ impl Metrics {
                 "Times that facts were read of which there were more than a diagnosis looks at",
                 &self.diagnosis_facts_cut,
             ),
-            ("traces_automatic", "Traces that were begun by themselves", &self.traces_automatic),
-            (
-                "traces_left",
-                "Pairs that went bad or healed and found no room to be traced",
-                &self.traces_left,
-            ),
-            (
-                "trace_reports_dropped",
-                "Reports of traces that came faster than they are taken",
-                &self.trace_reports_dropped,
-            ),
             ("messages_sent", "Messages that webhooks took", &self.messages_sent),
             ("message_failures", "Tries to deliver a message that failed", &self.message_failures),
             ("heartbeats_sent", "Signs of life that were taken", &self.heartbeats_sent),
@@ -358,6 +348,25 @@ impl Metrics {
         ];
         for (name, help, histogram) in histograms {
             self.registry.register(name, help, histogram.clone());
+        }
+    }
+
+    fn register_traces(&mut self) {
+        let counters = [
+            ("traces_automatic", "Traces that were begun by themselves", &self.traces_automatic),
+            (
+                "traces_left",
+                "Pairs that went bad or healed and found no room to be traced",
+                &self.traces_left,
+            ),
+            (
+                "trace_reports_dropped",
+                "Reports of traces that came faster than they are taken",
+                &self.trace_reports_dropped,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            self.registry.register(name, help, counter.clone());
         }
     }
 

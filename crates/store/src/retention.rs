@@ -237,15 +237,13 @@ impl Store {
             {
                 retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }
-            let traces_over = (org, i64::from(traces::TRACES_KEPT_MAX));
-            for (text, bound) in
-                [(traces::SWEEP, (org, changes_before)), (traces::OVER, traces_over)]
-            {
-                retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
-            }
-            let paths_over = (org, i64::from(paths::PATHS_KEPT_MAX));
-            for (text, bound) in [(paths::SWEEP, (org, changes_before)), (paths::OVER, paths_over)]
-            {
+            for (text, bound) in [
+                (traces::SWEEP, changes_before),
+                (traces::OVER, i64::from(traces::TRACES_KEPT_MAX)),
+                (paths::SWEEP, changes_before),
+                (paths::OVER, i64::from(paths::PATHS_KEPT_MAX)),
+            ] {
+                let bound = (org, bound);
                 retained.changes += sweep(&mut tx, text, bound, &mut retained.is_done).await?;
             }
             let named_before = retention.audit_before.min(retention.changes_before);

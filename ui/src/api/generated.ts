@@ -4685,7 +4685,7 @@ export interface components {
             agent: components["schemas"]["Ref"];
             /**
              * @description What it is other in than the path before; empty of the first.
-             * @example path from fra1 to edge7 changed at hop 4: was core2, is core3, since between 14:01:02 and 14:03:10
+             * @example path from fra1 to edge7 changed at hop 4: was core2, is core3
              */
             change: string;
             /** @description From the first on. */

@@ -14,9 +14,9 @@
 //! 5 - A pair that heals is traced if it was traced when it went bad: which way it goes now.
 //! 6 - The same pair is not traced again within [`AGAIN_US`], but when it went down and was only
 //!     degraded.
-//! 7 - At most [`AGENT_MINUTE_MAX`] an agent and [`ORG_MINUTE_MAX`] an organisation within a minute,
-//!     and [`AGENT_AT_ONCE_MAX`] and [`ORG_AT_ONCE_MAX`] at once. What is bad comes first, then what
-//!     tells causes apart, then what to hold beside it, then what healed.
+//! 7 - At most [`AGENT_MINUTE_MAX`] an agent and [`ORG_MINUTE_MAX`] an organisation within a
+//!     minute, and [`AGENT_AT_ONCE_MAX`] and [`ORG_AT_ONCE_MAX`] at once. What is bad comes first,
+//!     then what tells causes apart, then what to hold beside it, then what healed.
 //! 8 - What found no room for [`PATIENCE_US`] after it was looked at first is left: it is no news
 //!     any more.
 

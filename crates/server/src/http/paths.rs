@@ -38,9 +38,7 @@ pub(crate) struct PathView {
     /// How many traces saw it.
     seen_count: u32,
     /// What it is other in than the path before; empty of the first.
-    #[schema(
-        example = "path from fra1 to edge7 changed at hop 4: was core2, is core3, since between 14:01:02 and 14:03:10"
-    )]
+    #[schema(example = "path from fra1 to edge7 changed at hop 4: was core2, is core3")]
     change: String,
     /// From the first on.
     hops: Vec<PathHopView>,
