@@ -209,7 +209,7 @@ fn traces() -> Vec<Route> {
         route!(traces::trace_run, run),
         route!(traces::trace_get, read),
         route!(traces::trace_cancel, run),
-        route!(paths::path_list, read),
+        route!(traced_paths::traced_paths, read),
     ]
 }
 

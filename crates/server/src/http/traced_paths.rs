@@ -126,10 +126,10 @@ impl PathView {
 /// Which way traces saw packets take, since when, and what changed. A hop that nobody answers is
 /// no change, nor is a trace that ends early.
 #[utoipa::path(
-    get, path = "/api/v1/paths", tag = "traces", params(PathsQuery),
+    get, path = "/api/v1/traces/paths", tag = "traces", params(PathsQuery),
     responses((status = 200, description = "A page of paths", body = PathPageView))
 )]
-pub(crate) async fn path_list(
+pub(crate) async fn traced_paths(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<PathsQuery>,
