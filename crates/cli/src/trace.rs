@@ -77,7 +77,7 @@ pub(crate) struct PathsArgs {
 /// Lists which way packets take, since when, and what changed.
 pub(crate) async fn paths(connection: Connection, args: PathsArgs) -> anyhow::Result<()> {
     let client = Client::new(&connection)?;
-    let mut path = format!("/paths?limit={}", args.limit.clamp(1, PAGE_MAX));
+    let mut path = format!("/traces/paths?limit={}", args.limit.clamp(1, PAGE_MAX));
     if let Some(name) = &args.target {
         path += &format!("&target={}", target_id(&client, name).await?);
     }

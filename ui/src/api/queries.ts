@@ -554,7 +554,7 @@ export const targetPathsQuery = (target: number) =>
     queryKey: [...keys.traces, target, 'paths'],
     queryFn: ({ signal }) =>
       sent(
-        api.GET('/api/v1/paths', {
+        api.GET('/api/v1/traces/paths', {
           params: { query: { target, limit: TRACE_PAGE_LENGTH } },
           signal,
         }),

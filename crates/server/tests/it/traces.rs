@@ -401,7 +401,7 @@ async fn another_way_is_told_with_its_hop_and_who_answers_nothing_is_none() {
     server.new_target("core1", "192.0.2.1").await;
     let mut link = identity.able(&ABLE).link().await.unwrap();
     let body = json!({ "agent": agent, "target": target });
-    let path = format!("/paths?target={target}&agent={agent}");
+    let path = format!("/traces/paths?target={target}&agent={agent}");
     let mut seen = Vec::new();
     for second in [Some("192.0.2.2"), None, Some("192.0.2.3")] {
         server.post("/traces", &body).await;
