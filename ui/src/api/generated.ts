@@ -1695,6 +1695,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traces/paths": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Paths
+         * @description Which way traces saw packets take, since when, and what changed. A hop that nobody answers is
+         *     no change, nor is a trace that ends early.
+         *
+         *     Needs the permission `trace_read`.
+         */
+        get: operations["traced_paths"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/traces/{id}": {
         parameters: {
             query?: never;
@@ -3167,9 +3190,20 @@ export interface components {
             is_told: boolean;
             kind: components["schemas"]["IncidentEntryKind"];
             note: string;
+            /**
+             * Format: int64
+             * @description The trace that it tells of, of entries of the kind `traced` or `path_changed`; null also
+             *     once that is not kept any more.
+             */
+            trace: number | null;
+            /**
+             * Format: int64
+             * @description The target of that trace.
+             */
+            trace_target: number | null;
         };
         /** @enum {string} */
-        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed" | "not_back";
+        IncidentEntryKind: "opened" | "revised" | "cause_changed" | "merged" | "resolved" | "reopened" | "acknowledged" | "unacknowledged" | "assigned" | "commented" | "closed" | "not_back" | "traced" | "path_changed";
         IncidentEvent: {
             /**
              * Format: int64
@@ -4599,6 +4633,11 @@ export interface components {
             hops_max: number;
             /** Format: int64 */
             id: number;
+            /**
+             * Format: int64
+             * @description The incident whose timeline it stands in.
+             */
+            incident: number | null;
             protocol: components["schemas"]["TraceProtocol"];
             /** @description Why it is so, where that needs words. */
             reason: string;
@@ -4609,6 +4648,12 @@ export interface components {
             target: components["schemas"]["Ref"];
             /** @description What was traced; null while a name has no address. */
             traced: string | null;
+            why: components["schemas"]["TraceWhy"];
+            /**
+             * @description The same in a sentence; empty of what somebody asked for.
+             * @example edge7 is down from fra1
+             */
+            why_note: string;
         };
         /** @description One hop of one flow. */
         TraceHop: {
@@ -4654,6 +4699,55 @@ export interface components {
         TraceProtocol: "icmp" | "udp";
         /** @enum {string} */
         TraceState: "ordered" | "running" | "done" | "failed" | "cancelled" | "expired";
+        /** @enum {string} */
+        TraceWhy: "asked" | "went_bad" | "healed" | "reference" | "tell_apart";
+        /** @description A way that packets took. */
+        TracedPath: {
+            after: components["schemas"]["Timestamp"] | null;
+            agent: components["schemas"]["Ref"];
+            /**
+             * @description What it is other in than the path before; empty of the first.
+             * @example path from fra1 to edge7 changed at hop 4: was core2, is core3
+             */
+            change: string;
+            /** @description From the first on. */
+            hops: components["schemas"]["TracedPathHop"][];
+            /** Format: int64 */
+            id: number;
+            /** @description No other was seen since. */
+            is_latest: boolean;
+            /** @description When it was seen last. */
+            seen: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many traces saw it.
+             */
+            seen_count: number;
+            /** @description When it was seen first. */
+            since: components["schemas"]["Timestamp"];
+            target: components["schemas"]["Ref"];
+            /**
+             * Format: int64
+             * @description The trace that saw it last.
+             */
+            trace: number;
+        };
+        TracedPathAnswer: {
+            address: string;
+            /** @description The element of the topology that it stands behind. */
+            element: string | null;
+            target: components["schemas"]["Ref"] | null;
+        };
+        /** @description Who answered at one hop; nobody, if it is silent. */
+        TracedPathHop: {
+            answers: components["schemas"]["TracedPathAnswer"][];
+            hop: number;
+        };
+        TracedPathPage: {
+            /** @description Those that began last first. */
+            items: components["schemas"]["TracedPath"][];
+            next_cursor: string | null;
+        };
         Unwatched: {
             from: components["schemas"]["Timestamp"];
             to: components["schemas"]["Timestamp"];
@@ -8301,6 +8395,10 @@ export interface operations {
                 target?: number;
                 /** @description Only from this agent, by its id. */
                 agent?: number;
+                /** @description Only those that were made by themselves, or only those that somebody asked for. */
+                automatic?: boolean;
+                /** @description Only those in the timeline of this incident, by its number. */
+                incident?: number;
                 /** @description The `next_cursor` of the page before. */
                 cursor?: string;
                 /** @description 1 to 500; 100 if left out. */
@@ -8352,6 +8450,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trace"];
+                };
+            };
+            /** @description Problem details; `code` says which, `errors` names the fields. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    traced_paths: {
+        parameters: {
+            query?: {
+                /** @description Only to this target, by its id. */
+                target?: number;
+                /** @description Only from this agent, by its id. */
+                agent?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description 1 to 500; 100 if left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of paths */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TracedPathPage"];
                 };
             };
             /** @description Problem details; `code` says which, `errors` names the fields. */
