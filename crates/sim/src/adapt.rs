@@ -129,8 +129,15 @@ pub(crate) fn with_defect(engine: Engine, defect: Option<Defect>) -> Engine {
     match defect {
         #[cfg(feature = "defects")]
         Some(Defect::Engine(defect)) => engine.with_defect(defect),
-        Some(Defect::AckBeforeDurable | Defect::DedupeLost | Defect::StartForgotten) | None => {
-            engine
-        }
+        Some(
+            Defect::AckBeforeDurable
+            | Defect::DedupeLost
+            | Defect::StartForgotten
+            | Defect::IncidentsForgotten
+            | Defect::NoticeTwice
+            | Defect::AllSuppressed
+            | Defect::RootBlamed,
+        )
+        | None => engine,
     }
 }

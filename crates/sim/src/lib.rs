@@ -8,6 +8,7 @@
 
 mod adapt;
 mod agent;
+mod diagnosis;
 pub mod grow;
 pub mod isp;
 mod net;
@@ -35,6 +36,14 @@ pub enum Defect {
     DedupeLost,
     /// The server does not tell the engine that it was down.
     StartForgotten,
+    /// After a restart the server does not know what people were told.
+    IncidentsForgotten,
+    /// After a restart the last message is sent once more.
+    NoticeTwice,
+    /// Every target is said to be explained by every incident.
+    AllSuppressed,
+    /// Whatever fails, the root is blamed.
+    RootBlamed,
     /// A mistake inside the engine.
     #[cfg(feature = "defects")]
     Engine(engine::Defect),
@@ -43,7 +52,15 @@ pub enum Defect {
 impl Defect {
     /// Every known mistake, those inside the engine only where they are built in.
     pub fn all() -> Vec<Defect> {
-        let own = [Defect::AckBeforeDurable, Defect::DedupeLost, Defect::StartForgotten];
+        let own = [
+            Defect::AckBeforeDurable,
+            Defect::DedupeLost,
+            Defect::StartForgotten,
+            Defect::IncidentsForgotten,
+            Defect::NoticeTwice,
+            Defect::AllSuppressed,
+            Defect::RootBlamed,
+        ];
         #[cfg(feature = "defects")]
         let own = own.into_iter().chain(engine::Defect::ALL.into_iter().map(Defect::Engine));
         own.into_iter().collect()

@@ -4,6 +4,8 @@
 //! was, and knows three bounds: how soon a fault must be seen, how long a healed one may linger,
 //! and how long silence may go unnoticed.
 
+mod incidents;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{
@@ -45,6 +47,7 @@ pub(crate) struct Oracle {
     heard: BTreeMap<Entity, VecDeque<Outcome>>,
     agents: BTreeMap<AgentId, AgentState>,
     minutes: BTreeMap<(Entity, Minute), MinuteTruth>,
+    incidents: incidents::Known,
     violations: Vec<Violation>,
 }
 
@@ -70,6 +73,7 @@ impl Oracle {
             heard: BTreeMap::new(),
             agents: BTreeMap::new(),
             minutes: BTreeMap::new(),
+            incidents: incidents::Known::default(),
             violations: Vec::new(),
         }
     }
@@ -451,6 +455,7 @@ impl Oracle {
             }
         }
         self.check_minutes(at_us, unplaceable);
+        self.check_all_clear(at_us);
     }
 
     /// The minutes as finally revised, against the truth of each whole minute.

@@ -10,6 +10,7 @@ use model::{
 use crate::{
     Defect,
     agent::SimAgent,
+    diagnosis::Diagnosis,
     net::{VirtualNet, target_address},
     oracle::{Oracle, Violation},
     rng::Rng,
@@ -48,6 +49,8 @@ struct Stage {
     net: VirtualNet,
     agents: Vec<SimAgent>,
     server: SimServer,
+    /// Of the running server, if there is a network.
+    diagnosis: Option<Diagnosis>,
     oracle: Oracle,
     defect: Option<Defect>,
     /// Who is to ask, as the running server was told last; only of agents of which that changes.
@@ -67,6 +70,7 @@ pub fn run_restarting(scenario: &Scenario, defect: Option<Defect>, restarts: u64
         net: VirtualNet::new(rng.fork(2)),
         agents: (1..=scenario.agents).map(|id| SimAgent::new(id, &rng)).collect(),
         server: SimServer::new(defect),
+        diagnosis: None,
         oracle: Oracle::new(world.clone(), ORIGIN),
         defect,
         world,
@@ -112,9 +116,11 @@ impl Stage {
         let should_run = self.world.server_runs(now_us);
         if !should_run {
             self.server.crash();
+            self.diagnosis = None;
             self.told.clear();
         } else if self.server.running.is_none() {
             let is_first = self.server.disk.log.is_empty();
+            self.diagnosis = Diagnosis::new(&self.world.scenario, utc(now_us), self.defect);
             if let Some(complaint) = self.server.start(utc(now_us)) {
                 self.oracle.object("8 a restart changes nothing", now_us, complaint);
             }
@@ -127,6 +133,10 @@ impl Stage {
         }
         if should_run {
             self.tell_assigned(now_us);
+        }
+        if let Some(diagnosis) = &mut self.diagnosis {
+            let judged = diagnosis.judge(&mut self.server.disk, utc(now_us));
+            self.oracle.handle_judged(judged, now_us);
         }
         self.oracle.handle_second(now_us);
     }

@@ -12,6 +12,7 @@ use model::{
 
 use crate::{
     Defect,
+    diagnosis::Book,
     uplink::{Frame, SpooledBatch},
 };
 
@@ -45,6 +46,7 @@ pub(crate) struct Disk {
     pub decisions: Vec<(usize, Decision)>,
     /// Position and bytes of the newest checkpoint.
     pub checkpoint: Option<(usize, Vec<u8>)>,
+    pub book: Book,
     epochs: BTreeMap<AgentId, u64>,
 }
 

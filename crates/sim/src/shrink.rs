@@ -24,7 +24,9 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     let fewer = [
         Scenario { agents: scenario.agents.saturating_sub(1), ..scenario.clone() },
         Scenario { targets: scenario.targets.saturating_sub(1), ..scenario.clone() },
+        Scenario { network: None, ..scenario.clone() },
     ];
     let is_whole = |candidate: &Scenario| candidate.agents != 0 && candidate.targets != 0;
-    without.chain(fewer.into_iter().filter(is_whole)).collect()
+    let is_smaller = |candidate: &Scenario| is_whole(candidate) && candidate != scenario;
+    without.chain(fewer.into_iter().filter(is_smaller)).collect()
 }

@@ -3,7 +3,7 @@
 //! The judged never sees this; the oracle compares with it. Times are microseconds since the start
 //! of the scenario.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::scenario::{FaultKind, Scenario};
 
@@ -22,14 +22,30 @@ const FLICKER_DOWN_US: u64 = 2_200_000;
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub scenario: Scenario,
+    /// Devices and links between each agent and target: asked at every packet.
+    ways: BTreeMap<(u32, u32), (Vec<u32>, Vec<u32>)>,
 }
 
 impl World {
     pub(crate) fn new(scenario: Scenario) -> World {
-        World { scenario }
+        let mut ways = BTreeMap::new();
+        if let Some(network) = &scenario.network {
+            for agent in 1..=scenario.agents {
+                for target in 1..=scenario.targets {
+                    ways.insert((agent, target), network.crossed(agent, target));
+                }
+            }
+        }
+        World { scenario, ways }
     }
 
-    fn active(&self, at_us: u64) -> impl Iterator<Item = &FaultKind> {
+    /// Devices and links between an agent and a target.
+    fn way(&self, agent: u32, target: u32) -> (&[u32], &[u32]) {
+        let way = self.ways.get(&(agent, target));
+        way.map_or((&[], &[]), |(devices, links)| (devices, links))
+    }
+
+    pub(crate) fn active(&self, at_us: u64) -> impl Iterator<Item = &FaultKind> {
         let is_active = move |from: u32, until: u32| {
             u64::from(from) * 1_000_000 <= at_us && at_us < u64::from(until) * 1_000_000
         };
@@ -40,10 +56,15 @@ impl World {
     /// What lies beyond the agent's own access: faults of the target and of this one path.
     pub(crate) fn beyond(&self, agent: u32, target: u32, at_us: u64) -> Path {
         let mut path = Path { loss_ppm: 0, rtt_us: RTT_US_BASE + 137 * target + 1_000 * agent };
+        let (devices, links) = self.way(agent, target);
         for fault in self.active(at_us) {
             #[expect(clippy::wildcard_enum_match_arm, reason = "the others are not of a path")]
             match *fault {
                 FaultKind::TargetDown { target: t } if t == target => path.loss_ppm = LOSS_TOTAL,
+                FaultKind::LinkDown { link } if links.contains(&link) => path.loss_ppm = LOSS_TOTAL,
+                FaultKind::DeviceDown { device } if devices.contains(&device) => {
+                    path.loss_ppm = LOSS_TOTAL;
+                }
                 FaultKind::PathDown { agent: a, target: t } if (a, t) == (agent, target) => {
                     path.loss_ppm = LOSS_TOTAL;
                 }
@@ -66,7 +87,11 @@ impl World {
 
     /// Whether the agent's own access to the network works.
     pub(crate) fn agent_sees(&self, agent: u32, at_us: u64) -> bool {
+        let home = self.scenario.network.as_ref().and_then(|of| of.home(agent));
         !self.active(at_us).any(|fault| {
+            if let FaultKind::DeviceDown { device } = *fault {
+                return Some(device) == home;
+            }
             let (FaultKind::AgentBlind { agent: a } | FaultKind::AgentIsolated { agent: a }) =
                 *fault
             else {

@@ -22,12 +22,19 @@ const PAIR_ASKS_MIN: usize = 4;
 /// Writes that are remembered at least, before who has not read them reads everything.
 const WRITTEN_MIN: usize = 1_024;
 
-/// What an agent's gateway did last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gateway {
-    pub(super) at: UtcMicros,
-    /// Since when it does not answer.
-    pub(super) silent_since: Option<UtcMicros>,
+/// What an agent's gateway did last, and what is behind it.
+///
+/// Many gateways drop what is asked of themselves and carry the rest: the silence of one that never
+/// answered says nothing, nor does that of one past which targets answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Gateway {
+    /// When it was asked last.
+    at: UtcMicros,
+    has_answered: bool,
+    silent_since: Option<UtcMicros>,
+    /// When a target answered last, and when one did not.
+    passed_at: UtcMicros,
+    lost_at: UtcMicros,
 }
 
 /// The rounds of an agent and a probe.
@@ -66,6 +73,9 @@ impl Ledger {
                         self.local.insert(probe);
                     }
                     if let Some(ask) = ask(round) {
+                        if !round.flags.contains(RoundFlags::LOCAL) {
+                            self.pass(batch.agent, &ask);
+                        }
                         self.add((batch.agent, probe), ask);
                     }
                 }
@@ -112,17 +122,35 @@ impl Ledger {
 
     fn gateway(&mut self, agent: AgentId, round: &Round) {
         let Some(ask) = ask(round) else { return };
-        let known = self.gateways.get(&agent).copied();
-        if known.is_some_and(|known| ask.at <= known.at) {
+        let gateway = self.gateways.entry(agent).or_default();
+        if ask.at <= gateway.at {
             return;
         }
-        let before = known.and_then(|known| known.silent_since);
-        let silent_since = ask.is_dead().then(|| before.unwrap_or(ask.at));
-        self.gateways.insert(agent, Gateway { at: ask.at, silent_since });
+        gateway.at = ask.at;
+        gateway.has_answered |= !ask.is_dead();
+        let before = gateway.silent_since;
+        gateway.silent_since = ask.is_dead().then(|| before.unwrap_or(ask.at));
     }
 
-    pub(super) fn gateway_of(&self, agent: AgentId) -> Option<Gateway> {
-        self.gateways.get(&agent).copied()
+    /// A target was asked through an agent's gateway.
+    fn pass(&mut self, agent: AgentId, ask: &Ask) {
+        let gateway = self.gateways.entry(agent).or_default();
+        let last = if ask.is_dead() { &mut gateway.lost_at } else { &mut gateway.passed_at };
+        *last = ask.at.max(*last);
+    }
+
+    /// Since when an agent's gateway, which used to answer, does not, nor anything behind it;
+    /// unless it was asked last before `fresh_from`.
+    pub(super) fn gateway_silent(
+        &self,
+        agent: AgentId,
+        fresh_from: UtcMicros,
+    ) -> Option<UtcMicros> {
+        let gateway = self.gateways.get(&agent)?;
+        let is_silent =
+            fresh_from < gateway.at && gateway.has_answered && gateway.passed_at < gateway.lost_at;
+        let since = gateway.silent_since.filter(|_| is_silent)?;
+        Some(since.max(gateway.passed_at))
     }
 
     /// Forgets what was heard of addresses that probes ask no longer: it says nothing of another,

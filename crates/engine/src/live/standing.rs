@@ -472,11 +472,10 @@ impl Seen {
     }
 }
 
-/// Since when an agent's gateway does not answer it.
+/// Since when an agent's gateway does not answer it, nor anything behind that.
 fn gateway_silent(hearing: &Hearing<'_>, agent: AgentId) -> Option<UtcMicros> {
-    let gateway = hearing.ledger.gateway_of(agent)?;
-    let is_fresh = hearing.now.0 - gateway.at.0 < GATEWAY_AGE_US_MAX;
-    gateway.silent_since.filter(|_| is_fresh)
+    let fresh_from = UtcMicros(hearing.now.0 - GATEWAY_AGE_US_MAX);
+    hearing.ledger.gateway_silent(agent, fresh_from)
 }
 
 /// A target by its name in the inventory.

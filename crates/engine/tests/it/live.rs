@@ -261,6 +261,44 @@ fn a_cut_is_named_with_whom_it_hits_and_is_over_when_it_heals() {
     assert!(report.incidents.iter().all(|told| !told.is_open), "{report:#?}");
 }
 
+/// A round that an agent asked of its gateway.
+fn gateway(at: i64, received: u8) -> Round {
+    Round { subject: Subject::Gateway, ..round(0, at, received) }
+}
+
+#[test]
+fn a_gateway_that_never_answers_makes_no_agent_blind() {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_130), |probe, at| probe == 3 && 1_100 <= at);
+    for at in 1_000..1_130 {
+        for agent in [1, 2] {
+            ledger.hear(&RoundBatch::new(AgentId(agent), vec![gateway(at, 0)]));
+        }
+    }
+    let report = judge(&mut standing, &roster, &ledger, 1_130);
+    assert_eq!((report.sight.is_waiting, report.blind.len()), (false, 0), "{report:#?}");
+    assert_eq!(report.incidents[0].causes[0].elements, ["r2--r3", "r3"]);
+}
+
+#[test]
+fn a_gateway_that_falls_silent_makes_its_agent_blind_unless_what_is_behind_it_answers() {
+    let (roster, draft) = chain();
+    let mut standing = Standing::new(ORG);
+    standing.set_topology(&roster, &draft).expect("a good network");
+    let mut ledger = Ledger::default();
+    play(&mut ledger, (1_000, 1_130), |_, _| false);
+    for at in 1_000..1_140 {
+        let received = if at < 1_100 { 5 } else { 0 };
+        ledger.hear(&RoundBatch::new(AgentId(1), vec![gateway(at, received)]));
+    }
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_139).blind, Vec::<String>::new());
+    ledger.hear(&RoundBatch::new(AgentId(1), vec![round(2, 1_138, 0)]));
+    assert_eq!(judge(&mut standing, &roster, &ledger, 1_140).blind, ["ag1"]);
+}
+
 /// Nothing follows from what crosses no network that was drawn, and that is said.
 #[test]
 fn targets_behind_nothing_and_on_an_agents_own_host_are_counted() {
