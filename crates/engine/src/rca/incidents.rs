@@ -20,8 +20,8 @@
 //! 6 - What is seen again of an incident that closed, and was over by then, is no news; nor is it
 //!     one for a round that was lost by chance since.
 //! 7 - What was announced is kept and nobody is told.
-//! 8 - Of what began with an incident that people know, and hits the same pairs, they are told only
-//!     if it outlives that.
+//! 8 - Of what began with an incident that people know, or has its cause, and hits the same pairs,
+//!     they are told only if it outlives that.
 //! 9 - What people were told is over, and fails again soon, is the same incident: reopened.
 //! 10 - While some of what is out answers again, it is said as it was: that rounds fall out of the
 //!     window is no doubt. One that is over is said as it was at its worst.
@@ -483,14 +483,13 @@ impl Incident {
         is_before && (!finding.is_felt || !is_lost_since) && self.goes_on(finding)
     }
 
-    /// Whether a finding is part of this: it began with it, and hits what this hit.
+    /// Whether a finding is part of this: it began with it or has its cause, and hits what this
+    /// hit.
     fn is_whole_of(&self, finding: &Finding) -> bool {
         let apart = self.finding.onset.1.0 - finding.onset.1.0;
+        let is_related = apart.abs() <= TOGETHER_US || self.shares_cause(finding);
         let known = finding.pairs.iter().filter(|pair| self.pairs_ever.contains(pair)).count();
-        self.state == State::Open
-            && apart.abs() <= TOGETHER_US
-            && 0 < known
-            && finding.pairs.len() <= known * 2
+        self.state == State::Open && is_related && 0 < known && finding.pairs.len() <= known * 2
     }
 
     fn see(&mut self, now: UtcMicros) {

@@ -280,6 +280,23 @@ fn rounds_lost_by_chance_among_many_keep_no_outage_open() {
 }
 
 #[test]
+fn what_still_loses_while_an_outage_of_the_same_ends_is_told_only_if_it_outlives_that() {
+    check(
+        "
+          0 | link1 90 hits 1 2
+         90 | link1 90 hits 1 2; link1 99.9 loses hits 1 2
+        100 | link1 99.9 loses hits 1 2; silent 1 2
+        110 |
+        120 |
+        ",
+        expect![[r#"
+            0 s: 1 opened
+            120 s: 1 resolved
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_over_is_said_as_it_was_at_its_worst() {
     let (told, incidents) = play(
         "

@@ -92,13 +92,13 @@ impl Oracle {
 
     /// 3: nothing is the cause of two.
     fn check_one_per_cause(&mut self, at_us: u64) {
-        let mut of: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut of: BTreeMap<&str, (u32, &str)> = BTreeMap::new();
         let mut twice = None;
         for (number, told) in &self.incidents.open {
             let blamed = told.causes.first().map_or(&[][..], |cause| cause.elements.as_slice());
             for element in blamed {
-                if let Some(other) = of.insert(element, *number) {
-                    twice = Some(format!("{element} is the cause of #{other} and #{number}"));
+                if let Some((other, said)) = of.insert(element, (*number, &told.sentence)) {
+                    twice = Some(format!("#{other} {said}, and #{number} {}", told.sentence));
                 }
             }
         }
