@@ -229,16 +229,16 @@ pub(crate) fn link_id(network: &Network, device: u32) -> Option<String> {
 fn draft(network: &Network) -> Draft {
     let count = u32::try_from(network.parents.len()).unwrap_or(0) + 1;
     let devices =
-        (1..=count).map(|device| ElementDraft::new(&device_id(device), ElementKind::Device));
+        (1..=count).map(|device| ElementDraft::new(device_id(device), ElementKind::Device));
     let links = (2..=count).filter_map(|device| {
         let parent = device_id(network.parent(device)?);
         Some(ElementDraft::link(&link_id(network, device)?, &parent, &device_id(device)))
     });
     let agents = network.homes.iter().zip(1..).map(|(home, agent)| ElementDraft {
         device: Some(device_id(*home)),
-        ..ElementDraft::new(&format!("agent{agent}"), ElementKind::Agent)
+        ..ElementDraft::new(format!("agent{agent}"), ElementKind::Agent)
     });
-    let target = |device| TargetDraft::new(&format!("target{device}"), Some(device_id(device)));
+    let target = |device| TargetDraft::new(format!("target{device}"), Some(device_id(device)));
     Draft {
         elements: devices.chain(links).chain(agents).collect(),
         targets: (1..=count).map(target).collect(),

@@ -136,10 +136,12 @@ impl Oracle {
             return;
         }
         let Some(network) = &self.scenario().network else { return };
-        let element = match fault {
-            FaultKind::LinkDown { link } => link_id(network, link),
-            FaultKind::DeviceDown { device } => Some(device_id(device)),
-            _ => None,
+        let element = if let FaultKind::LinkDown { link } = fault {
+            link_id(network, link)
+        } else if let FaultKind::DeviceDown { device } = fault {
+            Some(device_id(device))
+        } else {
+            None
         };
         let Some(element) = element else { return };
         let is_named = |(_, told): &(u32, Told)| {
