@@ -86,7 +86,11 @@ async fn relay_for(
                 while connections.try_join_next().is_some() {}
             }
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok((stream, _)) = accepted else {
+                    // Without a file descriptor left the next would fail at once as well.
+                    look.tick().await;
+                    continue;
+                };
                 if !is_cut_off && connections.len() < CONNECTIONS_MAX {
                     connections.spawn(pass(stream, server.clone()));
                 }

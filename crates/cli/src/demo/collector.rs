@@ -36,7 +36,7 @@ pub(super) async fn run(isp: SharedIsp, clock: Clock, client: Client) -> anyhow:
             let body = json!({ "facts": facts.collect::<Vec<Value>>() });
             let taken: anyhow::Result<Value> = client.send(Method::POST, "/facts", &body).await;
             if let Err(error) = taken {
-                tracing::warn!(%error, "the server took no reports");
+                tracing::warn!(error = format!("{error:#}"), "the server took no reports");
             }
         }
     }

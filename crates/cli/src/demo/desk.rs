@@ -82,36 +82,33 @@ impl Desk for FaultDesk {
         let now = self.clock.tick();
         let mut isp = lock(&self.isp);
         isp.advance(now);
-        let mut begun = Vec::new();
+        // All are looked at before the first breaks: what is broken is reported, and cannot be
+        // taken back.
+        let mut faults: Vec<Fault> = Vec::with_capacity(orders.len());
         for (index, order) in orders.iter().enumerate() {
-            let refuse =
-                |field, reason, is_conflict| DeskRefusal { index, field, reason, is_conflict };
-            let result = match FaultKind::parse(&order.kind) {
-                None => {
-                    let known = FaultKind::ALL.map(FaultKind::as_str).join(", ");
-                    Err(refuse("kind", format!("must be one of {known}"), false))
-                }
-                Some(kind) => {
-                    let fault = Fault { kind, element: order.element.clone(), size: order.size };
-                    isp.begin(fault, now).map_err(|error| {
-                        let (field, is_conflict) = match error {
-                            FaultError::NoSuch { .. } => ("element", false),
-                            FaultError::Size { .. } | FaultError::NoSize => ("size", false),
-                            FaultError::Already { .. } | FaultError::TooMany { .. } => {
-                                ("element", true)
-                            }
-                        };
-                        refuse(field, error.to_string(), is_conflict)
-                    })
-                }
+            let Some(kind) = FaultKind::parse(&order.kind) else {
+                let known = FaultKind::ALL.map(FaultKind::as_str).join(", ");
+                let reason = format!("must be one of {known}");
+                return Err(DeskRefusal { index, field: "kind", reason, is_conflict: false });
             };
-            match result {
+            let fault = Fault { kind, element: order.element.clone(), size: order.size };
+            isp.check(&fault).map_err(|error| refusal(index, &error))?;
+            if faults.iter().any(|other| (other.kind, &other.element) == (kind, &fault.element)) {
+                let twice = FaultError::Already { element: fault.element };
+                return Err(refusal(index, &twice));
+            }
+            faults.push(fault);
+        }
+        let mut begun = Vec::new();
+        for (index, fault) in faults.into_iter().enumerate() {
+            match isp.begin(fault, now) {
                 Ok(id) => begun.push(id),
-                Err(refusal) => {
+                // There is room for some of them and not for all.
+                Err(error) => {
                     for id in begun {
                         isp.mend(id, now);
                     }
-                    return Err(refusal);
+                    return Err(refusal(index, &error));
                 }
             }
         }
@@ -125,6 +122,15 @@ impl Desk for FaultDesk {
     fn mend_all(&self) -> usize {
         lock(&self.isp).mend_all(self.clock.tick())
     }
+}
+
+fn refusal(index: usize, error: &FaultError) -> DeskRefusal {
+    let (field, is_conflict) = match error {
+        FaultError::NoSuch { .. } => ("element", false),
+        FaultError::Size { .. } | FaultError::NoSize => ("size", false),
+        FaultError::Already { .. } | FaultError::TooMany { .. } => ("element", true),
+    };
+    DeskRefusal { index, field, reason: error.to_string(), is_conflict }
 }
 
 fn order(fault: &Fault) -> FaultOrder {

@@ -21,9 +21,9 @@
 //! Of a site:
 //!
 //! 1 - An incident names it alone: as above.
-//! 2 - Nothing that is known of it is well: Down.
+//! 2 - Nothing that is known of it is well: Down. Of a single device: what that is.
 //! 3 - A device there is down or degraded: Degraded.
-//! 4 - A device there is up: Up. Otherwise Unknown.
+//! 4 - A device there is up: Up. Otherwise Unknown, also if an incident names it with others.
 //!
 //! It deliberately judges nothing anew: it only says where what was judged stands.
 
@@ -633,7 +633,7 @@ fn place_mark(named: &[(Part, &Blamed)], devices: &[(&str, &Mark)]) -> Mark {
         let names: Vec<&str> = that(state).map(|(id, _)| *id).collect();
         some(names.into_iter())
     };
-    let found = caused(named).or_else(|| suspected(named)).unwrap_or_else(|| {
+    let by_devices = || {
         if let [(_, only)] = devices {
             return (only.state, only.why.clone());
         }
@@ -661,6 +661,10 @@ fn place_mark(named: &[(Part, &Blamed)], devices: &[(&str, &Mark)]) -> Mark {
         } else {
             (Verdict::Unknown, format!("nothing is known of its {of} devices"))
         }
+    };
+    let found = caused(named).unwrap_or_else(|| match by_devices() {
+        (Verdict::Unknown, why) => suspected(named).unwrap_or((Verdict::Unknown, why)),
+        known => known,
     });
     let mut mark = mark(named, counts, found);
     for (_, of) in devices {

@@ -243,3 +243,18 @@ fn equal_ways_share_what_passes_over_them() {
     let why: Vec<&str> = marks.lines.iter().map(|mark| mark.why.as_str()).collect();
     assert_eq!(why, ["answers of 1 target pass over it"; 4]);
 }
+
+#[test]
+fn a_site_that_may_be_the_cause_is_what_its_devices_are() {
+    let topology = network();
+    let blames = [blamed(7, FaultMode::Down, &["ber", "r2--r3"], &["r3"])];
+    let marks = |lines: &[&str]| {
+        let atlas = Atlas::of(&topology);
+        let ber = atlas.places.iter().position(|of| topology.id(of.element) == "ber");
+        let marks = atlas.marks(&topology, &seen(&topology, lines), &blames);
+        let mark = &marks.places[ber.expect("a site")];
+        (mark.state, mark.part)
+    };
+    assert_eq!(marks(&["t3 down", "t3b down"]), (Verdict::Down, Part::Suspect));
+    assert_eq!(marks(&["t3 unknown", "t3b unknown"]), (Verdict::Unknown, Part::Suspect));
+}

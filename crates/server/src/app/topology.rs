@@ -171,12 +171,13 @@ impl App {
     ) -> Result<TopologyImport, AppError> {
         let order = Arc::clone(&self.topologies.order);
         let _order = order.lock().await;
-        let held = match self.topology(scope).await {
+        let held = match mode {
+            ImportMode::Merge => self.topology(scope).await?,
             // What cannot be read is replaced all the same: that is the way back.
-            Err(_) if mode == ImportMode::Replace => {
-                Arc::new(Held::unread(self.store.topology(scope).await?)?)
+            ImportMode::Replace => {
+                let row = self.store.topology(scope).await?;
+                Arc::new(aside(move || Held::of(&row).or_else(|_| Held::unread(row))).await?)
             }
-            held => held?,
         };
         let basis = Arc::clone(&held);
         let known = self.known_names(scope).await?;
