@@ -7,8 +7,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
 };
 
 use engine::{
@@ -19,7 +19,7 @@ use model::{
     AgentId, ElementKind, IncidentId, Minute, OrgId, ProbeId, TargetId, UtcMicros, Verdict,
 };
 use store::{MapIncident, MapTarget, Scope, Store};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::{
     App, AppError, FieldError, aside,
@@ -36,9 +36,43 @@ const MINUTE_LATE: Duration = Duration::from_secs(180);
 /// Tags that a map tells of one site.
 const TAGS_MAX: usize = 50;
 
+/// A map is drawn again at most this often, however many ask.
+const DRAWN_EVERY: Duration = Duration::from_secs(1);
+/// Maps of the past at once: each reads and draws all targets.
+const PAST_AT_ONCE_MAX: usize = 2;
+
 /// The maps as they were drawn last. A clone is the same.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Maps(Arc<Mutex<BTreeMap<OrgId, Kept>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Maps {
+    places: Arc<std::sync::Mutex<BTreeMap<OrgId, Arc<Mutex<Place>>>>>,
+    past: Arc<Semaphore>,
+}
+
+impl Default for Maps {
+    fn default() -> Maps {
+        Maps { places: Arc::default(), past: Arc::new(Semaphore::new(PAST_AT_ONCE_MAX)) }
+    }
+}
+
+impl Maps {
+    /// Each organisation waits for its own map alone.
+    async fn place(&self, org: OrgId) -> OwnedMutexGuard<Place> {
+        let place = {
+            let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(org).or_default())
+        };
+        place.lock_owned().await
+    }
+}
+
+/// Where an organisation's map is kept.
+#[derive(Debug, Default)]
+struct Place {
+    /// `None` while it is worked on: what failed half-way has lost events and is read anew.
+    kept: Option<Kept>,
+    /// Of the last map that anybody was given.
+    turn: u64,
+}
 
 /// What a topology gives to draw.
 #[derive(Debug)]
@@ -101,6 +135,7 @@ struct Kept {
     incidents_at: UtcMicros,
     outside: u32,
     map: Map,
+    drawn_at: Instant,
     is_changed: bool,
 }
 
@@ -115,11 +150,18 @@ struct Row {
 
 impl App {
     /// The map as it is now.
+    ///
+    /// Drawn at most once in [`DRAWN_EVERY`]: who asks in between and would be told something new
+    /// waits for the next drawing, which all who wait share.
     pub(crate) async fn map(&self, scope: &Scope) -> Result<Map, AppError> {
-        let mut all = self.maps.0.lock().await;
-        self.map_follow(scope, &mut all).await?;
-        let kept = all.get(&scope.org).ok_or(AppError::NotFound { what: "map" })?;
-        Ok(kept.map.clone())
+        let asked = Instant::now();
+        loop {
+            let work = move |kept: &mut Kept| Ok(kept.drawn(asked, Instant::now()));
+            match self.map_with(scope, work).await? {
+                Ok(map) => return Ok(map),
+                Err(rest) => tokio::time::sleep(rest).await,
+            }
+        }
     }
 
     /// The map as it was at a moment, of the network as it is described now.
@@ -137,16 +179,19 @@ impl App {
             return Err(refuse("is more than 7 days ago: ask for a later moment"));
         }
         let is_unrecorded = self.is_unrecorded(scope, at, now).await?;
+        let past = Arc::clone(&self.maps.past).acquire_owned().await.map_err(AppError::internal)?;
+        let taken = |kept: &mut Kept| {
+            let rows: Vec<Row> = kept.rows.values().cloned().collect();
+            Ok((Arc::clone(&kept.sheet), rows, kept.agents.clone(), kept.outside))
+        };
+        // What is held first: a verdict that is replaced after this is still held in it, one that
+        // was replaced before is among the spans.
+        let (sheet, rows, agents, outside) = self.map_with(scope, taken).await?;
         let spans = self.store.map_spans(scope, at).await?;
         let incidents = Arc::new(worst_first(self.store.map_incidents(scope, Some(at)).await?));
-        let (sheet, rows, agents, outside) = {
-            let mut all = self.maps.0.lock().await;
-            self.map_follow(scope, &mut all).await?;
-            let kept = all.get(&scope.org).ok_or(AppError::NotFound { what: "map" })?;
-            let rows: Vec<Row> = kept.rows.values().cloned().collect();
-            (Arc::clone(&kept.sheet), rows, kept.agents.clone(), kept.outside)
-        };
         aside(move || {
+            // Given back when the work has ended, also if nobody waits for it any more.
+            let _past = past;
             let then: BTreeMap<(ProbeId, Option<AgentId>), Verdict> =
                 spans.into_iter().map(|span| ((span.probe, span.agent), span.verdict)).collect();
             let verdict = |probe, agent, (now, since): (Verdict, UtcMicros)| {
@@ -211,59 +256,60 @@ impl App {
         scope: &Scope,
         of: &str,
     ) -> Result<Vec<MapTargetRow>, AppError> {
-        let mut all = self.maps.0.lock().await;
-        self.map_follow(scope, &mut all).await?;
-        let kept = all.get(&scope.org).ok_or(AppError::NotFound { what: "map" })?;
-        let (topology, atlas) = (&kept.sheet.held.topology, &kept.sheet.atlas);
-        let found = topology.find(of).ok_or(AppError::NotFound { what: "site or device" })?;
-        let row = |row: &Row| {
-            let node = atlas.node_at(topology, topology.host(row.element)?)?;
-            let node = atlas.nodes.get(node)?;
-            let place = atlas.places.get(node.place)?;
-            (node.element == found || place.element == found).then(|| MapTargetRow {
-                id: row.of.target,
-                name: row.of.name.clone(),
-                device: topology.id(node.element).to_owned(),
-                is_paused: row.of.is_paused,
-                verdict: row.verdict,
-                since: row.since,
-            })
-        };
-        let mut rows: Vec<MapTargetRow> = kept.rows.values().filter_map(row).collect();
-        rows.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
-        Ok(rows)
+        let of = of.to_owned();
+        self.map_with(scope, move |kept| kept.targets(&of)).await
     }
 
-    /// Brings a map up to date with everything that was told.
-    async fn map_follow(
+    /// Works with what is kept of a map, brought up to date with everything that was told.
+    ///
+    /// It goes on to its end also if the caller hangs up. The work is done aside.
+    async fn map_with<T: Send + 'static>(
         &self,
         scope: &Scope,
-        all: &mut BTreeMap<OrgId, Kept>,
-    ) -> Result<(), AppError> {
+        work: impl FnOnce(&mut Kept) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let mut place = self.maps.place(scope.org).await;
+        let (app, scope) = (self.clone(), scope.clone());
+        let task = self.changes.spawn(async move {
+            let mut kept = app.map_follow(&scope, &mut place).await?;
+            let (kept, done) = aside(move || {
+                let done = work(&mut kept);
+                Ok((kept, done))
+            })
+            .await?;
+            place.turn = kept.map.turn;
+            place.kept = Some(kept);
+            done
+        });
+        task.await.map_err(AppError::internal)?
+    }
+
+    /// Takes what is kept out of its place and brings it up to date.
+    async fn map_follow(&self, scope: &Scope, place: &mut Place) -> Result<Kept, AppError> {
         let held = self.topology(scope).await?;
-        let is_same = |kept: &Kept| kept.sheet.held.version == held.version;
-        let followed = all.get_mut(&scope.org).filter(|kept| is_same(kept)).map(Kept::hear);
-        let Some(heard) = followed.filter(|heard| !heard.is_lost) else {
-            let last = all.get(&scope.org).map_or(0, |kept| kept.map.turn);
-            let turn = (last + 1).max(u64::try_from(self.clock.now().0).unwrap_or(0));
-            let kept = self.map_read(scope, held, turn).await?;
-            all.insert(scope.org, kept);
-            return Ok(());
-        };
-        let Some(kept) = all.get_mut(&scope.org) else { return Ok(()) };
         let now = self.clock.now();
-        let is_old = !kept.incidents.is_empty() && INCIDENTS_AGE < now.since(kept.incidents_at);
-        if heard.has_incidents || is_old {
-            let incidents = worst_first(self.store.map_incidents(scope, None).await?);
-            kept.is_changed |= *kept.incidents != incidents;
-            kept.incidents = Arc::new(incidents);
-            kept.incidents_at = now;
+        let known = place.kept.take().filter(|kept| kept.sheet.held.version == held.version);
+        if let Some(mut kept) = known {
+            let (mut kept, told) = aside(move || {
+                let told = kept.hear();
+                Ok((kept, told))
+            })
+            .await?;
+            if !told.is_lost {
+                let is_old =
+                    !kept.incidents.is_empty() && INCIDENTS_AGE < now.since(kept.incidents_at);
+                if told.has_incidents || is_old {
+                    let incidents = worst_first(self.store.map_incidents(scope, None).await?);
+                    kept.is_changed |= *kept.incidents != incidents;
+                    kept.incidents = Arc::new(incidents);
+                    kept.incidents_at = now;
+                }
+                kept.map.at = now;
+                return Ok(kept);
+            }
         }
-        kept.map.at = now;
-        if kept.is_changed {
-            kept.draw();
-        }
-        Ok(())
+        let turn = (place.turn + 1).max(u64::try_from(now.0).unwrap_or(0));
+        self.map_read(scope, held, turn).await
     }
 
     async fn map_read(&self, scope: &Scope, held: Arc<Held>, turn: u64) -> Result<Kept, AppError> {
@@ -309,9 +355,10 @@ impl App {
                 incidents_at,
                 outside,
                 map,
+                drawn_at: Instant::now(),
                 is_changed,
             };
-            kept.draw();
+            kept.draw(Instant::now());
             Ok(kept)
         })
         .await
@@ -427,7 +474,43 @@ impl Kept {
         told
     }
 
-    fn draw(&mut self) {
+    /// The map, drawn if something changed since; or how long to wait until it may be drawn.
+    fn drawn(&mut self, asked: Instant, now: Instant) -> Result<Map, Duration> {
+        // What was drawn after somebody asked tells all that had happened when they did.
+        if self.is_changed && self.drawn_at < asked {
+            let rest = DRAWN_EVERY.saturating_sub(now.saturating_duration_since(self.drawn_at));
+            if !rest.is_zero() {
+                return Err(rest);
+            }
+            self.draw(now);
+        }
+        Ok(self.map.clone())
+    }
+
+    /// The targets of a site or a device, the worst first.
+    fn targets(&self, of: &str) -> Result<Vec<MapTargetRow>, AppError> {
+        let (topology, atlas) = (&self.sheet.held.topology, &self.sheet.atlas);
+        let found = topology.find(of).ok_or(AppError::NotFound { what: "site or device" })?;
+        let row = |row: &Row| {
+            let node = atlas.node_at(topology, topology.host(row.element)?)?;
+            let node = atlas.nodes.get(node)?;
+            let place = atlas.places.get(node.place)?;
+            (node.element == found || place.element == found).then(|| MapTargetRow {
+                id: row.of.target,
+                name: row.of.name.clone(),
+                device: topology.id(node.element).to_owned(),
+                is_paused: row.of.is_paused,
+                verdict: row.verdict,
+                since: row.since,
+            })
+        };
+        let mut rows: Vec<MapTargetRow> = self.rows.values().filter_map(row).collect();
+        rows.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
+        Ok(rows)
+    }
+
+    fn draw(&mut self, now: Instant) {
+        self.drawn_at = now;
         let seen: Vec<Seen> = self.rows.values().map(|row| row.seen(&self.agents)).collect();
         let sheet = &self.sheet;
         let marks = sheet.atlas.marks(&sheet.held.topology, &seen, &blamed(&self.incidents));
