@@ -231,7 +231,8 @@ test('a network of 2,000 sites and 5,000 links that changes all the time stays s
   await signedIn.goto('/map')
   const map = page.getByRole('application', { name: /2000 sites/ })
   await expect(map).toBeVisible()
-  await page.waitForTimeout(3_000)
+  // It is fetched anew with the events before it is watched.
+  await expect.poll(() => version, { timeout: 15_000 }).toBeGreaterThan(4)
   const longest = page.evaluate(
     (watched) =>
       new Promise<number[]>((resolve) => {

@@ -907,7 +907,7 @@ export interface paths {
          * List the targets of a site or a device
          * @description Those that the topology puts there, the worst first.
          *
-         *     Needs the permission `topology_read`.
+         *     Needs the permission `target_read`.
          */
         get: operations["map_targets"];
         put?: never;
@@ -3466,7 +3466,7 @@ export interface components {
             /** @description The moment that is shown. */
             at: components["schemas"]["Timestamp"];
             devices: components["schemas"]["MapDevice"][];
-            /** @description All that were open, the worst first; at most 200. */
+            /** @description All that were open, the worst first; at most 200. Empty without `incident_read`. */
             incidents: components["schemas"]["MapIncident"][];
             is_past: boolean;
             /** @description Nothing was recorded in that minute, so that nothing is known of it. */
@@ -3586,7 +3586,7 @@ export interface components {
             latitude?: number | null;
             /** Format: double */
             longitude?: number | null;
-            /** @description Of targets that stand there; at most 50. */
+            /** @description Of targets that stand there; at most 50. Left out without `target_read`. */
             tags?: string[];
         };
         MapTarget: {

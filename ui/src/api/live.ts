@@ -11,6 +11,7 @@ import type {
   QueryClient,
   QueryFilters,
   QueryKey,
+  RefetchOptions,
 } from '@tanstack/react-query'
 
 import { type LiveSource, STALE_AFTER_MS, type SourceMessage, openSource } from './liveSource'
@@ -32,6 +33,8 @@ export const REFETCH_PAGES_MAX = 3
 const TOLD_EVERY_MS = 1_000
 /** The map of the past does not change. */
 const MAP_NOW = [...keys.map, 'now'] as const
+/** What stands at a site that is open beside the map. */
+const MAP_TARGETS = [...keys.map, 'targets'] as const
 /** A page in the background stops listening after this; the last one ends the connection. */
 const HIDDEN_MAX_MS = 2_000
 
@@ -125,7 +128,7 @@ export class Live {
       case 'verdict': {
         const event = data as VerdictEvent
         if (event.agent === null) this.#patch(event)
-        this.#age(keys.target(event.target), keys.overview, MAP_NOW)
+        this.#age(keys.target(event.target), keys.overview, MAP_NOW, MAP_TARGETS)
         break
       }
       case 'agent':
@@ -139,6 +142,7 @@ export class Live {
           keys.agents,
           ['target'],
           MAP_NOW,
+          MAP_TARGETS,
           keys.topology,
         )
         break
@@ -187,17 +191,20 @@ export class Live {
       this.#flushTimer = undefined
       const due = [...this.#old.values()]
       this.#old.clear()
-      for (const queryKey of due) this.#makeOld({ queryKey })
+      for (const queryKey of due) {
+        // A large map takes longer than the next event: begun anew each time, it would never come.
+        this.#makeOld({ queryKey }, { cancelRefetch: queryKey[0] !== keys.map[0] })
+      }
     }, FLUSH_MS)
   }
 
   /**
    * Queries in use are fetched anew, but for long lists: those wait until they are opened again.
    */
-  #makeOld(filters: QueryFilters): void {
+  #makeOld(filters: QueryFilters, options: RefetchOptions = {}): void {
     const predicate = (query: Query) => !isLongList(query) && (filters.predicate?.(query) ?? true)
     void this.client.invalidateQueries({ ...filters, refetchType: 'none' })
-    void this.client.refetchQueries({ ...filters, predicate, type: 'active' })
+    void this.client.refetchQueries({ ...filters, predicate, type: 'active' }, options)
   }
 
   #heard(serverTime?: string): void {

@@ -115,6 +115,9 @@ export const mapQuery = queryOptions({
   structuralSharing: false,
 })
 
+/** A minute is stored some time after it ended: until then what is known of it may change. */
+const MINUTE_LATE_MS = 3 * MINUTE_MS
+
 /** The network as it was at the start of a minute. */
 export const mapAtQuery = (at: number | null) =>
   queryOptions({
@@ -129,7 +132,7 @@ export const mapAtQuery = (at: number | null) =>
     enabled: at !== null,
     placeholderData: keepPreviousData,
     structuralSharing: false,
-    staleTime: Infinity,
+    staleTime: (query) => (query.state.dataUpdatedAt - (at ?? 0) < MINUTE_LATE_MS ? 0 : Infinity),
     gcTime: 5 * MINUTE_MS,
   })
 

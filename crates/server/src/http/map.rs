@@ -58,7 +58,7 @@ pub(crate) struct MapView {
     sites: Vec<MapSiteView>,
     devices: Vec<MapDeviceView>,
     links: Vec<MapLinkView>,
-    /// All that were open, the worst first; at most 200.
+    /// All that were open, the worst first; at most 200. Empty without `incident_read`.
     incidents: Vec<MapIncidentView>,
     /// Targets that the topology puts nowhere.
     targets_outside: u32,
@@ -121,7 +121,7 @@ pub(crate) struct MapSiteView {
     latitude: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     longitude: Option<f64>,
-    /// Of targets that stand there; at most 50.
+    /// Of targets that stand there; at most 50. Left out without `target_read`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     tags: Vec<String>,
@@ -222,8 +222,25 @@ pub(crate) struct MapTargetView {
     since: Timestamp,
 }
 
+/// What the caller may read beside the topology.
+#[derive(Clone, Copy, Debug)]
+struct May {
+    read_targets: bool,
+    read_incidents: bool,
+}
+
 impl MarkView {
-    fn of(mark: &Mark) -> MarkView {
+    fn of(mark: &Mark, may: May) -> MarkView {
+        let view = MarkView::whole(mark);
+        if may.read_incidents || mark.incidents.is_empty() {
+            return view;
+        }
+        // The reason may quote an incident.
+        let why = "an incident that you may not read names it".to_owned();
+        MarkView { why, part: None, incidents: Vec::new(), ..view }
+    }
+
+    fn whole(mark: &Mark) -> MarkView {
         let counts = Some(mark.counts).filter(|counts| *counts != Counts::default());
         MarkView {
             state: mark.state.into(),
@@ -267,7 +284,7 @@ impl From<&MapIncident> for MapIncidentView {
 
 impl MapView {
     /// What changed after a turn, or all for `None`.
-    fn of(map: &Map, after: Option<u64>) -> MapView {
+    fn of(map: &Map, after: Option<u64>, may: May) -> MapView {
         let after = after.filter(|after| (map.sheet_turn..=map.turn).contains(after));
         let is_new = |turns: &[u64], at: usize| match after {
             Some(after) => turns.get(at).is_some_and(|turn| after < *turn),
@@ -285,6 +302,7 @@ impl MapView {
         let devices = devices.filter(|(at, _)| is_new(&map.turns.nodes, *at));
         let links = atlas.lines.iter().zip(&map.marks.lines).enumerate();
         let links = links.filter(|(at, _)| is_new(&map.turns.lines, *at));
+        let incidents = if may.read_incidents { map.incidents.as_slice() } else { &[] };
         let node_id = |at: usize| atlas.nodes.get(at).map(|node| id(node.element));
         MapView {
             version: map.turn.to_string(),
@@ -299,9 +317,9 @@ impl MapView {
                     kind: kind(place.element),
                     latitude: place.position.map(|(latitude, _)| latitude),
                     longitude: place.position.map(|(_, longitude)| longitude),
-                    tags: texts(&sheet.tags, at),
+                    tags: if may.read_targets { texts(&sheet.tags, at) } else { Vec::new() },
                     agents: texts(&sheet.agents, at),
-                    mark: MarkView::of(mark),
+                    mark: MarkView::of(mark, may),
                 })
                 .collect(),
             devices: devices
@@ -313,7 +331,7 @@ impl MapView {
                         role: role(node.element),
                         site: id(atlas.places.get(node.place)?.element),
                         customers: Some(element.customers).filter(|count| 0 < *count),
-                        mark: MarkView::of(mark),
+                        mark: MarkView::of(mark, may),
                     })
                 })
                 .collect(),
@@ -327,11 +345,11 @@ impl MapView {
                         from: node_id(line.ends[0])?,
                         to: node_id(line.ends[1])?,
                         groups: element.groups.iter().map(|group| id(*group)).collect(),
-                        mark: MarkView::of(mark),
+                        mark: MarkView::of(mark, may),
                     })
                 })
                 .collect(),
-            incidents: map.incidents.iter().map(MapIncidentView::from).collect(),
+            incidents: incidents.iter().map(MapIncidentView::from).collect(),
             targets_outside: map.outside,
         }
     }
@@ -366,6 +384,10 @@ pub(crate) async fn map_get(
     Query(query): Query<MapQuery>,
 ) -> Result<Json<MapView>, ApiError> {
     let scope = caller.authorize(Permission::TopologyRead)?;
+    let may = May {
+        read_targets: caller.allows(Permission::TargetRead),
+        read_incidents: caller.allows(Permission::IncidentRead),
+    };
     let mut fields = Fields::default();
     let at = fields.take_some("at", query.at.as_deref().map(parse_time));
     if query.at.is_some() && query.after.is_some() {
@@ -378,7 +400,7 @@ pub(crate) async fn map_get(
         Some(at) => app.map_at(&scope, at).await?,
         None => app.map(&scope).await?,
     };
-    Ok(Json(aside(move || Ok(MapView::of(&map, after))).await?))
+    Ok(Json(aside(move || Ok(MapView::of(&map, after, may))).await?))
 }
 
 /// List the targets of a site or a device
@@ -393,7 +415,7 @@ pub(crate) async fn map_targets(
     caller: Caller,
     Query(query): Query<MapTargetsQuery>,
 ) -> Result<Json<MapTargetsView>, ApiError> {
-    let scope = caller.authorize(Permission::TopologyRead)?;
+    let scope = caller.authorize(Permission::TargetRead)?;
     let mut fields = Fields::default();
     if query.of.is_none() {
         fields.refuse("of", "is missing: give the id of a site or a device");

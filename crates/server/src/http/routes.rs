@@ -153,7 +153,7 @@ fn network() -> Vec<Route> {
         route!(whatif::what_if_get, Needs(P::TopologyRead)),
         route!(whatif::single_points_get, Needs(P::TopologyRead)),
         route!(map::map_get, Needs(P::TopologyRead)),
-        route!(map::map_targets, Needs(P::TopologyRead)),
+        route!(map::map_targets, Needs(P::TargetRead)),
         route!(diagnosis::paths_get, Needs(P::TopologyRead)),
         route!(diagnosis::diagnosis_get, Needs(P::TopologyRead)),
     ]

@@ -17,6 +17,7 @@ mod incidents;
 mod inventory;
 mod list;
 mod maintenance;
+mod map;
 mod metrics;
 mod open;
 mod outbox;

@@ -37,6 +37,7 @@ export default function MapPage() {
   const at = parseTime(search.at)
   const { data: then, isPlaceholderData, error } = useQuery(mapAtQuery(at))
   const map = at === null || error !== null ? now : (then ?? now)
+  const isWaiting = at !== null && error === null && (isPlaceholderData || then === undefined)
   const set = (change: Partial<MapSearch>) => {
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true })
   }
@@ -77,18 +78,13 @@ export default function MapPage() {
       {isTable ? (
         <Tables map={map} search={search} set={set} />
       ) : (
-        <Stage
-          map={map}
-          search={search}
-          set={set}
-          isPast={map.isPast}
-          isWaiting={at !== null && error === null && (isPlaceholderData || then === undefined)}
-        />
+        <Stage map={map} search={search} set={set} isPast={map.isPast} isWaiting={isWaiting} />
       )}
       <TimeSlider
         at={at}
         map={map}
         incident={search.incident}
+        isWaiting={isWaiting}
         onMove={(next) => {
           set({
             at: next === null ? undefined : new Date(next).toISOString().replace('.000', ''),

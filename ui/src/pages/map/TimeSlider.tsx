@@ -22,10 +22,12 @@ interface Props {
   at: number | null
   map: NetMap
   incident: number | undefined
+  /** The moment's map is not there yet: what is shown is another one. */
+  isWaiting: boolean
   onMove: (at: number | null) => void
 }
 
-export function TimeSlider({ at, map, incident, onMove }: Props) {
+export function TimeSlider({ at, map, incident, isWaiting, onMove }: Props) {
   const now = useMinute()
   const { text } = useTimeText()
   const from = now - LENGTH_MIN * MINUTE_MS
@@ -33,7 +35,7 @@ export function TimeSlider({ at, map, incident, onMove }: Props) {
   const [until, setUntil] = useState<number | null>(null)
   const isPlaying = until !== null && at !== null
   const step = useEffectEvent(() => {
-    if (at === null || until === null) return
+    if (at === null || until === null || isWaiting) return
     const next = at + MINUTE_MS
     if (next >= now) {
       setUntil(null)

@@ -80,9 +80,16 @@ function ImportForm({ onDone }: { onDone: () => void }) {
         changed before you say so.
       </p>
       {isLong ? (
-        <p>
-          <b>{file}</b>, {bytes(text.length)}
-        </p>
+        <>
+          <p>
+            <b>{file}</b>, {bytes(text.length)}
+          </p>
+          {refused !== null && (
+            <p role="alert" className={css.refused}>
+              {refused}
+            </p>
+          )}
+        </>
       ) : (
         <Textarea
           aria-label="Topology to import"

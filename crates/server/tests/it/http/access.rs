@@ -188,6 +188,8 @@ async fn a_key_can_be_less_than_its_role() {
     };
     assert_eq!(get("/api/v1/targets").await, StatusCode::OK);
     assert_eq!(get("/api/v1/tiers").await, StatusCode::FORBIDDEN);
+    assert_eq!(get("/api/v1/map").await, StatusCode::FORBIDDEN);
+    assert_eq!(get("/api/v1/map/targets?of=x").await, StatusCode::NOT_FOUND);
     let (status, problem) = site
         .send(
             Method::POST,
