@@ -8,7 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use engine::{
@@ -19,7 +19,10 @@ use model::{
     AgentId, ElementKind, IncidentId, Minute, OrgId, ProbeId, TargetId, UtcMicros, Verdict,
 };
 use store::{MapIncident, MapTarget, Scope, Store};
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, Semaphore},
+    time::Instant,
+};
 
 use super::{
     App, AppError, FieldError, aside,
