@@ -198,7 +198,7 @@ impl Diagnosis {
                 }
                 Err(_) => {}
             }
-            let begun = clock.now();
+            let (begun, stopwatch) = (clock.now(), Instant::now());
             desk.now = begun;
             let since = UtcMicros(begun.0.saturating_sub(in_micros(HEARD_AGE)));
             desk.heard = conductor.heard_since(since);
@@ -222,7 +222,8 @@ impl Diagnosis {
             desk = back;
             let stored = desk.store(&store, &conductor).await;
             note_unstored(&mut is_unstored, stored);
-            let took = clock.now().since(begun);
+            // The clock of the wall may be set meanwhile.
+            let took = stopwatch.elapsed();
             conductor.metrics().diagnosis_seconds.observe(took.as_secs_f64());
             self.show(shown, took);
             self.wish(desk.patrol.take_wishes());

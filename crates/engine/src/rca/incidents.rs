@@ -5,7 +5,7 @@
 //!     own cause, whose pairs it explains. What is too unlikely to be an incident, and hits few of
 //!     many pairs, is chance: with it none goes on.
 //! 2 - A new finding opens an incident; people are told once its cause is likelier than not, and of
-//!     what nobody feels once it is nearly sure.
+//!     what nobody feels once it is nearly sure and not quite new.
 //! 3 - People are told of the opening, and of another cause that is likely and stays so for a
 //!     while; of better numbers they are not. What lost nothing lately is no news either: it is an
 //!     old outage seen through a window that moves on. Of what rests on a few lost rounds they are
@@ -81,6 +81,9 @@ const CHANGE_SETTLE_US: i64 = 25_000_000;
 const AWAITED_US: i64 = 900_000_000;
 /// One pair in so many may be silent when an incident ends: of many, some lose a round by chance.
 const STRAGGLER_PAIRS: usize = 10;
+/// Of what nobody feels people are told once it is that old: a failure is reported device
+/// by device, and is another thing once its rounds are there.
+const UNFELT_SETTLE_US: i64 = 15_000_000;
 /// What began no further apart than this may be one thing.
 const TOGETHER_US: i64 = 60_000_000;
 
@@ -268,7 +271,8 @@ impl Incidents {
         let place = self.open.len();
         seen.insert(place);
         self.open.push(incident);
-        messages.extend(self.tell(place, finding.is_news().then_some(Change::Opened)));
+        let is_news = finding.is_news() && finding.is_settled(now);
+        messages.extend(self.tell(place, is_news.then_some(Change::Opened)));
     }
 }
 
@@ -339,6 +343,11 @@ impl Finding {
         let probability = self.causes.first().map_or(0.0, |cause| cause.probability);
         let is_likely = self.tell_probability() <= probability || self.is_surely_one();
         !self.is_announced && self.is_fresh && is_likely && self.is_no_chance(probability)
+    }
+
+    /// Whether it may be told: at once if it hits somebody.
+    fn is_settled(&self, now: UtcMicros) -> bool {
+        self.is_felt || UNFELT_SETTLE_US <= now.0 - self.onset.1.0
     }
 
     /// Whether one of the causes named surely holds, though none may be likely by itself.
@@ -563,6 +572,10 @@ impl Incident {
         }
         let is_same_cause = self.shares_cause(finding);
         let new = finding.causes.first();
+        // What would open nothing says nothing of what people know: it is its last rounds.
+        if self.is_told && new.is_none_or(|cause| cause.probability < OPEN_PROBABILITY) {
+            return None;
+        }
         let is_sure = new.is_some_and(|cause| CHANGE_PROBABILITY <= cause.probability);
         if is_same_cause {
             self.other_since = None;
@@ -602,7 +615,7 @@ impl Incident {
         self.note_worst(is_same_cause);
         self.revision += u32::from(is_changed);
         match (self.is_told, is_same_cause) {
-            (false, _) if finding.is_news() => Some(Change::Opened),
+            (false, _) if finding.is_news() && finding.is_settled(now) => Some(Change::Opened),
             (true, false) if !finding.is_announced => Some(Change::CauseChanged),
             _ => None,
         }

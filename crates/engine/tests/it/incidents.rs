@@ -12,7 +12,7 @@ use model::{ElementKind, FaultMode, UtcMicros};
 const SECOND: i64 = 1_000_000;
 
 /// `link1 90 hits 1 2 3`: how likely in percent, and which targets; elements have numbers. It is
-/// down, or `loses`. Of what is `over` nothing is lost any more.
+/// down, or `loses`. Of what is `over` nothing is lost any more; what is `unfelt` began at 0.
 fn finding(text: &str, at: i64) -> Finding {
     let mut words = text.split_whitespace();
     let name = words.next().expect("a cause");
@@ -23,6 +23,7 @@ fn finding(text: &str, at: i64) -> Finding {
     let percent: f64 = words.next().expect("how likely").parse().expect("a number");
     let rest: Vec<&str> = words.collect();
     let loses = rest.contains(&"loses");
+    let is_unfelt = rest.contains(&"unfelt");
     let pairs: Vec<_> = pairs(&rest.join(" ")).collect();
     let cause = RankedCause {
         elements: vec![ElementIx(number.parse().expect("a number"))],
@@ -37,7 +38,7 @@ fn finding(text: &str, at: i64) -> Finding {
     Finding {
         causes: vec![cause],
         other: 0.0,
-        onset: (UtcMicros(0), UtcMicros(at * SECOND)),
+        onset: (UtcMicros(0), UtcMicros(if is_unfelt { 0 } else { at * SECOND })),
         impact: Impact {
             targets_down: u32::try_from(pairs.len()).expect("a few"),
             ..Impact::default()
@@ -49,7 +50,7 @@ fn finding(text: &str, at: i64) -> Finding {
         lost: vec![UtcMicros(at * SECOND); 8],
         is_fresh: true,
         is_announced: false,
-        is_felt: true,
+        is_felt: !is_unfelt,
         is_over: rest.contains(&"over"),
     }
 }
@@ -350,4 +351,24 @@ fn after_a_restart_what_died_by_itself_meanwhile_keeps_no_outage_open() {
 fn what_nobody_asks_any_more_is_not_said_to_answer() {
     let told = play("0 | link1 90 hits 1 2\n10 | restart gone 1 2\n20 |\n30 |").0;
     assert_eq!(told, "0 s: 1 opened\n20 s: 1 asked by nobody\n");
+}
+
+#[test]
+fn of_what_nobody_feels_yet_people_are_told_as_what_it_turns_out_to_be() {
+    check("3 | link1 96 unfelt\n14 | link1 96 unfelt", expect![""]);
+    check("3 | link1 96 unfelt\n15 | link1 96 unfelt", expect![["15 s: 1 opened\n"]]);
+    // Ports are reported down one by one before a round is lost.
+    check(
+        "3 | link1 96 unfelt\n5 | link1 96 unfelt; link2 96 unfelt\n9 | device1 97 hits 1 2",
+        expect![["9 s: 1 opened\n"]],
+    );
+}
+
+#[test]
+fn what_is_hardly_likely_changes_nothing_that_people_know() {
+    let (told, incidents) =
+        play("0 | link1 99 hits 1 2\n10 | link1 0.2 loses hits 1 2; silent 1 2\n20 |");
+    assert_eq!(told, "0 s: 1 opened\n20 s: 1 resolved\n");
+    let cause = &incidents.list().next().expect("it is shown once more").finding.causes[0];
+    assert_eq!((cause.mode, cause.probability), (FaultMode::Down, 0.99));
 }
