@@ -31,7 +31,10 @@ use store::{
     FactRow, FactsLive, IncidentKept, IncidentsKept, ORG_DEFAULT, Scope, Store, StoreError,
     TargetsOut,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
