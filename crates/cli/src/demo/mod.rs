@@ -82,6 +82,15 @@ fn lock(isp: &Mutex<Isp>) -> MutexGuard<'_, Isp> {
 
 /// Runs until it is told to stop, and leaves nothing.
 pub(crate) async fn run(connection: Connection, args: DemoArgs) -> anyhow::Result<()> {
+    if let Some(at) = args.http_listen {
+        // Before everything is made, which takes a while.
+        TcpListener::bind(at).with_context(|| {
+            format!(
+                "cannot listen on {at}. Remedy: find out who does with `ss -ltnp`, or choose \
+                 another port with `--http-listen 127.0.0.1:PORT`"
+            )
+        })?;
+    }
     let timetable = args.scenario.as_deref().map(read_timetable).transpose()?.unwrap_or_default();
     serve::start_logging(LogFormat::Text, LevelFilter::ERROR);
     let mut signals = Signals::new()?;

@@ -20,12 +20,13 @@ pub fn tour() -> Vec<Stop> {
     vec![
         Stop {
             title: "A digger cuts a line nobody misses",
-            story: "One of two lines between Chicago and St. Louis. Routing goes round it in \
-                    seconds, so no customer notices. The next failure, they would.",
+            story: "One of two lines between Chicago and St. Louis. Routing goes round it after \
+                    nine seconds; until then some packets are lost. The next failure would hurt.",
             faults: one(FaultKind::LinkCut, "chicago-core1--stlouis-core1"),
-            watch: "Overview: within half a minute the likely cause is there. Targets stay up.",
-            says: "The link chicago-core1--stlouis-core1 is down and was gone round: a warning \
-                   or a short minor incident, not an alarm for each target.",
+            watch: "Overview: within half a minute the likely cause is there. Some targets are \
+                    Degraded, a few Down for some seconds, and all are Up again after two minutes.",
+            says: "The link chicago-core1--stlouis-core1 is down and traffic goes another way: \
+                   one incident, not an alarm for each target.",
         },
         Stop {
             title: "A router stops, and so do its customers",
@@ -60,9 +61,9 @@ pub fn tour() -> Vec<Stop> {
             story: "The agent in Denver is cut off, from the network and from the server. That \
                     is not an outage of what it watches.",
             faults: one(FaultKind::AgentIsolated, "agent-denver"),
-            watch: "Agents: agent-denver goes Lost. Its targets stay as they are: the other \
+            watch: "Agents: agent-denver goes offline. Its targets stay as they are: the other \
                     agents still see them.",
-            says: "Agent agent-denver is silent. No target turns Down because of it.",
+            says: "agent agent-denver is down. No target turns Down because of it.",
         },
     ]
 }
